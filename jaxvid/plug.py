@@ -1,0 +1,62 @@
+"""From a spec to an object: the name in a config is the name of a file."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jaxvid.errors import UserError, did_you_mean
+
+
+def load(package: str, spec: Mapping, attr: str = "build", **extra) -> Any:
+    """`{"name": "swin", "variant": "tiny"}` -> `jaxvid.models.swin.build(variant="tiny", **extra)`.
+
+    Args:
+      package: sub-package of jaxvid, with dots: "models", "data.sources".
+      spec: a mapping with "name" (the file) and the keyword arguments of its `attr`.
+      attr: the function to call.
+      **extra: arguments that do not come from the spec; the spec may not repeat them.
+
+    Raises:
+      UserError: no such file, or an argument it does not take (the nearest name is suggested).
+    """
+    arguments = dict(spec)
+    name = arguments.pop("name", None)
+    if name is None:
+        raise UserError(f'a {package} spec needs a "name": {dict(spec)}')
+    return call(getattr(module(package, name), attr), f"{package}/{name}", **arguments, **extra)
+
+
+def module(package: str, name: str):
+    """The module `jaxvid.<package>.<name>`, or an error that lists the names there are."""
+    path = f"jaxvid.{package}"
+    names = [m.name for m in pkgutil.iter_modules(importlib.import_module(path).__path__)]
+    if name not in names:
+        raise UserError(f'there is no {package} named "{name}".{did_you_mean(name, names)}')
+    return importlib.import_module(f"{path}.{name}")
+
+
+def call(function: Callable, where: str, **arguments) -> Any:
+    """`function(**arguments)`; arguments it does not take or lacks are a UserError."""
+    parameters = inspect.signature(function).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for key in arguments:
+        if key not in parameters and not open_ended:
+            raise UserError(f'{where} takes no "{key}".{did_you_mean(key, parameters)}')
+    for key, p in parameters.items():
+        if p.default is p.empty and p.kind is p.KEYWORD_ONLY and key not in arguments:
+            raise UserError(f'{where} needs "{key}"')
+    try:
+        return function(**arguments)
+    except TypeError as error:
+        # `**overrides` go on to a class; its complaint names the class and the argument.
+        found = re.match(
+            r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", f"{error}"
+        )
+        if not found:
+            raise
+        target = inspect.getmodule(function).__dict__.get(found[1])  # type: ignore[union-attr]
+        known = inspect.signature(target).parameters if target else ()
+        raise UserError(f'{where} takes no "{found[2]}".{did_you_mean(found[2], known)}') from None
