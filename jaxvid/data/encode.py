@@ -1,0 +1,86 @@
+"""Video files out: generated data sets and annotated predictions."""
+
+import itertools
+import os
+import secrets
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from jaxvid.data.decode import VideoError, plain_words
+
+
+def write_video(
+    path: str | os.PathLike,
+    frames: Iterable[np.ndarray],
+    fps: float,
+    codec: str = "libx264",
+    **options: object,
+) -> None:
+    """Writes uint8 RGB frames (t h w 3), given as an array or one by one, to a video file.
+
+    Args:
+      path: the ending says the format: mp4, mkv, webm, avi, gif ... The file appears when complete.
+      frames: all of one size. An odd height or width gains a row or column where the codec stores
+        colours at half resolution (yuv420p, used wherever it can be).
+      fps: frames per second.
+      codec: FFmpeg's name of the encoder: "libx264", "libvpx-vp9", "mpeg4", "gif" ...
+      **options: of the encoder: crf=18, preset="fast", g=12 ...
+
+    Raises:
+      VideoError: no or unequal frames, or no such folder, format, encoder or option.
+    """
+    name, path = os.fspath(path), Path(path)
+    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise VideoError(name, "there are no frames to write")
+    if not 0.001 <= fps <= 10_000:
+        raise VideoError(name, f"fps must lie in [0.001, 10000], not {fps}")
+    if not path.parent.is_dir():
+        raise VideoError(name, f"there is no folder {path.parent}")
+    rate = Fraction(fps).limit_denominator(1001)
+    height, width = first.shape[:2]
+    with plain_words(name):
+        container = av.open(f"file:{part}", "w")
+    try:
+        with plain_words(name):
+            stream = _add_stream(container, name, codec, rate, options)
+            pad = (height % 2, width % 2) if stream.pix_fmt == "yuv420p" else (0, 0)
+            stream.height, stream.width = height + pad[0], width + pad[1]
+        for number, image in enumerate(itertools.chain([first], frames)):
+            if image.dtype != np.uint8 or image.shape != (height, width, 3):
+                got, want = f"{image.dtype} {image.shape}", f"uint8 {(height, width, 3)}"
+                raise VideoError(name, f"frame {number} to write is {got}, not {want}")
+            image = np.pad(image, ((0, pad[0]), (0, pad[1]), (0, 0)), mode="edge")
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = number, 1 / rate
+            with plain_words(name):
+                container.mux(stream.encode(frame))
+            for option in stream.codec_context.options:  # those the encoder left over
+                raise VideoError(name, f'the encoder {codec} has no option "{option}"')
+        with plain_words(name):
+            container.mux(stream.encode(None))
+            container.close()
+            part.replace(path)
+    finally:
+        container.close()
+        part.unlink(missing_ok=True)
+
+
+def _add_stream(container: Any, name: str, codec: str, rate: Fraction, options: dict) -> Any:
+    try:
+        encoder = av.Codec(codec, "w")
+    except ValueError:
+        encoder = None
+    if encoder is None or encoder.type != "video":
+        raise VideoError(name, f'FFmpeg has no video encoder "{codec}" here')
+    stream = container.add_stream(codec, rate, {key: str(value) for key, value in options.items()})
+    formats = [f.name for f in encoder.video_formats or ()] or ["yuv420p"]
+    stream.pix_fmt = "yuv420p" if "yuv420p" in formats else formats[0]
+    return stream

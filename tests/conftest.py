@@ -1,0 +1,61 @@
+"""Eight fake CPU devices for every test, so that shardings are real; set before JAX starts.
+
+Programs run once here, so LLVM need not optimise them: that halves the time of the suite and leaves
+XLA's own passes, which shardings and gathers depend on, as they are.
+"""
+
+import os
+
+FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+CASES = json.loads((Path(__file__).parent / "cases.json").read_text())
+
+
+def cases(group: str):
+    """Parameters for the published behaviour cases of one group: (args, input, expected, seed)."""
+    return [
+        pytest.param(c["args"], c["input"], c["expected"], c.get("seed"), id=name)
+        for name, c in CASES.items()
+        if name.startswith(group + "-")
+    ]
+
+
+def fill(shapes, seed: int = 0):
+    """Variables from NumPy for a tree of shapes: compiling a model's own `init` takes seconds."""
+    rng = np.random.default_rng(seed)
+
+    def draw(leaf):
+        fan_in = max(1, int(np.prod(leaf.shape[:-1])))
+        return (rng.standard_normal(leaf.shape) / fan_in**0.5).astype(leaf.dtype)
+
+    return jax.tree.map(draw, shapes)
+
+
+class LegacyGenerator:
+    """The global generators that the published code drew from, behind NumPy's new interface."""
+
+    def __init__(self, seed: int):
+        self._state = np.random.RandomState(seed)
+
+    def integers(self, high, size=None):
+        return self._state.randint(high, size=size)
+
+    def uniform(self, low, high, size=None):
+        return self._state.uniform(low, high, size)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """Compiled programs and generated data of the session, not of the user."""
+    folder = tmp_path_factory.getbasetemp().parent / "jaxvid-cache"
+    os.environ["JAXVID_CACHE"] = str(folder)
+    return folder
