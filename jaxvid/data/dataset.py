@@ -1,0 +1,163 @@
+"""The data of a run: the sources, the class names, and the checks before anything compiles."""
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxvid import plug
+from jaxvid.data.sample import Source
+from jaxvid.errors import UserError
+
+CHECKS = ("labels", "empty", "missing", "overlap")
+SHOWN = 10  # problems listed in one error
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Attributes:
+    splits: sources by "train" and "val".
+    num_classes: number of classes.
+    names: class names by label; numbers as text when the data has no names.
+    """
+
+    splits: dict[str, Source]
+    num_classes: int
+    names: tuple[str, ...]
+
+    def summary(self) -> Iterator[str]:
+        """One line a split: videos, classes, smallest and largest class."""
+        for split, source in self.splits.items():
+            counts = _counts(source.labels, self.num_classes)
+            low, high = int(counts.argmin()), int(counts.argmax())
+            yield (
+                f"{split}: {len(source):,} videos, {self.num_classes} classes of "
+                f"{counts[low]:,} ({self.names[low]}) to {counts[high]:,} ({self.names[high]})"
+            )
+
+
+def build(
+    *,
+    root: str,
+    num_classes: int | None = None,
+    names: str = "",
+    splits: tuple[str, ...] = ("train", "val"),
+    checks: tuple[str, ...] = CHECKS,
+    known_names: tuple[str, ...] = (),
+    **specs: Mapping,
+) -> Dataset:
+    """Read the annotations and check them.
+
+    Args:
+      root: folder of the data; "~" is expanded.
+      num_classes: None takes it from the names, or from the largest training label.
+      names: file with one class name a line, relative to `root`.
+      splits: those to read.
+      checks: of CHECKS, those to make: labels in range, no class without a training sample, files
+        exist, no file in both splits.
+      known_names: class names, when a checkpoint has settled them.
+      **specs: for each split the spec of a source.
+
+    Raises:
+      UserError: a list of what is wrong, each with file and line.
+    """
+    root = os.path.expanduser(root)
+    if root and not os.path.isdir(root):
+        raise UserError(f"config.data.root={root}: no such folder")
+    listed = tuple(known_names)
+    if names and not listed:
+        path = Path(root, names)
+        if not path.is_file():
+            raise UserError(f"{path}: no such file of class names (config.data.names)")
+        listed = tuple(line.strip() for line in path.read_text().splitlines() if line.strip())
+    sources: dict[str, Source] = {}
+    for split in splits:
+        known: dict[str, Any] = dict(root=root, names=listed, num_classes=num_classes)
+        sources[split] = plug.load("data.sources", specs[split], split=split, **known)
+        listed = listed or sources[split].names  # the first split, training, settles the names
+    if num_classes is None:
+        num_classes = len(listed) or _largest(sources[splits[0]].labels)
+    if listed and len(listed) != num_classes:
+        where = Path(root, names) if names else f"the {splits[0]} set"
+        raise UserError(
+            f"{where} has {len(listed)} class names, but config.data.num_classes={num_classes}"
+        )
+    if unknown := set(checks) - set(CHECKS):
+        raise UserError(f"config.data.checks: {unknown.pop()} is none of {', '.join(CHECKS)}")
+    problems = [
+        p for name in checks for p in globals()[f"check_{name}"](sources, num_classes, listed)
+    ]
+    if problems:
+        more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise UserError("the data has problems:\n  " + "\n  ".join(problems[:SHOWN]) + more)
+    return Dataset(sources, num_classes, listed or tuple(map(str, range(num_classes))))
+
+
+def for_training(data: Mapping) -> Dataset:
+    """Both splits of `config.data`."""
+    return build(**{k: v for k, v in data.items() if k != "recipe"})
+
+
+def for_evaluation(data: Mapping, names: tuple[str, ...]) -> Source:
+    """The split to test on, "test" where `config.data` has one, else "val"; training is not read.
+
+    Args:
+      names: the classes of the model.
+    """
+    split = "test" if data.get("test") else "val"
+    given = {k: v for k, v in data.items() if k not in ("recipe", "num_classes", "names")}
+    given |= dict(splits=(split,), checks=("labels", "missing"), known_names=names)
+    return build(num_classes=len(names), **given).splits[split]
+
+
+def check_labels(sources: dict[str, Source], num_classes: int, names):
+    """JAX would clamp or zero a label out of range in silence."""
+    for source in sources.values():
+        if source.labels.ndim == 1:
+            for i in np.flatnonzero((source.labels < 0) | (source.labels >= num_classes)):
+                yield (
+                    f"{source.where(i)}: label {source.labels[i]} is outside 0..{num_classes - 1}"
+                    f" (config.data.num_classes={num_classes})"
+                )
+
+
+def check_empty(sources: dict[str, Source], num_classes: int, names):
+    if "train" in sources:
+        for i in np.flatnonzero(_counts(sources["train"].labels, num_classes) == 0):
+            name = f' "{names[i]}"' if names else ""
+            yield (
+                f"{sources['train'].origin}: class {i}{name} has no training video; add some, or"
+                ' leave "empty" out of config.data.checks'
+            )
+
+
+def check_missing(sources: dict[str, Source], num_classes: int, names):
+    for source in sources.values():
+        paths = [source[i].get("path") for i in range(len(source))]
+        with ThreadPoolExecutor(16) as pool:  # network file systems answer slowly, but many at once
+            exists = list(pool.map(lambda p: p is None or os.path.exists(p), paths))
+        for i in np.flatnonzero(~np.array(exists, bool)):
+            yield f"{source.where(i)}: no such file: {paths[i]}"
+
+
+def check_overlap(sources: dict[str, Source], num_classes: int, names):
+    if len(sources) == 2:
+        train, val = sources.values()
+        seen = {os.path.realpath(train.id(i)): i for i in range(len(train))}
+        for i in range(len(val)):
+            if (j := seen.get(os.path.realpath(val.id(i)))) is not None:
+                yield f"{val.where(i)}: {val.id(i)} is also in training ({train.where(j)})"
+
+
+def _counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    if labels.ndim == 2:
+        return labels.sum(0).astype(int)
+    return np.bincount(labels[(labels >= 0) & (labels < num_classes)], minlength=num_classes)
+
+
+def _largest(labels: np.ndarray) -> int:
+    return labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1

@@ -1,0 +1,241 @@
+"""Batches of a source: grain workers, any start in O(1), order and content from (seed, step) alone.
+
+In training, epoch follows epoch in another order and batches run across the seam, so every sample
+counts once an epoch. Evaluation is one pass; the last batch is filled with rows of
+mask 0. Process p of n takes the contiguous rows [pB/n, (p+1)B/n) of each global batch of B.
+"""
+
+import ctypes
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import grain
+import numpy as np
+from absl import flags
+
+from jaxvid.data.decode import VideoError
+from jaxvid.data.sample import Sample, Source, Transform
+from jaxvid.errors import UserError
+
+RETRIES = 3  # further files tried in place of one that cannot be read
+POLICIES = ("raise", "replace", "skip")
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Index -> sample. Past the end: the last sample with mask 0. Unreadable: another one.
+
+    `bad` tells the parent process which rows failed; what follows from it is decided there, so
+    a file never kills a worker.
+    """
+
+    source: Source
+    transforms: Sequence[Transform]
+    masked: bool  # an unreadable sample becomes zeros with mask 0, not its substitute
+
+    def __call__(self, index: int, rng: np.random.Generator) -> Sample:
+        row = min(int(index), len(self.source) - 1)
+        bad = np.full(RETRIES + 1, -1, np.int32)
+        read, sample = row, None
+        for attempt in range(RETRIES + 1):
+            try:
+                sample = self.read(read, rng)
+                break
+            except (VideoError, OSError):
+                bad[attempt] = read
+                read = int(rng.integers(len(self.source)))
+        mask = np.float32(index < len(self.source))
+        if sample is None:
+            names = ", ".join(self.source.id(i) for i in bad)
+            raise UserError(
+                f"{RETRIES + 1} unreadable videos in a row, the last ones tried: {names}"
+            )
+        if bad[0] >= 0 and self.masked:
+            sample = {k: np.zeros_like(v) for k, v in sample.items()}
+            read, mask = row, np.float32(0)
+        return sample | {"index": np.int32(read), "mask": mask, "bad": bad}
+
+    def read(self, row: int, rng: np.random.Generator) -> Sample:
+        sample = self.source[row]
+        for transform in self.transforms:
+            sample = transform(sample, rng)
+        return sample
+
+
+class Batches:
+    """An iterator of batches (dicts of numpy arrays) that counts what could not be read.
+
+    Attributes:
+      unreadable: {row of the source: reason}.
+    """
+
+    def __init__(self, dataset: grain.MapDataset, fetch: Fetch, policy: str, workers: int, say):
+        self._dataset, self._fetch, self._policy, self._say = dataset, fetch, policy, say
+        self._workers = workers
+        self.unreadable: dict[int, str] = {}
+        self._iterator = None
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()  # grain reads its own flags
+        if len(self._dataset) == 0:
+            return
+        # A stream that stops early leaves shared memory to Python's resource tracker, which frees
+        # it, but not without a word on the user's terminal.
+        os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
+        options = grain.ReadOptions(num_threads=0 if self._workers else 1, prefetch_buffer_size=1)
+        dataset = self._dataset.to_iter_dataset(options)
+        if self._workers:
+            options = grain.MultiprocessingOptions(self._workers, per_worker_buffer_size=2)
+            dataset = dataset.mp_prefetch(options, worker_init_fn=start_worker)
+        self._iterator = iter(dataset)
+        try:
+            for batch in self._iterator:
+                for row in np.unique(batch.pop("bad")):
+                    if row >= 0:
+                        self._report(int(row))
+                yield batch
+        finally:
+            self.close()
+
+    def close(self):
+        if self._iterator is not None and hasattr(self._iterator, "close"):
+            self._iterator.close()
+        self._iterator = None
+
+    def _report(self, row: int):
+        if row in self.unreadable:
+            return
+        source = self._fetch.source
+        try:
+            self._fetch.read(row, np.random.default_rng(0))
+            reason = f"{source.id(row)}: failed once, then was readable"
+        except (VideoError, OSError) as error:
+            reason = str(error)
+        self.unreadable[row] = reason
+        if self._policy == "raise":
+            raise UserError(f"{reason} (listed in {source.where(row)})")
+        done = "replaced by another" if self._policy == "replace" else "skipped"
+        self._say(f"unreadable video {done} ({len(self.unreadable)} so far): {reason}")
+
+
+def train_batches(
+    source: Source,
+    transforms: Sequence[Transform],
+    *,
+    batch: int,
+    seed: int,
+    start: int = 0,
+    stop: int | None = None,
+    workers: int = -1,
+    on_error: str = "replace",
+    process: tuple[int, int] = (0, 1),
+    say: Callable[[str], None] = print,
+) -> Batches:
+    """The training stream from step `start` to before `stop`, endless without one.
+
+    Args:
+      batch: rows of a global batch.
+      seed: with the step, the only source of order and randomness.
+      workers: processes that read; -1 takes one a core, 0 reads in this process.
+      on_error: what becomes of an unreadable video: "raise", "replace" or "skip".
+      process: (index, number) of this process.
+      say: where warnings go.
+    """
+    fetch = Fetch(source, tuple(transforms), masked=_masked(on_error))
+    rows = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
+    dataset = _shard(rows, fetch, batch, process)[start:stop]
+    return Batches(dataset, fetch, on_error, _cores(workers), say)
+
+
+def eval_batches(
+    source: Source,
+    transforms: Sequence[Transform],
+    *,
+    batch: int,
+    workers: int = -1,
+    on_error: str = "raise",
+    process: tuple[int, int] = (0, 1),
+    say: Callable[[str], None] = print,
+) -> Batches:
+    """One pass over all samples in order; see `train_batches`."""
+    fetch = Fetch(source, tuple(transforms), masked=_masked(on_error) or on_error == "raise")
+    rows = grain.MapDataset.range(-(-len(source) // batch) * batch).seed(0)
+    dataset = _shard(rows, fetch, batch, process)
+    return Batches(dataset, fetch, on_error, min(_cores(workers), len(dataset)), say)
+
+
+def prefetch(iterable: Iterable, transfer: Callable = lambda x: x, depth: int = 2) -> Generator:
+    """`transfer(item)` of each item, computed ahead in a thread; its errors are raised here."""
+    ready: queue.Queue = queue.Queue(depth)
+    stop = threading.Event()
+    end = object()
+
+    def put(item):
+        while not stop.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def work():
+        iterator = iter(iterable)
+        try:
+            for item in iterator:
+                put((transfer(item), None))
+                if stop.is_set():
+                    break
+            put((end, None))
+        except BaseException as error:  # the consumer raises it
+            put((end, error))
+        finally:
+            getattr(iterator, "close", lambda: None)()
+
+    thread = threading.Thread(target=work, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if error is not None:
+                raise error
+            if item is end:
+                return
+            yield item
+    finally:
+        stop.set()
+        thread.join(timeout=10)
+
+
+def start_worker(index: int, count: int):
+    """Workers read with one thread each, leave signals to the parent and die with it."""
+    del index, count
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _shard(rows: grain.MapDataset, fetch: Fetch, batch: int, process: tuple[int, int]):
+    index, count = process
+    if batch % count:
+        raise UserError(f"config.data.batch={batch} does not divide by {count} processes")
+    # Local batches in order are p0 b0, p1 b0, p0 b1 ...: the global batch cut into equal runs.
+    return rows.random_map(fetch).batch(batch // count)[index::count]
+
+
+def _masked(on_error: str) -> bool:
+    if on_error not in POLICIES:
+        raise UserError(f'on_error is {", ".join(POLICIES)}, not "{on_error}"')
+    return on_error == "skip"
+
+
+def _cores(workers: int) -> int:
+    return len(os.sched_getaffinity(0)) if workers < 0 else workers

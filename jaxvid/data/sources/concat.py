@@ -1,0 +1,48 @@
+"""Several data sets as one, in the order of their names in the config."""
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from jaxvid import plug
+from jaxvid.data.sample import Sample, Source
+
+
+class Concat:
+    def __init__(self, parts: list[Source]):
+        self.parts = parts
+        self.ends = list(accumulate(len(p) for p in parts))
+        self.labels = np.concatenate([p.labels for p in parts])
+        self.origin = " + ".join(p.origin for p in parts)
+        self.names = next((p.names for p in parts if p.names), ())
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def __getitem__(self, index: int) -> Sample:
+        part, inner = self._locate(index)
+        return part[inner]
+
+    def __repr__(self) -> str:
+        return f"Concat({self.parts})"
+
+    def id(self, index: int) -> str:
+        part, inner = self._locate(index)
+        return part.id(inner)
+
+    def where(self, index: int) -> str:
+        part, inner = self._locate(index)
+        return part.where(inner)
+
+    def _locate(self, index: int) -> tuple[Source, int]:
+        k = bisect_right(self.ends, index)
+        return self.parts[k], index - (self.ends[k - 1] if k else 0)
+
+
+def build(split: str, *, root: str, names=(), num_classes=None, **parts: Mapping) -> Concat:
+    """Each keyword is the spec of a source; all share `root` and one numbering of classes."""
+    known: dict[str, Any] = dict(root=root, names=names, num_classes=num_classes, split=split)
+    return Concat([plug.load("data.sources", spec, **known) for spec in parts.values()])

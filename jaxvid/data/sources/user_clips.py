@@ -1,0 +1,45 @@
+"""A user's own clips, in any layout one would expect; no Python, no configuration.
+
+| `root`                                       | training           | validation                  |
+|----------------------------------------------|--------------------|-----------------------------|
+| has train.csv or .txt (and val.csv or .txt)  | the first          | the second                  |
+| has folders train/ and val/                  | train/CLASS/*.mp4  | val/CLASS/*.mp4             |
+| has one folder for each class                | 80 % of each class | the rest, by hash of names  |
+"""
+
+from pathlib import Path
+from typing import Any
+
+from jaxvid.data.sources import class_folders, video_list
+from jaxvid.data.sources.video_list import Videos
+from jaxvid.errors import UserError
+
+
+def build(
+    split: str,
+    *,
+    root: str,
+    train_share: float = 0.8,
+    names: tuple[str, ...] = (),
+    num_classes: int | None = None,
+) -> Videos:
+    """Find out which layout `root` has and read one split of it ("train" or "val").
+
+    Raises:
+      UserError: `root` is missing or has none of the layouts.
+    """
+    base = Path(root)
+    if not base.is_dir():
+        raise UserError(f"{base}: no such folder; set --config.data.root to your clips")
+    known: dict[str, Any] = dict(names=names, num_classes=num_classes)
+    lists = [f"{split}{e}" for e in (".csv", ".txt") if (base / f"{split}{e}").is_file()]
+    if lists:
+        return video_list.build(split, root=root, file=lists[0], **known)
+    if (base / "train").is_dir():
+        if not (base / split).is_dir():
+            raise UserError(f"{base}: has train/ but no {split}/")
+        return class_folders.build(split, root=root, folder=split, **known)
+    for other in ("train", "val"):
+        if any((base / f"{other}{e}").is_file() for e in (".csv", ".txt")):
+            raise UserError(f"{base}: has a list for {other} but no {split}.csv or {split}.txt")
+    return class_folders.build(split, root=root, share=train_share, **known)

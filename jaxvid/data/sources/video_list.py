@@ -1,0 +1,146 @@
+"""A text file with one video a line: `path label`, as MMAction2 writes it, or csv `path,label`.
+
+With several labels a line, `path label label ...`, the set is multi-label. Labels are numbers, or
+class names; blank lines and lines that start with # are left out.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from jaxvid.data.sample import Sample
+from jaxvid.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True, repr=False)
+class Videos:
+    """Paths and labels in memory: what list-like sources come down to.
+
+    Attributes:
+      paths: one a video.
+      labels: int (n,), or 0/1 (n, classes) for a multi-label set.
+      names: class names by label; empty when the annotation has none.
+      origin: the file or folder they were read from.
+      lines: line of each video in `origin`; empty when that has no lines.
+    """
+
+    paths: Sequence[str]
+    labels: np.ndarray
+    names: tuple[str, ...] = ()
+    origin: str = ""
+    lines: Sequence[int] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Sample:
+        return {"path": self.paths[index], "label": self.labels[index]}
+
+    def __repr__(self) -> str:
+        return f"Videos({self.origin}, {len(self)})"
+
+    def id(self, index: int) -> str:
+        return self.paths[index]
+
+    def where(self, index: int) -> str:
+        return f"{self.origin}:{self.lines[index]}" if self.lines else self.paths[index]
+
+
+def build(
+    split: str,
+    *,
+    root: str,
+    file: str,
+    prefix: str = "",
+    suffix: str = "",
+    multi_label: bool = False,
+    names: tuple[str, ...] = (),
+    num_classes: int | None = None,
+) -> Videos:
+    """Read a list.
+
+    Args:
+      split: only for messages.
+      root: folder that `file` and `prefix` lie in.
+      file: the list.
+      prefix: folder of the videos.
+      suffix: added to paths without an extension, such as ".mp4".
+      multi_label: labels become one 0/1 for each of `num_classes`.
+      names: class names by label, for lists that hold names.
+
+    Raises:
+      UserError: no such file, or a line that cannot be read; it names file and line.
+    """
+    path = Path(root, file)
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such {split} list; set config.data.root or config.data.{split}.file"
+        )
+    paths, raw, lines = [], [], []
+    for number, cells in _rows(path):
+        name, *labels = cells
+        if not labels or (len(labels) > 1 and not multi_label):
+            raise UserError(
+                f'{path}:{number}: expected "path label", found "{" ".join(cells)}"'
+                + ("" if not labels else "; set config.data.*.multi_label=True for several labels")
+            )
+        video = Path(root, prefix, name)
+        paths.append(str(video if video.suffix else video.with_suffix(suffix)))
+        raw.append(labels)
+        lines.append(number)
+    if not paths:
+        raise UserError(f"{path}: the list is empty")
+    numbers, names = _numbers(raw, names, path, lines)
+    if multi_label:
+        labels = _multi_hot(numbers, num_classes or len(names), path, lines)
+    else:
+        labels = np.array([n[0] for n in numbers], np.int32)
+    return Videos(paths, labels, tuple(names), str(path), lines)
+
+
+def _rows(path: Path):
+    """(line number, cells) of every line that says something."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        if path.suffix == ".csv":
+            for number, cells in enumerate(csv.reader(file), 1):
+                cells = [c.strip() for c in cells if c.strip()]
+                header = number == 1 and cells[0].lower() in ("path", "video", "file", "filename")
+                if cells and not cells[0].startswith("#") and not header:
+                    yield number, cells
+        else:
+            for number, line in enumerate(file, 1):
+                cells = line.split()
+                if cells and not cells[0].startswith("#"):
+                    yield number, cells
+
+
+def _numbers(raw, names, path, lines):
+    """Labels as numbers, and the class names they stand for when they were names."""
+    if all(label.lstrip("-").isdigit() for labels in raw for label in labels):
+        return [[int(label) for label in labels] for labels in raw], names
+    names = names or tuple(sorted({label for labels in raw for label in labels}))
+    index = {name: i for i, name in enumerate(names)}
+    for labels, line in zip(raw, lines, strict=True):
+        for label in labels:
+            if label not in index:
+                near = did_you_mean(label, names)
+                raise UserError(f'{path}:{line}: "{label}" is no class of the training set.{near}')
+    return [[index[label] for label in labels] for labels in raw], names
+
+
+def _multi_hot(numbers, num_classes, path, lines):
+    if not num_classes:
+        raise UserError(f"{path}: a multi-label list of numbers needs config.data.num_classes")
+    labels = np.zeros((len(numbers), num_classes), np.float32)
+    for row, values, line in zip(labels, numbers, lines, strict=True):
+        for value in values:
+            if not 0 <= value < num_classes:
+                raise UserError(
+                    f"{path}:{line}: label {value} is outside 0..{num_classes - 1}"
+                    f" (config.data.num_classes={num_classes})"
+                )
+            row[value] = 1
+    return labels

@@ -1,0 +1,271 @@
+"""RandAugment for clips: a few random operations of one strength, the same for all frames.
+
+Cubuk et al., RandAugment: Practical automated data augmentation with a reduced search space, 2019.
+The paper leaves the strengths open. These are the operations and the distribution of imgaug 0.4's
+RandAugment, with which Video Swin Transformer (Liu et al. 2021) learned Something-Something v2
+(n=4, m=7): `ops` different operations of the 18 in `OPS`, in random order, signs by a fair coin,
+new pixels grey (128), after a crop of up to magnitude / 224 of the picture from each side.
+
+Three things differ from imgaug. Its RandAugment also mirrors half of the clips, whatever their
+label; here mirroring is left to the task (`task.flip`), which can be off or swap labels. A
+magnitude need not be whole. And `equalize` follows Pillow also where level 255 does not
+occur, which imgaug does for small images only.
+
+Shapes: n frames, h height, w width; `frames` is uint8 (n h w 3), RGB, in and out of every
+operation, which leaves its input unchanged. Operations that measure a picture (autocontrast,
+equalize, contrast) measure each frame.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from jaxvid.data.sample import Sample
+from jaxvid.errors import UserError
+
+STRONGEST = 30  # the magnitude at which amounts are those written in OPS
+FILL = 128  # new pixels
+
+SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]])  # Pillow's filters of these names
+BLUR = np.pad(np.zeros((3, 3), int), 1, constant_values=1)
+
+
+@dataclass(frozen=True)
+class RandAugment:
+    """Augment `video` uint8 (v t h w 3), for samples whose truth has no place in the picture.
+
+    Attributes:
+      ops: operations a clip, all different.
+      magnitude: strength 0..30 of each.
+    """
+
+    ops: int = 4
+    magnitude: float = 7.0
+
+    def __post_init__(self):
+        if not 0 <= self.ops <= len(OPS):
+            raise UserError(f"randaugment applies 0 to {len(OPS)} operations, not {self.ops}")
+        if not 0 <= self.magnitude <= STRONGEST:
+            raise UserError(f"randaugment's magnitude is 0 to {STRONGEST}, not {self.magnitude}")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        for key in ("boxes", "keypoint"):
+            if key in sample:
+                raise UserError(f"randaugment moves pixels and would leave the {key} behind")
+        video = sample["video"]
+        frames = crop(video.reshape(-1, *video.shape[-3:]), rng.uniform(0, self.magnitude, 4) / 224)
+        for name in rng.permutation(list(OPS))[: self.ops]:
+            draw, apply = OPS[name]
+            frames = apply(frames, draw(self.magnitude / STRONGEST, rng))
+        return sample | {"video": frames.reshape(video.shape)}
+
+
+def crop(frames: np.ndarray, amount: np.ndarray) -> np.ndarray:
+    """Cut shares (top, right, bottom, left) of the sides off and stretch what is left."""
+    h, w = frames.shape[1:3]
+    top, right, bottom, left = np.round(amount * [h, w, h, w]).astype(int)
+    if not (top or right or bottom or left):
+        return frames
+    inner = frames[:, top : h - bottom, left : w - right]
+    return np.stack([cv2.resize(f, (w, h), interpolation=cv2.INTER_LINEAR) for f in inner])
+
+
+def identity(frames: np.ndarray, amount: None = None) -> np.ndarray:
+    return frames
+
+
+def autocontrast(frames: np.ndarray, amount: None = None) -> np.ndarray:
+    """Stretch each channel of each frame to 0..255."""
+
+    def table(counts):
+        low, high = np.flatnonzero(counts)[[0, -1]]
+        if low == high:
+            return np.arange(256)
+        scale = 255.0 / (high - low)
+        return np.clip(np.arange(256) * scale - low * scale, 0, 255)
+
+    return _by_histogram(frames, table)
+
+
+def equalize(frames: np.ndarray, amount: None = None) -> np.ndarray:
+    """Spread the levels of each channel of each frame evenly."""
+
+    def table(counts):
+        step = (counts.sum() - counts[np.flatnonzero(counts)[-1]]) // 255
+        if step == 0:
+            return np.arange(256)
+        darker = np.cumsum(counts) - counts
+        return np.minimum((darker + step // 2) // step, 255)
+
+    return _by_histogram(frames, table)
+
+
+def invert(frames: np.ndarray, amount: None = None) -> np.ndarray:
+    return 255 - frames
+
+
+def posterize(frames: np.ndarray, amount: int) -> np.ndarray:
+    """Clear the lowest `amount` bits."""
+    return frames & np.uint8(256 - 2**amount)
+
+
+def solarize(frames: np.ndarray, amount: int) -> np.ndarray:
+    """Invert the `amount` brightest levels."""
+    return np.where(frames >= 256 - amount, 255 - frames, frames)
+
+
+def color(frames: np.ndarray, amount: float) -> np.ndarray:
+    """Saturation times `amount`: 0 is grey, 1 the picture."""
+    return _blend(_luma(frames)[..., None], frames, amount)
+
+
+def contrast(frames: np.ndarray, amount: float) -> np.ndarray:
+    """Distance from the frame's mean grey times `amount`."""
+    means = np.floor(_luma(frames).mean((1, 2), dtype=np.float64) + 0.5).astype(int)
+    tables = [_blend(mean, np.arange(256), amount) for mean in means]
+    return np.stack([cv2.LUT(f, t) for f, t in zip(frames, tables, strict=True)])
+
+
+def brightness(frames: np.ndarray, amount: float) -> np.ndarray:
+    """Levels times `amount`."""
+    return _blend(0, np.arange(256), amount)[frames]
+
+
+def sharpness(frames: np.ndarray, amount: float) -> np.ndarray:
+    """Distance from the smoothed picture times `amount`."""
+    return _blend(smooth(frames), frames, amount)
+
+
+def smooth(frames: np.ndarray, amount: None = None) -> np.ndarray:
+    return _filter(frames, SMOOTH)
+
+
+def blur(frames: np.ndarray, amount: None = None) -> np.ndarray:
+    return _filter(frames, BLUR)
+
+
+def rotate(frames: np.ndarray, amount: float) -> np.ndarray:
+    """Turn by `amount` degrees, counter-clockwise, around the centre."""
+    cos, sin = np.cos(np.deg2rad(amount)), np.sin(np.deg2rad(amount))
+    y, x = np.array(frames.shape[1:3]) / 2
+    return _warp(frames, [[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y]])
+
+
+def shear_x(frames: np.ndarray, amount: float) -> np.ndarray:
+    """Move each row to the right by tanh(`amount`) times its distance from the top."""
+    return _warp(frames, [[1, -np.tanh(amount), 0], [0, 1, 0]])
+
+
+def shear_y(frames: np.ndarray, amount: float) -> np.ndarray:
+    """Move each column down by tanh(`amount`) times its distance from the left."""
+    return _warp(frames, [[1, 0, 0], [-np.tanh(amount), 1, 0]])
+
+
+def translate_x(frames: np.ndarray, amount: float) -> np.ndarray:
+    """Move to the right by a share of the width."""
+    return _warp(frames, [[1, 0, -amount * frames.shape[2]], [0, 1, 0]])
+
+
+def translate_y(frames: np.ndarray, amount: float) -> np.ndarray:
+    """Move down by a share of the height."""
+    return _warp(frames, [[1, 0, 0], [0, 1, -amount * frames.shape[1]]])
+
+
+def cutout(frames: np.ndarray, amount: tuple[float, float, float]) -> np.ndarray:
+    """Grey out a square: its centre (y, x) in shares of the sides, its side in the height's."""
+    h, w = frames.shape[1:3]
+    y, x, half = amount[0] * h, amount[1] * w, amount[2] * h / 2
+    top, left = max(int(y - half), 0), max(int(x - half), 0)
+    frames = frames.copy()
+    frames[:, top : int(y + half), left : int(x + half)] = FILL
+    return frames
+
+
+def _by_histogram(frames: np.ndarray, table: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Map the levels of each channel by `table(its 256 counts)`, which is cut to whole levels."""
+
+    def mapped(frame):
+        counts = [cv2.calcHist([frame], [i], None, [256], [0, 256]).ravel() for i in range(3)]
+        levels = [table(c.astype(np.int64)).astype(np.uint8) for c in counts]
+        return cv2.LUT(frame, np.stack(levels, -1)[None])
+
+    return np.stack([mapped(f) for f in frames])
+
+
+def _luma(frames: np.ndarray) -> np.ndarray:
+    """uint8 (n h w): ITU-R 601 grey, by the 16-bit weights of Pillow."""
+    r, g, b = np.moveaxis(frames.astype(np.uint32), -1, 0)
+    return ((19595 * r + 38470 * g + 7471 * b + 32768) >> 16).astype(np.uint8)
+
+
+def _blend(base: Any, picture: np.ndarray, amount: float) -> np.ndarray:
+    """uint8: from `base` (0) through `picture` (1) and beyond, cut to whole levels."""
+    base = np.asarray(base, np.float32)
+    mixed = base + np.float32(amount) * (picture.astype(np.float32) - base)
+    return np.clip(mixed, 0, 255).astype(np.uint8)
+
+
+def _filter(frames: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Weighted mean of the neighbours, rounded; pixels without all neighbours stay."""
+    total, edge = int(kernel.sum()), len(kernel) // 2
+    sums = [cv2.filter2D(f, cv2.CV_16S, kernel.astype(np.float32)) for f in frames]
+    out = ((np.stack(sums) + total // 2) // total).astype(np.uint8)
+    inside = np.s_[:, edge:-edge, edge:-edge]
+    result = frames.copy()
+    result[inside] = out[inside]
+    return result
+
+
+def _warp(frames: np.ndarray, source: Any) -> np.ndarray:
+    """Each pixel from the one in which `source` (2, 3) puts its centre, or FILL outside."""
+    h, w = frames.shape[1:3]
+    matrix = np.asarray(source, np.float64)
+    y, x = np.mgrid[:h, :w].reshape(2, -1) + 0.5
+    at = np.floor(matrix @ [x, y, np.ones_like(x)]).reshape(2, h, w).astype(np.float32)
+    border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": (FILL,) * 3}
+    return np.stack([cv2.remap(f, at[0], at[1], cv2.INTER_NEAREST, **border) for f in frames])
+
+
+Draw = Callable[[float, np.random.Generator], Any]
+
+
+def _nothing(level: float, rng: np.random.Generator) -> None:
+    return None
+
+
+def _whole(most: int) -> Draw:
+    return lambda level, rng: int(level * most)
+
+
+def _signed(most: float, middle: float = 0.0) -> Draw:
+    return lambda level, rng: middle + rng.choice((-1, 1)) * level * most
+
+
+def _square(level: float, rng: np.random.Generator) -> tuple[float, float, float]:
+    return rng.uniform(), rng.uniform(), level * 20 / 32
+
+
+# name: how to draw the amount at a level 0..1 (magnitude / STRONGEST), and what it does.
+OPS: dict[str, tuple[Draw, Callable[[np.ndarray, Any], np.ndarray]]] = {
+    "identity": (_nothing, identity),
+    "autocontrast": (_nothing, autocontrast),
+    "equalize": (_nothing, equalize),
+    "invert": (_nothing, invert),
+    "rotate": (_signed(30.0), rotate),
+    "posterize": (_whole(6), posterize),
+    "solarize": (_whole(256), solarize),
+    "color": (_signed(0.9, 1.0), color),
+    "contrast": (_signed(0.9, 1.0), contrast),
+    "brightness": (_signed(0.9, 1.0), brightness),
+    "sharpness": (_signed(0.9, 1.0), sharpness),
+    "shear_x": (_signed(0.3), shear_x),
+    "shear_y": (_signed(0.3), shear_y),
+    "translate_x": (_signed(0.33), translate_x),
+    "translate_y": (_signed(0.33), translate_y),
+    "cutout": (_square, cutout),
+    "blur": (_nothing, blur),
+    "smooth": (_nothing, smooth),
+}
