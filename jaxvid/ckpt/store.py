@@ -1,0 +1,218 @@
+"""Checkpoints of a run on orbax: asynchronous, atomic, the last few and the best.
+
+    WORKDIR/config.json            the resolved config the run was started with
+    WORKDIR/checkpoints/STEP/      state (arrays) and meta (json: config, class names, metrics ...)
+
+A folder without the name of a step is an unfinished save and is ignored.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orbax.checkpoint as ocp
+from flax.traverse_util import unflatten_dict
+from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
+
+from jaxvid import paths
+from jaxvid.errors import UserError, did_you_mean
+
+FORMAT = 1  # of the layout above; a reader refuses a newer one
+
+
+class Store:
+    """The checkpoints under `workdir`.
+
+    Args:
+      workdir: folder of the run.
+      keep: how many of the newest to keep.
+      best: the metric whose largest value is kept as well, such as "val/top1".
+    """
+
+    def __init__(self, workdir: str | Path, keep: int = 3, best: str = ""):
+        self.folder = Path(workdir).absolute() / "checkpoints"
+        keepers: list[policies.PreservationPolicy] = [policies.LatestN(keep)]
+        if best:
+            top = policies.BestN(
+                get_metric_fn=lambda m: m[best], n=1, keep_checkpoints_without_metrics=False
+            )
+            keepers.append(top)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policies.AnyPreservationPolicy(keepers),
+            step_format_fixed_length=8,
+            enable_async_checkpointing=True,
+        )
+        self._best = best
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=options,
+            item_handlers={
+                "state": ocp.PyTreeCheckpointHandler(),
+                "meta": ocp.JsonCheckpointHandler(),
+            },
+        )
+
+    def latest(self) -> int | None:
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: Any, meta: Mapping, metrics: Mapping[str, float]):
+        """Start to save; returns once the arrays are copied off the devices.
+
+        Raises:
+          UserError: this or the save before it failed (a full disk); older ones are intact.
+        """
+        if step == self.latest():
+            return
+        args = ocp.args.Composite(
+            state=ocp.args.PyTreeSave(state),
+            meta=ocp.args.JsonSave(dict(meta, format=FORMAT, step=step, metrics=dict(metrics))),
+        )
+        try:
+            ranked = dict(metrics) if self._best in metrics else None
+            self._manager.save(step, args=args, metrics=ranked, force=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._failed(error) from error
+
+    def wait(self):
+        """Until the last save is on disk; raises what it raised."""
+        try:
+            self._manager.wait_until_finished()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._failed(error) from error
+
+    def restore(self, step: int, state: Any) -> tuple[Any, dict]:
+        """The state of `step` on the shardings of `state` (shapes with shardings), and its meta."""
+        check_fits(self.folder / f"{step:08d}", state)
+        restored = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.PyTreeRestore(
+                    state, restore_args=ocp.checkpoint_utils.construct_restore_args(state)
+                ),
+                meta=ocp.args.JsonRestore(),
+            ),
+        )
+        return restored["state"], restored["meta"]
+
+    def close(self):
+        self._manager.close()
+
+    def _failed(self, error) -> UserError:
+        steps = all_steps(self.folder)
+        left = f"the last complete one is step {steps[-1]}" if steps else "there is no complete one"
+        reason = (
+            str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        )
+        return UserError(f"saving a checkpoint to {self.folder} failed: {reason}; {left}")
+
+
+def all_steps(folder: Path) -> list[int]:
+    """Complete checkpoints under WORKDIR/checkpoints, oldest first."""
+    return (
+        sorted(int(d.name) for d in folder.glob("*") if d.name.isdigit()) if folder.is_dir() else []
+    )
+
+
+def read_meta(folder: Path) -> dict:
+    """The meta of one checkpoint folder."""
+    try:
+        meta = json.loads((folder / "meta" / "metadata").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: not a jaxvid checkpoint ({error})") from None
+    if meta.get("format", 0) > FORMAT:
+        raise UserError(f"{folder}: written by a newer jaxvid (format {meta['format']})")
+    return meta
+
+
+def find(spec: str | Path) -> Path:
+    """A workdir -> the folder of its best checkpoint, else of its latest; a checkpoint -> itself.
+
+    Raises:
+      UserError: nothing there.
+    """
+    path = Path(spec)
+    if (path / "meta").is_dir():
+        return path
+    steps = all_steps(path / "checkpoints")
+    if not steps:
+        raise UserError(f"{spec}: no checkpoint there (no {path / 'checkpoints'}/STEP)")
+
+    def rank(step):
+        meta = read_meta(path / "checkpoints" / f"{step:08d}")
+        return meta["metrics"].get(meta.get("best"), float("-inf")), step
+
+    return path / "checkpoints" / f"{max(steps, key=rank):08d}"
+
+
+def load_variables(folder: Path, like: Mapping) -> tuple[dict, str]:
+    """The variables of a checkpoint, the moving average of the parameters where it has one.
+
+    Args:
+      folder: of one checkpoint.
+      like: variables as shapes with shardings: where to put them.
+
+    Returns:
+      {"params": ..., other collections} and which parameters they are, "EMA" or "trained".
+    """
+    saved = saved_shapes(folder)
+    kind = "ema" if any(k.startswith("ema/") for k in saved) else "params"
+    state = {kind: like["params"], "model_state": {k: v for k, v in like.items() if k != "params"}}
+    check_fits(folder, state, subset=True)
+    restored = ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).restore(
+        folder.absolute() / "state",
+        args=ocp.args.PyTreeRestore(
+            state,
+            restore_args=ocp.checkpoint_utils.construct_restore_args(state),
+            partial_restore=True,
+        ),
+    )
+    variables = {"params": restored[kind], **restored["model_state"]}
+    return variables, "EMA" if kind == "ema" else "trained"
+
+
+def load_into(params: Mapping, spec: str, skip: tuple[str, ...] = ()) -> dict:
+    """`params` with all but the skipped ones replaced by those of another run.
+
+    Args:
+      params: arrays, on the shardings that the result keeps.
+      spec: a workdir or a checkpoint in it.
+      skip: patterns of parameters that stay as they are, such as a head for other classes.
+    """
+    if not Path(spec).exists():
+        raise UserError(
+            f'config.init.weights="{spec}" is no workdir or checkpoint; it names published weights,'
+            " which this version cannot fetch. Train from scratch with --config.init.weights="
+        )
+    stays = paths.flatten(paths.label(params, [(p, True) for p in skip], False, strict=True))
+    flat = paths.flatten(params)
+    wanted = unflatten_dict({k: v for k, v in flat.items() if not stays[k]}, sep="/")
+    loaded, _ = load_variables(find(spec), {"params": wanted})
+    return unflatten_dict(flat | paths.flatten(loaded["params"]), sep="/")
+
+
+def saved_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """{path: shape} of the arrays in a checkpoint, without reading them."""
+    handler = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+    metadata: Any = handler.metadata(folder.absolute() / "state")
+    tree = paths.flatten(metadata.item_metadata.tree)
+    return {name: tuple(leaf.shape) for name, leaf in tree.items() if hasattr(leaf, "shape")}
+
+
+def check_fits(folder: Path, state: Any, subset: bool = False):
+    """Raise a UserError that lists the arrays by which a checkpoint and `state` differ."""
+    saved = saved_shapes(folder)
+    want = {k: tuple(v.shape) for k, v in paths.flatten(state).items()}
+    problems = []
+    for key, shape in want.items():
+        if key not in saved:
+            problems.append(f"{key} {shape} is not in the checkpoint.{did_you_mean(key, saved)}")
+        elif saved[key] != shape:
+            problems.append(f"{key} is {saved[key]} in the checkpoint, {shape} in the model")
+    if not subset:
+        problems += [
+            f"{key} {saved[key]} is only in the checkpoint" for key in saved.keys() - want.keys()
+        ]
+    if problems:
+        more = f"\n  ... and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise UserError(f"{folder} holds another model:\n  " + "\n  ".join(problems[:5]) + more)

@@ -1,0 +1,251 @@
+"""Video Swin Transformer (Liu et al., 2021), https://arxiv.org/abs/2106.13230.
+
+Attention in 3-D windows that shift by half a window in every second block; each stage after the
+first halves the spatial grid and doubles the width.
+
+Shapes: b batch, t h w token grid, c channels, k windows, n tokens in a window, g heads, d width
+of a head.
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+
+from jaxvid.ckpt.convert import Weights
+from jaxvid.layers import heads
+
+VARIANTS: dict[str, dict] = {
+    "test": dict(width=8, depths=(2, 1), heads=(2, 4), window=(2, 2, 2), patch=(2, 4, 4)),
+    "mini": dict(width=32, depths=(2, 2), heads=(2, 4), window=(4, 4, 4), patch=(2, 4, 4)),
+    "tiny": dict(width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24)),
+    "small": dict(width=96, depths=(2, 2, 18, 2), heads=(3, 6, 12, 24)),
+    "base": dict(width=128, depths=(2, 2, 18, 2), heads=(4, 8, 16, 32)),
+    "large": dict(width=192, depths=(2, 2, 18, 2), heads=(6, 12, 24, 48)),
+}
+
+normal = nn.initializers.truncated_normal(0.02)
+
+
+class Swin(nn.Module):
+    """The backbone: video (b, T, H, W, 3) -> features (b, t, h, w, c), c = width * 2^(stages - 1).
+
+    Attributes:
+      window: tokens a window spans in time, height and width.
+      patch: pixels a token spans in time, height and width.
+      drop_path: probability to skip a residual branch in the last block, growing linearly from 0.
+      remat: recompute the blocks in the backward pass instead of storing their activations.
+      dtype: compute dtype; parameters, softmax and normalisation statistics stay float32.
+    """
+
+    width: int
+    depths: tuple[int, ...]
+    heads: tuple[int, ...]
+    window: tuple[int, int, int] = (8, 7, 7)
+    patch: tuple[int, int, int] = (2, 4, 4)
+    drop_path: float = 0.1
+    remat: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, video, *, train):
+        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        rates = iter(np.linspace(0, self.drop_path, sum(self.depths)))
+        x = PatchEmbed(self.width, self.patch, self.dtype, name="patch_embed")(video)
+        x = norm("patch_norm", self.dtype)(x)
+        for s, (depth, g) in enumerate(zip(self.depths, self.heads, strict=True)):
+            if s:
+                x = PatchMerging(self.dtype, name=f"merge{s - 1}")(x)
+            for b in range(depth):
+                shape = (g, self.window, bool(b % 2), float(next(rates)), self.dtype)
+                x = block(*shape, name=f"stage{s}_block{b}")(x, train)
+        return norm("norm", self.dtype)(x)
+
+
+class Block(nn.Module):
+    """Window attention and an MLP, each on a normalised residual branch; the shape is kept."""
+
+    heads: int
+    window: tuple[int, int, int]
+    shifted: bool
+    drop_path: float
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x, train):  # (b, t, h, w, c)
+        skip = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3, 4), deterministic=not train)
+        size, shift = clip_window(x.shape[1:4], self.window, self.shifted)
+        windows, mask, undo = partition(norm("norm1", self.dtype)(x), size, shift)
+        attn = WindowAttention(self.heads, self.window, self.dtype, name="attn")
+        x = x + skip(undo(attn(windows, mask)))
+        return x + skip(Mlp(self.dtype, name="mlp")(norm("norm2", self.dtype)(x)))
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention inside each window, with a learned bias for every relative offset."""
+
+    heads: int
+    window: tuple[int, int, int]
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x, mask):  # (b, k, n, c), (k, n, n) or None -> (b, k, n, c)
+        n, c = x.shape[-2:]
+        qkv = nn.Dense(3 * c, dtype=self.dtype, kernel_init=normal, name="qkv")(x)
+        q, k, v = rearrange(qkv, "b k n (s g d) -> s b k g n d", s=3, g=self.heads)
+        offsets = math.prod(2 * s - 1 for s in self.window)
+        table = self.param("relative_position_bias_table", normal, (offsets, self.heads))
+        # A window clipped to a small grid takes the top-left part of the full window's index:
+        # published weights were trained so.
+        bias = table[offset_index(self.window)[:n, :n]].transpose(2, 0, 1)
+        scores = (q * q.shape[-1] ** -0.5) @ k.swapaxes(-1, -2)
+        scores = scores.astype(jnp.float32) + bias
+        if mask is not None:
+            scores = scores + mask[:, None]
+        x = nn.softmax(scores).astype(self.dtype) @ v
+        x = rearrange(x, "b k g n d -> b k n (g d)")
+        return nn.Dense(c, dtype=self.dtype, kernel_init=normal, name="proj")(x)
+
+
+class Mlp(nn.Module):
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x):
+        y = nn.Dense(4 * x.shape[-1], dtype=self.dtype, kernel_init=normal, name="fc1")(x)
+        y = nn.gelu(y, approximate=False)
+        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=normal, name="fc2")(y)
+
+
+class PatchEmbed(nn.Module):
+    """Non-overlapping patches, each mapped to one token; the video is zero-padded to fit.
+
+    A strided convolution, computed as one matrix product: much faster under XLA.
+    """
+
+    width: int
+    patch: tuple[int, int, int]
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, video):  # (b, T, H, W, c) -> (b, t, h, w, width)
+        channels = video.shape[-1]
+        kernel = self.param(
+            "kernel", nn.initializers.lecun_normal(), (*self.patch, channels, self.width)
+        )
+        bias = self.param("bias", nn.initializers.zeros, (self.width,))
+        a, i, j = self.patch
+        x = pad_to_multiple(video.astype(self.dtype), self.patch)
+        x = rearrange(x, "b (t a) (h i) (w j) c -> b t h w (a i j c)", a=a, i=i, j=j)
+        return x @ kernel.reshape(-1, self.width).astype(self.dtype) + bias.astype(self.dtype)
+
+
+class PatchMerging(nn.Module):
+    """Every 2 x 2 neighbours become one token of twice the width."""
+
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x):  # (b, t, h, w, c) -> (b, t, h/2, w/2, 2c)
+        x = pad_to_multiple(x, (1, 2, 2))
+        x = rearrange(x, "b t (h i) (w j) c -> b t h w (j i c)", i=2, j=2)
+        x = norm("norm", self.dtype)(x)
+        width = x.shape[-1] // 2
+        return nn.Dense(
+            width, use_bias=False, dtype=self.dtype, kernel_init=normal, name="reduction"
+        )(x)
+
+
+def norm(name, dtype):
+    return nn.LayerNorm(epsilon=1e-5, dtype=dtype, name=name)
+
+
+def offset_index(size):
+    """(n, n) row of the bias table for each pair of tokens in a full window."""
+    grid = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij")).reshape(3, -1)
+    t, h, w = grid[:, :, None] - grid[:, None] + np.array(size)[:, None, None] - 1
+    return (t * (2 * size[1] - 1) + h) * (2 * size[2] - 1) + w
+
+
+def clip_window(grid, size, shifted):
+    """A window never exceeds the grid, and an axis that is one window long is not shifted."""
+    shift = tuple(s // 2 if shifted and g > s else 0 for g, s in zip(grid, size, strict=True))
+    return tuple(min(g, s) for g, s in zip(grid, size, strict=True)), shift
+
+
+def pad_to_multiple(x, size):
+    """Zeros at the end of t, h and w until each is a multiple of `size`."""
+    pads = [(0, -g % s) for g, s in zip(x.shape[1:4], size, strict=True)]
+    return jnp.pad(x, [(0, 0), *pads, (0, 0)]) if any(p for _, p in pads) else x
+
+
+def partition(x, size, shift):
+    """Cut (b, t, h, w, c) into windows of `size` after rolling it back by `shift`.
+
+    Returns:
+      windows (b, k, n, c); a mask (k, n, n) that keeps apart tokens which only the roll made
+      neighbours, or None; and the map from windows back to (b, t, h, w, c).
+    """
+    grid = x.shape[1:4]
+    x = pad_to_multiple(x, size)
+    padded = x.shape[1:4]
+    if any(shift):
+        x = jnp.roll(x, [-s for s in shift], (1, 2, 3))
+    (t, h, w), (a, i, j) = (p // s for p, s in zip(padded, size, strict=True)), size
+    axes = dict(t=t, h=h, w=w, a=a, i=i, j=j)
+    windows = rearrange(x, "b (t a) (h i) (w j) c -> b (t h w) (a i j) c", **axes)
+
+    def undo(y):
+        y = rearrange(y, "b (t h w) (a i j) c -> b (t a) (h i) (w j) c", **axes)
+        if any(shift):
+            y = jnp.roll(y, shift, (1, 2, 3))
+        return y[:, : grid[0], : grid[1], : grid[2]]
+
+    return windows, shift_mask(padded, size, shift) if any(shift) else None, undo
+
+
+def shift_mask(grid, size, shift):
+    """(k, n, n): 0 where two tokens of a window were neighbours before the roll, else -100."""
+    region = np.zeros(grid, np.int32)
+    for axis, (g, s, d) in enumerate(zip(grid, size, shift, strict=True)):
+        label = np.zeros(g, np.int32)
+        if d:
+            label[-s:], label[-d:] = 1, 2
+        region = region * 3 + np.expand_dims(label, [a for a in range(3) if a != axis])
+    a, i, j = size
+    region = rearrange(region, "(t a) (h i) (w j) -> (t h w) (a i j)", a=a, i=i, j=j)
+    return np.where(region[:, :, None] == region[:, None], 0.0, -100.0).astype(np.float32)
+
+
+def backbone(variant, **overrides):
+    return Swin(**{**VARIANTS[variant], **overrides})
+
+
+def build(variant, *, num_classes, dropout=0.5, dtype=jnp.float32, **overrides):
+    head = heads.PoolClassifier(num_classes, dropout, dtype)
+    return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
+
+
+BUFFERS = (".*relative_position_index", ".*attn_mask")
+
+WEIGHTS = {
+    "mmaction": Weights(
+        rename=(
+            ("backbone.patch_embed.proj", "backbone/patch_embed"),
+            ("backbone.patch_embed.norm", "backbone/patch_norm"),
+            ("backbone.layers.{s}.blocks.{b}", "backbone/stage{s}_block{b}"),
+            ("backbone.layers.{s}.downsample", "backbone/merge{s}"),
+            ("backbone.norm3", "backbone/norm"),
+            ("cls_head.fc_cls", "head/fc"),
+        ),
+        skip=BUFFERS,
+    ),
+}
+WEIGHTS["official"] = Weights(
+    # The official repository's final norm is called `norm`, the rest as in MMAction2.
+    rename=tuple((t.replace("norm3", "norm"), j) for t, j in WEIGHTS["mmaction"].rename),
+    skip=BUFFERS,
+)
