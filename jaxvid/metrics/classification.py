@@ -1,0 +1,237 @@
+"""Metrics of clip recognition: one class, or several, for a clip. Host-side numpy.
+
+Shapes: b rows of a batch, n samples, c classes. Scores may be logits or probabilities: only their
+order within a row (single label), or within a class (multi-label), counts. All values are
+fractions 0..1.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxvid.errors import UserError
+
+
+class _Rows:
+    """Keeps the score and label of every sample; rows with mask 0 are dropped on arrival."""
+
+    def __init__(self, num_classes: int):
+        self.num_classes = num_classes
+        self._scores: list[np.ndarray] = []
+        self._labels: list[np.ndarray] = []
+
+    def update(self, preds: dict[str, Any]) -> None:
+        """Take a batch: score (b, c), label (b,) or (b, c), mask (b,)."""
+        valid = np.asarray(preds["mask"]) > 0
+        scores = np.asarray(preds["score"], np.float32)[valid]
+        if scores.shape[1] != self.num_classes:
+            raise UserError(
+                f"the model scores {scores.shape[1]} classes, the metric expects "
+                f"{self.num_classes}: set data.num_classes"
+            )
+        self._scores.append(scores)
+        self._labels.append(np.asarray(preds["label"])[valid])
+
+    def _collected(self) -> tuple[np.ndarray, np.ndarray]:
+        if not any(map(len, self._scores)):
+            raise UserError("nothing to evaluate: the split is empty or no sample could be read")
+        return np.concatenate(self._scores), np.concatenate(self._labels)
+
+
+class Accuracy(_Rows):
+    """Top-k and mean class accuracy of single-label samples.
+
+    A k that every prediction satisfies (k >= num_classes) is left out of the result.
+    """
+
+    def __init__(self, num_classes: int, topk: Sequence[int] = (1, 5)):
+        super().__init__(num_classes)
+        self.topk = tuple(k for k in topk if k == 1 or k < num_classes)
+
+    def compute(self) -> dict[str, float]:
+        """{"top1", "top5", "mean_class"}, for the default `topk`."""
+        scores, labels = self._collected()
+        values = {f"top{k}": top_k_accuracy(scores, labels, k) for k in self.topk}
+        return values | {"mean_class": mean_class_accuracy(scores, labels)}
+
+
+class MultiLabelMAP(_Rows):
+    """Mean average precision over the classes ("map") and over the samples ("mmit_map")."""
+
+    def compute(self) -> dict[str, float]:
+        scores, labels = self._collected()
+        return {
+            "map": mean_average_precision(scores, labels),
+            "mmit_map": sample_mean_average_precision(scores, labels),
+        }
+
+
+def top_k_hits(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndarray:
+    """bool (n,): the label is among the k best of `scores` (n, c).
+
+    Of equal scores the lower class is the better one, as for argmax. A label whose score is NaN
+    is never hit, so a diverged model does not look perfect.
+    """
+    labels = _in_range(labels, scores.shape[1])
+    own = np.take_along_axis(scores, labels[:, None], 1)
+    later = np.arange(scores.shape[1]) >= labels[:, None]
+    behind = (scores < own) | ((scores == own) & later)  # itself included
+    return scores.shape[1] - behind.sum(1) < k
+
+
+def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
+    """Share of samples whose label (n,) is among the k best of `scores` (n, c)."""
+    return float(top_k_hits(scores, labels, k).mean())
+
+
+def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of the top-1 recall of the classes of scores (n, c), labels (n,).
+
+    As MMAction2 reports it: a class that is predicted but never labelled counts 0, one that is
+    neither does not count.
+    """
+    c = scores.shape[1]
+    hits = np.bincount(labels, top_k_hits(scores, labels), minlength=c)
+    counts = np.bincount(labels, minlength=c)
+    occurs = (counts > 0) | (np.bincount(scores.argmax(1), minlength=c) > 0)
+    return float((hits / np.maximum(counts, 1))[occurs].mean())
+
+
+def top_k_classes(
+    scores: np.ndarray, labels: np.ndarray, k: int, worst: bool = False
+) -> list[tuple[int, float]]:
+    """The k labelled classes of highest, or lowest, top-1 recall, as (class, recall).
+
+    Of equal recalls the higher class comes first, or with `worst` the lower one.
+    """
+    c = scores.shape[1]
+    counts = np.bincount(labels, minlength=c)
+    present = np.flatnonzero(counts)
+    recall = np.bincount(labels, top_k_hits(scores, labels), minlength=c)[present] / counts[present]
+    order = np.argsort(recall, kind="stable")
+    order = order[:k] if worst else order[::-1][:k]
+    return [(int(present[i]), float(recall[i])) for i in order]
+
+
+def confusion_matrix(
+    pred: np.ndarray, label: np.ndarray, num_classes: int, normalize: str | None = None
+) -> np.ndarray:
+    """(c, c): how often class `row` was taken for class `column`.
+
+    Args:
+      pred, label: int (n,).
+      normalize: None for counts (int64), or float64 shares of each "true" class (rows add up to
+        1), of each "pred" class (columns do) or of "all" samples. An empty class has zeros.
+
+    Raises:
+      UserError: a class outside 0..c-1.
+    """
+    pred, label = _in_range(pred, num_classes, "prediction"), _in_range(label, num_classes)
+    flat = np.bincount(label * num_classes + pred, minlength=num_classes**2)
+    counts = flat.reshape(num_classes, num_classes)
+    if normalize is None:
+        return counts
+    axis = {"true": 1, "pred": 0, "all": None}[normalize]
+    return counts / np.maximum(counts.sum(axis, keepdims=True), 1)
+
+
+class ClassRow(NamedTuple):
+    """One class of a report; NaN where a share is of nothing, "" where nothing was confused."""
+
+    name: str
+    n: int  # samples with this label
+    recall: float  # share of them that top-1 finds
+    precision: float  # share of its top-1 predictions that are right
+    confusion: str  # what its samples are most often taken for instead
+    confused: int  # how often
+
+
+def per_class_report(
+    scores: np.ndarray, labels: np.ndarray, names: Sequence[str] = ()
+) -> list[ClassRow]:
+    """A row for every class of scores (n, c), labels (n,), in class order.
+
+    Without `names` a class is called by its number. Raises UserError for a wrong number of names.
+    """
+    c = scores.shape[1]
+    names = list(names) or [str(i) for i in range(c)]
+    if len(names) != c:
+        raise UserError(f"there are {len(names)} class names for {c} classes")
+    counts = confusion_matrix(scores.argmax(1), labels, c)
+    wrong = counts - np.diag(counts.diagonal())
+    rows = []
+    for i, name in enumerate(names):
+        right, labelled, predicted = counts[i, i], counts[i].sum(), counts[:, i].sum()
+        other = int(wrong[i].argmax())
+        rows.append(
+            ClassRow(
+                name,
+                int(labelled),
+                float(right / labelled) if labelled else float("nan"),
+                float(right / predicted) if predicted else float("nan"),
+                names[other] if wrong[i, other] else "",
+                int(wrong[i, other]),
+            )
+        )
+    return rows
+
+
+def precision_recall_curve(
+    scores: np.ndarray, truth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision, recall (t + 1,) and thresholds (t,) of one class: scores, 0/1 truth (n,).
+
+    Thresholds are the distinct scores in rising order, from the highest that finds every positive;
+    sample i is predicted where `scores[i] >= threshold`. The last point is precision 1, recall 0.
+    Without a positive the recall is NaN.
+    """
+    order = np.argsort(-scores, kind="stable")
+    scores, truth = scores[order], np.asarray(truth)[order] > 0
+    ends = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # of runs of equal scores
+    found = np.cumsum(truth)[ends]
+    ends, found = (v[: np.searchsorted(found, found[-1]) + 1][::-1] for v in (ends, found))
+    recall = found / found[0] if found[0] else np.full(len(found), np.nan)
+    return np.append(found / (ends + 1), 1.0), np.append(recall, 0.0), scores[ends]
+
+
+def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Area under the precision-recall steps of one class (n,); NaN without a positive."""
+    precision, recall, _ = precision_recall_curve(scores, truth)
+    return float(-np.sum(np.diff(recall) * precision[:-1]))
+
+
+def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of the average precision of the classes: scores, 0/1 labels (n, c).
+
+    Classes without a positive do not count; NaN if there is no other.
+    """
+    used = np.flatnonzero((labels > 0).any(0))
+    values = [average_precision(scores[:, i], labels[:, i]) for i in used]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def sample_mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over the samples of the average precision of their classes: scores, 0/1 labels (n, c).
+
+    The metric of Multi-Moments in Time (Monfort et al. 2019). Samples without a label do not
+    count; NaN if there is no other.
+    """
+    return mean_average_precision(scores.T, labels.T)
+
+
+def weighted_score(scores: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
+    """Late fusion: the weighted sum of the models' scores (n, c), not divided by the weights."""
+    if len(scores) != len(weights):
+        raise UserError(f"{len(scores)} scores to fuse need as many weights, not {len(weights)}")
+    return sum(w * s for w, s in zip(weights, scores, strict=True))  # type: ignore[return-value]
+
+
+def _in_range(labels: np.ndarray, num_classes: int, what: str = "label") -> np.ndarray:
+    labels = np.asarray(labels)
+    bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(bad):
+        raise UserError(
+            f"{what} {labels[bad[0]]} of sample {bad[0]} is outside 0..{num_classes - 1}"
+        )
+    return labels.astype(np.int64)

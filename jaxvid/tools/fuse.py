@@ -1,0 +1,209 @@
+"""Late fusion: add up the scores that several models gave the same samples.
+
+    python -m jaxvid.tools.fuse rgb.npz flow.npz --weights 1 1.5 --out fused.npz
+
+A dump is an npz with `score` (n, c), `label` (n,) or 0/1 (n, c), and where known `id` (n,) str and
+`views`, the number of views behind each score. When every dump has ids, samples are matched by id,
+otherwise by order, if the labels agree. Prints the metrics of each dump and of the fusion.
+"""
+
+import argparse
+import sys
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jaxvid.errors import UserError, did_you_mean
+from jaxvid.metrics.classification import (
+    Accuracy,
+    MultiLabelMAP,
+    per_class_report,
+    weighted_score,
+)
+
+
+@dataclass(frozen=True)
+class Dump:
+    """A dumped evaluation: score float32 (n, c), label (n,) or (n, c), id (n,) str or None."""
+
+    path: str
+    score: np.ndarray
+    label: np.ndarray
+    id: np.ndarray | None = None
+    views: int = 1
+
+    def name(self, row: int) -> str:
+        return f"sample {row}" if self.id is None else f'"{self.id[row]}"'
+
+
+def read(path: str) -> Dump:
+    """The dump in an npz file. Raises UserError where the file does not hold one."""
+    try:
+        with np.load(path) as file:
+            if "score" not in file or "label" not in file:
+                missing = "score" if "score" not in file else "label"
+                raise UserError(f'{path}: no key "{missing}".{did_you_mean(missing, file.files)}')
+            arrays = {key: file[key] for key in ("score", "label", "id", "views") if key in file}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: not an npz of plain arrays ({reason})") from None
+    score, label, names = arrays["score"], arrays["label"], arrays.get("id")
+    if score.ndim != 2 or not score.size or not np.isfinite(score).all():
+        raise UserError(f'{path}: "score" must be finite, (samples, classes), not {score.shape}')
+    if label.shape not in (score.shape, score.shape[:1]):
+        raise UserError(f'{path}: "label" {label.shape} does not fit "score" {score.shape}')
+    if label.ndim == 1:
+        label = label.astype(np.int64)
+        if label.min() < 0 or label.max() >= score.shape[1]:
+            raise UserError(f'{path}: "label" goes beyond the {score.shape[1]} classes of "score"')
+    if names is not None:
+        names = names.astype(str)
+        unique, counts = np.unique(names, return_counts=True)
+        if names.shape != score.shape[:1]:
+            raise UserError(f'{path}: "id" {names.shape} does not fit "score" {score.shape}')
+        if len(unique) < len(names):
+            raise UserError(f'{path}: id "{unique[counts.argmax()]}" occurs more than once')
+    views = int(np.max(arrays.get("views", 1)))
+    return Dump(path, score.astype(np.float32), label, names, views)
+
+
+def match(dumps: Sequence[Dump]) -> list[Dump]:
+    """The dumps with their samples in the order of the first. Raises UserError if they differ."""
+    first, *others = dumps
+    by_id = all(d.id is not None for d in dumps)
+    return [first, *(_match(first, other, by_id) for other in others)]
+
+
+def _match(first: Dump, other: Dump, by_id: bool) -> Dump:
+    if first.score.shape[1] != other.score.shape[1] or first.label.ndim != other.label.ndim:
+        raise UserError(
+            f"{first.path} has {_classes(first)}, {other.path} {_classes(other)}: "
+            "fuse evaluations of one data set"
+        )
+    if by_id:
+        assert first.id is not None and other.id is not None
+        for one, two in ((first, other), (other, first)):
+            missing = np.setdiff1d(one.id, two.id)  # type: ignore[arg-type]
+            if len(missing):
+                raise UserError(f'{two.path}: no id "{missing[0]}", which {one.path} has')
+        order = np.argsort(other.id)[np.argsort(np.argsort(first.id))]
+        other = Dump(
+            other.path, other.score[order], other.label[order], other.id[order], other.views
+        )
+    elif len(first.score) != len(other.score):
+        raise UserError(
+            f"{first.path} has {len(first.score)} samples, {other.path} {len(other.score)}: "
+            'without an "id" in both they cannot be matched'
+        )
+    differ = np.flatnonzero((first.label != other.label).reshape(len(first.label), -1).any(1))
+    if len(differ):
+        raise UserError(
+            f"{first.path} and {other.path} label {first.name(differ[0])} differently "
+            f"({len(differ)} of {len(first.label)} samples)"
+        )
+    return other
+
+
+def _classes(dump: Dump) -> str:
+    return f"{dump.score.shape[1]} {'multi-label ' if dump.label.ndim == 2 else ''}classes"
+
+
+def fuse(dumps: Sequence[Dump], weights: Sequence[float]) -> Dump:
+    """The weighted sum of matched dumps, as MMAction2 fuses; its views are those of all."""
+    score = weighted_score([d.score for d in dumps], weights).astype(np.float32)
+    names = next((d.id for d in dumps if d.id is not None), None)
+    return Dump("fused", score, dumps[0].label, names, sum(d.views for d in dumps))
+
+
+def evaluate(dump: Dump) -> dict[str, float]:
+    """Top-1, top-5 and mean class accuracy, or the two mAPs of multi-label samples."""
+    metric = (Accuracy if dump.label.ndim == 1 else MultiLabelMAP)(dump.score.shape[1])
+    metric.update({"score": dump.score, "label": dump.label, "mask": np.ones(len(dump.label))})
+    return metric.compute()
+
+
+def table(dumps: Sequence[Dump], weights: Sequence[float]) -> str:
+    """A line of metrics for every dump, the last of which is the fusion."""
+    values = [evaluate(d) for d in dumps]
+    width = max(len(d.path) for d in dumps)
+    lines = [f"{'':{width}}  weight  " + "  ".join(f"{key:>10}" for key in values[0])]
+    for dump, weight, row in zip(dumps, [*(f"{w:g}" for w in weights), ""], values, strict=True):
+        cells = "  ".join(f"{value:10.4f}" for value in row.values())
+        lines.append(f"{dump.path:{width}}  {weight:>6}  {cells}")
+    return "\n".join(lines)
+
+
+def hardest(dump: Dump, names: Sequence[str], rows: int = 10) -> str:
+    """The classes of lowest recall, with what they are taken for."""
+    report = [row for row in per_class_report(dump.score, dump.label, names) if row.n]
+    report = sorted(report, key=lambda row: row.recall)[:rows]
+    width = max(len(row.name) for row in report)
+    lines = [f"{'hardest classes':{width}}  {'n':>5}  recall  precision  taken for"]
+    for row in report:
+        confusion = f"{row.confusion} ({row.confused})" if row.confused else "-"
+        precision = "-" if np.isnan(row.precision) else f"{row.precision:.4f}"
+        lines.append(
+            f"{row.name:{width}}  {row.n:5}  {row.recall:.4f}  {precision:>9}  {confusion}"
+        )
+    return "\n".join(lines)
+
+
+def _class_names(path: str, dump: Dump) -> list[str]:
+    try:
+        names = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot read the class names ({error})") from None
+    names = [name.strip() for name in names if name.strip()]
+    if len(names) != dump.score.shape[1]:
+        raise UserError(f"{path}: {len(names)} class names for {dump.score.shape[1]} classes")
+    if dump.label.ndim == 2:
+        raise UserError("--names prints a report of single-label classes: leave it out here")
+    return names
+
+
+def _write(path: str, dump: Dump) -> None:
+    arrays = {"score": dump.score, "label": dump.label, "views": np.int32(dump.views)}
+    if dump.id is not None:
+        arrays["id"] = dump.id
+    try:
+        with open(path, "wb") as file:  # given a name, savez would append ".npz" to it
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+    except OSError as error:
+        raise UserError(f"{path}: cannot write ({error.strerror})") from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.fuse", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("dumps", nargs="+", metavar="DUMP.npz")
+    parser.add_argument("--weights", nargs="+", type=float, help="one a dump (default: 1 each)")
+    parser.add_argument("--names", metavar="FILE", help="class names, to list the hardest classes")
+    parser.add_argument("--out", metavar="FILE", help="write the fusion as a dump")
+    args = parser.parse_args(argv)
+    try:
+        if len(args.dumps) < 2:
+            raise UserError("a fusion needs two dumps or more")
+        weights = args.weights or [1.0] * len(args.dumps)
+        if len(weights) != len(args.dumps):
+            raise UserError(f"--weights has {len(weights)} values for {len(args.dumps)} dumps")
+        dumps = match([read(path) for path in args.dumps])
+        names = _class_names(args.names, dumps[0]) if args.names else []
+        fused = fuse(dumps, weights)
+        print(table([*dumps, fused], weights))
+        if names:
+            print("\n" + hardest(fused, names))
+        if args.out:
+            _write(args.out, fused)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

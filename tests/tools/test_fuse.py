@@ -1,0 +1,150 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxvid.tools import fuse
+
+RNG = np.random.default_rng(0)
+N, C = 40, 7
+LABEL = RNG.integers(0, C, N)
+ONE, TWO = RNG.random((2, N, C)).astype(np.float32)
+IDS = np.array([f"clip_{i}" for i in RNG.permutation(N)])
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(name, **arrays):
+        path = tmp_path / name
+        np.savez(path, **arrays)
+        return str(path)
+
+    return write
+
+
+def rows(text):
+    """{name of the dump: its metrics} of a printed table."""
+    lines = [line.split() for line in text.splitlines()[1:]]
+    return {Path(line[0]).name: [float(x) for x in line[-3:]] for line in lines}
+
+
+def top1(score, label=LABEL):
+    return round(float(np.mean(score.argmax(1) == label)), 4)
+
+
+def test_known_numbers_of_two_skeleton_models(capsys):
+    data = os.environ.get("JAXVID_DATA")
+    if not data:
+        pytest.skip("needs JAXVID_DATA: a folder with eval/fuse_joint.npz and eval/fuse_bone.npz")
+    files = [str(Path(data, "eval", f"fuse_{name}.npz")) for name in ("joint", "bone")]
+    assert fuse.main(files) == 0
+    assert rows(capsys.readouterr().out) == {
+        "fuse_joint.npz": [0.9167, 0.9833, 0.9016],
+        "fuse_bone.npz": [0.9333, 0.9833, 0.9032],
+        "fused": [0.9333, 0.9833, 0.9180],
+    }
+
+
+def test_fuses_by_order_with_weights(save, capsys):
+    a, b = save("a.npz", score=ONE, label=LABEL), save("b.npz", score=TWO, label=LABEL)
+    assert fuse.main([a, b, "--weights", "2", "0.5"]) == 0
+    table = rows(capsys.readouterr().out)
+    assert table["a.npz"][0] == top1(ONE)
+    assert table["b.npz"][0] == top1(TWO)
+    assert table["fused"][0] == top1(2 * ONE + 0.5 * TWO)
+    assert (
+        len({top1(x) for x in (ONE, TWO, ONE + TWO, 2 * ONE + 0.5 * TWO)}) == 4
+    )  # or the lines above show nothing
+
+
+def test_matches_by_id_and_writes_a_dump(save, tmp_path):
+    shuffle = RNG.permutation(N)
+    a = save("a.npz", id=IDS, score=ONE, label=LABEL, views=12)
+    b = save("b.npz", id=IDS[shuffle], score=TWO[shuffle], label=LABEL[shuffle], views=3)
+    out = tmp_path / "fused.dump"
+    assert fuse.main([a, b, "--out", str(out)]) == 0
+    fused = fuse.read(str(out))
+    np.testing.assert_array_equal(fused.id, IDS)
+    np.testing.assert_array_equal(fused.label, LABEL)
+    np.testing.assert_array_equal(fused.score, ONE + TWO)
+    assert fused.views == 15
+
+
+def test_multi_label(save, capsys):
+    label = (RNG.random((N, C)) < 0.4).astype(np.float32)
+    a, b = save("a.npz", score=ONE, label=label), save("b.npz", score=TWO, label=label)
+    assert fuse.main([a, b]) == 0
+    assert capsys.readouterr().out.split()[:3] == ["weight", "map", "mmit_map"]
+
+
+def test_lists_the_hardest_classes_by_name(save, tmp_path, capsys):
+    label = np.array([0, 0, 1, 1])
+    score = np.eye(3, dtype=np.float32)[[0, 2, 1, 1]]
+    a, b = save("a.npz", score=score, label=label), save("b.npz", score=score, label=label)
+    names = tmp_path / "names.txt"
+    names.write_text("push up\npull up\nsit up\n")
+    assert fuse.main([a, b, "--names", str(names)]) == 0
+    report = capsys.readouterr().out.split("\n\n")[1].splitlines()
+    assert report[1].split() == ["push", "up", "2", "0.5000", "1.0000", "sit", "up", "(1)"]
+    assert report[2].split() == ["pull", "up", "2", "1.0000", "1.0000", "-"]
+    assert len(report) == 3  # "sit up" has no sample
+
+
+OTHER = (LABEL + 1) % C
+
+
+@pytest.mark.parametrize(
+    "second, message",
+    [
+        ({"score": TWO}, r'b\.npz: no key "label"'),
+        ({"label": LABEL, "scores": TWO}, r'b\.npz: no key "score"\. Did you mean "scores"\?'),
+        ({"score": TWO[:, :-1], "label": LABEL % 6}, r"a\.npz has 7 classes, .*b\.npz 6 classes"),
+        ({"score": TWO, "label": np.eye(C)[LABEL]}, r"b\.npz 7 multi-label classes"),
+        ({"score": TWO, "label": OTHER}, r"label sample 0 differently \(40 of 40 samples\)"),
+        ({"score": TWO[1:], "label": LABEL[1:]}, r"a\.npz has 40 samples, .*b\.npz 39"),
+        ({"score": TWO, "label": LABEL[1:]}, r'b\.npz: "label" \(39,\) does not fit'),
+        ({"score": TWO * np.nan, "label": LABEL}, r'b\.npz: "score" must be finite'),
+        ({"score": TWO, "label": LABEL + C}, r'b\.npz: "label" goes beyond the 7 classes'),
+        ({"score": TWO, "label": LABEL.astype(object)}, r"b\.npz: not an npz of plain arrays"),
+        ({"score": TWO, "label": LABEL, "id": IDS[1:]}, r'b\.npz: "id" \(39,\) does not fit'),
+        ({"score": TWO, "label": LABEL, "id": ["x"] * N}, r'b\.npz: id "x" occurs more than once'),
+    ],
+)
+def test_bad_dumps_are_one_line_errors(save, capsys, second, message):
+    a, b = save("a.npz", score=ONE, label=LABEL), save("b.npz", **second)
+    fails(capsys, [a, b], message)
+
+
+def test_ids_must_be_the_same(save, capsys):
+    a = save("a.npz", id=IDS, score=ONE, label=LABEL)
+    less = save("b.npz", id=IDS[:-1], score=TWO[:-1], label=LABEL[:-1])
+    fails(capsys, [a, less], rf'b\.npz: no id "{IDS[-1]}", which .*a\.npz has')
+    fails(capsys, [less, a], rf'b\.npz: no id "{IDS[-1]}", which .*a\.npz has')
+    other = save("b.npz", id=IDS, score=TWO, label=np.append(LABEL[:-1], OTHER[-1]))
+    fails(capsys, [a, other], rf'label "{IDS[-1]}" differently \(1 of 40 samples\)')
+
+
+def test_bad_arguments_are_one_line_errors(save, tmp_path, capsys):
+    a, b = save("a.npz", score=ONE, label=LABEL), save("b.npz", score=TWO, label=LABEL)
+    fails(capsys, [a], "two dumps or more")
+    fails(capsys, [a, b, "--weights", "1"], "--weights has 1 values for 2 dumps")
+    fails(capsys, [a, str(tmp_path / "c.npz")], r"c\.npz: no such file")
+    fails(capsys, [a, b, "--out", str(tmp_path / "none" / "x.npz")], r"x\.npz: cannot write")
+    fails(capsys, [a, b, "--names", str(tmp_path / "none")], "cannot read the class names")
+    few = tmp_path / "few.txt"
+    few.write_text("run\nsit\n")
+    fails(capsys, [a, b, "--names", str(few)], r"few\.txt: 2 class names for 7 classes")
+    few.write_bytes(b"not a zip")
+    fails(capsys, [a, str(few)], r"few\.txt: not an npz of plain arrays")
+    np.save(tmp_path / "plain.npy", ONE)
+    fails(capsys, [a, str(tmp_path / "plain.npy")], r"plain\.npy: not an npz of plain arrays")
+
+
+def fails(capsys, arguments, message):
+    assert fuse.main(arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(printed.err)
