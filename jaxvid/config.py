@@ -1,0 +1,58 @@
+"""A run's config outside of the run: as JSON, flat, and compared with that of an earlier start."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxvid.errors import UserError
+
+# Keys that may change when a run goes on: its speed, its layout, where its files lie.
+FREE = ("log_every", "save_every", "keep", "loader", "mesh", "sharding", "eval", "data.root")
+
+
+def plain(config: Any) -> dict:
+    """ConfigDict -> nested dicts of what JSON can hold."""
+    return json.loads(config.to_json_best_effort())
+
+
+def hashable(tree: Any) -> Any:
+    """Lists to tuples, all the way down: JSON has no tuples, modules need them."""
+    if isinstance(tree, dict):
+        return {k: hashable(v) for k, v in tree.items()}
+    return tuple(map(hashable, tree)) if isinstance(tree, list) else tree
+
+
+def flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    items = {}
+    for key, value in tree.items():
+        nested = isinstance(value, Mapping)
+        items |= flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
+    return items
+
+
+def claim(workdir: Path, config: Mapping):
+    """Write WORKDIR/config.json, or check that the one there describes the same run.
+
+    Raises:
+      UserError: the folder belongs to a run with another config; lists the keys that differ.
+    """
+    path = workdir / "config.json"
+    if path.exists():
+        old, new = flat(json.loads(path.read_text())), flat(config)
+        differ = [k for k in old.keys() | new.keys() if old.get(k) != new.get(k) and not is_free(k)]
+        if differ:
+            lines = [f"config.{k}: {old.get(k)} there, {new.get(k)} now" for k in sorted(differ)]
+            raise UserError(
+                f"{workdir} holds a run with another config; use another --workdir:\n  "
+                + "\n  ".join(lines)
+            )
+    workdir.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".tmp")
+    fresh.write_text(json.dumps(config, indent=2) + "\n")
+    fresh.replace(path)
+
+
+def is_free(key: str) -> bool:
+    return any(key == k or key.startswith(k + ".") for k in FREE)

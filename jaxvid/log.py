@@ -1,0 +1,195 @@
+"""What a run says: terminal, metrics.jsonl and TensorBoard. Only process 0 speaks and writes."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from tensorboardX import SummaryWriter
+
+from jaxvid import paths
+
+# Peak dense bfloat16 FLOP/s by a part of the device's name (vendor data sheets).
+PEAK_FLOPS = {
+    "B200": 2250e12, "H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12,
+    "L40S": 362e12, "L4": 121e12, "A10": 125e12, "V100": 125e12,
+}  # fmt: skip
+
+console = Console(soft_wrap=True, highlight=False)
+
+
+def say(message: str = ""):
+    if jax.process_index() == 0:
+        console.print(message, markup=False)
+
+
+def devices() -> str:
+    """'8 x NVIDIA H200 in 1 process'."""
+    kinds = jax.devices()
+    many = f"{jax.process_count()} processes" if jax.process_count() > 1 else "1 process"
+    return f"{len(kinds)} x {kinds[0].device_kind} in {many}"
+
+
+def peak_flops() -> float:
+    """Of one device, 0 where unknown."""
+    kind = jax.devices()[0].device_kind
+    return next((flops for name, flops in PEAK_FLOPS.items() if name in kind), 0.0)
+
+
+def parameter_table(params) -> Table:
+    """Parameters by module, two levels deep."""
+    rows: dict[str, tuple[int, int]] = {}
+    for path, leaf in paths.flatten(params).items():
+        module = "/".join(path.split("/")[:2])
+        count, size = rows.get(module, (0, 0))
+        rows[module] = count + 1, size + int(np.prod(leaf.shape))
+    total = sum(size for _, size in rows.values())
+    table = Table(title=f"{total:,} parameters ({total / 1e6:.1f} M)", title_justify="left")
+    for header in ("module", "arrays", "parameters"):
+        table.add_column(header, justify="left" if header == "module" else "right")
+    for module, (count, size) in rows.items():
+        table.add_row(module, str(count), f"{size:,}")
+    return table
+
+
+def show(table: Table):
+    if jax.process_index() == 0:
+        console.print(table)
+
+
+def duration(seconds: float) -> str:
+    """3725 -> '1:02:05'."""
+    seconds = int(seconds)
+    hours, rest = divmod(seconds, 3600)
+    clock = f"{rest // 60:02d}:{rest % 60:02d}"
+    return f"{hours}:{clock}" if hours else clock
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+class Writer:
+    """Appends to WORKDIR/metrics.jsonl and to TensorBoard event files.
+
+    Args:
+      workdir: folder of the run.
+      step: where the run goes on; lines beyond it are of work that was lost, and are cut. None
+        only adds.
+    """
+
+    def __init__(self, workdir: str | Path, step: int | None = None):
+        self._file = self._board = None
+        if jax.process_index() != 0:
+            return
+        folder = Path(workdir)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "metrics.jsonl"
+        if step is not None and path.exists():
+            kept = [line for line in path.read_text().splitlines() if _step(line) <= step]
+            fresh = path.with_suffix(".tmp")
+            fresh.write_text("".join(line + "\n" for line in kept))
+            fresh.replace(path)
+        self._file = path.open("a")
+        purge = None if step is None else step + 1
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
+
+    def write(self, step: int, epoch: float, values: Mapping[str, float]):
+        if self._file is None or self._board is None:
+            return
+        line = {"step": step, "epoch": round(epoch, 4), "time": round(time.time(), 3), **values}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def close(self):
+        if self._file is not None and self._board is not None:
+            self._file.close()
+            self._board.close()
+
+
+class Progress:
+    """Averages over the steps since the last line, and the line itself.
+
+    Args:
+      total: steps of the run.
+      batch: clips of a step.
+      state: of an earlier Progress; the averages go on as if never interrupted.
+    """
+
+    def __init__(self, total: int, batch: int, state: Mapping | None = None):
+        self.total, self.batch = total, batch
+        self._sums: dict[str, float] = dict((state or {}).get("sums", {}))
+        self._count: int = (state or {}).get("count", 0)
+        self._seconds = self._waited = 0.0
+        self._timed = 0
+        self._flops = 0.0
+        self._began = time.monotonic()
+
+    def state(self) -> dict:
+        return {"sums": self._sums, "count": self._count}
+
+    def add(self, logs: Mapping[str, jax.Array], seconds: float, waited: float, flops: float):
+        """One step: its logs, how long it took, how much of that was waiting for data."""
+        for name, value in logs.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value)
+        self._count += 1
+        self._timed += 1
+        self._seconds += seconds
+        self._waited += waited
+        self._flops += flops
+
+    def flush(self) -> dict[str, float]:
+        """The averages, under the names of metrics.jsonl; starts anew."""
+        values = {f"train/{k}": v / self._count for k, v in self._sums.items()}
+        seconds = max(self._seconds, 1e-9)
+        values |= {
+            "train/step_time": seconds / self._timed,
+            "train/clips_per_s": self.batch * self._timed / seconds,
+            "train/data_wait": self._waited / seconds,
+        }
+        if peak := peak_flops():
+            values["train/mfu"] = self._flops / seconds / peak
+        self._sums, self._count, self._timed = {}, 0, 0
+        self._seconds = self._waited = self._flops = 0.0
+        return values
+
+    def line(self, step: int, epoch: float, values: Mapping[str, float]) -> str:
+        left = (self.total - step) * values["train/step_time"]
+        shown = [f"step {step}/{self.total}", f"epoch {epoch:.2f}", f"eta {duration(left)}"]
+        shown += [f"loss {values['train/loss']:.4f}", f"lr {values['train/lr']:.2e}"]
+        if "train/top1" in values:
+            shown.append(f"top1 {values['train/top1']:.1%}")
+        shown.append(f"{values['train/clips_per_s']:.1f} clips/s")
+        shown.append(f"{values['train/step_time'] * 1e3:.0f} ms/step")
+        shown.append(f"data wait {values['train/data_wait']:.0%}")
+        if "train/mfu" in values:
+            shown.append(f"mfu {values['train/mfu']:.1%}")
+        return "  ".join(shown)
+
+
+def metrics_line(values: Mapping[str, float]) -> str:
+    return "  ".join(f"{k} {v:.2%}" if 0 <= v <= 1 else f"{k} {v:.4g}" for k, v in values.items())
+
+
+def bullet(lines: Iterable[str]):
+    for line in lines:
+        say(f"  {line}")
+
+
+def _step(line: str) -> float:
+    """Of a line of metrics.jsonl; a line cut short by a kill is of no step that counts."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):
+        return float("inf")

@@ -1,0 +1,55 @@
+"""One pass over a split: every sample once, whatever the batch size, views and devices."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+
+from jaxvid.tasks.base import Metric
+
+
+@dataclass
+class Predictions:
+    """Rows of all unmasked samples, ordered by `index`; a Metric that only collects."""
+
+    rows: list[dict[str, np.ndarray]] = field(default_factory=list)
+
+    def update(self, preds):
+        keep = preds["mask"] > 0
+        self.rows.append({k: v[keep] for k, v in preds.items()})
+
+    def compute(self):
+        return {}
+
+    def table(self) -> dict[str, np.ndarray]:
+        joined = {k: np.concatenate([r[k] for r in self.rows]) for k in self.rows[0]}
+        order = np.argsort(joined["index"], kind="stable")
+        return {k: v[order] for k, v in joined.items()}
+
+
+def evaluate(
+    eval_step: Callable,
+    variables: dict,
+    batches: Iterable[dict[str, jax.Array]],
+    metrics: list[Metric],
+    tick: Callable[[int], None] = lambda done: None,
+) -> dict[str, float]:
+    """Run `batches` through `eval_step` and the metrics.
+
+    Args:
+      eval_step: (variables, batch) -> predictions with `index` and `mask`, the same on every
+        process.
+      tick: called with the number of samples done after each batch.
+
+    Returns:
+      The values of all metrics, and "n": how many samples counted.
+    """
+    done = 0
+    for batch in batches:
+        preds = {k: np.asarray(v) for k, v in eval_step(variables, batch).items()}
+        for metric in metrics:
+            metric.update(preds)
+        done += int(preds["mask"].sum())
+        tick(done)
+    return {k: v for metric in metrics for k, v in metric.compute().items()} | {"n": done}

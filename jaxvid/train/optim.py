@@ -1,0 +1,154 @@
+"""Optimisers, learning-rate schedules and per-parameter rules, on optax."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxvid import paths
+from jaxvid.errors import UserError, did_you_mean
+
+
+def build(
+    params,
+    *,
+    name: str,
+    lr: float,
+    factor: Callable[[Any], Any],
+    weight_decay: float = 0.0,
+    clip: float = 0.0,
+    lr_scale: paths.Rules = (),
+    decay_scale: paths.Rules = (),
+    freeze: tuple[str, ...] = (),
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    momentum: float = 0.9,
+    nesterov: bool = True,
+) -> optax.GradientTransformation:
+    """The optimiser for `params`.
+
+    Weight decay is multiplied by the learning rate of its parameter, as PyTorch does: decoupled
+    in AdamW (Loshchilov & Hutter, 2019), added to the gradient in SGD.
+
+    Args:
+      params: the tree of parameters, or of their shapes.
+      name: "adamw" or "sgd".
+      lr: base learning rate.
+      factor: step -> multiplier of the learning rate (see `schedule`).
+      weight_decay: base weight decay.
+      clip: largest global norm of the gradient; 0 does not clip.
+      lr_scale: (path pattern, multiplier) rows for the learning rate; the first match wins.
+      decay_scale: the same for the weight decay.
+      freeze: patterns of parameters that never change; they get no optimiser state.
+
+    Raises:
+      UserError: an unknown name, or a pattern that matches no parameter.
+    """
+    kind = paths.label(params, [(p, "frozen") for p in freeze], "trained", strict=True)
+    decay = paths.label(params, decay_scale, 1.0, strict=True)
+    decay = jax.tree.map(lambda s, k: weight_decay * s * (k == "trained"), decay, kind)
+    scale = paths.label(params, lr_scale, 1.0, strict=True)
+
+    def trained(rule):  # frozen parameters get no state, and an update of 0
+        return optax.multi_transform({"trained": rule, "frozen": optax.set_to_zero()}, kind)
+
+    if name == "adamw":
+        rules = [trained(optax.scale_by_adam(b1, b2, eps)), add_decay(decay)]
+    elif name == "sgd":
+        rules = [add_decay(decay), trained(optax.trace(momentum, nesterov))]
+    else:
+        known = did_you_mean(name, ("adamw", "sgd"))
+        raise UserError(f'there is no optimiser named "{name}".{known}')
+    return optax.chain(
+        optax.clip_by_global_norm(clip) if clip else optax.identity(),
+        *rules,
+        optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, scale)),
+        optax.scale_by_learning_rate(lambda step: lr * factor(step)),
+    )
+
+
+def add_decay(decay) -> optax.GradientTransformation:
+    """Adds `decay` (a tree of floats) times the parameters to the updates."""
+
+    def update(updates, params):
+        return jax.tree.map(lambda u, p, d: u + d * p if d else u, updates, params, decay)
+
+    return optax.stateless(update)
+
+
+def schedule(
+    *,
+    steps_per_epoch: float,
+    epochs: float,
+    name: str = "cosine",
+    by: str = "step",
+    begin: float = 0.0,
+    period: float | None = None,
+    final: float = 0.0,
+    milestones: tuple[float, ...] = (),
+    every: float = 1.0,
+    gamma: float = 0.1,
+    warmup: float = 0.0,
+    warmup_by: str = "step",
+    warmup_factor: float = 0.1,
+) -> Callable[[Any], Any]:
+    """step -> multiplier of the learning rate: a linear warm-up times a decay.
+
+    The two multiply, also where they overlap: so do the published recipes that let warm-up and
+    cosine both begin at 0. All lengths are in epochs.
+
+    Args:
+      steps_per_epoch: optimiser steps in an epoch.
+      epochs: length of the run.
+      name: "constant", "cosine", "multistep" (times `gamma` at each of `milestones`), "step"
+        (times `gamma` every `every` epochs) or "exponential" (times `gamma` per epoch).
+      by: "step" changes the decay at every step, "epoch" holds it during an epoch.
+      begin: the decay starts here.
+      period: length of the cosine from 1 down to `final`; by default all that is left.
+      final: the multiplier at the end of the cosine.
+      warmup: length of the warm-up; its last step (or epoch) already has the full rate.
+      warmup_by: "step" or "epoch".
+      warmup_factor: the multiplier at step 0.
+
+    Raises:
+      UserError: an unknown `name`, `by` or `warmup_by`.
+    """
+    for value, known in ((by, ("step", "epoch")), (warmup_by, ("step", "epoch"))):
+        if value not in known:
+            raise UserError(f'a schedule goes by step or epoch, not by "{value}"')
+    period = period or max(epochs - begin, 1e-9)
+    decays = {
+        "constant": lambda epoch: 1.0,
+        "cosine": lambda epoch: (
+            final
+            + (1 - final) * (1 + jnp.cos(jnp.pi * jnp.clip((epoch - begin) / period, 0, 1))) / 2
+        ),
+        "multistep": lambda epoch: (
+            gamma ** sum((epoch >= m).astype(jnp.float32) for m in milestones)
+        ),
+        "step": lambda epoch: gamma ** jnp.floor(jnp.maximum(epoch - begin, 0) / every),
+        "exponential": lambda epoch: gamma ** jnp.maximum(epoch - begin, 0),
+    }
+    if name not in decays:
+        raise UserError(f'there is no schedule named "{name}".{did_you_mean(name, decays)}')
+
+    def epoch_at(step, unit):
+        # Half a step of slack keeps the floor right where step / steps_per_epoch rounds down.
+        return (
+            jnp.floor((step + 0.5) / steps_per_epoch) if unit == "epoch" else step / steps_per_epoch
+        )
+
+    def factor(step):
+        step = jnp.asarray(step, jnp.float32)
+        value = decays[name](epoch_at(step, by))
+        if warmup:
+            length = warmup * (steps_per_epoch if warmup_by == "step" else 1) - 1
+            done = step if warmup_by == "step" else epoch_at(step, "epoch")
+            ramp = jnp.clip(done / jnp.maximum(length, 1e-9), 0, 1)
+            value = value * (warmup_factor + (1 - warmup_factor) * ramp)
+        return value
+
+    return factor

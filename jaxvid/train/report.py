@@ -1,0 +1,99 @@
+"""`--mode eval`: a checkpoint on all views of the validation set, and files that say how it did.
+
+WORKDIR/eval/predictions.npz   id, score, label, views: for late fusion and further reports
+WORKDIR/eval/report.csv        a row a class
+WORKDIR/eval/confusion.csv     rows are the true classes
+WORKDIR/eval/manifest.json     checkpoint, metrics, number of videos, preprocessing
+"""
+
+import csv
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxvid import log
+from jaxvid import mesh as meshes
+from jaxvid.data import loader
+from jaxvid.data.sample import Source
+from jaxvid.metrics import classification
+from jaxvid.train.evaluate import Predictions, evaluate
+
+
+def test(model: Any, source: Source, workdir: Path) -> dict[str, float]:
+    """Evaluate `model` (a predict.Model) on `source` and write the files above.
+
+    Returns:
+      The metrics under "test/".
+    """
+    began = time.monotonic()
+    table, metrics = collect(model, source)
+    metrics = {f"test/{k}": v for k, v in metrics.items()}
+    seconds = time.monotonic() - began
+    log.say(f"{log.metrics_line(metrics)}  ({len(source)} videos, {seconds:.0f} s)")
+    writer = log.Writer(workdir, step=None)
+    writer.write(model.meta["step"], model.meta["epoch"], metrics)
+    writer.close()
+    if jax.process_index() == 0:
+        write(workdir / "eval", model, source, table, metrics)
+    return metrics
+
+
+def collect(model: Any, source: Source) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """All predictions, as arrays ordered by `index`, and the metrics of the task."""
+    config = model.config
+    options = config["loader"]
+    batches = loader.eval_batches(
+        source, model.pipeline, batch=config["eval_batch"] or config["batch"],
+        workers=options["workers"], on_error=options["eval_on_error"],
+        process=(jax.process_index(), jax.process_count()), say=log.say,
+    )  # fmt: skip
+    collected = Predictions()
+    ready = loader.prefetch(batches, lambda batch: meshes.put_batch(model.mesh, batch))
+    metrics = evaluate(model.step, model.variables, ready, [*model.task.metrics(), collected])
+    return collected.table(), metrics
+
+
+def write(folder: Path, model: Any, source: Source, table: dict, metrics: dict):
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = [source.id(i) for i in table["index"]]
+    recipe = model.config["data"]["recipe"]
+    views = recipe.get("clips", 1) * recipe.get("crops", 1)
+    np.savez(
+        folder / "predictions.npz", id=np.array(ids), score=table["score"], label=table["label"],
+        views=views,
+    )  # fmt: skip
+    if table["label"].ndim == 1:
+        rows = classification.per_class_report(table["score"], table["label"], model.names)
+        with (folder / "report.csv").open("w", newline="") as file:
+            out = csv.writer(file)
+            out.writerow(type(rows[0])._fields)
+            out.writerows(rows)
+        counts = classification.confusion_matrix(
+            table["score"].argmax(1), table["label"], len(model.names)
+        )
+        with (folder / "confusion.csv").open("w", newline="") as file:
+            out = csv.writer(file)
+            out.writerow(["true \\ predicted", *model.names])
+            out.writerows(
+                [name, *row] for name, row in zip(model.names, counts.tolist(), strict=True)
+            )
+        found = sorted((r for r in rows if r.n), key=lambda r: r.recall)
+        log.say("weakest classes: " + ", ".join(f"{r.name} {r.recall:.0%}" for r in found[:5]))
+    manifest = dict(
+        checkpoint=str(model.source),
+        metrics=metrics,
+        videos=len(source),
+        evaluated=len(ids),
+        ids_sha256=hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest(),
+        recipe=recipe,
+        views=views,
+        decoder="PyAV",
+        resize="OpenCV bilinear",
+    )
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    log.say(f"predictions, per-class report, confusion matrix and manifest are in {folder}")

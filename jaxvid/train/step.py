@@ -1,0 +1,203 @@
+"""The train and eval steps; they know a task only through its five methods."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxvid.tasks.base import Batch, Task
+
+
+@struct.dataclass
+class TrainState:
+    step: jax.Array
+    params: Any
+    model_state: Any  # batch statistics, or empty
+    opt_state: optax.OptState
+    rng: jax.Array  # raw key data: the run's randomness is a function of it and of the step
+    ema: Any  # moving average of params, or None
+
+
+def init_variables(model: nn.Module, task: Task, batch, seed: int) -> Any:
+    """The model's variables for inputs like `batch`; runs under jit or eval_shape."""
+    rng = jax.random.key(seed)
+    batch = task.prepare(rng, batch, train=False)
+    return model.init(rng, **task.inputs(batch), train=False)
+
+
+def init_state(
+    variables: dict, tx: optax.GradientTransformation, seed: int, ema: float
+) -> TrainState:
+    params = variables["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        model_state={k: v for k, v in variables.items() if k != "params"},
+        opt_state=tx.init(params),
+        rng=jax.random.key_data(jax.random.key(seed)),
+        ema=jax.tree.map(jnp.copy, params) if ema else None,
+    )
+
+
+def make_train_step(
+    model: nn.Module,
+    task: Task,
+    tx: optax.GradientTransformation,
+    accumulate: int = 1,
+    ema: float = 0.0,
+) -> Callable[[TrainState, Batch], tuple[TrainState, Batch]]:
+    """One optimiser step on one global batch.
+
+    Args:
+      accumulate: the batch goes through in this many parts, one after the other; the gradient is
+        that of the whole batch.
+      ema: decay of the moving average of the parameters; 0 keeps none.
+    """
+
+    def gradient(params, model_state, batch, rng):
+        def loss_fn(params):
+            out, new_state = model.apply(
+                {"params": params, **model_state},
+                **task.inputs(batch),
+                train=True,
+                mutable=list(model_state),
+                rngs={"dropout": rng},
+            )
+            loss, logs = task.loss(out, batch)
+            return loss, (new_state, logs | {"loss": loss})
+
+        (_, (model_state, logs)), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
+        return grads, model_state, logs
+
+    def accumulated(params, model_state, batch, rng):
+        # Part i takes rows i, i + k, ...: the rows of a device stay on it.
+        parts = jax.tree.map(
+            lambda x: jnp.moveaxis(x.reshape(-1, accumulate, *x.shape[1:]), 1, 0), batch
+        )
+        # Parts count by their unmasked samples, as they would in one batch.
+        weight = parts["mask"].sum(1) / jnp.maximum(batch["mask"].sum(), 1)
+
+        def body(carry, part):
+            model_state, total = carry
+            batch, weight, i = part
+            grads, model_state, logs = gradient(
+                params, model_state, batch, jax.random.fold_in(rng, i)
+            )
+            total = jax.tree.map(lambda t, x: t + weight * x, total, (grads, logs))
+            return (model_state, total), None
+
+        first = jax.tree.map(lambda x: x[0], parts)
+        shapes = jax.eval_shape(gradient, params, model_state, first, rng)
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (shapes[0], shapes[2]))
+        scanned = (parts, weight, jnp.arange(accumulate))
+        (model_state, (grads, logs)), _ = jax.lax.scan(body, (model_state, zeros), scanned)
+        return grads, model_state, logs
+
+    def train_step(state: TrainState, batch: Batch):
+        rng = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
+        augment_rng, dropout_rng = jax.random.split(rng)
+        batch = task.prepare(augment_rng, batch, train=True)
+        compute = accumulated if accumulate > 1 else gradient
+        grads, model_state, logs = compute(state.params, state.model_state, batch, dropout_rng)
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        average = (ema and optax.incremental_update(params, state.ema, 1 - ema)) or None
+        logs = logs | {"grad_norm": optax.tree.norm(grads)}
+        state = replace(
+            state,
+            step=state.step + 1, params=params, model_state=model_state,
+            opt_state=opt_state, ema=average,
+        )  # fmt: skip
+        return state, logs
+
+    return train_step
+
+
+def make_eval_step(model: nn.Module, task: Task, views: int = 1) -> Callable[[dict, Batch], Batch]:
+    """Predictions for one batch, with the rows' `index` and `mask`.
+
+    Args:
+      views: clips of a sample that go through the model at once (0: all). The result does not
+        depend on it, the memory does.
+    """
+
+    def eval_step(variables: dict, batch: Batch) -> Batch:
+        batch = task.prepare(jax.random.key(0), batch, train=False)
+        inputs = task.inputs(batch)
+        b = len(batch["mask"])
+        v = len(jax.tree.leaves(inputs)[0]) // b
+        k = views if views and v % views == 0 else v if not views else 1
+
+        def forward(part):
+            return model.apply(variables, **part, train=False)
+
+        def split(x):  # (b v, ...) -> (v/k, b k, ...): a device keeps its rows
+            x = jnp.moveaxis(x.reshape(b, v // k, k, *x.shape[1:]), 1, 0)
+            return x.reshape(v // k, b * k, *x.shape[3:])
+
+        def join(y):
+            y = jnp.moveaxis(y.reshape(v // k, b, k, *y.shape[2:]), 0, 1)
+            return y.reshape(b * v, *y.shape[3:])
+
+        if k == v:
+            out = forward(inputs)
+        else:
+            out = jax.tree.map(join, jax.lax.map(forward, jax.tree.map(split, inputs)))
+        return task.predict(out, batch) | {"index": batch["index"], "mask": batch["mask"]}
+
+    return eval_step
+
+
+class Compiled:
+    """A jitted function compiled once per batch shape, which says what that took.
+
+    Attributes:
+      count: compilations so far; more than one means that shapes changed during the run.
+      seconds: time the last one took.
+      flops: floating point operations of one call on one device, 0 where unknown.
+      memory: bytes on one device: arguments, results and temporaries of one call.
+    """
+
+    def __init__(
+        self, function: Callable, say: Callable[[str], None] = lambda _: None, **jit_options
+    ):
+        self.name = function.__name__
+        self._jitted = jax.jit(function, **jit_options)
+        self._say = say
+        self._cache: dict[tuple, Any] = {}
+        self.count = 0
+        self.seconds = 0.0
+        self.flops = 0.0
+        self.memory = 0
+
+    def __call__(self, state, batch):
+        return self.compile(state, batch)(state, batch)
+
+    def compile(self, state, batch):
+        """The executable for batches of this shape."""
+        key = tuple((k, x.shape, x.dtype.name) for k, x in sorted(batch.items()))
+        if key in self._cache:
+            return self._cache[key]
+        start = time.monotonic()
+        compiled = self._cache[key] = self._jitted.lower(state, batch).compile()
+        self.seconds = time.monotonic() - start
+        self.count += 1
+        again = "recompiled (the batch has another shape)" if self.count > 1 else "compiled"
+        self._say(f"{again} {self.name} in {self.seconds:.1f} s")
+        cost = compiled.cost_analysis()
+        self.flops = float(cost.get("flops", 0.0)) if cost else 0.0
+        memory = compiled.memory_analysis()
+        if memory is not None:
+            self.memory = (
+                memory.argument_size_in_bytes
+                + memory.output_size_in_bytes
+                + memory.temp_size_in_bytes
+                - memory.alias_size_in_bytes
+            )
+        return compiled
