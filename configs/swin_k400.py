@@ -1,0 +1,34 @@
+"""Video Swin on Kinetics-400: 32 frames at stride 2, 30 epochs, tested on 4 clips x 3 crops.
+
+Variants: tiny (top-1 78.90), small (80.54), base (80.57), large (83.46); `:tiny,official` takes the
+parameter groups of the official repository instead of MMAction2's.
+"""
+
+from configs import common
+
+# lr is for a batch of 64; weight decay, drop path and the 2-D weights to start from
+RECIPES = {
+    "tiny": (0.02, 0.1, "swin2d_tiny_in1k"),
+    "small": (0.02, 0.2, "swin2d_small_in1k"),
+    "base": (0.05, 0.3, "swin2d_base_in1k"),
+    "large": (0.05, 0.4, "swin2d_large_in22k"),
+}
+
+
+def get_config(variant="tiny"):
+    variant, _, groups = variant.partition(",")
+    decay, drop_path, weights = common.pick(RECIPES, variant)
+    c = common.base()
+    c.model = dict(name="swin", variant=variant, drop_path=drop_path, dropout=0.5, remat=False)
+    c.task = dict(name="recognition", flip=0.5, average="prob")
+    c.data = common.kinetics(400, "data/kinetics400", "label_map_k400.txt")
+    c.data.recipe = dict(name="clip", frames=32, stride=2, size=224, clips=4, crops=3)
+    c.init.weights = weights
+    c.optim = dict(
+        name="adamw", lr=1e-3, base_batch=64, weight_decay=decay, clip=0.0,
+        **common.pick({"": common.SWIN_GROUPS, "official": common.SWIN_GROUPS_OFFICIAL}, groups),
+    )  # fmt: skip
+    c.schedule = dict(name="cosine", by="epoch", warmup=2.5, warmup_by="step", warmup_factor=0.1)
+    c.eval_every = 3.0
+    c.keep = 5
+    return c

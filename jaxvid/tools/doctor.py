@@ -1,0 +1,99 @@
+"""What this machine offers jaxvid: versions, devices, decoder and codecs, shared memory.
+
+python -m jaxvid.tools.doctor
+"""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import jax
+import numpy as np
+
+import jaxvid
+from jaxvid import log
+from jaxvid.data.decode import VideoReader
+from jaxvid.data.encode import write_video
+
+PACKAGES = (
+    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "ml_collections", "numpy", "av",
+    "opencv-python-headless", "tensorflow-datasets", "dm-pix",
+)  # fmt: skip
+CODECS = ("h264", "hevc", "vp9", "av1", "mpeg4", "gif")
+MIN_SHARED = 1 << 30
+
+
+def main() -> int:
+    """Print a line a fact; the exit code is the number of problems."""
+    problems = 0
+    for subject, ok, fact in facts():
+        problems += not ok
+        print(f"{'ok ' if ok else 'BAD'} {subject:<16} {fact}")
+    print("all well" if not problems else f"{problems} problem(s), see BAD above")
+    return min(problems, 1)
+
+
+def facts() -> Iterator[tuple[str, bool, str]]:
+    """(subject, is it well, what was found)."""
+    yield "jaxvid", True, jaxvid.__version__
+    supported = sys.version_info >= (3, 11)
+    yield "python", supported, f"{platform.python_version()} on {platform.platform()}"
+    for package in PACKAGES:
+        try:
+            yield package, True, importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            yield package, False, "not installed"
+    yield "devices", True, log.devices()
+    yield "matrix product", *matrix_product()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield "cores", True, f"{cores}"
+    versions = ", ".join(f"{k} {'.'.join(map(str, v))}" for k, v in av.library_versions.items())
+    yield "FFmpeg", True, versions
+    missing = [codec for codec in CODECS if codec not in av.codecs_available]
+    yield "codecs", not missing, f"missing: {', '.join(missing)}" if missing else ", ".join(CODECS)
+    yield "decoding", *round_trip()
+    yield "shared memory", *shared_memory()
+    cache = Path(os.environ.get("JAXVID_CACHE") or Path.home() / ".cache" / "jaxvid")
+    yield "cache", True, str(cache)
+
+
+def matrix_product() -> tuple[bool, str]:
+    """A product on the default device, against NumPy."""
+    x = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
+    error = float(np.abs(np.asarray(jax.numpy.asarray(x) @ x) - x @ x).max())
+    return error < 1, f"differs from NumPy by {error:.1e}"
+
+
+def round_trip() -> tuple[bool, str]:
+    """Encode, then decode a short H.264 clip."""
+    ramp = np.linspace(0, 255, 64, dtype=np.uint8)
+    clip = np.broadcast_to(ramp[None, None, :, None], (32, 64, 64, 3))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "clip.mp4")
+        write_video(path, clip, fps=25)
+        start = time.perf_counter()
+        with VideoReader(path) as reader:
+            frames = reader.read(range(reader.frames))
+        seconds = time.perf_counter() - start
+    error = np.abs(frames.astype(int) - clip).mean() if frames.shape == clip.shape else np.inf
+    return bool(error < 8), f"{len(frames)} frames of H.264 in {seconds * 1e3:.0f} ms"
+
+
+def shared_memory() -> tuple[bool, str]:
+    """Workers hand batches over in /dev/shm; containers often make it too small."""
+    if not os.path.isdir("/dev/shm"):
+        return True, "no /dev/shm on this system"
+    free = shutil.disk_usage("/dev/shm").free
+    hint = "" if free >= MIN_SHARED else "; give the container more (docker run --shm-size=8g)"
+    return free >= MIN_SHARED, f"{log.size(free)} free in /dev/shm{hint}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
