@@ -4,21 +4,25 @@ python -m jaxvid.main --config configs/quickstart.py
 """
 
 from configs import common
+from jaxvid import plug
 
 
 def get_config():
     c = common.base()
     c.dtype = "float32"
-    c.epochs = 4.0
+    c.epochs = 10.0
     c.batch = 16
     c.eval_batch = 80
     c.model = dict(name="swin", variant="mini", drop_path=0.0, dropout=0.0)
-    c.task = dict(name="recognition")
+    c.task = plug.spec("tasks", "recognition")
     clips = dict(name="motion", train=1600, val=400, seed=0)
     c.data = dict(root="", num_classes=8, names="", checks=common.CHECKS, train=clips, val=clips)
-    c.data.recipe = dict(name="clip", frames=8, stride=2, size=32, short_side=32, area=(0.85, 1.0))
+    c.data.recipe = plug.spec(
+        "data.recipes", "clip", frames=8, stride=2, size=32, short_side=32, area=(0.85, 1.0)
+    )
     c.optim = dict(name="adamw", lr=1e-3, weight_decay=0.02, clip=1.0)
     c.schedule = dict(name="cosine", warmup=0.25)
-    c.log_every = 20
-    c.save_every = 100
+    c.log_every = 50
+    c.eval_every = 2.0
+    c.save_every = 200
     return c

@@ -5,6 +5,7 @@ parameter groups of the official repository instead of MMAction2's.
 """
 
 from configs import common
+from jaxvid import plug
 
 # lr is for a batch of 64; weight decay, drop path and the 2-D weights to start from
 RECIPES = {
@@ -20,9 +21,11 @@ def get_config(variant="tiny"):
     decay, drop_path, weights = common.pick(RECIPES, variant)
     c = common.base()
     c.model = dict(name="swin", variant=variant, drop_path=drop_path, dropout=0.5, remat=False)
-    c.task = dict(name="recognition", flip=0.5, average="prob")
+    c.task = plug.spec("tasks", "recognition", flip=0.5, average="prob")
     c.data = common.kinetics(400, "data/kinetics400", "label_map_k400.txt")
-    c.data.recipe = dict(name="clip", frames=32, stride=2, size=224, clips=4, crops=3)
+    c.data.recipe = plug.spec(
+        "data.recipes", "clip", frames=32, stride=2, size=224, clips=4, crops=3
+    )
     c.init.weights = weights
     c.optim = dict(
         name="adamw", lr=1e-3, base_batch=64, weight_decay=decay, clip=0.0,

@@ -4,6 +4,7 @@
 """
 
 from configs import common
+from jaxvid import plug
 
 
 def get_config():
@@ -12,9 +13,11 @@ def get_config():
     c.batch = 512
     c.accumulate = 8
     c.model = dict(name="swin", variant="base", drop_path=0.2, dropout=0.5, remat=False)
-    c.task = dict(name="recognition", flip=0.5, average="prob")
+    c.task = plug.spec("tasks", "recognition", flip=0.5, average="prob")
     c.data = common.kinetics(600, "data/kinetics600", "label_map_k600.txt")
-    c.data.recipe = dict(name="clip", frames=32, stride=2, size=224, clips=4, crops=3)
+    c.data.recipe = plug.spec(
+        "data.recipes", "clip", frames=32, stride=2, size=224, clips=4, crops=3
+    )
     c.init.weights = "swin2d_base_in22k"
     c.optim = dict(
         name="adamw", lr=3e-4, base_batch=512, weight_decay=0.05, clip=0.0,

@@ -1,6 +1,7 @@
 """Video Swin-L on Kinetics-700, from ImageNet-22K: MMAction2's recipe (top-1 75.92)."""
 
 from configs import common
+from jaxvid import plug
 
 
 def get_config():
@@ -8,9 +9,11 @@ def get_config():
     c.epochs = 30.0
     c.batch = 128
     c.model = dict(name="swin", variant="large", drop_path=0.4, dropout=0.5, remat=False)
-    c.task = dict(name="recognition", flip=0.5, average="prob")
+    c.task = plug.spec("tasks", "recognition", flip=0.5, average="prob")
     c.data = common.kinetics(700, "data/kinetics700", "label_map_k700.txt")
-    c.data.recipe = dict(name="clip", frames=32, stride=2, size=224, clips=4, crops=3)
+    c.data.recipe = plug.spec(
+        "data.recipes", "clip", frames=32, stride=2, size=224, clips=4, crops=3
+    )
     c.init.weights = "swin2d_large_in22k"
     c.optim = dict(
         name="adamw", lr=2e-3, base_batch=128, weight_decay=0.05, clip=0.0, **common.SWIN_GROUPS

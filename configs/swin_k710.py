@@ -4,6 +4,7 @@ The lists hold the labels of K710; each of the three sets keeps its own folder o
 """
 
 from configs import common
+from jaxvid import plug
 
 
 def get_config():
@@ -11,12 +12,14 @@ def get_config():
     c.epochs = 30.0
     c.batch = 128
     c.model = dict(name="swin", variant="small", drop_path=0.2, dropout=0.5, remat=False)
-    c.task = dict(name="recognition", flip=0.5, average="prob")
+    c.task = plug.spec("tasks", "recognition", flip=0.5, average="prob")
     c.data = dict(
         root="data", num_classes=710, names="kinetics710/label_map_k710.txt",
         checks=common.CHECKS, train=parts("train"), val=parts("val"),
     )  # fmt: skip
-    c.data.recipe = dict(name="clip", frames=32, stride=2, size=224, clips=4, crops=3)
+    c.data.recipe = plug.spec(
+        "data.recipes", "clip", frames=32, stride=2, size=224, clips=4, crops=3
+    )
     c.init.weights = "swin2d_small_in1k"
     c.optim = dict(
         name="adamw", lr=2e-3, base_batch=128, weight_decay=0.02, clip=0.0, **common.SWIN_GROUPS

@@ -7,6 +7,7 @@ their class; `--config.task.flip=0.5` would do the same.)
 """
 
 from configs import common
+from jaxvid import plug
 
 
 def get_config():
@@ -17,7 +18,9 @@ def get_config():
     c.model = dict(
         name="swin", variant="base", window=(16, 7, 7), drop_path=0.4, dropout=0.5, remat=True
     )
-    c.task = dict(name="recognition", smoothing=0.1, erasing=0.25, flip=0.0, average="prob")
+    c.task = plug.spec(
+        "tasks", "recognition", smoothing=0.1, erasing=0.25, flip=0.0, average="prob"
+    )
     lists = {
         split: dict(name="video_list", file=f"sthv2_{split}_list_videos.txt", prefix="videos")
         for split in ("train", "val")
@@ -25,8 +28,15 @@ def get_config():
     c.data = dict(
         root="data/sthv2", num_classes=174, names="label_map.txt", checks=common.CHECKS, **lists
     )
-    c.data.recipe = dict(
-        name="clip", frames=32, stride=2, size=224, uniform=True, randaugment=(4, 7.0), crops=3
+    c.data.recipe = plug.spec(
+        "data.recipes",
+        "clip",
+        frames=32,
+        stride=2,
+        size=224,
+        uniform=True,
+        randaugment=(4, 7.0),
+        crops=3,
     )
     c.init.weights = "swin_base_k400_in22k"
     c.init.skip = ("head/.*",)

@@ -78,18 +78,18 @@ def config(holder: flags.FlagHolder) -> ConfigDict:
 
 def explain(error: Exception) -> str:
     """Why flags did not parse, with the nearest name of a key that the config does not have."""
-    override = next((a for a in sys.argv if a.startswith("--config.")), "")
-    if not override or not isinstance(error, KeyError | AttributeError | TypeError):
-        return " ".join(str(error).split())
-    key = override.removeprefix("--config.").split("=")[0]
-    tree = load_config()
-    for part in key.split("."):
-        if not isinstance(tree, dict):
-            return f'config key "{key}": "{part}" goes deeper than the config does'
-        if part not in tree:
-            return f'no config key "{key}".{did_you_mean(part, tree)}'
-        tree = tree[part]
-    return f"--config.{key}: {' '.join(str(error).split())}"
+    overrides = [a.removeprefix("--config.") for a in sys.argv if a.startswith("--config.")]
+    if isinstance(error, KeyError | AttributeError | TypeError) and overrides:
+        config = load_config()
+        for override in overrides:
+            tree, key = config, override.split("=")[0]
+            for part in key.split("."):
+                if not isinstance(tree, dict):
+                    return f'config key "{key}": "{part}" goes deeper than the config does'
+                if part not in tree:
+                    return f'no config key "{key}".{did_you_mean(part, tree)}'
+                tree = tree[part]
+    return " ".join(str(error).split())
 
 
 def load_config() -> dict:

@@ -137,7 +137,8 @@ class Progress:
         self._began = time.monotonic()
 
     def state(self) -> dict:
-        return {"sums": self._sums, "count": self._count}
+        """What a checkpoint holds of it: a copy, as saving goes on while steps are added."""
+        return {"sums": dict(self._sums), "count": self._count}
 
     def add(self, logs: Mapping[str, jax.Array], seconds: float, waited: float, flops: float):
         """One step: its logs, how long it took, how much of that was waiting for data."""

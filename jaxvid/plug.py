@@ -26,7 +26,28 @@ def load(package: str, spec: Mapping, attr: str = "build", **extra) -> Any:
     name = arguments.pop("name", None)
     if name is None:
         raise UserError(f'a {package} spec needs a "name": {dict(spec)}')
-    return call(getattr(module(package, name), attr), f"{package}/{name}", **arguments, **extra)
+    source = module(package, name)
+    variants = getattr(source, "VARIANTS", {})
+    if "variant" in arguments and arguments["variant"] not in variants:
+        variant = arguments["variant"]
+        raise UserError(
+            f'{package}/{name} has no variant "{variant}".{did_you_mean(variant, variants)}'
+        )
+    return call(getattr(source, attr), f"{package}/{name}", **arguments, **extra)
+
+
+def spec(package: str, name: str, **given) -> dict[str, Any]:
+    """A spec that spells out every default of `build`, so that flags can reach all of them.
+
+    Raises:
+      UserError: no such file, or an argument it does not take.
+    """
+    parameters = inspect.signature(module(package, name).build).parameters
+    for key in given:
+        if key not in parameters:
+            raise UserError(f'{package}/{name} takes no "{key}".{did_you_mean(key, parameters)}')
+    defaults = {k: p.default for k, p in parameters.items() if p.default is not p.empty}
+    return {"name": name, **defaults, **given}
 
 
 def module(package: str, name: str):

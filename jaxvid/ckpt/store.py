@@ -7,6 +7,7 @@ A folder without the name of a step is an unfinished save and is ignored.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
 from jaxvid import paths
 from jaxvid.errors import UserError, did_you_mean
+
+# Orbax warns of files that it does not need when it reads a part of a checkpoint.
+logging.getLogger("absl").setLevel(logging.ERROR)
 
 FORMAT = 1  # of the layout above; a reader refuses a newer one
 
@@ -42,6 +46,7 @@ class Store:
             preservation_policy=policies.AnyPreservationPolicy(keepers),
             step_format_fixed_length=8,
             enable_async_checkpointing=True,
+            cleanup_tmp_directories=True,
         )
         self._best = best
         self._manager = ocp.CheckpointManager(

@@ -34,10 +34,9 @@ class Dataset:
         for split, source in self.splits.items():
             counts = _counts(source.labels, self.num_classes)
             low, high = int(counts.argmin()), int(counts.argmax())
-            yield (
-                f"{split}: {len(source):,} videos, {self.num_classes} classes of "
-                f"{counts[low]:,} ({self.names[low]}) to {counts[high]:,} ({self.names[high]})"
-            )
+            spread = f"{counts[low]:,} ({self.names[low]}) to {counts[high]:,} ({self.names[high]})"
+            each = f"{counts[low]:,} each" if counts[low] == counts[high] else spread
+            yield f"{split}: {len(source):,} videos, {self.num_classes} classes of {each}"
 
 
 def build(

@@ -14,11 +14,7 @@ from jaxvid.metrics.classification import Accuracy, MultiLabelMAP
 from jaxvid.ops import losses
 
 
-def build(*, num_classes: int, **options) -> "Recognition":
-    return Recognition(num_classes=num_classes, **options)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recognition:
     """Softmax over classes, or with `multi_label` one sigmoid a class.
 
@@ -126,6 +122,9 @@ class Recognition:
         else:
             video, share = mixup() if self.mixup else cutmix()
         return video, share * target + (1 - share) * other_target
+
+
+build = Recognition
 
 
 def random_erasing(rng, video, probability, area=(0.02, 1 / 3), aspect=(0.3, 1 / 0.3)):

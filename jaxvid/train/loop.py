@@ -112,6 +112,8 @@ def train(
                 ema = jax.tree.map(jax.numpy.copy, params) if config.ema else None
                 state = replace(state, params=params, ema=ema)
         log.show(log.parameter_table(state.params))
+        axes = " x ".join(f"{name} {size}" for name, size in mesh.shape.items())
+        log.say(f"mesh: {axes}; parameters {config.sharding}; {config.dtype} computation")
 
         train_step = Compiled(
             make_train_step(model, task, tx, config.accumulate, config.ema), log.say,

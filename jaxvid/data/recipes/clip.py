@@ -18,7 +18,7 @@ def build(
     uniform: bool = False,
     clips: int = 1,
     crops: int = 1,
-    test_short_side: int | None = None,
+    test_short_side: int = 0,
     order: str = "forward",
 ) -> list[Transform]:
     """The transforms of one split.
@@ -34,7 +34,7 @@ def build(
       randaugment: (operations, magnitude); no operations is off.
       uniform: spread the frames over the whole video instead (Something-Something).
       clips, crops: views in test; crops is 1 (centre) or 3 (along the long side).
-      test_short_side: short side in test; by default `size`, as most published recipes have it.
+      test_short_side: short side in test; 0: `size`, as most published recipes have it.
       order: of the frames, see `sampling.Reorder`; a control in evaluation.
     """
     train = split == "train"

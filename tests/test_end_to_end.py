@@ -1,0 +1,300 @@
+"""The commands as users type them, on a tiny run: train, evaluate, predict, interrupt, mistype."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jaxvid
+from jaxvid.ckpt import store
+from jaxvid.data import motion
+from jaxvid.data.decode import VideoReader
+from jaxvid.errors import UserError
+
+ENV = dict(os.environ, XLA_FLAGS="--xla_backend_optimization_level=0", JAX_PLATFORMS="cpu")
+TINY = (
+    "--config=configs/quickstart.py", "--config.model.variant=test", "--config.batch=8",
+    "--config.data.train.train=96", "--config.data.train.val=40",
+    "--config.data.val.train=96", "--config.data.val.val=40",
+    "--config.epochs=3", "--config.eval_every=1", "--config.eval_batch=16",
+    "--config.save_every=0", "--config.log_every=6", "--config.keep=1", "--config.ema=0.5",
+    "--config.data.recipe.clips=2", "--config.loader.workers=1",
+)  # fmt: skip
+
+
+def run(*command, ok=True, module="jaxvid.main", timeout=120):
+    done = subprocess.run(
+        [sys.executable, "-m", module, *map(str, command)],
+        env=dict(ENV, JAXVID_CACHE=os.environ["JAXVID_CACHE"]),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert (done.returncode == 0) == ok, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+@pytest.fixture(scope="session")
+def workdir(cache, tmp_path_factory):
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("run") / "w"
+    done = run(*TINY, f"--workdir={folder}")
+    (folder / "stdout.txt").write_text(done.stdout)
+    return folder
+
+
+def lines(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def video(cache, k=0):
+    return next(Path(os.environ["JAXVID_CACHE"]).glob("motion-*/val")) / f"{k:06d}.mp4"
+
+
+# Training
+
+
+def test_metrics_have_the_names_that_tools_rely_on(workdir):
+    train = [line for line in lines(workdir) if "train/loss" in line]
+    val = [line for line in lines(workdir) if "val/top1" in line]
+    assert [line["step"] for line in train] == [6, 12, 18, 24, 30, 36]
+    assert [line["step"] for line in val] == [12, 24, 36]
+    want = {"step", "epoch", "time", "train/loss", "train/lr", "train/top1", "train/clips_per_s"}
+    assert want | {"train/step_time", "train/data_wait"} <= train[0].keys()
+    assert {"val/top1", "val/top5", "val/mean_class", "val/n"} <= val[0].keys()
+    assert val[0]["val/n"] == 40
+    assert 0 <= train[0]["train/data_wait"] <= 1
+    assert train[-1]["train/recompiles"] == 0
+    assert list((workdir / "tensorboard").glob("events*"))
+
+
+def test_the_terminal_says_what_is_going_on(workdir):
+    text = (workdir / "stdout.txt").read_text()
+    for part in (
+        "1 x cpu in 1 process", "train: 96 videos, 8 classes of 12 each", "mesh: data 1 x model 1",
+        "parameters (0.0 M)", "compiled train_step in", "of memory on a device", "eta", "data wait",
+    ):  # fmt: skip
+        assert part in text
+
+
+def test_the_last_and_the_best_checkpoint_are_kept(workdir):
+    best = max(
+        (x for x in lines(workdir) if "val/top1" in x), key=lambda x: (x["val/top1"], x["step"])
+    )
+    assert set(store.all_steps(workdir / "checkpoints")) == {best["step"], 36}
+    assert store.find(workdir).name == f"{best['step']:08d}"
+    meta = store.read_meta(store.find(workdir))
+    assert meta["names"] == list(motion.CLASSES)
+    assert meta["config"]["data"]["recipe"]["size"] == 32
+    assert meta["metrics"]["val/top1"] == best["val/top1"]
+
+
+def test_a_finished_run_has_nothing_to_do(workdir):
+    before = (workdir / "metrics.jsonl").read_bytes()
+    assert "nothing to do" in run(*TINY, f"--workdir={workdir}").stdout
+    assert (workdir / "metrics.jsonl").read_bytes() == before
+
+
+def test_another_config_in_the_same_workdir_is_refused(workdir):
+    done = run(*TINY, f"--workdir={workdir}", "--config.optim.lr=0.5", ok=False)
+    assert "another config" in done.stderr
+    assert "config.optim.lr: 0.001 there, 0.5 now" in done.stderr
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(cache, tmp_path):
+    command = [*TINY, f"--workdir={tmp_path}/w", "--config.epochs=400", "--config.eval_every=0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jaxvid.main", *command],
+        env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    path = tmp_path / "w" / "metrics.jsonl"
+    while not (path.exists() and path.read_text()):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as the terminal does: workers get it too
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err + out
+    step = store.all_steps(tmp_path / "w" / "checkpoints")[-1]
+    assert f"stopped at step {step} and saved" in err
+    # At the end of the schedule already, if it were 3 epochs; the workdir refuses that change.
+    done = run(*TINY, f"--workdir={tmp_path}/w", ok=False)
+    assert "config.epochs: 400.0 there, 3.0 now" in done.stderr
+
+
+# Evaluation and prediction
+
+
+@pytest.fixture(scope="session")
+def dump(workdir):
+    done = run("--mode=eval", f"--workdir={workdir}")
+    assert "loaded EMA parameters of" in done.stderr
+    return np.load(workdir / "eval" / "predictions.npz")
+
+
+def test_eval_mode_dumps_every_sample_once(workdir, dump):
+    assert len(set(dump["id"].tolist())) == 40
+    assert dump["score"].shape == (40, 8)
+    assert int(dump["views"]) == 2
+    np.testing.assert_allclose(dump["score"].sum(1), 1, rtol=1e-5)
+    top1 = float((dump["score"].argmax(1) == dump["label"]).mean())
+    last = lines(workdir)[-1]
+    assert last["test/top1"] == pytest.approx(top1)
+    with (workdir / "eval" / "report.csv").open() as file:
+        assert [row["name"] for row in csv.DictReader(file)] == list(motion.CLASSES)
+    manifest = json.loads((workdir / "eval" / "manifest.json").read_text())
+    assert (manifest["videos"], manifest["evaluated"]) == (40, 40)
+
+
+def test_predict_gives_what_evaluation_gave(workdir, dump):
+    model = jaxvid.load(workdir)
+    for k in (0, 17, 39):
+        np.testing.assert_allclose(model.scores(str(dump["id"][k])), dump["score"][k], rtol=1e-5)
+
+
+def test_predict_takes_paths_arrays_and_lists(workdir, dump):
+    model = jaxvid.load(workdir)
+    path = str(dump["id"][0])
+    with VideoReader(path) as reader:
+        array = reader.read(range(reader.frames))
+    one, many = model.predict(path, topk=3), model.predict([path, array], topk=3)
+    assert many == [one, one]
+    assert len(one.labels) == 3
+    assert set(one.labels) <= set(motion.CLASSES)
+    assert one.scores == tuple(sorted(one.scores, reverse=True))
+    assert model.features(path).shape == (2, 4, 4, 4, 16)  # views, t, h, w, channels
+    with pytest.raises(UserError, match="uint8"):
+        model.predict(array.astype(np.float32))
+
+
+def test_predict_command(workdir, dump, tmp_path):
+    path, out = str(dump["id"][3]), tmp_path / "annotated.mp4"
+    done = run(
+        path, "--checkpoint", workdir, "--topk", 2, "--json", "--out", out, module="jaxvid.predict"
+    )
+    found = json.loads(done.stdout)
+    assert found["video"] == path
+    assert found["scores"] == pytest.approx(np.sort(dump["score"][3])[::-1][:2].tolist(), rel=1e-4)
+    with VideoReader(path) as a, VideoReader(out) as b:
+        assert (a.frames, a.height, a.width) == (b.frames, b.height, b.width)
+        assert np.abs(a.read([0]).astype(int) - b.read([0])).max() > 50  # something is drawn
+
+
+def test_time_control_command(workdir):
+    done = run("--workdir", workdir, module="jaxvid.tools.time_control")
+    assert [line.split()[0] for line in done.stdout.splitlines()[:4]] == [
+        "forward", "reverse", "shuffle", "freeze",
+    ]  # fmt: skip
+    assert "are called the opposite" in done.stdout
+
+
+# A user's own clips, from a pretrained run, with files that are broken
+
+
+@pytest.fixture(scope="session")
+def clips(cache, workdir, tmp_path_factory):
+    """Two classes of four clips in folders, as a user would have them."""
+    root = tmp_path_factory.mktemp("clips")
+    for k in range(16):
+        label = motion.draw("train", k)[1]
+        if label < 2:
+            folder = root / motion.CLASSES[label]
+            folder.mkdir(exist_ok=True)
+    for label in range(2):
+        folder = root / motion.CLASSES[label]
+        for k in range(4):
+            source = video(cache, k)
+            (folder / f"clip {k}.mp4").write_bytes(source.read_bytes())
+    return root
+
+
+FINETUNE = (
+    "--config=configs/finetune.py:test", "--config.batch=2", "--config.epochs=2",
+    "--config.data.recipe.size=32", "--config.data.recipe.frames=4", "--config.dtype=float32",
+    "--config.data.recipe.clips=1", "--config.data.recipe.crops=1", "--config.log_every=1",
+    "--config.data.train.train_share=0.75", "--config.data.val.train_share=0.75",
+    "--config.loader.workers=0",
+)  # fmt: skip
+
+
+def test_finetuning_from_another_run(clips, workdir, tmp_path):
+    # The window of the quickstart's model is its variant's, so its weights fit another head.
+    done = run(
+        *FINETUNE, f"--config.data.root={clips}", f"--workdir={tmp_path}/w",
+        f"--config.init.weights={workdir}", "--config.init.skip=('head/.*',)",
+    )  # fmt: skip
+    assert "2 classes of 3 each" in done.stdout
+    assert store.read_meta(store.find(tmp_path / "w"))["names"] == ["left", "right"]
+
+
+def test_published_weights_say_what_they_would_load(clips, tmp_path):
+    done = run(
+        *FINETUNE, f"--config.data.root={clips}", f"--workdir={tmp_path}/w",
+        "--config.init.weights=swin2d_tiny_in1k", ok=False,
+    )  # fmt: skip
+    assert 'config.init.weights="swin2d_tiny_in1k"' in done.stderr
+
+
+def test_broken_videos_are_replaced_in_training_and_stop_evaluation(clips, tmp_path):
+    (clips / "left" / "broken.mp4").write_bytes(b"")
+    (clips / "right" / "broken too.mp4").write_bytes(b"no video at all")
+    try:
+        arguments = [*FINETUNE, f"--config.data.root={clips}", "--config.epochs=6"]
+        done = run(*arguments, f"--workdir={tmp_path}/a", "--config.loader.eval_on_error=skip")
+        assert "replaced by another" in done.stdout or "skipped" in done.stdout
+        share = ["--config.data.train.train_share=0.4", "--config.data.val.train_share=0.4"]
+        done = run(*arguments, *share, f"--workdir={tmp_path}/b", ok=False)
+        assert "broken" in done.stderr
+        assert "listed in" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+    finally:
+        (clips / "left" / "broken.mp4").unlink()
+        (clips / "right" / "broken too.mp4").unlink()
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        (["--confg=x"], "Did you mean: config"),
+        ([], "--config=FILE is needed"),
+        (["--config=configs/quickstrat.py"], 'Did you mean "quickstart"'),
+        (["--config=configs/swin_k400.py:huge"], 'no variant "huge"'),
+        (["--config=configs/quickstart.py", "--config.optim.lrr=1"], 'Did you mean "lr"'),
+        (["--config=configs/quickstart.py", "--config.task.mixp=1"], 'Did you mean "mixup"'),
+        (["--config=configs/quickstart.py", "--config.batch=many"], "invalid literal"),
+        (["--config=configs/swin_k400.py", "--config.data.root=/none"], "/none: no such folder"),
+        (["--mode=eval", "--workdir=/none"], "no such workdir or checkpoint"),
+        (["--config=configs/quickstart.py", "extra"], 'unexpected argument "extra"'),
+        (["--config=configs/quickstart.py", "--config.model.variant=tinny"], 'Did you mean "tiny"'),
+        (["--config=configs/quickstart.py", "--config.batch=7", "--config.accumulate=2"], "divide"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message, tmp_path):
+    workdir = [] if any("workdir" in a for a in arguments) else [f"--workdir={tmp_path}/w"]
+    done = run(*arguments, *workdir, ok=False)
+    assert message in done.stderr
+    assert done.stderr.startswith("error: ")
+
+
+def test_a_checkpoint_of_another_model_is_named(workdir):
+    done = run(
+        "--mode=eval", *TINY, "--config.model.variant=mini", f"--workdir={workdir}", ok=False
+    )
+    assert "holds another model" in done.stderr
+    assert "in the checkpoint" in done.stderr
+
+
+def test_doctor():
+    done = run(module="jaxvid.tools.doctor")
+    assert "all well" in done.stdout
