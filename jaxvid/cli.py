@@ -30,6 +30,14 @@ def run(main: Callable[[], object]) -> int:
 
 def guard(main: Callable[[], object]) -> int:
     """Call `main()`; what the user can mend is printed as one line."""
+    show = sys.excepthook
+
+    def quiet(kind, error, trace):
+        # TensorStore prints one for each write that a failed save abandons; the save raises why.
+        if str(error) != "Event loop is closed":
+            show(kind, error, trace)
+
+    sys.excepthook = quiet
     try:
         main()
     except UserError as error:

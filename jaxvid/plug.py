@@ -20,7 +20,8 @@ def load(package: str, spec: Mapping, attr: str = "build", **extra) -> Any:
       **extra: arguments that do not come from the spec; the spec may not repeat them.
 
     Raises:
-      UserError: no such file, or an argument it does not take (the nearest name is suggested).
+      UserError: no such file, an argument it does not take (the nearest name is suggested), one
+        that it lacks, or one that is also in `extra`.
     """
     arguments = dict(spec)
     name = arguments.pop("name", None)
@@ -33,6 +34,8 @@ def load(package: str, spec: Mapping, attr: str = "build", **extra) -> Any:
         raise UserError(
             f'{package}/{name} has no variant "{variant}".{did_you_mean(variant, variants)}'
         )
+    for key in extra.keys() & arguments.keys():
+        raise UserError(f'{package}/{name}: leave "{key}" out of the spec, it is settled elsewhere')
     return call(getattr(source, attr), f"{package}/{name}", **arguments, **extra)
 
 
@@ -59,15 +62,16 @@ def module(package: str, name: str):
     return importlib.import_module(f"{path}.{name}")
 
 
-def call(function: Callable, where: str, **arguments) -> Any:
+def call(function: Callable, where: str, /, **arguments) -> Any:
     """`function(**arguments)`; arguments it does not take or lacks are a UserError."""
-    parameters = inspect.signature(function).parameters
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    signature = inspect.signature(function).parameters
+    parameters = {key: p for key, p in signature.items() if p.kind is not p.VAR_KEYWORD}
+    open_ended = len(parameters) < len(signature)
     for key in arguments:
         if key not in parameters and not open_ended:
             raise UserError(f'{where} takes no "{key}".{did_you_mean(key, parameters)}')
     for key, p in parameters.items():
-        if p.default is p.empty and p.kind is p.KEYWORD_ONLY and key not in arguments:
+        if p.default is p.empty and key not in arguments:
             raise UserError(f'{where} needs "{key}"')
     try:
         return function(**arguments)
@@ -79,5 +83,5 @@ def call(function: Callable, where: str, **arguments) -> Any:
         if not found:
             raise
         target = inspect.getmodule(function).__dict__.get(found[1])  # type: ignore[union-attr]
-        known = inspect.signature(target).parameters if target else ()
+        known = {*parameters, *(inspect.signature(target).parameters if target else ())}
         raise UserError(f'{where} takes no "{found[2]}".{did_you_mean(found[2], known)}') from None

@@ -83,7 +83,7 @@ def rename(name: str, table: tuple[tuple[str, str], ...]) -> str | None:
 
 def to_flax(tensor: np.ndarray, key: str) -> np.ndarray:
     """Torch (out, in, *space) -> Flax (*space, in, out) for kernels; all else is kept."""
-    if not key.endswith("/kernel"):
+    if not key.endswith("/kernel") or tensor.ndim < 2:
         return tensor
     return tensor.transpose(*range(2, tensor.ndim), 1, 0)
 

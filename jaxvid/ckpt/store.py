@@ -8,10 +8,12 @@ A folder without the name of a step is an unfinished save and is ignored.
 
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
 from flax.traverse_util import unflatten_dict
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
@@ -19,8 +21,8 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 from jaxvid import paths
 from jaxvid.errors import UserError, did_you_mean
 
-# Orbax warns of files that it does not need when it reads a part of a checkpoint.
-logging.getLogger("absl").setLevel(logging.ERROR)
+# Orbax warns of files that it does not need, and logs with a traceback what it then raises.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 FORMAT = 1  # of the layout above; a reader refuses a newer one
 
@@ -69,6 +71,10 @@ class Store:
         """
         if step == self.latest():
             return
+        self.wait()  # so that a failure of the save before is told as its own
+        need, free = bytes_here(state), shutil.disk_usage(self.folder).free
+        if need > free:
+            raise self._failed(f"{need:,} bytes are needed, {free:,} are free on the disk")
         args = ocp.args.Composite(
             state=ocp.args.PyTreeSave(state),
             meta=ocp.args.JsonSave(dict(meta, format=FORMAT, step=step, metrics=dict(metrics))),
@@ -106,17 +112,21 @@ class Store:
     def _failed(self, error) -> UserError:
         steps = all_steps(self.folder)
         left = f"the last complete one is step {steps[-1]}" if steps else "there is no complete one"
-        reason = (
-            str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-        )
+        full = "No space left on device"
+        reason = full if full in str(error) else str(error).splitlines()[0][:300]
         return UserError(f"saving a checkpoint to {self.folder} failed: {reason}; {left}")
+
+
+def bytes_here(state: Any) -> int:
+    """What this process writes of a state."""
+    leaves = [x for x in jax.tree.leaves(state) if isinstance(x, jax.Array)]
+    shards = [s for x in leaves for s in x.addressable_shards if s.replica_id == 0]
+    return sum(s.data.nbytes for s in shards)
 
 
 def all_steps(folder: Path) -> list[int]:
     """Complete checkpoints under WORKDIR/checkpoints, oldest first."""
-    return (
-        sorted(int(d.name) for d in folder.glob("*") if d.name.isdigit()) if folder.is_dir() else []
-    )
+    return sorted(int(d.name) for d in folder.glob("*") if d.name.isdigit())
 
 
 def read_meta(folder: Path) -> dict:

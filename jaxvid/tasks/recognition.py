@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxvid.errors import UserError
 from jaxvid.metrics.classification import Accuracy, MultiLabelMAP
 from jaxvid.ops import losses
 
@@ -27,6 +28,9 @@ class Recognition:
       mixup, cutmix: concentration of the Beta that draws the share of the partner clip; 0 is off.
         With both, each batch draws one of the two (Zhang et al. 2017; Yun et al. 2019).
       erasing: probability to blank one rectangle, the same in all frames (Zhong et al. 2017).
+
+    Raises:
+      UserError: another `average`, or `flip_labels` that are no classes.
     """
 
     num_classes: int
@@ -40,6 +44,15 @@ class Recognition:
     mixup: float = 0.0
     cutmix: float = 0.0
     erasing: float = 0.0
+
+    def __post_init__(self):
+        if self.average not in ("prob", "score"):
+            raise UserError(f'config.task.average is prob or score, not "{self.average}"')
+        for label in (label for pair in self.flip_labels for label in pair):
+            if not 0 <= label < self.num_classes:
+                raise UserError(
+                    f"config.task.flip_labels: {label} is outside 0..{self.num_classes - 1}"
+                )
 
     def prepare(self, rng, batch, train):  # video uint8 (b, v, t, h, w, 3)
         video, label = batch["video"], batch["label"]

@@ -1,5 +1,14 @@
 """The quick faults; `python -m tests.faults.kill_resume` is the long one."""
 
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import pytest
+
+from jaxvid.ckpt import store
+from jaxvid.errors import UserError
 from tests.faults import kill_resume
 
 
@@ -10,3 +19,42 @@ def test_a_killed_run_ends_as_if_it_never_was(tmp_path):
     assert sum("killed after" in kill for kill in kills) == 3
     assert any("inside a save" in kill for kill in kills)
     assert kill_resume.compare(whole, killed) == []
+
+
+def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch):
+    """Noticed before anything is written; what is there stays."""
+    saved = store.Store(tmp_path)
+    state = {"step": jnp.zeros(()), "params": {"w": jnp.ones((100, 10))}}
+    saved.save(1, state, {}, {})
+    saved.wait()
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(UserError, match=r"4,004 bytes are needed, 1,000 are free.*is step 1"):
+        saved.save(2, state, {}, {})
+    assert store.all_steps(saved.folder) == [1]
+    saved.close()
+
+
+def test_a_disk_that_fills_during_a_save_is_one_clear_line(tmp_path):
+    """With files limited to 50 kB, as on a disk that fills up while TensorStore writes."""
+    limited = (
+        "import resource, signal, sys;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "import jax.numpy as jnp;"
+        "from jaxvid import cli;"
+        "from jaxvid.ckpt import store;"
+        "s = store.Store(sys.argv[1]);"
+        "small = {'w': jnp.ones(8)};"
+        "s.save(1, small, {}, {}); s.wait();"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000));"
+        "import jax;"
+        "big = {'w': jax.random.normal(jax.random.key(0), (1000, 1000))};"
+        "sys.exit(cli.guard(lambda: (s.save(2, big, {}, {}), s.wait())))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited, str(tmp_path)],
+        capture_output=True, text=True, timeout=60, env=kill_resume.ONE_DEVICE,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: saving a checkpoint to")
+    assert "the last complete one is step 1" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,65 @@
+"""Specs: what they build, and what a wrong one says."""
+
+import pytest
+
+from jaxvid import plug
+from jaxvid.errors import UserError
+
+SWIN = dict(name="swin", variant="test")
+TASK = dict(name="recognition")
+
+
+def test_load_calls_build_of_the_named_file_with_the_rest():
+    task = plug.load("tasks", dict(TASK, smoothing=0.1), num_classes=7)
+    assert (task.num_classes, task.smoothing) == (7, 0.1)
+    assert plug.load("models", SWIN, attr="backbone", remat=True).remat
+
+
+def test_load_leaves_the_spec_as_it_was():
+    spec = dict(SWIN)
+    plug.load("models", spec, num_classes=3)
+    assert spec == SWIN
+
+
+@pytest.mark.parametrize(
+    "package,spec,extra,message",
+    [
+        ("models", {"variant": "tiny"}, {}, 'a models spec needs a "name"'),
+        ("models", dict(SWIN, name="swim"), {}, 'no models named "swim". Did you mean "swin"?'),
+        ("tasks", {"name": "zzz"}, {}, "Known: base, recognition."),
+        ("models", dict(SWIN, variant="tinny"), {}, 'no variant "tinny". Did you mean "tiny"?'),
+        ("models", {"name": "swin"}, {"num_classes": 3}, 'models/swin needs "variant"'),
+        ("models", SWIN, {}, 'models/swin needs "num_classes"'),
+        ("models", SWIN, {"num_classes": 3, "widht": 8}, 'no "widht". Did you mean "width"?'),
+        # `dropout` is an argument of build, `drop_path` of the module its overrides go on to.
+        ("models", SWIN, {"num_classes": 3, "dropot": 0.1}, 'Did you mean "dropout"?'),
+        ("models", dict(SWIN, num_classes=4), {"num_classes": 3}, 'leave "num_classes" out'),
+        ("tasks", dict(TASK, mixp=1.0), {"num_classes": 3}, 'no "mixp". Did you mean "mixup"?'),
+        ("data.recipes", {"name": "clip"}, {"split": "val", "frames": 8}, 'needs "stride"'),
+    ],
+)
+def test_a_wrong_spec_says_what_is_wrong(package, spec, extra, message):
+    with pytest.raises(UserError) as error:
+        plug.load(package, spec, **extra)
+    assert message in str(error.value)
+
+
+def test_an_error_of_the_function_itself_is_not_hidden():
+    def build(*, size, where=""):
+        return [0] * size + where
+
+    with pytest.raises(TypeError, match="concatenate"):
+        plug.call(build, "x", size=2, where="here")
+
+
+def test_spec_spells_out_the_defaults():
+    spec = plug.spec("data.recipes", "clip", frames=8, stride=2)
+    assert spec["name"] == "clip"
+    assert (spec["frames"], spec["size"], spec["order"]) == (8, 224, "forward")
+    assert "split" not in spec
+    assert plug.load("data.recipes", spec, split="val")
+
+
+def test_spec_refuses_what_build_does_not_take():
+    with pytest.raises(UserError, match='no "strid". Did you mean "stride"?'):
+        plug.spec("data.recipes", "clip", frames=8, strid=2)
