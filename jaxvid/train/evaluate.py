@@ -1,6 +1,6 @@
 """One pass over a split: every sample once, whatever the batch size, views and devices."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import jax
@@ -26,6 +26,12 @@ class Predictions:
         joined = {k: np.concatenate([r[k] for r in self.rows]) for k in self.rows[0]}
         order = np.argsort(joined["index"], kind="stable")
         return {k: v[order] for k, v in joined.items()}
+
+
+def batch_size(config: Mapping, mesh: jax.sharding.Mesh) -> int:
+    """Of evaluation: what the config says, rounded up to fill the devices on the data axis."""
+    wanted, devices = config["eval_batch"] or config["batch"], mesh.shape["data"]
+    return -(-wanted // devices) * devices
 
 
 def evaluate(

@@ -20,7 +20,7 @@ from jaxvid.data.sample import Source, Transform
 from jaxvid.errors import UserError
 from jaxvid.tasks.base import Task
 from jaxvid.train import optim
-from jaxvid.train.evaluate import evaluate
+from jaxvid.train.evaluate import batch_size, evaluate
 from jaxvid.train.step import Compiled, init_state, init_variables, make_eval_step, make_train_step
 
 
@@ -128,7 +128,7 @@ def train(
 
         def validate(state):
             val = loader.eval_batches(
-                sources["val"], pipelines["val"], batch=config.eval_batch or config.batch,
+                sources["val"], pipelines["val"], batch=batch_size(config, mesh),
                 on_error=config.loader.eval_on_error, **reading,
             )  # fmt: skip
             params = state.params if state.ema is None else state.ema

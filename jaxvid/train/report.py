@@ -21,7 +21,7 @@ from jaxvid import mesh as meshes
 from jaxvid.data import loader
 from jaxvid.data.sample import Source
 from jaxvid.metrics import classification
-from jaxvid.train.evaluate import Predictions, evaluate
+from jaxvid.train.evaluate import Predictions, batch_size, evaluate
 
 
 def test(model: Any, source: Source, workdir: Path) -> dict[str, float]:
@@ -48,7 +48,7 @@ def collect(model: Any, source: Source) -> tuple[dict[str, np.ndarray], dict[str
     config = model.config
     options = config["loader"]
     batches = loader.eval_batches(
-        source, model.pipeline, batch=config["eval_batch"] or config["batch"],
+        source, model.pipeline, batch=batch_size(config, model.mesh),
         workers=options["workers"], on_error=options["eval_on_error"],
         process=(jax.process_index(), jax.process_count()), say=log.say,
     )  # fmt: skip

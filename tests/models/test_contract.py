@@ -1,0 +1,300 @@
+"""What every family promises: variants, shapes, dtypes, overrides and rename tables.
+
+All of it is traced; nothing is compiled.
+"""
+
+import functools
+import pkgutil
+import re
+from dataclasses import fields
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvid import models, plug
+from jaxvid.ckpt.convert import Weights, convert
+from jaxvid.errors import UserError
+from tests.conftest import fill
+
+FAMILIES = {
+    m.name: plug.module("models", m.name) for m in pkgutil.iter_modules(models.__path__)
+}  # fmt: skip
+VARIANTS = [(name, variant) for name, module in FAMILIES.items() for variant in module.VARIANTS]
+TABLES = [(name, upstream) for name, module in FAMILIES.items() for upstream in module.WEIGHTS]
+CLASSES = 7
+VIDEO = jax.ShapeDtypeStruct((2, 4, 32, 32, 3), jnp.float32)
+TORCH_LEAF = {
+    "kernel": "weight",
+    "scale": "weight",
+    "embedding": "weight",
+    "mean": "running_mean",
+    "var": "running_var",
+}
+
+each_family = pytest.mark.parametrize("family", FAMILIES)
+each_table = pytest.mark.parametrize("family,upstream", TABLES)
+
+
+def make(family, variant="test", attr="build", **overrides):
+    extra = dict(num_classes=CLASSES) if attr == "build" else {}
+    return plug.load("models", dict(name=family, variant=variant), attr, **extra, **overrides)
+
+
+def trace(model):
+    """Shapes of the variables."""
+    return jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), VIDEO)
+
+
+def trace_output(model, variables, train=False):
+    """Shapes of the output, by one or both modes."""
+
+    def forward(variables, video):
+        rngs = {"dropout": jax.random.key(0)} if train else {}
+        mutable = [k for k in variables if k != "params"] if train else False
+        out = model.apply(variables, video, train=train, rngs=rngs, mutable=mutable)
+        return out[0] if train else out
+
+    return jax.eval_shape(forward, variables, VIDEO)
+
+
+def operations(model, variables):
+    """Names of the primitives of a forward pass, outermost level."""
+    video = np.zeros(VIDEO.shape, np.float32)
+    jaxpr = jax.make_jaxpr(lambda v: model.apply(v, video, train=True, rngs=RNGS))(variables)
+    return {str(equation.primitive) for equation in jaxpr.eqns}
+
+
+def names(tree):
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
+
+
+@functools.cache
+def variables_of(family):
+    return trace(make(family))
+
+
+# Shapes and dtypes
+
+
+@each_family
+def test_a_family_has_what_others_rely_on(family):
+    module = FAMILIES[family]
+    assert "test" in module.VARIANTS
+    assert all(isinstance(table, Weights) for table in module.WEIGHTS.values())
+    assert callable(module.build)
+    assert callable(module.backbone)
+    parameters = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(variables_of(family)))
+    assert parameters < 100_000  # "test" is tiny: the suite fills and compiles it many times
+
+
+@pytest.mark.parametrize("family,variant", VARIANTS)
+def test_every_variant_gives_logits(family, variant):
+    model = make(family, variant)
+    out = trace_output(model, trace(model))
+    assert (out.shape, out.dtype) == ((2, CLASSES), jnp.float32)
+
+
+@each_family
+def test_training_gives_the_shapes_of_evaluation(family):
+    model, variables = make(family), variables_of(family)
+    assert trace_output(model, variables, train=True) == trace_output(model, variables)
+
+
+@each_family
+def test_the_backbone_gives_a_feature_map(family):
+    model = make(family, attr="backbone")
+    variables = trace(model)
+    out = trace_output(model, variables)
+    assert len(out.shape) == 5
+    assert out.shape[0] == 2
+    # It is the backbone of the recogniser, so features can be had from a trained one.
+    whole = {k: v["backbone"] for k, v in variables_of(family).items() if "backbone" in v}
+    assert names(variables) == names(whole)
+
+
+@each_family
+def test_bfloat16_keeps_float32_parameters_and_logits(family):
+    model = make(family, dtype=jnp.bfloat16)
+    variables = trace(model)
+    assert names(variables) == names(variables_of(family))
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    assert trace_output(model, variables).dtype == jnp.float32
+    features = make(family, attr="backbone", dtype=jnp.bfloat16)
+    assert trace_output(features, trace(features)).dtype == jnp.bfloat16
+
+
+@each_family
+def test_remat_keeps_the_parameters(family):
+    model = make(family, remat=True)
+    assert names(trace(model)) == names(variables_of(family))
+    assert trace_output(model, variables_of(family), train=True).shape == (2, CLASSES)
+    assert "remat" in operations(model, variables_of(family))
+    assert "remat" not in operations(make(family), variables_of(family))
+
+
+# Overrides
+
+
+@each_family
+def test_overrides_reach_the_backbone(family):
+    plain = make(family).backbone
+    numbers = {
+        f.name: not value if isinstance(value, bool) else value + 0.25
+        for f in fields(plain)
+        if isinstance(value := getattr(plain, f.name), bool | float)
+    }
+    assert numbers
+    for key, value in numbers.items():
+        assert getattr(make(family, **{key: value}).backbone, key) == value
+        assert getattr(make(family, attr="backbone", **{key: value}), key) == value
+
+
+@each_family
+@pytest.mark.parametrize("attr", ["build", "backbone"])
+def test_an_unknown_override_is_an_error_that_names_the_nearest(family, attr):
+    with pytest.raises(UserError, match=f'models/{family} takes no "remaat".*"remat"'):
+        make(family, attr=attr, remaat=True)
+
+
+# Rename tables
+
+
+def torch_names(path, table):
+    """All names that the rows give a leaf 'params/backbone/norm/scale', read backwards."""
+    _, _, path = path.partition("/")
+    prefix, _, leaf = path.rpartition("/")
+    found = []
+    for source, target in table.rename:
+        pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>\\w+)", re.escape(target))
+        match = re.match(pattern + r"(?=/|$)", prefix)
+        if match:
+            rest = prefix[match.end() :].replace("/", ".")
+            name = source.format(**match.groupdict()) + rest
+            found.append((len(target), f"{name}.{TORCH_LEAF.get(leaf, leaf)}"))
+    longest = max((length for length, _ in found), default=0)
+    return [name for length, name in found if length == longest]
+
+
+def to_torch(array, path):
+    """(*space, in, out) -> (out, in, *space)."""
+    if not path.endswith("/kernel"):
+        return array
+    return np.moveaxis(array, (-1, -2), (0, 1))
+
+
+def flat(tree):
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {"/".join(k.key for k in path): leaf for path, leaf in leaves}
+
+
+@functools.cache
+def exported(family, upstream):
+    """Filled variables of the test variant, and the same as torch-named tensors."""
+    variables = fill(variables_of(family))
+    table = FAMILIES[family].WEIGHTS[upstream]
+    tensors = {}
+    for path, leaf in flat(variables).items():
+        (name,) = torch_names(path, table)
+        assert name not in tensors, f"two leaves are called {name}"
+        tensors[name] = to_torch(leaf, path)
+    return variables, tensors, table
+
+
+@each_table
+def test_tables_are_bijections(family, upstream):
+    variables, tensors, table = exported(family, upstream)
+    back = convert(tensors, variables_of(family), table)
+    assert jax.tree.structure(back) == jax.tree.structure(variables)
+    jax.tree.map(np.testing.assert_array_equal, back, variables)
+
+
+@each_table
+def test_every_row_of_a_table_is_used(family, upstream):
+    _, tensors, table = exported(family, upstream)
+    for row in table.rename:
+        fewer = Weights(tuple(r for r in table.rename if r != row), table.skip)
+        with pytest.raises(UserError, match="no place for"):
+            convert(tensors, variables_of(family), fewer)
+
+
+@each_table
+def test_skipped_tensors_need_no_place(family, upstream):
+    variables, tensors, table = exported(family, upstream)
+    for pattern in table.skip:
+        assert not [name for name in tensors if re.fullmatch(pattern, name)]
+        name = pattern.replace(".*", "backbone.some.")
+        back = convert({**tensors, name: np.zeros(3)}, variables, table)
+        jax.tree.map(np.testing.assert_array_equal, back, variables)
+
+
+@each_table
+def test_all_that_does_not_fit_is_listed(family, upstream):
+    variables, tensors, table = exported(family, upstream)
+    matrix, *_, gone, other = [name for name, x in tensors.items() if x.ndim == 2]
+    vector = next(name for name, x in tensors.items() if x.ndim == 1)
+    (lost,) = [p for p in flat(variables) if torch_names(p, table) == [gone]]
+    wrong = {k: v for k, v in tensors.items() if k != gone} | {
+        "stranger.weight": np.zeros((2, 3)),
+        f"{matrix}_more": np.zeros(4),
+        matrix: tensors[matrix][:-1],
+        other: tensors[other][0],  # of another rank
+        vector: np.zeros(len(tensors[vector]) + 1),
+    }
+    with pytest.raises(UserError) as error:
+        convert(wrong, variables_of(family), table)
+    listed = str(error.value).splitlines()[1:]
+    assert any(f"nothing to load into {lost} " in line for line in listed)
+    assert any("no place for stranger.weight (2, 3)" in line for line in listed)
+    assert any(f"no place for {matrix}_more (4,)" in line for line in listed)
+    for name in (matrix, other, vector):
+        assert any(line.strip().startswith(f"{name} (") for line in listed), name
+    # A leaf whose tensor has a wrong shape is not also reported as missing.
+    assert len(listed) == 6
+
+
+def test_two_tensors_for_one_leaf_are_an_error():
+    table = Weights((("a", "x"), ("b", "x")))
+    variables = {"params": {"x": {"bias": np.zeros(2)}}}
+    tensors = {"a.bias": np.ones(2), "b.bias": np.zeros(2)}
+    with pytest.raises(UserError, match=r"b\.bias and another tensor both map to params/x/bias"):
+        convert(tensors, variables, table)
+
+
+def test_the_longest_row_wins_and_prefixes_end_at_dots():
+    table = Weights((("net", "body"), ("net.{s}.norm", "norm{s}"), ("net1", "other")))
+    shape = np.zeros(2, np.float32)
+    tensors = {"net.3.norm.bias": shape + 1, "net.norm.bias": shape + 2, "net1.bias": shape + 3}
+    variables = {
+        "params": {
+            "norm3": {"bias": shape},
+            "body": {"norm": {"bias": shape}},
+            "other": {"bias": shape},
+        }
+    }
+    found = convert(tensors, variables, table)["params"]
+    assert found["norm3"]["bias"][0] == 1
+    assert found["body"]["norm"]["bias"][0] == 2
+    assert found["other"]["bias"][0] == 3
+
+
+def test_batch_statistics_go_to_their_collection():
+    table = Weights((("bn", "bn"),), skip=(".*num_batches_tracked",))
+    tensors = {
+        f"bn.{k}": np.full(2, i) for i, k in enumerate(("weight", "bias", "running_mean", "running_var"))
+    } | {"bn.num_batches_tracked": np.array(7)}  # fmt: skip
+    zeros = np.zeros(2, np.float32)
+    variables = {
+        "params": {"bn": {"scale": zeros, "bias": zeros}},
+        "batch_stats": {"bn": {"mean": zeros, "var": zeros}},
+    }
+    found = convert(tensors, variables, table)
+    values = {path: leaf[0] for path, leaf in flat(found).items()}
+    assert values == {
+        "params/bn/scale": 0,
+        "params/bn/bias": 1,
+        "batch_stats/bn/mean": 2,
+        "batch_stats/bn/var": 3,
+    }
+    assert found["params"]["bn"]["bias"].dtype == np.float32
