@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
@@ -90,27 +91,8 @@ def train(
         shapes = jax.eval_shape(lambda b: init_variables(model, task, b, config.seed), batch)
         tx = optim.build(shapes["params"], factor=factor, **settings)
 
-        def fresh(batch):
-            variables = init_variables(model, task, batch, config.seed)
-            return init_state(variables, tx, config.seed, config.ema)
-
-        abstract = jax.eval_shape(fresh, batch)
-        layout = meshes.shardings(mesh, abstract, config.sharding)
-        if start:
-            state, meta = checkpoints.restore(
-                start, jax.tree.map(meshes.shape_on, abstract, layout)
-            )
-            progress = log.Progress(total, config.batch, meta["progress"])
-            log.say(f"resumed from step {start} in {checkpoints.folder}")
-        else:
-            # Runs once, so it is not worth optimising: that would take longer than the rest.
-            quick = {"xla_backend_optimization_level": 0}
-            state = jax.jit(fresh, out_shardings=layout, compiler_options=quick)(batch)
-            progress = log.Progress(total, config.batch)
-            if config.init.weights:
-                params = store.load_into(state.params, config.init.weights, config.init.skip)
-                ema = jax.tree.map(jax.numpy.copy, params) if config.ema else None
-                state = replace(state, params=params, ema=ema)
+        state, layout, meta = begin(config, model, task, tx, batch, mesh, checkpoints)
+        progress = log.Progress(total, config.batch, meta.get("progress"))
         log.show(log.parameter_table(state.params))
         axes = " x ".join(f"{name} {size}" for name, size in mesh.shape.items())
         log.say(f"mesh: {axes}; parameters {config.sharding}; {config.dtype} computation")
@@ -140,6 +122,9 @@ def train(
 
         writer = log.Writer(workdir, start)
         metrics: dict[str, float] = {}
+        if meta.get("eval_due"):  # stopped before the evaluation of its last step
+            metrics = validate(state)
+            writer.write(start, meta["epoch"], metrics)
         for step in range(start + 1, total + 1):
             began = time.monotonic()
             batch = batch if step == start + 1 else next(batches)
@@ -165,6 +150,7 @@ def train(
                 log.say(f"step {step}/{total}  {log.metrics_line(metrics)}")
             if step in save_steps or stop:
                 meta = dict(about, best=config.best, epoch=epoch, progress=progress.state())
+                meta["eval_due"] = step in eval_steps and not metrics
                 checkpoints.save(step, state, meta, metrics)
             if stop:
                 checkpoints.wait()
@@ -176,6 +162,35 @@ def train(
         log.say(f"{len(stream.unreadable)} unreadable videos in training:")
         log.bullet(stream.unreadable.values())
     return metrics
+
+
+def begin(config, model, task, tx, batch, mesh, checkpoints: store.Store):
+    """The state at the newest checkpoint, or a fresh one, each array created where it stays.
+
+    Returns:
+      The state, its layout (a tree of shardings), and the checkpoint's meta, empty when fresh.
+    """
+
+    def fresh(batch):
+        variables = init_variables(model, task, batch, config.seed)
+        return init_state(variables, tx, config.seed, config.ema)
+
+    abstract = jax.eval_shape(fresh, batch)
+    layout = meshes.shardings(mesh, abstract, config.sharding)
+    newest = checkpoints.latest()
+    if newest is not None:
+        places = jax.tree.map(meshes.shape_on, abstract, layout)
+        state, meta = checkpoints.restore(newest, places)
+        log.say(f"resumed from step {newest} in {checkpoints.folder}")
+        return state, layout, meta
+    # Runs once, so it is not worth optimising: that would take longer than the rest.
+    quick = {"xla_backend_optimization_level": 0}
+    state = jax.jit(fresh, out_shardings=layout, compiler_options=quick)(batch)
+    if config.init.weights:
+        params = store.load_into(state.params, config.init.weights, config.init.skip)
+        ema = jax.tree.map(jnp.copy, params) if config.ema else None
+        state = replace(state, params=params, ema=ema)
+    return state, layout, {}
 
 
 def milestones(every: float, total: int) -> set[int]:

@@ -1,0 +1,92 @@
+"""The loop in this process, on eight devices: stopping, going on, and what it refuses."""
+
+import json
+from contextlib import contextmanager
+
+import pytest
+
+from configs import quickstart
+from jaxvid import main
+from jaxvid.ckpt import store
+from jaxvid.errors import UserError
+from jaxvid.train import loop
+
+TIMED = ("time", "train/step_time", "train/clips_per_s", "train/data_wait")
+
+
+@pytest.fixture
+def config(cache):
+    c = quickstart.get_config()
+    clips = dict(name="motion", train=96, val=40, seed=0)
+    c.data.train, c.data.val = clips, clips
+    c.model.variant = "test"
+    c.epochs, c.batch, c.eval_batch = 2.0, 16, 16
+    c.eval_every, c.save_every, c.log_every = 1.0, 0, 4
+    c.loader.workers = 0
+    return c
+
+
+def metrics(workdir):
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    return [{k: v for k, v in line.items() if k not in TIMED} for line in lines]
+
+
+def asking_at(stop):
+    """In place of a Ctrl-C that comes during one step."""
+
+    @contextmanager
+    def interruptible():
+        yield lambda step: step == stop
+
+    return interruptible
+
+
+@pytest.mark.parametrize("stop", [5, 6])
+def test_a_stopped_run_goes_on_as_if_it_had_not(config, tmp_path, monkeypatch, stop):
+    """Also when it stops at the step of an evaluation (6): that is made up for."""
+    whole = main.train(config, tmp_path / "whole")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "interruptible", asking_at(stop))
+        with pytest.raises(loop.Interrupted, match=f"stopped at step {stop} and saved"):
+            main.train(config, tmp_path / "stopped")
+    assert store.all_steps(tmp_path / "stopped" / "checkpoints") == [stop]
+    assert main.train(config, tmp_path / "stopped") == whole
+    one, other = metrics(tmp_path / "whole"), metrics(tmp_path / "stopped")
+    assert sorted(one, key=json.dumps) == sorted(other, key=json.dumps)
+
+
+def test_layouts_and_devices_are_free_to_change(config, tmp_path, monkeypatch):
+    """Half of the run data parallel, the other half tensor parallel on another mesh."""
+    config.epochs = 1.0
+    whole = main.train(config, tmp_path / "whole")
+    config.save_every = 3
+    config.eval_every = 0.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "interruptible", asking_at(3))
+        with pytest.raises(loop.Interrupted):
+            main.train(config, tmp_path / "moved")
+    config.mesh.model, config.sharding = 2, "tensor"
+    moved = main.train(config, tmp_path / "moved")
+    assert moved["val/top1"] == pytest.approx(whole["val/top1"], abs=0.05)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(config, tmp_path):
+    config.optim.lr = 1e30
+    config.optim.clip = 0.0
+    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+: try a lower"):
+        main.train(config, tmp_path / "w")
+
+
+def test_sizes_that_do_not_fit_are_refused(config, tmp_path):
+    config.batch = 12
+    with pytest.raises(UserError, match=r"config\.batch=12 must divide by 8: 8 devices"):
+        main.train(config, tmp_path / "w")
+
+
+def test_milestones():
+    assert loop.milestones(4, 10) == {4, 8, 10}
+    assert loop.milestones(0, 10) == {10}
+    assert loop.milestones(2.5, 10) == {2, 5, 8, 10}
+    assert loop.milestones(100, 10) == {10}
