@@ -2,11 +2,12 @@
 
 A table maps module prefixes, `("backbone.layers.{s}.blocks.{b}", "backbone/stage{s}_block{b}")`:
 `{s}` stands for a number or a word, the longest matching row wins, what follows the prefix is kept.
-The leaf and its memory layout follow from what the model has under that path.
+The leaf and its memory layout follow from what the model has under that path. Tables are bijective:
+read backwards they name our parameters as upstream does.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxvid.errors import UserError, did_you_mean
 
+Table = tuple[tuple[str, str], ...]
+
 # torch leaf -> the Flax leaves it may be, each in its collection
 LEAVES = {
     "weight": ("params/kernel", "params/scale", "params/embedding"),
@@ -22,6 +25,8 @@ LEAVES = {
     "running_mean": ("batch_stats/mean",),
     "running_var": ("batch_stats/var",),
 }
+TORCH_LEAVES = {flax: torch for torch, leaves in LEAVES.items() for flax in leaves}
+SHOWN = 40  # problems listed in one error
 
 
 @dataclass(frozen=True)
@@ -31,54 +36,132 @@ class Weights:
     Attributes:
       rename: rows (torch prefix, jax prefix), a bijection.
       skip: patterns of whole torch names that hold nothing to load, such as index buffers.
+      order: the words of upstream's names in the order in which it lists them, for export.
+      buffers: what upstream stores beside its parameters, from the model and the torch names.
+      adapt: (model, path, value, shape) -> a value of that shape, for tensors of another one, such
+        as the kernels of an image model.
     """
 
-    rename: tuple[tuple[str, str], ...]
+    rename: Table
     skip: tuple[str, ...] = ()
+    order: str = ""
+    buffers: Callable[[Any, list[str]], dict[str, np.ndarray]] | None = None
+    adapt: Callable[[Any, str, np.ndarray, tuple[int, ...]], np.ndarray] | None = None
 
 
-def convert(tensors: Mapping[str, np.ndarray], variables: Mapping, weights: Weights) -> dict:
-    """Fill the tree of `variables` (arrays or shapes) from torch-named `tensors`.
+@dataclass(frozen=True)
+class Coverage:
+    """What a load did: `str()` is the line to print."""
+
+    tensors: int
+    leaves: int
+    parameters: int
+    total: int
+    skipped: tuple[str, ...]
+    adapted: tuple[str, ...]
+
+    def __str__(self) -> str:
+        counts = f"{self.tensors}/{self.leaves} tensors"
+        sizes = f"{self.parameters / 1e6:.1f}/{self.total / 1e6:.1f} M parameters"
+        skips = f"; declared skips: {', '.join(self.skipped)}" if self.skipped else ""
+        fits = f"; {len(self.adapted)} tensors adapted in shape" if self.adapted else ""
+        return f"loaded {counts}, {sizes}{skips}{fits}"
+
+
+def convert(
+    tensors: Mapping[str, np.ndarray],
+    variables: Mapping,
+    weights: Weights,
+    *,
+    skip: tuple[str, ...] = (),
+    net: Any = None,
+) -> tuple[dict, Coverage]:
+    """Fill the tree of `variables` from torch-named `tensors`.
+
+    Args:
+      variables: {"params": ..., "batch_stats": ...}, arrays or shapes.
+      skip: patterns of paths under "params" that stay as they are in `variables`.
+      net: the model, for `weights.adapt`.
 
     Returns:
-      {"params": ..., "batch_stats": ...} in the dtypes of `variables`.
+      A tree like `variables`, in its dtypes, and what was loaded.
 
     Raises:
       UserError: a tensor without a place, a leaf without a tensor or a shape that differs; the
         message lists all of them.
     """
     want: dict[str, Any] = flatten_dict(variables, sep="/")  # type: ignore[assignment]
-    got, problems = {}, []
+    stays = {key for key in want if any(re.fullmatch(p, key.partition("/")[2]) for p in skip)}
+    got: dict[str, np.ndarray] = {}
+    adapted, problems = [], []
     for name, tensor in tensors.items():
         if any(re.fullmatch(pattern, name) for pattern in weights.skip):
             continue
         path = rename(name, weights.rename)
-        key = path and _find_leaf(path, want)
+        key = path and find_leaf(path, want)
         if not key:
-            near = did_you_mean(path or name, want) if len(problems) < 20 else ""
+            near = did_you_mean(path or name, want) if len(problems) < SHOWN else ""
             problems.append(f"no place for {name} {tuple(tensor.shape)}.{near}")
             continue
-        value = to_flax(tensor, key)
-        if value.shape != want[key].shape:
-            problems.append(f"{name} {value.shape} does not fit {key} {want[key].shape}")
+        if key in stays:
+            continue
+        value, shape = to_flax(tensor, key), tuple(want[key].shape)
+        if value.shape != shape and weights.adapt:
+            value = weights.adapt(net, key, value, shape)
+            adapted.append(key)
+        if value.shape != shape:
+            problems.append(f"{name} {value.shape} does not fit {key} {shape}")
         elif key in got:
             problems.append(f"{name} and another tensor both map to {key}")
         got[key] = value.astype(want[key].dtype)
-    problems += [f"nothing to load into {key} {want[key].shape}" for key in want if key not in got]
+    lacking = [key for key in want if key not in got and key not in stays]
+    problems += [f"nothing to load into {key} {tuple(want[key].shape)}" for key in lacking]
     if problems:
-        raise UserError("the weights do not fit the model:\n  " + "\n  ".join(problems))
-    return unflatten_dict({key: got[key] for key in want}, sep="/")
+        more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        shown = "\n  ".join(problems[:SHOWN])
+        raise UserError(f"the weights do not fit the model:\n  {shown}{more}")
+    size = {key: int(np.prod(leaf.shape)) for key, leaf in want.items()}
+    coverage = Coverage(
+        len(got), len(want), sum(size[key] for key in got), sum(size.values()), skip, tuple(adapted)
+    )
+    return unflatten_dict(
+        {key: got.get(key, leaf) for key, leaf in want.items()}, sep="/"
+    ), coverage
 
 
-def rename(name: str, table: tuple[tuple[str, str], ...]) -> str | None:
+def export(variables: Mapping, weights: Weights, net: Any = None) -> dict[str, np.ndarray]:
+    """Variables as torch tensors: upstream's names, layouts and order, with its buffers."""
+    flat: dict[str, Any] = flatten_dict(variables, sep="/")  # type: ignore[assignment]
+    back = tuple((target, source) for source, target in weights.rename)
+    named = {}
+    for key, leaf in flat.items():
+        name = torch_name(key, back)
+        if name is None:
+            raise UserError(f"the rename table has no row for {key}")
+        named[name] = np.ascontiguousarray(to_torch(np.asarray(leaf), key))
+    if weights.buffers:
+        named |= weights.buffers(net, list(named))
+    ranks = {word: i for i, word in enumerate(weights.order.split())}
+
+    def place(name):
+        return [int(w) if w.isdigit() else ranks.get(w, len(ranks)) for w in name.split(".")]
+
+    return {name: named[name] for name in sorted(named, key=place)}
+
+
+def rename(name: str, table: Table) -> str | None:
     """'cls_head.fc_cls.weight' -> 'head/fc/weight'; None when no row matches."""
-    best = None
-    for source, target in table:
-        found = re.match(_pattern(source), name)
-        if found and (best is None or len(source) > best[0]):
-            rest = name[found.end() :].replace(".", "/")
-            best = len(source), target.format(**found.groupdict()) + rest
-    return best and best[1]
+    best = _longest(name, table, r"(?=\.|$)")
+    return best and best[0] + best[1].replace(".", "/")
+
+
+def torch_name(key: str, back: Table) -> str | None:
+    """'params/head/fc/kernel' -> 'cls_head.fc_cls.weight', by a table read backwards."""
+    collection, _, path = key.partition("/")
+    module, _, leaf = path.rpartition("/")
+    leaf = TORCH_LEAVES.get(f"{collection}/{leaf}", leaf)
+    best = _longest(f"{module}/{leaf}", back, r"(?=/|$)")
+    return best and best[0] + best[1].replace("/", ".")
 
 
 def to_flax(tensor: np.ndarray, key: str) -> np.ndarray:
@@ -88,13 +171,15 @@ def to_flax(tensor: np.ndarray, key: str) -> np.ndarray:
     return tensor.transpose(*range(2, tensor.ndim), 1, 0)
 
 
-def _pattern(prefix: str) -> str:
-    parts = re.split(r"\{(\w+)\}", prefix)
-    body = "".join(f"(?P<{p}>\\w+)" if i % 2 else re.escape(p) for i, p in enumerate(parts))
-    return body + r"(?=\.|$)"
+def to_torch(leaf: np.ndarray, key: str) -> np.ndarray:
+    """Flax (*space, in, out) -> torch (out, in, *space) for kernels; all else is kept."""
+    if not key.endswith("/kernel"):
+        return leaf
+    return leaf.transpose(leaf.ndim - 1, leaf.ndim - 2, *range(leaf.ndim - 2))
 
 
-def _find_leaf(path: str, want: Mapping) -> str | None:
+def find_leaf(path: str, want: Mapping) -> str | None:
+    """'head/fc/weight' -> 'params/head/fc/kernel', whichever of the candidates is wanted."""
     module, _, leaf = path.rpartition("/")
     for candidate in LEAVES.get(leaf, (f"params/{leaf}",)):
         collection, _, flax_leaf = candidate.partition("/")
@@ -102,3 +187,21 @@ def _find_leaf(path: str, want: Mapping) -> str | None:
         if key in want:
             return key
     return None
+
+
+def _longest(name: str, table: Table, end: str) -> tuple[str, str] | None:
+    """(translated prefix, rest of the name) by the longest row that matches."""
+    best = None
+    for source, target in table:
+        found = re.match(_pattern(source) + end, name)
+        if found and (best is None or len(source) > best[0]):
+            best = len(source), target.format(**found.groupdict()), name[found.end() :]
+    return best and best[1:]
+
+
+def _pattern(prefix: str) -> str:
+    parts = re.split(r"\{(\w+)\}", prefix)
+    # A number in our names may stand right before a word: stage0_block1.
+    return "".join(
+        f"(?P<{p}>[0-9]+|[a-zA-Z]+)" if i % 2 else re.escape(p) for i, p in enumerate(parts)
+    )

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
+from jaxvid.ckpt import inflate
 from jaxvid.ckpt.convert import Weights
 from jaxvid.layers import heads
 
@@ -229,23 +230,68 @@ def build(variant, *, num_classes, dropout=0.5, dtype=jnp.float32, **overrides):
     return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
 
 
-BUFFERS = (".*relative_position_index", ".*attn_mask")
+# Weights
+
+BUFFERS = (".*relative_position_index", ".*attn_mask", ".*num_batches_tracked")
+ORDER = (
+    "backbone cls_head patch_embed layers norm3 blocks downsample norm1 attn norm2 mlp"
+    " relative_position_bias_table relative_position_index qkv proj reduction norm fc1 fc2 fc_cls"
+    " weight bias"
+)
+BACKBONE = (
+    ("patch_embed.proj", "backbone/patch_embed"),
+    ("patch_embed.norm", "backbone/patch_norm"),
+    ("layers.{s}.blocks.{b}", "backbone/stage{s}_block{b}"),
+    ("layers.{s}.downsample", "backbone/merge{s}"),
+)
+
+
+def index_buffers(net, names):
+    """The index of the bias table that upstream stores beside each table."""
+    index = offset_index(net.backbone.window)
+    tables = [name for name in names if name.endswith("bias_table")]
+    return {name.replace("bias_table", "index"): index for name in tables}
+
+
+def from_image(net, path, value, shape):
+    """A tensor of the 2-D Swin Transformer for the video model."""
+    if path.endswith("/kernel") and value.ndim == 4:
+        return inflate.kernel(value, shape[0])
+    if path.endswith("bias_table"):
+        return inflate.bias_table(value, net.backbone.window)
+    return value
+
+
+def upstream(norm, prefix="backbone.", head="cls_head.fc_cls", **options):
+    """A table whose upstreams differ in the last norm, the head and a prefix."""
+    rows = tuple((prefix + torch, ours) for torch, ours in BACKBONE)
+    rows += ((prefix + norm, "backbone/norm"), (head, "head/fc"))
+    return Weights(rows, skip=BUFFERS, order=ORDER, buffers=index_buffers, **options)
+
+
+def torchvision():
+    """torchvision.models.video.swin3d_*: stages and merges are one list of features."""
+    rows = [
+        ("patch_embed.proj", "backbone/patch_embed"),
+        ("patch_embed.norm", "backbone/patch_norm"),
+        ("norm", "backbone/norm"),
+        ("head", "head/fc"),
+    ]
+    for s in range(4):
+        ours = f"backbone/stage{s}_block{{b}}"
+        rows += [
+            (f"features.{2 * s}.{{b}}", ours),
+            (f"features.{2 * s}.{{b}}.mlp.0", f"{ours}/mlp/fc1"),
+            (f"features.{2 * s}.{{b}}.mlp.3", f"{ours}/mlp/fc2"),
+            (f"features.{2 * s + 1}", f"backbone/merge{s}"),
+        ]
+    return Weights(tuple(rows), skip=BUFFERS)
+
 
 WEIGHTS = {
-    "mmaction": Weights(
-        rename=(
-            ("backbone.patch_embed.proj", "backbone/patch_embed"),
-            ("backbone.patch_embed.norm", "backbone/patch_norm"),
-            ("backbone.layers.{s}.blocks.{b}", "backbone/stage{s}_block{b}"),
-            ("backbone.layers.{s}.downsample", "backbone/merge{s}"),
-            ("backbone.norm3", "backbone/norm"),
-            ("cls_head.fc_cls", "head/fc"),
-        ),
-        skip=BUFFERS,
-    ),
+    "mmaction": upstream("norm3"),
+    "official": upstream("norm"),
+    "torchvision": torchvision(),
+    # github.com/microsoft/Swin-Transformer and timm before 0.9, trained on images
+    "image": upstream("norm", prefix="", head="head", adapt=from_image),
 }
-WEIGHTS["official"] = Weights(
-    # The official repository's final norm is called `norm`, the rest as in MMAction2.
-    rename=tuple((t.replace("norm3", "norm"), j) for t, j in WEIGHTS["mmaction"].rename),
-    skip=BUFFERS,
-)

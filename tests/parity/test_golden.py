@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxvid import plug
-from jaxvid.ckpt.convert import convert
+from jaxvid.ckpt.convert import convert, export
 
 GOLDENS = os.environ.get("JAXVID_GOLDENS", "")
 pytestmark = [
@@ -64,7 +64,9 @@ def build(name):
     tensors = {
         row[0]: recipe_weight(row[0], row[1]) for row in about["state_dict"] if row[3] == "rand"
     }
-    return model, convert(tensors, abstract, table), about, arrays
+    variables, coverage = convert(tensors, abstract, table)
+    assert coverage.tensors == coverage.leaves == len(tensors)
+    return model, variables, about, arrays
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -86,6 +88,20 @@ def test_logits_and_features(name):
         (features.transpose(0, 4, 1, 2, 3).ravel()[:256], arrays["backbone_slice"]),
     ):
         assert np.abs(np.asarray(got) - want).max() / np.abs(want).max() < tolerance
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_export_is_the_published_state_dict(name):
+    """Names, order, shapes and dtypes, upstream's buffers included; and back, bit for bit."""
+    model, variables, about, _ = build(name)
+    spec, _, upstream = CASES[name]
+    table = plug.module("models", spec["name"]).WEIGHTS[upstream]
+    tensors = export(variables, table, model)
+    want = [(row[0], tuple(row[1]), row[2]) for row in about["state_dict"]]
+    assert [(k, v.shape, v.dtype.name) for k, v in tensors.items()] == want
+    again, _ = convert(tensors, variables, table)
+    for a, b in zip(jax.tree.leaves(variables), jax.tree.leaves(again), strict=True):
+        assert a.tobytes() == b.tobytes()
 
 
 def test_gradients_match_the_training_check():
@@ -115,8 +131,7 @@ def test_gradients_match_the_training_check():
     # The same table carries the norms: each becomes a "tensor" for the leaf it belongs to.
     shapes = {row[0]: row[1] for row in about["state_dict"]}
     tensors = {k: np.full(shapes[k], v) for k, v in norms.items()}
-    want = jax.tree.map(
-        lambda a: a.ravel()[0], convert(tensors, {"params": grads}, table)["params"]
-    )
+    placed, _ = convert(tensors, {"params": grads}, table)
+    want = jax.tree.map(lambda a: a.ravel()[0], placed["params"])
     for got, ref in zip(jax.tree.leaves(mine), jax.tree.leaves(want), strict=True):
         assert abs(got - ref) <= 1e-4 * ref + 1e-6 * check["grad_l2"]
