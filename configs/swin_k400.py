@@ -27,6 +27,7 @@ def get_config(variant="tiny"):
         "data.recipes", "clip", frames=32, stride=2, size=224, clips=4, crops=3
     )
     c.init.weights = weights
+    c.init.skip = ("head/.*",)
     c.optim = dict(
         name="adamw", lr=1e-3, base_batch=64, weight_decay=decay, clip=0.0,
         **common.pick({"": common.SWIN_GROUPS, "official": common.SWIN_GROUPS_OFFICIAL}, groups),

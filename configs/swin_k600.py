@@ -19,6 +19,7 @@ def get_config():
         "data.recipes", "clip", frames=32, stride=2, size=224, clips=4, crops=3
     )
     c.init.weights = "swin2d_base_in22k"
+    c.init.skip = ("head/.*",)
     c.optim = dict(
         name="adamw", lr=3e-4, base_batch=512, weight_decay=0.05, clip=0.0,
         **common.SWIN_GROUPS_OFFICIAL,

@@ -15,6 +15,7 @@ def get_config():
         "data.recipes", "clip", frames=32, stride=2, size=224, clips=4, crops=3
     )
     c.init.weights = "swin2d_large_in22k"
+    c.init.skip = ("head/.*",)
     c.optim = dict(
         name="adamw", lr=2e-3, base_batch=128, weight_decay=0.05, clip=0.0, **common.SWIN_GROUPS
     )

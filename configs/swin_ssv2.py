@@ -38,7 +38,7 @@ def get_config():
         randaugment=(4, 7.0),
         crops=3,
     )
-    c.init.weights = "swin_base_k400_in22k"
+    c.init.weights = "swin_base_32x2_in22k_k400"
     c.init.skip = ("head/.*",)
     c.optim = dict(
         name="adamw", lr=3e-4, base_batch=512, weight_decay=0.05, clip=0.0,

@@ -35,9 +35,10 @@ def main():
 
 
 def train(config: Any, workdir: Path):
+    """Build the parts that `config` names and train; returns the last validation metrics."""
     import jax.numpy as jnp
 
-    from jaxvid import log
+    from jaxvid import log, weights
     from jaxvid.data import dataset
     from jaxvid.train import loop
 
@@ -54,10 +55,12 @@ def train(config: Any, workdir: Path):
     log.say(f"jaxvid in {workdir}: {log.devices()}")
     log.bullet(data.summary())
     about = dict(config=resolved, names=data.names)
-    return loop.train(config, model, task, data.splits, pipelines, workdir, about)
+    initial = weights.starting_from(config.init, model, config.model.name, log.say)
+    return loop.train(config, model, task, data.splits, pipelines, workdir, about, initial)
 
 
 def evaluate(config: Any, workdir: Path, checkpoint: str | Path):
+    """Test a checkpoint on all views; `config` (or None) stands in for the one it came with."""
     from jaxvid import predict
     from jaxvid.data import dataset
     from jaxvid.train import report

@@ -18,8 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvid import mesh as meshes
-from jaxvid import plug
-from jaxvid.ckpt import store
+from jaxvid import plug, weights
 from jaxvid.config import hashable
 from jaxvid.data.decode import VideoReader
 from jaxvid.data.encode import write_video
@@ -49,9 +48,11 @@ class Model:
       step: (variables, batch) -> predictions, compiled.
     """
 
-    def __init__(self, config: dict, meta: dict, folder: Path, split: str):
-        self.config, self.meta, self.source = config, meta, folder
-        self.names = names = tuple(meta["names"])
+    def __init__(self, config: dict, origin: weights.Origin, split: str):
+        self.config, self.meta, self.source = config, origin.meta, origin.source
+        count = config["data"].get("num_classes") or len(origin.names)
+        self.names = names = origin.names or tuple(map(str, range(count)))
+        self._origin = origin
         self.mesh = meshes.build(**config["mesh"])
         dtype = jnp.dtype(config["dtype"])
         self.task = plug.load("tasks", config["task"], num_classes=len(names))
@@ -131,10 +132,9 @@ class Model:
             lambda b: init_variables(self.net, self.task, b, 0), self._batch(clip, 0.0)
         )
         layout = meshes.shardings(self.mesh, shapes, self.config["sharding"])
-        variables, kind = store.load_variables(
-            self.source, jax.tree.map(meshes.shape_on, shapes, layout)
-        )
-        print(f"loaded {kind} parameters of {self.source}", file=sys.stderr)
+        like = jax.tree.map(meshes.shape_on, shapes, layout)
+        variables, line = weights.read(self._origin, like, self.net, self.config["model"]["name"])
+        print(line, file=sys.stderr)
         return variables
 
     def _forward_features(self, variables, batch):
@@ -149,7 +149,7 @@ def load(
     """A model ready to predict.
 
     Args:
-      spec: a workdir (its best checkpoint, else its latest) or one checkpoint in it.
+      spec: a workdir (its best checkpoint, else its latest), a name of the zoo, or a file.
       split: whose preprocessing: "test" (all views, as published results are made) or "val".
       config: instead of the one that travels with the checkpoint.
       recipe: changes to the preprocessing, such as {"clips": 1, "crops": 1} for fewer views.
@@ -157,16 +157,15 @@ def load(
     Raises:
       UserError: nothing there, or a checkpoint of another model.
     """
-    if not Path(spec).exists():
+    origin = weights.find(spec)
+    if config is None and origin.config is None:
         raise UserError(
-            f"{spec}: no such workdir or checkpoint (published weights by name are not available in"
-            " this version)"
+            f"{spec}: a file of weights without a config; name the model with --config, or rename"
+            " the file to that of its row in `python -m jaxvid.tools.zoo`"
         )
-    folder = store.find(spec)
-    meta = store.read_meta(folder)
-    config = hashable(config or meta["config"])
+    config = hashable(config or origin.config)
     config["data"]["recipe"] |= recipe or {}
-    return Model(config, meta, folder, split)
+    return Model(config, origin, split)
 
 
 def annotate(video: str | Path, found: Recognized, path: str | Path):

@@ -58,4 +58,6 @@ def cache(tmp_path_factory):
     """Compiled programs and generated data of the session, not of the user."""
     folder = tmp_path_factory.getbasetemp().parent / "jaxvid-cache"
     os.environ["JAXVID_CACHE"] = str(folder)
+    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     return folder

@@ -61,5 +61,5 @@ def test_spec_spells_out_the_defaults():
 
 
 def test_spec_refuses_what_build_does_not_take():
-    with pytest.raises(UserError, match='no "strid". Did you mean "stride"?'):
+    with pytest.raises(UserError, match=r'no "strid".* "stride"'):
         plug.spec("data.recipes", "clip", frames=8, strid=2)

@@ -186,23 +186,18 @@ def load_variables(folder: Path, like: Mapping) -> tuple[dict, str]:
     return variables, "EMA" if kind == "ema" else "trained"
 
 
-def load_into(params: Mapping, spec: str, skip: tuple[str, ...] = ()) -> dict:
+def load_into(params: Mapping, folder: Path, skip: tuple[str, ...] = ()) -> dict:
     """`params` with all but the skipped ones replaced by those of another run.
 
     Args:
       params: arrays, on the shardings that the result keeps.
-      spec: a workdir or a checkpoint in it.
+      folder: of one checkpoint.
       skip: patterns of parameters that stay as they are, such as a head for other classes.
     """
-    if not Path(spec).exists():
-        raise UserError(
-            f'config.init.weights="{spec}" is no workdir or checkpoint; it names published weights,'
-            " which this version cannot fetch. Train from scratch with --config.init.weights="
-        )
     stays = paths.flatten(paths.label(params, [(p, True) for p in skip], False, strict=True))
     flat = paths.flatten(params)
     wanted = unflatten_dict({k: v for k, v in flat.items() if not stays[k]}, sep="/")
-    loaded, _ = load_variables(find(spec), {"params": wanted})
+    loaded, _ = load_variables(folder, {"params": wanted})
     return unflatten_dict(flat | paths.flatten(loaded["params"]), sep="/")
 
 

@@ -262,11 +262,18 @@ def from_image(net, path, value, shape):
     return value
 
 
-def upstream(norm, prefix="backbone.", head="cls_head.fc_cls", **options):
+def from_video(net, path, value, shape):
+    """A tensor of a Video Swin whose windows have another length in time."""
+    if path.endswith("bias_table"):
+        return inflate.bias_table_in_time(value, net.backbone.window)
+    return value
+
+
+def upstream(norm, prefix="backbone.", head="cls_head.fc_cls", adapt=from_video):
     """A table whose upstreams differ in the last norm, the head and a prefix."""
     rows = tuple((prefix + torch, ours) for torch, ours in BACKBONE)
     rows += ((prefix + norm, "backbone/norm"), (head, "head/fc"))
-    return Weights(rows, skip=BUFFERS, order=ORDER, buffers=index_buffers, **options)
+    return Weights(rows, BUFFERS, ORDER, buffers=index_buffers, adapt=adapt)
 
 
 def torchvision():
@@ -283,8 +290,8 @@ def torchvision():
             (f"features.{2 * s}.{{b}}", ours),
             (f"features.{2 * s}.{{b}}.mlp.0", f"{ours}/mlp/fc1"),
             (f"features.{2 * s}.{{b}}.mlp.3", f"{ours}/mlp/fc2"),
-            (f"features.{2 * s + 1}", f"backbone/merge{s}"),
         ]
+    rows += [(f"features.{2 * s + 1}", f"backbone/merge{s}") for s in range(3)]
     return Weights(tuple(rows), skip=BUFFERS)
 
 

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jaxvid import log
+from jaxvid import log, plug
 from jaxvid import mesh as meshes
 from jaxvid.ckpt import store
 from jaxvid.data import loader
@@ -37,6 +37,7 @@ def train(
     pipelines: Mapping[str, list[Transform]],
     workdir: Path,
     about: Mapping,
+    initial: Callable[[dict], dict] | None = None,
 ) -> dict[str, float]:
     """Train to the end; a run that was killed goes on where it was.
 
@@ -45,6 +46,7 @@ def train(
       model: a Flax module that takes `task.inputs` by name.
       sources, pipelines: of "train" and "val".
       about: what travels with every checkpoint, such as the resolved config and the class names.
+      initial: fresh variables -> those to start from.
 
     Returns:
       The last validation metrics, empty when the run was complete before.
@@ -84,14 +86,15 @@ def train(
     with closing(batches), interruptible() as asked_to_stop:
         batch = next(batches)
 
-        factor = optim.schedule(
-            steps_per_epoch=steps_per_epoch, epochs=config.epochs, **config.schedule
-        )
+        length = dict(steps_per_epoch=steps_per_epoch, epochs=config.epochs)
+        factor = plug.call(optim.schedule, "config.schedule", **length, **config.schedule)
         settings = scale_rate(config.optim, config.batch)
         shapes = jax.eval_shape(lambda b: init_variables(model, task, b, config.seed), batch)
-        tx = optim.build(shapes["params"], factor=factor, **settings)
+        tx = plug.call(
+            optim.build, "config.optim", params=shapes["params"], factor=factor, **settings
+        )
 
-        state, layout, meta = begin(config, model, task, tx, batch, mesh, checkpoints)
+        state, layout, meta = begin(config, model, task, tx, batch, mesh, checkpoints, initial)
         progress = log.Progress(total, config.batch, meta.get("progress"))
         log.show(log.parameter_table(state.params))
         axes = " x ".join(f"{name} {size}" for name, size in mesh.shape.items())
@@ -164,7 +167,7 @@ def train(
     return metrics
 
 
-def begin(config, model, task, tx, batch, mesh, checkpoints: store.Store):
+def begin(config, model, task, tx, batch, mesh, checkpoints: store.Store, initial):
     """The state at the newest checkpoint, or a fresh one, each array created where it stays.
 
     Returns:
@@ -186,10 +189,11 @@ def begin(config, model, task, tx, batch, mesh, checkpoints: store.Store):
     # Runs once, so it is not worth optimising: that would take longer than the rest.
     quick = {"xla_backend_optimization_level": 0}
     state = jax.jit(fresh, out_shardings=layout, compiler_options=quick)(batch)
-    if config.init.weights:
-        params = store.load_into(state.params, config.init.weights, config.init.skip)
+    if initial:
+        loaded = initial({"params": state.params, **state.model_state})
+        params = loaded.pop("params")
         ema = jax.tree.map(jnp.copy, params) if config.ema else None
-        state = replace(state, params=params, ema=ema)
+        state = replace(state, params=params, model_state=loaded, ema=ema)
     return state, layout, {}
 
 

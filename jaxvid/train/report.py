@@ -10,6 +10,7 @@ import csv
 import hashlib
 import json
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,24 @@ def test(model: Any, source: Source, workdir: Path) -> dict[str, float]:
     table, metrics = collect(model, source)
     metrics = {f"test/{k}": v for k, v in metrics.items()}
     seconds = time.monotonic() - began
-    log.say(f"{log.metrics_line(metrics)}  ({len(source)} videos, {seconds:.0f} s)")
+    count = f"{len(table['index'])} of {len(source)} videos"
+    log.say(f"{log.metrics_line(metrics)}  ({count}, {seconds:.0f} s)")
+    log.bullet(against_published(metrics, model.meta.get("published", {}), len(table["index"])))
     writer = log.Writer(workdir, step=None)
-    writer.write(model.meta["step"], model.meta["epoch"], metrics)
+    writer.write(model.meta.get("step", 0), model.meta.get("epoch", 0.0), metrics)
     writer.close()
     if jax.process_index() == 0:
         write(workdir / "eval", model, source, table, metrics)
     return metrics
+
+
+def against_published(metrics: dict, published: Mapping, evaluated: int) -> Iterator[str]:
+    """A line for each published metric: ours with its 95 % interval for so many videos, theirs."""
+    for name, theirs in published.items():
+        if (ours := metrics.get(f"test/{name}")) is not None:
+            spread = 1.96 * (ours * (1 - ours) / evaluated) ** 0.5
+            verdict = "agrees" if abs(ours - theirs) <= spread else "differs"
+            yield f"{name}: {ours:.2%} ± {spread:.2%}, published {theirs:.2%}: {verdict}"
 
 
 def collect(model: Any, source: Source) -> tuple[dict[str, np.ndarray], dict[str, float]]:
@@ -59,6 +71,7 @@ def collect(model: Any, source: Source) -> tuple[dict[str, np.ndarray], dict[str
 
 
 def write(folder: Path, model: Any, source: Source, table: dict, metrics: dict):
+    """The files of a test; `table` is what `collect` returns."""
     folder.mkdir(parents=True, exist_ok=True)
     ids = [source.id(i) for i in table["index"]]
     recipe = model.config["data"]["recipe"]
@@ -87,6 +100,8 @@ def write(folder: Path, model: Any, source: Source, table: dict, metrics: dict):
     manifest = dict(
         checkpoint=str(model.source),
         metrics=metrics,
+        published=model.meta.get("published", {}),
+        weights=model.meta.get("zoo", ""),
         videos=len(source),
         evaluated=len(ids),
         ids_sha256=hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest(),

@@ -34,6 +34,7 @@ def init_variables(model: nn.Module, task: Task, batch, seed: int) -> Any:
 def init_state(
     variables: dict, tx: optax.GradientTransformation, seed: int, ema: float
 ) -> TrainState:
+    """Step 0: `variables` as they are, an empty optimiser state, and the run's random key."""
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),

@@ -75,6 +75,17 @@ def test_bias_tables_are_resized_as_pytorch_does():
     np.testing.assert_allclose(got, want[0].permute(1, 2, 0).numpy(), atol=1e-5)
 
 
+def test_bias_tables_for_longer_windows_keep_their_ends():
+    """A table that grows with the offset in time still does, between the same ends."""
+    heads, space = 3, 5 * 5
+    ramp = np.broadcast_to(np.arange(15.0)[:, None, None], (15, space, heads)).reshape(-1, heads)
+    longer = inflate.bias_table_in_time(ramp.astype(np.float32), (16, 3, 3))
+    want = np.linspace(0, 14, 31)[:, None, None]
+    np.testing.assert_allclose(longer.reshape(31, space, heads) - want, 0, atol=1e-5)
+    with pytest.raises(UserError, match="not for windows"):
+        inflate.bias_table_in_time(ramp[:-1], (16, 3, 3))
+
+
 def test_a_head_for_other_classes_is_a_declared_skip():
     *_, tensors = image_checkpoint()
     net, shapes = build(VIDEO, 8, classes=11)

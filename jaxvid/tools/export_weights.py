@@ -1,0 +1,47 @@
+"""Write a trained model as a .safetensors file with an upstream's tensor names.
+
+    python -m jaxvid.tools.export_weights WORKDIR --to mmaction [--out FILE]
+
+Names, shapes, dtypes and order are those of upstream's `state_dict`, its buffers included, so the
+file loads there with `strict=True`. Config and class names travel in the file's metadata, so
+`jaxvid.load(FILE)` needs nothing else.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from jaxvid import plug, predict
+from jaxvid.ckpt import safetensors_file
+from jaxvid.ckpt.convert import export
+from jaxvid.cli import guard
+from jaxvid.errors import UserError, did_you_mean
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.export_weights")
+    parser.add_argument("weights", help="workdir, checkpoint, file, or a name of the zoo")
+    parser.add_argument("--to", default="mmaction", help="upstream whose names to write")
+    parser.add_argument("--out", help="by default WORKDIR/UPSTREAM.safetensors")
+    args = parser.parse_args(argv)
+    return guard(lambda: write(args.weights, args.to, args.out))
+
+
+def write(spec: str, upstream: str, out: str | None) -> Path:
+    """Export what `spec` names; returns the file."""
+    model = predict.load(spec)
+    tables = plug.module("models", model.config["model"]["name"]).WEIGHTS
+    if upstream not in tables:
+        raise UserError(f"--to={upstream}: no such upstream.{did_you_mean(upstream, tables)}")
+    tensors = export(model.variables, tables[upstream], model.net)
+    folder = Path(spec) if Path(spec).is_dir() else Path()
+    path = Path(out) if out else folder / f"{upstream}.safetensors"
+    told = dict(model.meta, config=model.config, names=model.names, upstream=upstream)
+    safetensors_file.write(path, tensors, {"format": "pt", "jaxvid": json.dumps(told)})
+    print(f"wrote {len(tensors)} tensors to {path}")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""The published weights: what there is, how good it is, and what this version can load.
+
+    python -m jaxvid.tools.zoo [--task recognition] [--dataset k400] [--family swin] [--json]
+
+A table on a terminal; elsewhere a line a row, fields separated by tabs, links in full.
+"""
+
+import argparse
+import functools
+import json
+import sys
+import urllib.parse
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
+
+from jaxvid import plug
+from jaxvid.ckpt import zoo
+from jaxvid.ckpt.zoo import Row
+from jaxvid.errors import UserError, did_you_mean
+
+COLUMNS = (
+    "name", "task", "data set", "params", "FLOPs", "metric", "loads", "licence", "sha256", "url",
+)  # fmt: skip
+RIGHT = ("params", "FLOPs", "metric")
+
+
+def select(task: str = "", dataset: str = "", family: str = "") -> list[Row]:
+    """The rows of a task, a data set, a family; all where these are "".
+
+    Raises:
+      UserError: no row has it, or all of them together.
+    """
+    found = list(zoo.rows())
+    for key, wanted in (("task", task), ("dataset", dataset), ("model", family)):
+        if wanted:
+            known = {getattr(row, key) for row in zoo.rows()}
+            if wanted not in known:
+                raise UserError(
+                    f'no published weights of {key} "{wanted}".{did_you_mean(wanted, known)}'
+                )
+            found = [row for row in found if getattr(row, key) == wanted]
+    if not found:
+        raise UserError("no published weights are all of that")
+    return found
+
+
+def loads(row: Row) -> bool:
+    """Whether this version has the family, and a table for the names in the file."""
+    return row.upstream in upstreams(row.model)
+
+
+@functools.cache
+def upstreams(family: str) -> frozenset[str]:
+    try:
+        return frozenset(plug.module("models", family).WEIGHTS)
+    except (UserError, AttributeError):
+        return frozenset()
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """What stands in COLUMNS."""
+    return (
+        row.name,
+        row.task,
+        row.dataset,
+        f"{row.params_m:.2f} M" if row.params_m else "",
+        f"{row.flops_g:g} G" if row.flops_g else "",
+        metric(row),
+        "yes" if loads(row) else "not yet",
+        row.licence,
+        row.sha256 or "unverified",
+        row.url,
+    )
+
+
+def metric(row: Row) -> str:
+    """The first that was published, in percent."""
+    for name, value in row.metrics.items():
+        return f"{name} {value:.2%}"
+    return ""
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """For a terminal: links are behind what they lead to, and hashes left out."""
+    grid = Table(box=None, padding=(0, 2, 0, 0))
+    for name in COLUMNS:
+        if name != "sha256":
+            grid.add_column(name, justify="right" if name in RIGHT else "left", no_wrap=True)
+    for row in rows:
+        *start, licence, _, url = cells(row)
+        if licence.startswith("see "):
+            licence = f"[link=https://{licence[4:]}]see upstream[/link]"
+        grid.add_row(*start, licence, f"[link={url}]{urllib.parse.urlsplit(url).hostname}[/link]")
+    return grid
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.zoo", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--task", default="", help="such as recognition, skeleton, detection")
+    parser.add_argument("--dataset", default="", help="such as k400, ssv2, ava22, ntu60")
+    parser.add_argument("--family", default="", help="such as swin, slowfast, stgcn")
+    parser.add_argument("--json", action="store_true", help="one JSON object a row, all its fields")
+    args = parser.parse_args(argv)
+    try:
+        rows = select(args.task, args.dataset, args.family)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if args.json:
+        for row in rows:
+            print(json.dumps(asdict(row) | {"loads": loads(row)}))
+    elif sys.stdout.isatty():
+        grid = table(rows)
+        Console(highlight=False, width=1000).print(grid, crop=False)
+        ready = sum(map(loads, rows))
+        print(f"{len(rows)} published, {ready} of them load in this version; | cat shows the links")
+    else:
+        print("\t".join(COLUMNS))
+        for row in rows:
+            print("\t".join(cells(row)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,342 @@
+"""The shape of the code: who imports whom, how long files are, and that every config builds."""
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvid import mesh, plug
+from jaxvid.config import hashable, plain
+from jaxvid.errors import UserError
+from jaxvid.train import loop, optim
+from jaxvid.train.step import init_variables
+
+ROOT = Path(__file__).parents[1]
+FILES = {
+    ".".join(path.relative_to(ROOT / "jaxvid").with_suffix("").parts): path
+    for path in sorted((ROOT / "jaxvid").rglob("*.py"))
+}
+
+# Who may import what besides the standard library: jaxvid's own modules start with a dot, a name
+# covers what is below it, and the longest row that fits a file counts.
+TRAIN = (
+    ".errors .paths .plug .mesh .log .ckpt .tasks.base .data.loader .data.sample .train"
+    " jax numpy optax"
+)
+IMPORTS = {
+    "__init__": ".predict",
+    "errors": "",
+    "plug": ".errors",
+    "config": ".errors",
+    "cli": ".errors .config absl ml_collections",
+    "paths": ".errors jax",
+    "ops": "jax numpy optax",
+    "layers": ".ops jax flax numpy einops",
+    "models": ".layers .ops .models .ckpt.convert .ckpt.inflate jax flax numpy einops",
+    "metrics": ".errors numpy",
+    "tasks": ".errors .ops .metrics .tasks.base jax optax dm_pix",
+    "data": ".errors .plug .data numpy grain av cv2 absl",
+    "ckpt": ".errors .paths .ckpt jax orbax flax.traverse_util numpy ml_dtypes",
+    "ckpt.inflate": ".errors cv2 numpy",
+    "weights": ".errors .config .plug .paths .ckpt jax",
+    "mesh": ".errors .paths jax numpy",
+    "log": ".paths jax numpy rich tensorboardX",
+    "train": TRAIN,
+    "train.step": TRAIN + " flax",
+    "train.report": TRAIN + " .metrics",  # per-class tables of what evaluation predicted
+    "main": "*",
+    "predict": "*",
+    "tools": "*",
+}
+
+
+def imports(source: str) -> Iterator[str]:
+    """Dotted names of all that a module imports, inside functions too; '.x' for jaxvid's own."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = "relative" if node.level else node.module
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            own = name == "jaxvid" or name.startswith("jaxvid.")
+            yield name.removeprefix("jaxvid") or "." if own else name
+
+
+def covers(prefix: str, name: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+def forbidden(module: str, source: str) -> list[str]:
+    """What `module` imports and its row of IMPORTS does not have."""
+    row = max((row for row in IMPORTS if covers(row, module)), key=len, default="")
+    allowed = IMPORTS.get(row, "").split()
+    return [
+        name
+        for name in imports(source)
+        if allowed != ["*"]
+        and name.split(".")[0] not in sys.stdlib_module_names
+        and not any(covers(prefix, name) for prefix in allowed)
+    ]
+
+
+def users(package: str) -> set[str]:
+    """The modules of jaxvid that import `package`."""
+    return {
+        module
+        for module, path in FILES.items()
+        if any(covers(package, name) for name in imports(path.read_text()))
+    }
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_imports_go_one_way(module):
+    assert forbidden(module, FILES[module].read_text()) == []
+
+
+def test_every_package_has_a_row_and_every_row_a_package():
+    packages = {module.split(".")[0] for module in FILES}
+    assert packages == {row.split(".")[0] for row in IMPORTS}
+    assert {row for row in IMPORTS if "." in row} <= FILES.keys()
+
+
+@pytest.mark.parametrize(
+    "module,source,found",
+    [
+        ("data.loader", "import jax", ["jax"]),
+        ("data.loader", "def f():\n    from jax import numpy as jnp", ["jax.numpy"]),
+        ("data.loader", "import jaxtyping", ["jaxtyping"]),
+        ("data.loader", "from jaxvid.train import loop", [".train.loop"]),
+        ("data.loader", "import numpy.random, os\nfrom jaxvid.data import decode", []),
+        ("ckpt.store", "from flax import linen", ["flax.linen"]),
+        ("train.loop", "from flax import struct", ["flax.struct"]),
+        ("train.step", "from flax import struct", []),
+        ("train.step", "from jaxvid.tasks.recognition import build", [".tasks.recognition.build"]),
+        ("ops.losses", "from .boxes import iou", ["relative.iou"]),
+        ("ops.losses", "import jaxvid", ["."]),
+    ],
+)
+def test_a_forbidden_import_is_found(module, source, found):
+    assert forbidden(module, source) == found
+
+
+def test_torch_is_imported_nowhere():
+    assert users("torch") == set()
+    assert users("numpy")  # the search finds something where there is something
+
+
+def test_flax_is_for_what_has_parameters():
+    places = ("layers", "models", "ckpt", "train.step")
+    assert [m for m in users("flax") if not any(covers(p, m) for p in places)] == []
+
+
+def test_nothing_that_data_reaches_imports_jax():
+    reached, ahead = set(), {module for module in FILES if covers("data", module)}
+    while ahead:
+        reached |= ahead
+        names = {n[1:] for m in ahead for n in imports(FILES[m].read_text()) if n[0] == "."}
+        ahead = {m for m in FILES for n in names if covers(m, n)} - reached
+    assert "plug" in reached
+    for package in ("jax", "flax", "optax", "orbax"):
+        assert reached & users(package) == set()
+
+
+def test_importing_starts_neither_jax_nor_a_decoder():
+    """Also of main: every data worker imports it again."""
+    script = (
+        "import sys, jaxvid, jaxvid.main;"
+        "print(*{'jax', 'flax', 'av', 'cv2', 'grain'} & set(sys.modules));"
+        "import jaxvid.data.decode; print('av' in sys.modules, 'jax' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["", "True False"]
+
+
+# Words
+
+
+def words(source: str) -> set[str]:
+    """Identifiers and string constants of a module."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        for field in ("id", "attr", "arg", "name", "value", "module"):
+            value = getattr(node, field, None)
+            if isinstance(value, str):
+                found |= {value, *value.split(".")} if field != "value" else {value}
+    return found
+
+
+def test_the_loop_names_no_task_and_no_family():
+    names = {m.split(".")[1] for m in FILES if m.startswith(("tasks.", "models."))}
+    names -= {"__init__", "base"}
+    assert {"recognition", "swin"} <= names
+    for module, path in FILES.items():
+        if covers("train", module):
+            assert words(path.read_text()) & names == set(), module
+    assert words('from jaxvid.models import swin\nif task == "recognition": pass') >= {
+        "swin", "recognition",
+    }  # fmt: skip
+
+
+def test_defaults_live_in_signatures():
+    pattern = re.compile(r"\bconfig\.get\(")
+    assert [m for m, path in FILES.items() if pattern.search(path.read_text())] == []
+    assert pattern.search("rate = config.get('lr', 0.1)")
+
+
+# Size and docstrings
+
+LONGEST = 400  # lines
+
+
+@pytest.mark.parametrize("folder", ["jaxvid", "configs", "tests"])
+def test_files_are_short(folder):
+    lengths = {p: len(p.read_text().splitlines()) for p in (ROOT / folder).rglob("*.py")}
+    assert lengths
+    assert {str(p): n for p, n in lengths.items() if n > LONGEST} == {}
+
+
+def undocumented(source: str) -> list[str]:
+    """The module, and the public functions and classes in it that are long enough to ask why.
+
+    What a command's `main` does stands in the docstring of its module.
+    """
+    tree = ast.parse(source)
+    found = [] if ast.get_docstring(tree) or not tree.body else ["module"]
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            private = node.name.startswith("_") or node.name == "main"
+            if lines > 8 and not private and not ast.get_docstring(node):
+                found.append(node.name)
+    return found
+
+
+def test_the_public_surface_is_documented():
+    found = {m: names for m, path in FILES.items() if (names := undocumented(path.read_text()))}
+    assert found == {}
+    body = "\n".join(f"    x{i} = {i}" for i in range(9))
+    source = f"def f():\n{body}\n\ndef _g():\n{body}\n\nclass C:\n{body}\n\ndef h():\n    pass"
+    assert undocumented(source) == ["module", "f", "C"]
+
+
+# Configs
+
+
+def documented_configs() -> list[tuple[str, str]]:
+    """(file, variant) of every row of configs/README.md; a variant ",x" goes with all others."""
+    found = []
+    for line in (ROOT / "configs" / "README.md").read_text().splitlines():
+        row = [cell.strip() for cell in line.split("|")]
+        if len(row) > 3 and (file := re.fullmatch(r"`(\w+)\.py`", row[1])):
+            variants = re.findall(r"`([^`]+)`", row[3]) or [""]
+            endings = ["", *(v for v in variants if v.startswith(","))]
+            plain = [v for v in variants if not v.startswith(",")]
+            found += [(file[1], v + ending) for v in plain for ending in endings]
+    return found
+
+
+CONFIGS = documented_configs()
+CLASSES = 7
+
+
+def get_config(file, variant):
+    build = importlib.import_module(f"configs.{file}").get_config
+    return build(variant) if variant else build()
+
+
+def parts(config):
+    """What main builds from a config (a ConfigDict, or nested dicts)."""
+    known: Any = dict(num_classes=config["data"]["num_classes"] or CLASSES)
+    dtype = jnp.dtype(config["dtype"])
+    recipe = config["data"]["recipe"]
+    return (
+        plug.load("models", config["model"], **known, dtype=dtype),
+        plug.load("tasks", config["task"], **known),
+        {s: plug.load("data.recipes", recipe, split=s) for s in ("train", "val", "test")},
+    )
+
+
+def source_specs(spec) -> Iterator[dict]:
+    """A source's spec, or those that it joins."""
+    joined = [v for v in spec.values() if isinstance(v, Mapping)]
+    for part in joined:
+        yield from source_specs(part)
+    if not joined:
+        yield dict(spec)
+
+
+def test_the_readme_lists_every_config():
+    files = {p.stem for p in (ROOT / "configs").glob("*.py")} - {"__init__", "common"}
+    assert {file for file, _ in CONFIGS} == files
+
+
+@pytest.mark.parametrize("file", sorted({file for file, _ in CONFIGS}))
+def test_the_default_is_a_documented_variant(file):
+    documented = [plain(get_config(f, variant)) for f, variant in CONFIGS if f == file]
+    assert plain(get_config(file, "")) in documented
+
+
+@pytest.mark.parametrize("file,variant", CONFIGS)
+def test_every_config_builds(file, variant):
+    config = get_config(file, variant)
+    model, task, pipelines = parts(config)
+    assert all(pipelines.values())
+    for split in ("train", "val"):
+        for spec in source_specs(config.data[split].to_dict()):
+            build = plug.module("data.sources", spec.pop("name")).build
+            inspect.signature(build).bind(split, root="", names=(), num_classes=CLASSES, **spec)
+    assert config.sharding in mesh.LAYOUTS
+    # What travels with a checkpoint as JSON builds the same.
+    assert parts(hashable(plain(config))) == (model, task, pipelines)
+
+
+@pytest.mark.parametrize("file,variant", CONFIGS)
+def test_every_config_trains_what_it_says(file, variant):
+    """Its optimiser's rules match parameters, and its schedule has a rate at every step."""
+    config = get_config(file, variant)
+    config.model.variant = "test"  # parameters have the same names in all variants
+    net, task, _ = parts(config)
+    batch = {
+        "video": np.zeros((1, 1, 4, 32, 32, 3), np.uint8),
+        "label": np.zeros(1, np.int32),
+        "mask": np.ones(1, np.float32),
+    }
+    shapes = jax.eval_shape(lambda b: init_variables(net, task, b, 0), batch)
+    factor = optim.schedule(steps_per_epoch=10, epochs=config.epochs, **config.schedule)
+    settings = loop.scale_rate(config.optim, config.batch)
+    assert optim.build(shapes["params"], factor=factor, **settings)
+    rates = np.asarray(factor(np.arange(round(10 * config.epochs))))
+    assert rates.min() >= 0
+    assert 0.9 < rates.max() <= 1
+    assert config.batch % config.accumulate == 0
+
+
+@pytest.mark.parametrize("file", sorted({file for file, _ in CONFIGS}))
+def test_a_misspelt_key_is_an_error_that_names_the_nearest(file):
+    config = get_config(file, "")
+    known: Any = dict(num_classes=CLASSES)
+    sources = [s for split in ("train", "val") for s in source_specs(config.data[split].to_dict())]
+    for package, spec, extra in (
+        ("models", config.model, known),
+        ("tasks", config.task, known),
+        ("data.recipes", config.data.recipe, dict(split="train")),
+        *(("data.sources", s, dict(split="train", root="")) for s in sources),
+    ):
+        key = [key for key in spec if key not in ("name", "variant")][-1]
+        with pytest.raises(UserError, match=f'no "{key}x". Did you mean "{key}"'):
+            plug.load(package, {**spec, f"{key}x": 0}, **extra)
