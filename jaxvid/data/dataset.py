@@ -72,11 +72,23 @@ def build(
         path = Path(root, names)
         if not path.is_file():
             raise UserError(f"{path}: no such file of class names (config.data.names)")
-        listed = tuple(line.strip() for line in path.read_text().splitlines() if line.strip())
+        text = path.read_text(encoding="utf-8-sig")
+        listed = tuple(line.strip() for line in text.splitlines() if line.strip())
     sources: dict[str, Source] = {}
     for split in splits:
+        if not specs.get(split):
+            raise UserError(
+                f'config.data.{split} is missing: the spec of a source, with its "name"'
+            )
         known: dict[str, Any] = dict(root=root, names=listed, num_classes=num_classes)
         sources[split] = plug.load("data.sources", specs[split], split=split, **known)
+        if not len(sources[split]):
+            raise UserError(f"{sources[split].origin}: there are no videos for {split} in it")
+        if sources[split].names and not listed and split != splits[0]:
+            raise UserError(
+                f"{sources[split].origin}: labels are names here, but numbers in"
+                f" {sources[splits[0]].origin}; set config.data.names"
+            )
         listed = listed or sources[split].names  # the first split, training, settles the names
     if num_classes is None:
         num_classes = len(listed) or _largest(sources[splits[0]].labels)

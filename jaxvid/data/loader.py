@@ -6,6 +6,7 @@ mask 0. Process p of n takes the contiguous rows [pB/n, (p+1)B/n) of each global
 """
 
 import ctypes
+import multiprocessing
 import os
 import queue
 import signal
@@ -23,7 +24,7 @@ from jaxvid.data.decode import VideoError
 from jaxvid.data.sample import Sample, Source, Transform
 from jaxvid.errors import UserError
 
-RETRIES = 3  # further files tried in place of one that cannot be read
+RETRIES = 9  # further files tried in place of one that cannot be read
 POLICIES = ("raise", "replace", "skip")
 
 
@@ -31,8 +32,8 @@ POLICIES = ("raise", "replace", "skip")
 class Fetch:
     """Index -> sample. Past the end: the last sample with mask 0. Unreadable: another one.
 
-    `bad` tells the parent process which rows failed; what follows from it is decided there, so
-    a file never kills a worker.
+    `bad` and `why` tell the parent process which rows failed; what follows from it is decided
+    there, so a file never kills a worker.
     """
 
     source: Source
@@ -42,24 +43,24 @@ class Fetch:
     def __call__(self, index: int, rng: np.random.Generator) -> Sample:
         row = min(int(index), len(self.source) - 1)
         bad = np.full(RETRIES + 1, -1, np.int32)
-        read, sample = row, None
+        why, read, sample = [""] * len(bad), row, None
         for attempt in range(RETRIES + 1):
             try:
                 sample = self.read(read, rng)
                 break
-            except (VideoError, OSError):
-                bad[attempt] = read
+            except (VideoError, OSError) as error:
+                bad[attempt], why[attempt] = read, str(error)
                 read = int(rng.integers(len(self.source)))
+            except Exception as error:  # a mistake in a transform: say where it showed
+                error.add_note(f"while reading {self.source.id(read)}")
+                raise
         mask = np.float32(index < len(self.source))
         if sample is None:
-            names = ", ".join(self.source.id(i) for i in bad)
-            raise UserError(
-                f"{RETRIES + 1} unreadable videos in a row, the last ones tried: {names}"
-            )
+            raise UserError(f"{len(bad)} unreadable videos in a row: {'; '.join(why)}")
         if bad[0] >= 0 and self.masked:
             sample = {k: np.zeros_like(v) for k, v in sample.items()}
             read, mask = row, np.float32(0)
-        return sample | {"index": np.int32(read), "mask": mask, "bad": bad}
+        return sample | {"index": np.int32(read), "mask": mask, "bad": bad, "why": np.array(why)}
 
     def read(self, row: int, rng: np.random.Generator) -> Sample:
         sample = self.source[row]
@@ -77,7 +78,10 @@ class Batches:
 
     def __init__(self, dataset: grain.MapDataset, fetch: Fetch, policy: str, workers: int, say):
         self._dataset, self._fetch, self._policy, self._say = dataset, fetch, policy, say
-        self._workers = workers
+        if workers < 0:
+            linux = sys.platform == "linux"
+            workers = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
+        self._workers = min(workers, len(dataset))
         self.unreadable: dict[int, str] = {}
         self._iterator = None
 
@@ -97,9 +101,9 @@ class Batches:
         self._iterator = iter(dataset)
         try:
             for batch in self._iterator:
-                for row in np.unique(batch.pop("bad")):
-                    if row >= 0:
-                        self._report(int(row))
+                for row, why in zip(batch.pop("bad").flat, batch.pop("why").flat, strict=True):
+                    if row >= 0 and int(row) not in self.unreadable:
+                        self._report(int(row), str(why))
                 yield batch
         finally:
             self.close()
@@ -109,18 +113,12 @@ class Batches:
             self._iterator.close()
         self._iterator = None
 
-    def _report(self, row: int):
-        if row in self.unreadable:
-            return
+    def _report(self, row: int, reason: str):
         source = self._fetch.source
-        try:
-            self._fetch.read(row, np.random.default_rng(0))
-            reason = f"{source.id(row)}: failed once, then was readable"
-        except (VideoError, OSError) as error:
-            reason = str(error)
         self.unreadable[row] = reason
         if self._policy == "raise":
-            raise UserError(f"{reason} (listed in {source.where(row)})")
+            where = source.where(row)
+            raise UserError(reason if where == source.id(row) else f"{reason} (listed in {where})")
         done = "replaced by another" if self._policy == "replace" else "skipped"
         self._say(f"unreadable video {done} ({len(self.unreadable)} so far): {reason}")
 
@@ -151,7 +149,7 @@ def train_batches(
     fetch = Fetch(source, tuple(transforms), masked=_masked(on_error))
     rows = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
     dataset = _shard(rows, fetch, batch, process)[start:stop]
-    return Batches(dataset, fetch, on_error, _cores(workers), say)
+    return Batches(dataset, fetch, on_error, workers, say)
 
 
 def eval_batches(
@@ -168,7 +166,7 @@ def eval_batches(
     fetch = Fetch(source, tuple(transforms), masked=_masked(on_error) or on_error == "raise")
     rows = grain.MapDataset.range(-(-len(source) // batch) * batch).seed(0)
     dataset = _shard(rows, fetch, batch, process)
-    return Batches(dataset, fetch, on_error, min(_cores(workers), len(dataset)), say)
+    return Batches(dataset, fetch, on_error, workers, say)
 
 
 def prefetch(iterable: Iterable, transfer: Callable = lambda x: x, depth: int = 2) -> Generator:
@@ -185,17 +183,18 @@ def prefetch(iterable: Iterable, transfer: Callable = lambda x: x, depth: int = 
                 continue
 
     def work():
-        iterator = iter(iterable)
         try:
-            for item in iterator:
-                put((transfer(item), None))
-                if stop.is_set():
-                    break
+            iterator = iter(iterable)
+            try:
+                for item in iterator:
+                    put((transfer(item), None))
+                    if stop.is_set():
+                        break
+            finally:
+                getattr(iterator, "close", lambda: None)()
             put((end, None))
         except BaseException as error:  # the consumer raises it
             put((end, error))
-        finally:
-            getattr(iterator, "close", lambda: None)()
 
     thread = threading.Thread(target=work, name="prefetch", daemon=True)
     thread.start()
@@ -221,12 +220,18 @@ def start_worker(index: int, count: int):
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent and os.getppid() != parent.pid:  # it died before it could be said
+        os._exit(1)
 
 
 def _shard(rows: grain.MapDataset, fetch: Fetch, batch: int, process: tuple[int, int]):
     index, count = process
     if batch % count:
-        raise UserError(f"config.data.batch={batch} does not divide by {count} processes")
+        raise UserError(
+            f"a batch of {batch} does not divide by {count} processes; change config.batch, or"
+            " config.eval_batch"
+        )
     # Local batches in order are p0 b0, p1 b0, p0 b1 ...: the global batch cut into equal runs.
     return rows.random_map(fetch).batch(batch // count)[index::count]
 
@@ -235,7 +240,3 @@ def _masked(on_error: str) -> bool:
     if on_error not in POLICIES:
         raise UserError(f'on_error is {", ".join(POLICIES)}, not "{on_error}"')
     return on_error == "skip"
-
-
-def _cores(workers: int) -> int:
-    return len(os.sched_getaffinity(0)) if workers < 0 else workers

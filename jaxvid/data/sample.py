@@ -11,6 +11,7 @@ Shape letters: v views, t frames, h height, w width.
 | index  | int32 ()            | row of the source, from which the host finds path and id          |
 | mask   | float32 ()          | 0 for padding and skipped samples: losses and metrics ignore them |
 | bad    | int32 (k,)          | rows of the source that could not be read here, -1 where none     |
+| why    | str (k,)            | what was wrong with each of them; bad and why end in the parent   |
 """
 
 from typing import Any, Protocol, SupportsIndex

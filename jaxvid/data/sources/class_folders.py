@@ -28,7 +28,7 @@ def build(
     Args:
       split: "train", or another name for what training leaves over.
       share: the part of each class, by a hash of the file's name, that is training; 1 takes all
-        for any split.
+        for any split. A class of one video is training only.
       names: the classes and their order, when another split has settled them.
 
     Raises:
@@ -44,10 +44,11 @@ def build(
     paths, labels = [], []
     for name in found:
         if name not in names:
-            raise UserError(f"{base / name}: no such class in training.{did_you_mean(name, names)}")
-        files = [p for p in (base / name).rglob("*") if p.suffix.lower() in EXTENSIONS]
+            raise UserError(f"{base / name}: no such class.{did_you_mean(name, names)}")
+        within = base / name
+        files = [p for p in within.rglob("[!.]*") if p.suffix.lower() in EXTENSIONS]
         # The order of hashes is random but the same everywhere, and adding files moves few.
-        files.sort(key=lambda p: hashlib.sha1(p.name.encode()).digest())
+        files.sort(key=lambda p: hashlib.sha1(p.relative_to(within).as_posix().encode()).digest())
         if share < 1:
             kept = len(files) - round(len(files) * (1 - share)) if len(files) > 1 else len(files)
             files = files[:kept] if split == "train" else files[kept:]

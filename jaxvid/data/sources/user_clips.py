@@ -28,6 +28,8 @@ def build(
     Raises:
       UserError: `root` is missing or has none of the layouts.
     """
+    if not root:
+        raise UserError("set --config.data.root to the folder of your clips")
     base = Path(root)
     if not base.is_dir():
         raise UserError(f"{base}: no such folder; set --config.data.root to your clips")
@@ -35,11 +37,12 @@ def build(
     lists = [f"{split}{e}" for e in (".csv", ".txt") if (base / f"{split}{e}").is_file()]
     if lists:
         return video_list.build(split, root=root, file=lists[0], **known)
-    if (base / "train").is_dir():
-        if not (base / split).is_dir():
-            raise UserError(f"{base}: has train/ but no {split}/")
-        return class_folders.build(split, root=root, folder=split, **known)
     for other in ("train", "val"):
         if any((base / f"{other}{e}").is_file() for e in (".csv", ".txt")):
             raise UserError(f"{base}: has a list for {other} but no {split}.csv or {split}.txt")
+    if (base / split).is_dir():
+        return class_folders.build(split, root=root, folder=split, **known)
+    for other in ("train", "val"):
+        if (base / other).is_dir():
+            raise UserError(f"{base}: has {other}/ but no {split}/")
     return class_folders.build(split, root=root, share=train_share, **known)

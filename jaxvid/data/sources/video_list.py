@@ -1,7 +1,8 @@
 """A text file with one video a line: `path label`, as MMAction2 writes it, or csv `path,label`.
 
 With several labels a line, `path label label ...`, the set is multi-label. Labels are numbers, or
-class names; blank lines and lines that start with # are left out.
+class names; blank lines, lines that start with # and the header of a csv are left out. Paths with
+spaces and names with spaces need a csv.
 """
 
 import csv
@@ -13,6 +14,9 @@ import numpy as np
 
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError, did_you_mean
+
+# What the first cell of a csv says when the line is no video.
+HEADER = ("path", "paths", "video", "videos", "video_path", "file", "filename", "file_name", "clip")
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,9 +87,10 @@ def build(
     for number, cells in _rows(path):
         name, *labels = cells
         if not labels or (len(labels) > 1 and not multi_label):
+            comma, quote = (",", "") if _is_csv(path) else (" ", ", and paths with spaces a csv")
             raise UserError(
-                f'{path}:{number}: expected "path label", found "{" ".join(cells)}"'
-                + ("" if not labels else "; set config.data.*.multi_label=True for several labels")
+                f'{path}:{number}: expected "path{comma}label", found "{comma.join(cells)}"'
+                + (f"; several labels need multi_label=True{quote}" if labels else "")
             )
         video = Path(root, prefix, name)
         paths.append(str(video if video.suffix else video.with_suffix(suffix)))
@@ -103,38 +108,52 @@ def build(
 
 def _rows(path: Path):
     """(line number, cells) of every line that says something."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        if path.suffix == ".csv":
-            for number, cells in enumerate(csv.reader(file), 1):
+    number, header = 0, _is_csv(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            table = csv.reader(file, strict=True)
+            words = enumerate(map(str.split, file), 1)
+            for number, cells in ((table.line_num, c) for c in table) if header else words:
                 cells = [c.strip() for c in cells if c.strip()]
-                header = number == 1 and cells[0].lower() in ("path", "video", "file", "filename")
-                if cells and not cells[0].startswith("#") and not header:
-                    yield number, cells
-        else:
-            for number, line in enumerate(file, 1):
-                cells = line.split()
                 if cells and not cells[0].startswith("#"):
-                    yield number, cells
+                    if not header or cells[0].lower() not in HEADER:
+                        yield number, cells
+                    header = False
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: this is not text in UTF-8") from None
+    except csv.Error as error:
+        raise UserError(f"{path}:{number + 1}: {error}") from None
+
+
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
 
 
 def _numbers(raw, names, path, lines):
     """Labels as numbers, and the class names they stand for when they were names."""
-    if all(label.lstrip("-").isdigit() for labels in raw for label in labels):
+    every = {label for labels in raw for label in labels}
+    # Where some classes are called by words, a numeral can be the name of another.
+    named = every <= set(names) and not all(map(_is_number, names))
+    if all(map(_is_number, every)) and not named:
         return [[int(label) for label in labels] for labels in raw], names
-    names = names or tuple(sorted({label for labels in raw for label in labels}))
+    names = names or tuple(sorted(every))
     index = {name: i for i, name in enumerate(names)}
     for labels, line in zip(raw, lines, strict=True):
         for label in labels:
             if label not in index:
                 near = did_you_mean(label, names)
-                raise UserError(f'{path}:{line}: "{label}" is no class of the training set.{near}')
+                raise UserError(f'{path}:{line}: no such class: "{label}".{near}')
     return [[index[label] for label in labels] for labels in raw], names
+
+
+def _is_number(label: str) -> bool:
+    return label.removeprefix("-").isdecimal()
 
 
 def _multi_hot(numbers, num_classes, path, lines):
     if not num_classes:
         raise UserError(f"{path}: a multi-label list of numbers needs config.data.num_classes")
-    labels = np.zeros((len(numbers), num_classes), np.float32)
+    labels = np.zeros((len(numbers), num_classes), np.int32)
     for row, values, line in zip(labels, numbers, lines, strict=True):
         for value in values:
             if not 0 <= value < num_classes:
