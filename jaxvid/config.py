@@ -35,11 +35,13 @@ def flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
 def claim(workdir: Path, config: Mapping):
     """Write WORKDIR/config.json, or check that the one there describes the same run.
 
+    A folder without a checkpoint is free: what started there came to nothing.
+
     Raises:
       UserError: the folder belongs to a run with another config; lists the keys that differ.
     """
     path = workdir / "config.json"
-    if path.exists():
+    if path.exists() and any((workdir / "checkpoints").glob("[0-9]*")):
         old, new = flat(json.loads(path.read_text())), flat(config)
         differ = [k for k in old.keys() | new.keys() if old.get(k) != new.get(k) and not is_free(k)]
         if differ:

@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxvid import mesh as meshes
 from jaxvid import plug, weights
+from jaxvid.cli import guard
 from jaxvid.config import hashable
 from jaxvid.data.decode import VideoReader
 from jaxvid.data.encode import write_video
@@ -209,23 +210,23 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.out and len(args.videos) > 1:
         parser.error("--out takes one VIDEO")
-    try:
-        model = load(args.checkpoint)
-        for video in args.videos:
-            found = model.predict(video, args.topk)
-            if args.json:
-                print(json.dumps({"video": video, **asdict(found)}))
-            else:
-                print(video)
-                for label, score in zip(found.labels, found.scores, strict=True):
-                    print(f"  {score:6.1%}  {label}")
-            if args.out:
-                annotate(video, found, args.out)
-                print(f"wrote {args.out}", file=sys.stderr)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return guard(lambda: report(args))
+
+
+def report(args: argparse.Namespace):
+    """Predict and print, as the command's arguments say."""
+    model = load(args.checkpoint)
+    for video in args.videos:
+        found = model.predict(video, args.topk)
+        if args.json:
+            print(json.dumps({"video": video, **asdict(found)}))
+        else:
+            print(video)
+            for label, score in zip(found.labels, found.scores, strict=True):
+                print(f"  {score:6.1%}  {label}")
+        if args.out:
+            annotate(video, found, args.out)
+            print(f"wrote {args.out}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ import sys
 import numpy as np
 
 from jaxvid import log, predict
+from jaxvid.cli import guard
 from jaxvid.data import dataset, motion
-from jaxvid.errors import UserError
 from jaxvid.train import report
 
 ORDERS = ("forward", "reverse", "shuffle", "freeze")
@@ -26,11 +26,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--workdir", required=True, help="workdir of a run, or one checkpoint")
     args = parser.parse_args(argv)
-    try:
-        table = {order: predictions(args.workdir, order) for order in ORDERS}
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return guard(lambda: compare(args.workdir))
+
+
+def compare(workdir: str):
+    """Print the accuracy in each order."""
+    table = {order: predictions(workdir, order) for order in ORDERS}
     for order, (score, label, _) in table.items():
         log.say(f"{order:<8} top1 {(score.argmax(1) == label).mean():6.1%}  of {len(label)} clips")
     score, label, names = table["reverse"]
@@ -38,7 +39,6 @@ def main(argv: list[str] | None = None) -> int:
         opposite = np.array([names.index(motion.OPPOSITE[name]) for name in names])
         share = (score.argmax(1) == opposite[label]).mean()
         log.say(f"played backwards, {share:.1%} are called the opposite")
-    return 0
 
 
 def predictions(workdir: str, order: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
