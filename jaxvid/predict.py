@@ -164,7 +164,9 @@ def load(
             f"{spec}: a file of weights without a config; name the model with --config, or rename"
             " the file to that of its row in `python -m jaxvid.tools.zoo`"
         )
-    config = hashable(config or origin.config)
+    # The layout of the training machine says nothing about this one.
+    here = dict(mesh=dict(data=-1, model=1), sharding="replicated")
+    config = hashable(config or {**(origin.config or {}), **here})
     config["data"]["recipe"] |= recipe or {}
     return Model(config, origin, split)
 

@@ -127,3 +127,13 @@ def test_evaluation_says_how_it_compares_with_the_published_number():
     assert lines[0] == "top1: 78.00% ± 2.57%, published 78.90%: agrees"
     assert lines[1].endswith("published 93.77%: differs")
     assert len(lines) == 2
+
+
+def test_a_model_trained_on_another_mesh_loads_here(mirror, monkeypatch):
+    """Eight devices here, sixty-four there."""
+    origin = weights.find("swin_test")
+    trained = {**origin.config, "mesh": {"data": 16, "model": 4}, "sharding": "tensor"}
+    moved = dataclasses.replace(origin, config=trained)
+    monkeypatch.setattr(weights, "find", lambda spec: moved)
+    model = jaxvid.load("swin_test")
+    assert dict(model.mesh.shape) == {"data": 8, "model": 1}
