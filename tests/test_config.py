@@ -1,5 +1,7 @@
 """A workdir belongs to one config, from its first checkpoint on."""
 
+import json
+
 import pytest
 
 from configs import quickstart
@@ -17,6 +19,7 @@ def changed(**keys):
 def test_a_run_that_came_to_nothing_leaves_its_workdir_free(tmp_path):
     claim(tmp_path, changed(batch=8))
     claim(tmp_path, changed(batch=16))
+    assert json.loads((tmp_path / "config.json").read_text())["batch"] == 16
 
 
 def test_a_run_with_checkpoints_keeps_its_workdir(tmp_path):
