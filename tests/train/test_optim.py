@@ -158,4 +158,5 @@ def test_swin_groups_name_existing_parameters():
     params, _ = swin_tree()
     for groups in (common.SWIN_GROUPS, common.SWIN_GROUPS_OFFICIAL):
         for rules in groups.values():
-            paths.label(params, rules, strict=True)
+            found = paths.flatten(paths.label(params, rules, strict=True))
+            assert set(found.values()) >= {value for _, value in rules}

@@ -45,16 +45,6 @@ class ResizeShort:
 
 
 @dataclass(frozen=True)
-class Resize:
-    """To a square of `size` pixels, whatever the aspect ratio was."""
-
-    size: int
-
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        return sample | {"video": resize(sample["video"], self.size, self.size)}
-
-
-@dataclass(frozen=True)
 class RandomResizedCrop:
     """A random box of the frame, resized to a square (Szegedy et al., 2015).
 
@@ -85,19 +75,6 @@ class RandomResizedCrop:
                 return int(top), int(left), h, w
         side = min(height, width)
         return (height - side) // 2, (width - side) // 2, side, side
-
-
-@dataclass(frozen=True)
-class RandomCrop:
-    """A random square of `size` pixels."""
-
-    size: int
-
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        height, width = sample["video"].shape[2:4]
-        top = int(rng.integers(height - self.size + 1))
-        left = int(rng.integers(width - self.size + 1))
-        return sample | {"video": crop(sample["video"], (top, left, self.size, self.size))}
 
 
 @dataclass(frozen=True)
