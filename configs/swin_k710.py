@@ -13,10 +13,7 @@ def get_config():
     c.batch = 128
     c.model = dict(name="swin", variant="small", drop_path=0.2, dropout=0.5, remat=False)
     c.task = plug.spec("tasks", "recognition", flip=0.5, average="prob")
-    c.data = dict(
-        root="data", num_classes=710, names="kinetics710/label_map_k710.txt",
-        checks=common.CHECKS, train=parts("train"), val=parts("val"),
-    )  # fmt: skip
+    c.data = common.kinetics710()
     c.data.recipe = plug.spec(
         "data.recipes", "clip", frames=32, stride=2, size=224, clips=4, crops=3
     )
@@ -29,15 +26,3 @@ def get_config():
     c.eval_every = 3.0
     c.keep = 5
     return c
-
-
-def parts(split):
-    """One source a set, under names that flags can reach: --config.data.train.k600.file=..."""
-    return dict(name="concat") | {
-        f"k{n}": dict(
-            name="video_list",
-            file=f"kinetics710/k{n}_{split}_list_videos.txt",
-            prefix=f"kinetics{n}/videos_{split}",
-        )
-        for n in (400, 600, 700)
-    }

@@ -21,13 +21,7 @@ def get_config():
     c.task = plug.spec(
         "tasks", "recognition", smoothing=0.1, erasing=0.25, flip=0.0, average="prob"
     )
-    lists = {
-        split: dict(name="video_list", file=f"sthv2_{split}_list_videos.txt", prefix="videos")
-        for split in ("train", "val")
-    }
-    c.data = dict(
-        root="data/sthv2", num_classes=174, names="label_map.txt", checks=common.CHECKS, **lists
-    )
+    c.data = common.something("data/sthv2")
     c.data.recipe = plug.spec(
         "data.recipes",
         "clip",

@@ -14,11 +14,14 @@ from jaxvid.errors import UserError, did_you_mean
 
 
 def run(main: Callable[[], object]) -> int:
-    """Parse `sys.argv` as absl flags and call `main()`.
+    """Parse `sys.argv` as absl flags and call `main()`; --help says what there is.
 
     Returns:
       The exit code: 0; 1 after a UserError; 2 for flags that do not parse; 130 after Ctrl-C.
     """
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(sys.modules["__main__"].__doc__, flags.FLAGS.main_module_help(), sep="")
+        return 0
     try:
         rest = flags.FLAGS(sys.argv)[1:]
         if rest:

@@ -54,7 +54,7 @@ def train(config: Any, workdir: Path):
     claim(workdir, resolved)
     log.say(f"jaxvid in {workdir}: {log.devices()}")
     log.bullet(data.summary())
-    about = dict(config=resolved, names=data.names)
+    about = dict(data.about, config=resolved, names=data.names)
     initial = weights.starting_from(config.init, model, config.model.name, log.say)
     return loop.train(config, model, task, data.splits, pipelines, workdir, about, initial)
 
@@ -67,7 +67,7 @@ def evaluate(config: Any, workdir: Path, checkpoint: str | Path):
 
     start_jax()
     model = predict.load(checkpoint, config=plain(config) if config else None)
-    source = dataset.for_evaluation(model.config["data"], model.names)
+    source = dataset.for_evaluation(model.config["data"], model.names, model.meta)
     return report.test(model, source, workdir)
 
 

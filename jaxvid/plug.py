@@ -82,6 +82,8 @@ def call(function: Callable, where: str, /, **arguments) -> Any:
         )
         if not found:
             raise
-        target = inspect.getmodule(function).__dict__.get(found[1])  # type: ignore[union-attr]
-        known = {*parameters, *(inspect.signature(target).parameters if target else ())}
+        own = vars(inspect.getmodule(function))
+        places = [own, *(vars(value) for value in own.values() if inspect.ismodule(value))]
+        targets = [place[found[1]] for place in places if found[1] in place][:1]
+        known = {*parameters, *(p for t in targets for p in inspect.signature(t).parameters)}
         raise UserError(f'{where} takes no "{found[2]}".{did_you_mean(found[2], known)}') from None

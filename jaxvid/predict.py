@@ -1,6 +1,8 @@
 """A trained model in two calls, `jaxvid.load(spec).predict(video)`, and the same as a command.
 
 python -m jaxvid.predict VIDEO... --checkpoint WORKDIR [--topk 5] [--json] [--out annotated.mp4]
+
+With --out timeline.png, what was found in time becomes a picture.
 """
 
 import argparse
@@ -8,9 +10,9 @@ import functools
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import cv2
 import jax
@@ -21,21 +23,16 @@ from jaxvid import mesh as meshes
 from jaxvid import plug, weights
 from jaxvid.cli import guard
 from jaxvid.config import hashable
+from jaxvid.data import features
 from jaxvid.data.decode import VideoReader
 from jaxvid.data.encode import write_video
-from jaxvid.data.transforms.video import ArrayReader
+from jaxvid.data.readers import IMAGES, ArrayReader
 from jaxvid.errors import UserError
+from jaxvid.extract import Extractor
 from jaxvid.train.step import Compiled, init_variables, make_eval_step
 
-Video = str | Path | np.ndarray
-
-
-@dataclass(frozen=True)
-class Recognized:
-    """The most likely classes of a video, best first: names and their scores 0..1."""
-
-    labels: tuple[str, ...]
-    scores: tuple[float, ...]
+# A sample is what a source yields, see `data/sample.py`: for what comes neither as file nor pixels.
+Video = str | Path | np.ndarray | Mapping[str, Any]
 
 
 class Model:
@@ -63,34 +60,31 @@ class Model:
             make_eval_step(self.net, self.task, config["eval"]["views"]),
             out_shardings=meshes.replicated(self.mesh),
         )
-        self._features = jax.jit(self._forward_features)
+        self._features = jax.jit(self.maps)
 
-    @overload
-    def predict(self, video: Video, topk: int = 5, fps: float = 0.0) -> Recognized: ...
-    @overload
     def predict(
-        self, video: Sequence[Video], topk: int = 5, fps: float = 0.0
-    ) -> list[Recognized]: ...
-    def predict(self, video, topk=5, fps=0.0):
-        """Classify videos.
+        self, video: Video | Sequence[Video], topk: int | None = None, fps: float = 0.0
+    ) -> Any:
+        """What the model finds in videos.
+
+        A model of features takes videos, too: its backbone is loaded and makes the features.
 
         Args:
-          video: a path, an array uint8 (t, h, w, 3) RGB, or a list of them.
-          topk: number of classes to return.
+          video: a path, an array uint8 (t, h, w, 3) RGB, a sample, or a list of them.
+          topk: number of classes or segments to return; None leaves it to the task.
           fps: frame rate of arrays, where the model samples by time.
 
         Returns:
-          A Recognized, or a list of them for a list.
+          A result of `jaxvid.results`, such as Recognized or Localized, or a list for a list.
 
         Raises:
           UserError: a file that cannot be read, an array of another shape or dtype.
         """
         if isinstance(video, list | tuple):
             return [self.predict(v, topk, fps) for v in video]
-        score = self.scores(video, fps)
-        order = np.argsort(-score, kind="stable")[:topk]
-        names = tuple(self.names[i] for i in order)
-        return Recognized(names, tuple(float(score[i]) for i in order))
+        preds = self.step(self.variables, self._batch(video, fps))
+        sample = {key: np.asarray(value)[0] for key, value in preds.items()}
+        return self.task.describe(sample, self.names, topk)
 
     def scores(self, video: Video, fps: float = 0.0) -> np.ndarray:
         """Scores of all classes, float32 (classes,)."""
@@ -107,7 +101,9 @@ class Model:
     def read(self, video: Video, fps: float = 0.0) -> dict[str, np.ndarray]:
         """The evaluation pipeline's sample of one video."""
         sample: dict[str, Any] = {"label": np.int32(0)}
-        if isinstance(video, np.ndarray):
+        if isinstance(video, Mapping):
+            sample |= video
+        elif isinstance(video, np.ndarray):
             if video.ndim != 4 or video.shape[-1] != 3 or video.dtype != np.uint8 or not len(video):
                 raise UserError(
                     f"a video array is uint8 (t, h, w, 3), not {video.dtype} {video.shape}"
@@ -115,30 +111,51 @@ class Model:
             sample["reader"] = ArrayReader(video, fps)
         else:
             sample["path"] = str(video)
+        if "features" in self.meta and "feature" not in sample:
+            sample |= self._video_features(sample)
         rng = np.random.default_rng(0)
         for transform in self.pipeline:
             sample = transform(sample, rng)
         return sample
 
-    def _batch(self, video, fps):
+    def _video_features(self, sample: Mapping) -> dict[str, Any]:
+        """What is added to the sample of a video; nothing to that of a file of features."""
+        made = features.Made(**self.meta["features"])
+        if "path" in sample and Path(sample["path"]).suffix in features.ENDINGS:
+            features.check(sample["path"], made)
+            return {}
+        feature, _ = self._extractor(sample)
+        return {"feature": feature, "duration": made.seconds(len(feature))}
+
+    @functools.cached_property
+    def _extractor(self) -> Extractor:
+        """Makes features as those were made that the model was trained on."""
+        made = features.Made(**self.meta["features"])
+        return Extractor(load(made.backbone, "val"), made.frames, made.stride, made.every, made.fps)
+
+    def _batch(self, video, fps=0.0):
         sample = self.read(video, fps) | {"index": np.int32(0), "mask": np.float32(1)}
         return {k: jnp.asarray(v)[None] for k, v in sample.items()}
 
     @functools.cached_property
     def variables(self) -> dict:
         """Read on first use; says which checkpoint and which parameters."""
-        recipe = self.config["data"]["recipe"]
-        clip = np.zeros((recipe["frames"], recipe["size"], recipe["size"], 3), np.uint8)
-        shapes = jax.eval_shape(
-            lambda b: init_variables(self.net, self.task, b, 0), self._batch(clip, 0.0)
-        )
+        if "batch" in self.meta:
+            batch = {
+                key: jax.ShapeDtypeStruct((1, *shape), dtype)
+                for key, (dtype, shape) in self.meta["batch"].items()
+            }
+        else:  # published weights
+            batch = self._batch(plug.load("data.recipes", self.config["data"]["recipe"], "example"))
+        shapes = jax.eval_shape(lambda b: init_variables(self.net, self.task, b, 0), batch)
         layout = meshes.shardings(self.mesh, shapes, self.config["sharding"])
         like = jax.tree.map(meshes.shape_on, shapes, layout)
         variables, line = weights.read(self._origin, like, self.net, self.config["model"]["name"])
         print(line, file=sys.stderr)
         return variables
 
-    def _forward_features(self, variables, batch):
+    def maps(self, variables: dict, batch: dict) -> Any:
+        """The backbone's feature maps (b views, t, h, w, c), of every pathway; pure."""
         batch = self.task.prepare(jax.random.key(0), batch, train=False)
         only = {k: v["backbone"] for k, v in variables.items() if "backbone" in v}
         return self.net.backbone.apply(only, **self.task.inputs(batch), train=False)
@@ -171,44 +188,36 @@ def load(
     return Model(config, origin, split)
 
 
-def annotate(video: str | Path, found: Recognized, path: str | Path):
-    """Write `video` to `path` with the classes and their scores drawn on every frame."""
+def annotate(video: str | Path, found: Any, path: str | Path):
+    """Write what was found in `video` to `path`: drawn on the frames, or as a picture."""
+    path = Path(path)
+    if path.suffix.lower() in IMAGES:
+        if not hasattr(found, "picture"):
+            raise UserError(f"--out={path}: a {type(found).__name__} is no picture; name a video")
+        cv2.imwrite(str(path), found.picture()[..., ::-1])
+        return
     with VideoReader(video) as reader:
         fps = reader.fps or 25.0
-        size = max(0.4, reader.height / 480)
 
         def frames():
             # In runs, so that a long video is never in memory as a whole.
             for start in range(0, reader.frames, 64):
-                for frame in reader.read(range(start, min(start + 64, reader.frames))):
-                    yield draw_labels(frame, found, size)
+                run = range(start, min(start + 64, reader.frames))
+                for i, frame in zip(run, reader.read(run), strict=True):
+                    yield found.draw(frame, i / fps)
 
         write_video(path, frames(), fps)
-
-
-def draw_labels(frame: np.ndarray, found: Recognized, size: float) -> np.ndarray:
-    """A copy of a uint8 (h, w, 3) frame with one line a class, on a darkened corner."""
-    frame, line = frame.copy(), round(28 * size)
-    width = min(frame.shape[1], round(340 * size))
-    height = min(frame.shape[0], line * len(found.labels) + round(10 * size))
-    frame[:height, :width] = frame[:height, :width] // 3
-    for i, (label, score) in enumerate(zip(found.labels, found.scores, strict=True)):
-        at = (round(8 * size), line * (i + 1) - round(6 * size))
-        text = f"{score:4.0%} {label}"
-        cv2.putText(
-            frame, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.7 * size, (255, 255, 255),
-            max(1, round(1.5 * size)), cv2.LINE_AA,
-        )  # fmt: skip
-    return frame
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jaxvid.predict", description=__doc__)
     parser.add_argument("videos", nargs="+", metavar="VIDEO")
     parser.add_argument("--checkpoint", required=True, help="workdir of a run, or one checkpoint")
-    parser.add_argument("--topk", type=int, default=5, help="classes to print")
+    parser.add_argument("--topk", type=int, help="classes (5) or segments (10) to print")
     parser.add_argument("--json", action="store_true", help="one JSON object a video")
-    parser.add_argument("--out", help="write the video with its labels drawn on it (one VIDEO)")
+    parser.add_argument(
+        "--out", help="write the video with what was found, or a picture (one VIDEO)"
+    )
     args = parser.parse_args(argv)
     if args.out and len(args.videos) > 1:
         parser.error("--out takes one VIDEO")
@@ -224,8 +233,8 @@ def report(args: argparse.Namespace):
             print(json.dumps({"video": video, **asdict(found)}))
         else:
             print(video)
-            for label, score in zip(found.labels, found.scores, strict=True):
-                print(f"  {score:6.1%}  {label}")
+            for line in found.lines():
+                print(f"  {line}")
         if args.out:
             annotate(video, found, args.out)
             print(f"wrote {args.out}", file=sys.stderr)

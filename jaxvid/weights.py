@@ -21,6 +21,10 @@ from jaxvid.ckpt.convert import Weights, convert, find_leaf, rename
 from jaxvid.config import hashable
 from jaxvid.errors import UserError
 
+# What a task of the zoo's is trained as.
+TASKS = {"skeleton": "recognition", "audio": "recognition"}
+NOT_PUBLISHED = "; not the published file of that name, by its hash"
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -56,12 +60,12 @@ def find(spec: str | Path) -> Origin:
         if told := exported_meta(path):
             names = tuple(told["names"])
             return Origin(path, hashable(told["config"]), names, told, told["upstream"])
-        known = next((row for row in zoo.rows() if row.file == path.name), None)
-        return published(known, fetch.check(path, known)) if known else Origin(path, None, (), {})
+        row = zoo.of_file(path)
+        return published(row, path) if row else Origin(path, None, (), {})
     if path.suffix or len(path.parts) > 1:
         raise UserError(f"{spec}: no such workdir, checkpoint or file")
     row = zoo.find(spec)
-    plug.module("models", row.model)  # before a download that nothing could read
+    plug.module("models", row.spec["name"])  # before a download that nothing could read
     return published(row, fetch.fetch(row))
 
 
@@ -75,8 +79,8 @@ def published(row: zoo.Row, path: Path) -> Origin:
         eval_batch=0,
         eval=dict(views=1),
         loader=dict(workers=-1, on_error="replace", eval_on_error="raise"),
-        model=dict(name=row.model, variant=row.variant, **row.overrides),
-        task=dict(name=row.task, **row.task_options),
+        model=row.spec,
+        task=dict(name=TASKS.get(row.task, row.task), **row.task_options),
         data=dict(recipe=dict(row.recipe)),
     )
     meta = dict(step=0, epoch=0.0, published=dict(row.metrics), zoo=row.name)
@@ -122,18 +126,23 @@ def place(origin: Origin, like: Mapping, net: Any, family: str, skip=()) -> tupl
     """Convert the tensors of a file and put them where `like` says."""
     tensors = torch_file.load(origin.source)
     tables = plug.module("models", family).WEIGHTS
-    table = tables[origin.upstream] if origin.upstream else likeliest(tensors, tables, like)
+    table = tables[origin.upstream] if origin.upstream else likeliest(tensors, tables, like, net)
     variables, coverage = convert(tensors, like, table, skip=skip, net=net)
     placed = jax.tree.map(lambda x, where: jax.device_put(x, where.sharding), variables, like)
-    return placed, f"{coverage} from {origin.source}"
+    row = zoo.of_file(origin.source)
+    own = "" if row is None or fetch.is_published(origin.source, row) else NOT_PUBLISHED
+    return placed, f"{coverage} from {origin.source}{own}"
 
 
-def likeliest(tensors: Mapping, tables: Mapping[str, Weights], like: Mapping) -> Weights:
+def likeliest(
+    tensors: Mapping, tables: Mapping[str, Weights], like: Mapping, net: Any = None
+) -> Weights:
     """The table by which most tensors find a place."""
     want = paths.flatten(like)
 
     def fits(table):
-        names = [rename(name, table.rename) for name in tensors]
+        rows = table.rows(net)
+        names = [rename(name, rows) for name in tensors]
         return sum(1 for name in names if name and find_leaf(name, want))
 
     return max(tables.values(), key=fits)

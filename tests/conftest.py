@@ -11,6 +11,7 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import json
+import re
 from pathlib import Path
 
 import jax
@@ -33,11 +34,32 @@ def fill(shapes, seed: int = 0):
     """Variables from NumPy for a tree of shapes: compiling a model's own `init` takes seconds."""
     rng = np.random.default_rng(seed)
 
-    def draw(leaf):
+    def draw(path, leaf):
         fan_in = max(1, int(np.prod(leaf.shape[:-1])))
-        return (rng.standard_normal(leaf.shape) / fan_in**0.5).astype(leaf.dtype)
+        value = rng.standard_normal(leaf.shape) / fan_in**0.5
+        variance = path[-1:] == (jax.tree_util.DictKey("var"),)
+        return (0.5 + np.abs(value) if variance else value).astype(leaf.dtype)
 
-    return jax.tree.map(draw, shapes)
+    return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+def gathers(text: str) -> list[str]:
+    """All-gathers of more than a scalar in compiled HLO, asynchronous ones too."""
+    found = re.findall(r"= (.*?) all-gather(?:-start)?\(", text)
+    return [shape for shape in found if re.search(r"\[\d", shape)]
+
+
+ROWS = 88  # 11 on each of eight devices, a factor that no other size in a test has
+COLLECTIVE = r"= (.*?) (?:all-|reduce-scatter|collective-|ragged-)[a-z-]*\("
+
+
+def crossings(text: str) -> list[str]:
+    """What compiled HLO sends between devices and has an axis of the batch, which is of ROWS rows.
+
+    A gather by index may become a masked one on every device and a sum over devices.
+    """
+    sent = [s for result in re.findall(COLLECTIVE, text) for s in re.findall(r"\[[\d,]+\]", result)]
+    return [s for s in sent if any(int(size) % 11 == 0 for size in re.findall(r"\d+", s))]
 
 
 class LegacyGenerator:
@@ -51,6 +73,9 @@ class LegacyGenerator:
 
     def uniform(self, low, high, size=None):
         return self._state.uniform(low, high, size)
+
+    def choice(self, values, size, replace):
+        return self._state.choice(values, size, replace)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -37,23 +37,27 @@ IMPORTS = {
     "__init__": ".predict",
     "errors": "",
     "plug": ".errors",
+    "pickles": ".errors numpy",
+    "skeletons": ".errors",
     "config": ".errors",
     "cli": ".errors .config absl ml_collections",
     "paths": ".errors jax",
-    "ops": "jax numpy optax",
-    "layers": ".ops jax flax numpy einops",
+    "ops": ".errors .skeletons .ops jax numpy optax dm_pix",
+    "layers": ".ops .layers jax flax numpy einops",
     "models": ".layers .ops .models .ckpt.convert .ckpt.inflate jax flax numpy einops",
-    "metrics": ".errors numpy",
-    "tasks": ".errors .ops .metrics .tasks.base jax optax dm_pix",
-    "data": ".errors .plug .data numpy grain av cv2 absl",
-    "ckpt": ".errors .paths .ckpt jax orbax flax.traverse_util numpy ml_dtypes",
+    "metrics": ".errors .ops .metrics numpy",
+    "results": "cv2 numpy",
+    "extract": ".errors .data .mesh jax numpy",
+    "tasks": ".errors .ops .metrics .results .tasks.base jax optax numpy",
+    "data": ".errors .plug .pickles .skeletons .data numpy grain av cv2 absl",
+    "data.sources.tfds": ".errors .data numpy cv2 tensorflow_datasets",
+    "ckpt": ".errors .paths .pickles .ckpt jax orbax flax.traverse_util numpy ml_dtypes",
     "ckpt.inflate": ".errors cv2 numpy",
     "weights": ".errors .config .plug .paths .ckpt jax",
     "mesh": ".errors .paths jax numpy",
     "log": ".paths jax numpy rich tensorboardX",
     "train": TRAIN,
     "train.step": TRAIN + " flax",
-    "train.report": TRAIN + " .metrics",  # per-class tables of what evaluation predicted
     "main": "*",
     "predict": "*",
     "tools": "*",
@@ -203,7 +207,7 @@ def test_defaults_live_in_signatures():
 LONGEST = 400  # lines
 
 
-@pytest.mark.parametrize("folder", ["jaxvid", "configs", "tests"])
+@pytest.mark.parametrize("folder", ["jaxvid", "configs", "data_prep", "tests"])
 def test_files_are_short(folder):
     lengths = {p: len(p.read_text().splitlines()) for p in (ROOT / folder).rglob("*.py")}
     assert lengths
@@ -311,8 +315,11 @@ def test_every_config_trains_what_it_says(file, variant):
     config = get_config(file, variant)
     config.model.variant = "test"  # parameters have the same names in all variants
     net, task, _ = parts(config)
+    inputs = plug.module("models", config.model.name).INPUTS
+    views = {k: () if k == "feature" else (1,) for k in inputs}
+    kinds = {"video": np.uint8}
     batch = {
-        "video": np.zeros((1, 1, 4, 32, 32, 3), np.uint8),
+        **{k: np.zeros((1, *views[k], *s), kinds.get(k, "f4")) for k, s in inputs.items()},
         "label": np.zeros(1, np.int32),
         "mask": np.ones(1, np.float32),
     }

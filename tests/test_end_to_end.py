@@ -308,3 +308,9 @@ def test_a_checkpoint_of_another_model_is_named(workdir):
 def test_doctor():
     done = run(module="jaxvid.tools.doctor")
     assert "all well" in done.stdout
+
+
+def test_help_shows_how_to_call_it():
+    text = run("--help").stdout
+    assert "python -m jaxvid.main --config" in text
+    assert "--workdir: Folder of the run" in text

@@ -70,10 +70,29 @@ def test_names_that_do_not_exist():
 def test_a_file_is_known_by_its_published_name_or_needs_a_config(mirror, tmp_path):
     *_, path = mirror
     assert weights.find(path).names == zoo.labels("k400")
+    for name in ("swin_test.pth", "swin_test-0123abcd.pth", "swin_test_4x1_k400.pth"):
+        copy = tmp_path / name
+        copy.write_bytes(path.read_bytes())
+        assert weights.find(copy).meta["zoo"] == "swin_test_4x1_k400"
     other = tmp_path / "mine.safetensors"
     other.write_bytes(path.read_bytes())
     with pytest.raises(UserError, match="without a config"):
         jaxvid.load(other)
+
+
+def test_a_file_of_ones_own_under_a_published_name_loads_and_is_said_to_be_one(
+    mirror, tmp_path, capsys, monkeypatch
+):
+    """In a mirror folder, which stands for the published files, it is refused."""
+    *_, path = mirror
+    row = dataclasses.replace(zoo.rows()[0], sha256="0123abcd")
+    monkeypatch.setattr(zoo, "rows", lambda: (row,))
+    copy = tmp_path / "swin_test.safetensors"
+    copy.write_bytes(path.read_bytes())
+    assert jaxvid.load(copy).variables
+    assert "not the published file" in capsys.readouterr().err
+    with pytest.raises(UserError, match="sha256 begins with"):
+        jaxvid.load("swin_test")
 
 
 @pytest.mark.parametrize("upstream", swin.WEIGHTS)

@@ -34,19 +34,25 @@ class Weights:
     """How one upstream names the tensors of a family.
 
     Attributes:
-      rename: rows (torch prefix, jax prefix), a bijection.
+      rename: rows (torch prefix, jax prefix), a bijection; or a function that makes them from the
+        model, where upstream's names depend on its options.
       skip: patterns of whole torch names that hold nothing to load, such as index buffers.
-      order: the words of upstream's names in the order in which it lists them, for export.
+      order: the words of upstream's names in the order in which it lists them, for export; a word
+        that stands elsewhere below some module is given with that module before it, "gcn.bn".
       buffers: what upstream stores beside its parameters, from the model and the torch names.
       adapt: (model, path, value, shape) -> a value of that shape, for tensors of another one, such
         as the kernels of an image model.
     """
 
-    rename: Table
+    rename: Table | Callable[[Any], Table]
     skip: tuple[str, ...] = ()
     order: str = ""
     buffers: Callable[[Any, list[str]], dict[str, np.ndarray]] | None = None
     adapt: Callable[[Any, str, np.ndarray, tuple[int, ...]], np.ndarray] | None = None
+
+    def rows(self, net: Any = None) -> Table:
+        """The rename table of one model."""
+        return self.rename(net) if callable(self.rename) else self.rename
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ def convert(
     Args:
       variables: {"params": ..., "batch_stats": ...}, arrays or shapes.
       skip: patterns of paths under "params" that stay as they are in `variables`.
-      net: the model, for `weights.adapt`.
+      net: the model, for tables and tensors that depend on its options.
 
     Returns:
       A tree like `variables`, in its dtypes, and what was loaded.
@@ -94,10 +100,11 @@ def convert(
     stays = {key for key in want if any(re.fullmatch(p, key.partition("/")[2]) for p in skip)}
     got: dict[str, np.ndarray] = {}
     adapted, problems = [], []
+    rows = weights.rows(net)
     for name, tensor in tensors.items():
         if any(re.fullmatch(pattern, name) for pattern in weights.skip):
             continue
-        path = rename(name, weights.rename)
+        path = rename(name, rows)
         key = path and find_leaf(path, want)
         if not key:
             near = did_you_mean(path or name, want) if len(problems) < SHOWN else ""
@@ -120,9 +127,14 @@ def convert(
         more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         shown = "\n  ".join(problems[:SHOWN])
         raise UserError(f"the weights do not fit the model:\n  {shown}{more}")
-    size = {key: int(np.prod(leaf.shape)) for key, leaf in want.items()}
+    size = {k: int(np.prod(leaf.shape)) for k, leaf in want.items() if k.startswith("params/")}
     coverage = Coverage(
-        len(got), len(want), sum(size[key] for key in got), sum(size.values()), skip, tuple(adapted)
+        len(got),
+        len(want),
+        sum(size.get(key, 0) for key in got),
+        sum(size.values()),
+        skip,
+        tuple(adapted),
     )
     return unflatten_dict(
         {key: got.get(key, leaf) for key, leaf in want.items()}, sep="/"
@@ -132,19 +144,24 @@ def convert(
 def export(variables: Mapping, weights: Weights, net: Any = None) -> dict[str, np.ndarray]:
     """Variables as torch tensors: upstream's names, layouts and order, with its buffers."""
     flat: dict[str, Any] = flatten_dict(variables, sep="/")  # type: ignore[assignment]
-    back = tuple((target, source) for source, target in weights.rename)
+    back = tuple((target, source) for source, target in weights.rows(net))
     named = {}
     for key, leaf in flat.items():
         name = torch_name(key, back)
         if name is None:
             raise UserError(f"the rename table has no row for {key}")
-        named[name] = np.ascontiguousarray(to_torch(np.asarray(leaf), key))
+        named[name] = np.asarray(to_torch(np.asarray(leaf), key), order="C")
     if weights.buffers:
         named |= weights.buffers(net, list(named))
     ranks = {word: i for i, word in enumerate(weights.order.split())}
 
+    def rank(word, before):
+        below = ranks.get(f"{before}.{word}", ranks.get(word, len(ranks)))
+        return int(word) if word.isdigit() else below
+
     def place(name):
-        return [int(w) if w.isdigit() else ranks.get(w, len(ranks)) for w in name.split(".")]
+        words = name.split(".")
+        return list(map(rank, words, ["", *words]))
 
     return {name: named[name] for name in sorted(named, key=place)}
 
@@ -190,12 +207,18 @@ def find_leaf(path: str, want: Mapping) -> str | None:
 
 
 def _longest(name: str, table: Table, end: str) -> tuple[str, str] | None:
-    """(translated prefix, rest of the name) by the longest row that matches."""
+    """(translated prefix, rest of the name) by the row that matches most of the name.
+
+    Of rows that match the same part, the one that spells out more of it wins.
+    """
     best = None
     for source, target in table:
         found = re.match(_pattern(source) + end, name)
-        if found and (best is None or len(source) > best[0]):
-            best = len(source), target.format(**found.groupdict()), name[found.end() :]
+        if not found:
+            continue
+        rank = found.end(), -source.count("{")
+        if best is None or rank > best[0]:
+            best = rank, target.format(**found.groupdict()), name[found.end() :]
     return best and best[1:]
 
 

@@ -89,6 +89,24 @@ def find_local(row: Row) -> Path | None:
     return next((path for path in paths if path.is_file() and path.suffix != ".part"), None)
 
 
+def sha256(path: Path) -> str:
+    """Hex digits of a file's hash.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot read it ({error.strerror})") from None
+
+
+def is_published(path: Path, row: Row) -> bool:
+    """Whether a user's file is the published one, as far as the row tells."""
+    return not row.sha256 or sha256(path).startswith(row.sha256)
+
+
 def check(path: Path, row: Row, folder: Path | None = None, record: bool = False) -> Path:
     """`path`, if it has the hash of `row`.
 
@@ -103,11 +121,7 @@ def check(path: Path, row: Row, folder: Path | None = None, record: bool = False
     expected = row.sha256 or recorded(folder).get(row.file, "")
     if not expected and not record:
         return path
-    try:
-        with open(path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: cannot read it ({error.strerror})") from None
+    found = sha256(path)
     if not found.startswith(expected):
         raise UserError(
             f"{path}: its sha256 begins with {found[:8]}, not with {expected[:8]} as that of"

@@ -3,10 +3,15 @@
 The aim in each case: a clip that is constant in time gives what the image model gives on its frame.
 """
 
+import math
+from typing import Any
+
 import cv2
 import numpy as np
 
 from jaxvid.errors import UserError
+
+Grid = tuple[int, int, int]
 
 
 def kernel(image: np.ndarray, frames: int) -> np.ndarray:
@@ -15,6 +20,19 @@ def kernel(image: np.ndarray, frames: int) -> np.ndarray:
     Their sum over time is the image's kernel (Carreira & Zisserman, 2017).
     """
     return np.repeat(image[None], frames, 0) / frames
+
+
+def kernels(net: Any, path: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The kernels of a 2-D network for a 3-D one, or for inputs of another kind (`Weights.adapt`).
+
+    A first kernel meets inputs of another channel count, such as stacked optical flow, with the
+    mean of its channels at each of them (Wang et al., 2016).
+    """
+    if path.endswith("/kernel") and len(shape) == 5 and value.ndim == 4:
+        value = kernel(value, shape[0])
+    if path.endswith("/conv1/conv/kernel") and value.shape[-2] == 3 != shape[-2]:
+        value = np.repeat(value.mean(-2, keepdims=True), shape[-2], -2)
+    return value
 
 
 def bias_table(image: np.ndarray, window: tuple[int, int, int]) -> np.ndarray:
@@ -61,3 +79,33 @@ def bias_table_in_time(video: np.ndarray, window: tuple[int, int, int]) -> np.nd
     share = (at - low)[:, None].astype(video.dtype)
     mixed = grid[low] * (1 - share) + grid[np.minimum(low + 1, len(grid) - 1)] * share
     return mixed.reshape(-1, video.shape[-1])
+
+
+def position_embedding(table: np.ndarray, grid: Grid, shape: Grid) -> np.ndarray:
+    """Position embeddings of a transformer for another grid: bicubic in space, linear in time.
+
+    Args:
+      table: (k + t h w, c); the first k rows, such as that of a class token, are kept.
+      grid: its (t, h, w), row-major; t is 1 for an image model.
+      shape: that of the result.
+
+    Returns:
+      (k + t' h' w', c).
+
+    Raises:
+      UserError: the table is shorter than its grid.
+    """
+    count = len(table) - math.prod(grid)
+    if count < 0:
+        raise UserError(f"{len(table)} position embeddings are too few for a grid of {grid}")
+    positions = table[count:].reshape(*grid, -1)
+    kinds = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_CUBIC)
+    for axis, (size, kind) in enumerate(zip(shape, kinds, strict=True)):
+        share = _shares(grid[axis], size, kind).astype(table.dtype)
+        positions = np.moveaxis(np.tensordot(share, positions, (1, axis)), 0, axis)
+    return np.concatenate([table[:count], positions.reshape(-1, table.shape[-1])])
+
+
+def _shares(old: int, new: int, kind: int) -> np.ndarray:
+    """(new, old): the share of each old sample in a new one, which resizing unit vectors tells."""
+    return cv2.resize(np.eye(old, dtype=np.float32), (old, new), interpolation=kind)

@@ -20,7 +20,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from jaxvid.ckpt import pickles, safetensors_file
+from jaxvid import pickles
+from jaxvid.ckpt import safetensors_file
 from jaxvid.errors import UserError, did_you_mean
 
 # Where training code keeps the tensors of the model, best first.

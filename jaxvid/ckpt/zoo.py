@@ -8,6 +8,7 @@ in nothing else: `swin_tiny_k400`.
 
 import functools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -26,7 +27,8 @@ class Row:
 
     Attributes:
       name: unique, by the grammar above.
-      model, variant, overrides: the family's file, its variant and more arguments of `build`.
+      model, variant, overrides: the family's file, its variant and more arguments of `build`; for
+        detection those of the backbone, see `spec`.
       upstream: whose tensor names the file has, a key of the family's WEIGHTS.
       task: what it was trained for, such as "recognition" or "detection".
       dataset: what it was trained on; `labels(dataset)` are its classes where they are known.
@@ -71,6 +73,14 @@ class Row:
     note: str
 
     @property
+    def spec(self) -> dict[str, Any]:
+        """Of the model: for detection, a head for boxes on that backbone."""
+        name, variant = self.model, self.variant
+        if self.task == "detection":
+            name, variant = "fast_rcnn", f"{name}_{variant}"
+        return dict(name=name, variant=variant, **self.overrides)
+
+    @property
     def file(self) -> str:
         """The file's published name."""
         return self.url.rpartition("/")[2]
@@ -91,14 +101,12 @@ def find(spec: str | Path) -> Row:
     Raises:
       UserError: no such row; suggests the nearest name.
     """
-    known = {row.default_for: row for row in rows() if row.default_for}
-    known |= {row.name: row for row in rows()}
+    known = by_name()
     if str(spec) in known:
         return known[str(spec)]
     path = Path(spec)
     if path.is_file():
-        files = {row.file: row for row in reversed(rows())}
-        row = files.get(path.name) or known.get(path.name.partition(".")[0])
+        row = of_file(path)
         if row is None:
             raise UserError(
                 f"{path}: neither a published file's name nor a zoo name; rename it to the name of"
@@ -116,6 +124,25 @@ def find(spec: str | Path) -> Row:
         f'there are no published weights named "{spec}".{hint} `python -m jaxvid.tools.zoo` lists'
         " all of them"
     )
+
+
+def by_name() -> dict[str, Row]:
+    """Rows by their names, and by the short names that they are the default for."""
+    short = {row.default_for: row for row in rows() if row.default_for}
+    return short | {row.name: row for row in rows()}
+
+
+def of_file(path: Path) -> Row | None:
+    """The row that a file is named after: a published name with any hash, or a zoo name."""
+    for row in rows():
+        if row.file == path.name:
+            return row
+
+    def stem(name):
+        return re.sub(r"(-[0-9a-f]{8})?\.\w+$", "", name)
+
+    published = {stem(row.file): row for row in reversed(rows())}
+    return published.get(stem(path.name)) or by_name().get(stem(path.name))
 
 
 def labels(dataset: str) -> tuple[str, ...]:

@@ -1,9 +1,11 @@
 """The data of a run: the sources, the class names, and the checks before anything compiles."""
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,9 @@ import numpy as np
 
 from jaxvid import plug
 from jaxvid.data.sample import Source
-from jaxvid.errors import UserError
+from jaxvid.errors import UserError, did_you_mean
 
-CHECKS = ("labels", "empty", "missing", "overlap")
+CHECKS = ("labels", "empty", "missing", "duplicates", "overlap")
 SHOWN = 10  # problems listed in one error
 
 
@@ -29,13 +31,18 @@ class Dataset:
     num_classes: int
     names: tuple[str, ...]
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What else of the training data travels with a checkpoint, see `Source.about`."""
+        return dict(getattr(self.splits["train"], "about", {}))
+
     def summary(self) -> Iterator[str]:
         """One line a split: videos, classes, smallest and largest class."""
         for split, source in self.splits.items():
-            counts = _counts(source.labels, self.num_classes)
-            low, high = int(counts.argmin()), int(counts.argmax())
-            spread = f"{counts[low]:,} ({self.names[low]}) to {counts[high]:,} ({self.names[high]})"
-            each = f"{counts[low]:,} each" if counts[low] == counts[high] else spread
+            each = counts(source.labels, self.num_classes)
+            low, high = int(each.argmin()), int(each.argmax())
+            spread = f"{each[low]:,} ({self.names[low]}) to {each[high]:,} ({self.names[high]})"
+            each = f"{each[low]:,} each" if each[low] == each[high] else spread
             yield f"{split}: {len(source):,} videos, {self.num_classes} classes of {each}"
 
 
@@ -54,10 +61,11 @@ def build(
     Args:
       root: folder of the data; "~" is expanded.
       num_classes: None takes it from the names, or from the largest training label.
-      names: file with one class name a line, relative to `root`.
+      names: file with one class name a line, relative to `root`, or a data set whose class names
+        come with jaxvid, such as "ntu60".
       splits: those to read.
       checks: of CHECKS, those to make: labels in range, no class without a training sample, files
-        exist, no file in both splits.
+        exist, no file twice in a split, no file in two splits.
       known_names: class names, when a checkpoint has settled them.
       **specs: for each split the spec of a source.
 
@@ -69,11 +77,7 @@ def build(
         raise UserError(f"config.data.root={root}: no such folder")
     listed = tuple(known_names)
     if names and not listed:
-        path = Path(root, names)
-        if not path.is_file():
-            raise UserError(f"{path}: no such file of class names (config.data.names)")
-        text = path.read_text(encoding="utf-8-sig")
-        listed = tuple(line.strip() for line in text.splitlines() if line.strip())
+        listed = class_names(root, names)
     sources: dict[str, Source] = {}
     for split in splits:
         if not specs.get(split):
@@ -90,6 +94,7 @@ def build(
                 f" {sources[splits[0]].origin}; set config.data.names"
             )
         listed = listed or sources[split].names  # the first split, training, settles the names
+        check_about(sources[split], getattr(sources[splits[0]], "about", {}))
     if num_classes is None:
         num_classes = len(listed) or _largest(sources[splits[0]].labels)
     if listed and len(listed) != num_classes:
@@ -108,21 +113,53 @@ def build(
     return Dataset(sources, num_classes, listed or tuple(map(str, range(num_classes))))
 
 
+def class_names(root: str, names: str) -> tuple[str, ...]:
+    """Class names by label, from a file below `root` or from jaxvid's own lists.
+
+    Raises:
+      UserError: there is neither.
+    """
+    path = Path(root, names)
+    if not path.is_file():
+        folder = resources.files("jaxvid").joinpath("labels")
+        known = {file.name.removesuffix(".txt"): file for file in folder.iterdir()}
+        if names not in known:
+            hint = did_you_mean(names, known)
+            raise UserError(f"{path}: no such file of class names (config.data.names).{hint}")
+        path = known[names]
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return tuple(line.strip() for line in lines if line.strip())
+
+
 def for_training(data: Mapping) -> Dataset:
     """Both splits of `config.data`."""
     return build(**{k: v for k, v in data.items() if k != "recipe"})
 
 
-def for_evaluation(data: Mapping, names: tuple[str, ...]) -> Source:
+def for_evaluation(data: Mapping, names: tuple[str, ...], about: Mapping | None = None) -> Source:
     """The split to test on, "test" where `config.data` has one, else "val"; training is not read.
 
     Args:
       names: the classes of the model.
+      about: what its checkpoint tells of the data that it was trained on.
     """
     split = "test" if data.get("test") else "val"
     given = {k: v for k, v in data.items() if k not in ("recipe", "num_classes", "names")}
     given |= dict(splits=(split,), checks=("labels", "missing"), known_names=names)
-    return build(num_classes=len(names), **given).splits[split]
+    source = build(num_classes=len(names), **given).splits[split]
+    check_about(source, about or {})
+    return source
+
+
+def check_about(source: Source, about: Mapping):
+    """A UserError where what a source says of its data is not what `about` says."""
+    for key, value in getattr(source, "about", {}).items():
+        other = about.get(key, value)
+        differ = [
+            f"{k} {other.get(k)} there, {v} here" for k, v in value.items() if v != other.get(k)
+        ]
+        if differ:
+            raise UserError(f"{source.origin}: other {key} than in training: {', '.join(differ)}")
 
 
 def check_labels(sources: dict[str, Source], num_classes: int, names):
@@ -138,7 +175,7 @@ def check_labels(sources: dict[str, Source], num_classes: int, names):
 
 def check_empty(sources: dict[str, Source], num_classes: int, names):
     if "train" in sources:
-        for i in np.flatnonzero(_counts(sources["train"].labels, num_classes) == 0):
+        for i in np.flatnonzero(counts(sources["train"].labels, num_classes) == 0):
             name = f' "{names[i]}"' if names else ""
             yield (
                 f"{sources['train'].origin}: class {i}{name} has no training video; add some, or"
@@ -155,16 +192,29 @@ def check_missing(sources: dict[str, Source], num_classes: int, names):
             yield f"{source.where(i)}: no such file: {paths[i]}"
 
 
+def check_duplicates(sources: dict[str, Source], num_classes: int, names):
+    """Two lines of one file count double, and with two labels contradict each other."""
+    for source in sources.values():
+        seen: dict[str, int] = {}
+        for i in range(len(source)):
+            j = seen.setdefault(os.path.realpath(source.id(i)), i)
+            if i != j:
+                same = np.array_equal(source.labels[i], source.labels[j])
+                other = "" if same else ", with another label"
+                yield f"{source.where(i)}: {source.id(i)} is there twice ({source.where(j)}){other}"
+
+
 def check_overlap(sources: dict[str, Source], num_classes: int, names):
-    if len(sources) == 2:
-        train, val = sources.values()
-        seen = {os.path.realpath(train.id(i)): i for i in range(len(train))}
-        for i in range(len(val)):
-            if (j := seen.get(os.path.realpath(val.id(i)))) is not None:
-                yield f"{val.where(i)}: {val.id(i)} is also in training ({train.where(j)})"
+    for (split, one), (_, two) in itertools.combinations(sources.items(), 2):
+        seen = {os.path.realpath(one.id(i)): i for i in range(len(one))}
+        where = "training" if split == "train" else split
+        for i in range(len(two)):
+            if (j := seen.get(os.path.realpath(two.id(i)))) is not None:
+                yield f"{two.where(i)}: {two.id(i)} is also in {where} ({one.where(j)})"
 
 
-def _counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
+def counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """int (classes,): samples of each class; labels out of range count for none."""
     if labels.ndim == 2:
         return labels.sum(0).astype(int)
     return np.bincount(labels[(labels >= 0) & (labels < num_classes)], minlength=num_classes)

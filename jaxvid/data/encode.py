@@ -13,12 +13,15 @@ import numpy as np
 
 from jaxvid.data.decode import VideoError, plain_words
 
+TICK = Fraction(1, 90_000)  # seconds; where frames have times of their own
+
 
 def write_video(
     path: str | os.PathLike,
     frames: Iterable[np.ndarray],
     fps: float,
     codec: str = "libx264",
+    times: Iterable[float] | None = None,
     **options: object,
 ) -> None:
     """Writes uint8 RGB frames (t h w 3), given as an array or one by one, to a video file.
@@ -29,6 +32,7 @@ def write_video(
         colours at half resolution (yuv420p, used wherever it can be).
       fps: frames per second.
       codec: FFmpeg's name of the encoder: "libx264", "libvpx-vp9", "mpeg4", "gif" ...
+      times: seconds at which each frame is shown, growing, for a rate that varies.
       **options: of the encoder: crf=18, preset="fast", g=12 ...
 
     Raises:
@@ -53,13 +57,17 @@ def write_video(
             stream = _add_stream(container, name, codec, rate, options)
             pad = (height % 2, width % 2) if stream.pix_fmt == "yuv420p" else (0, 0)
             stream.height, stream.width = height + pad[0], width + pad[1]
-        for number, image in enumerate(itertools.chain([first], frames)):
+            tick = 1 / rate if times is None else TICK
+            stream.codec_context.time_base = tick
+        shown = itertools.count() if times is None else (round(time / TICK) for time in times)
+        images = enumerate(itertools.chain([first], frames))
+        for (number, image), time in zip(images, shown, strict=False):
             if image.dtype != np.uint8 or image.shape != (height, width, 3):
                 got, want = f"{image.dtype} {image.shape}", f"uint8 {(height, width, 3)}"
                 raise VideoError(name, f"frame {number} to write is {got}, not {want}")
             image = np.pad(image, ((0, pad[0]), (0, pad[1]), (0, 0)), mode="edge")
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts, frame.time_base = number, 1 / rate
+            frame.pts, frame.time_base = time, tick
             with plain_words(name):
                 container.mux(stream.encode(frame))
             for option in stream.codec_context.options:  # those the encoder left over

@@ -17,14 +17,10 @@ Shape letters: t frames, h height, w width.
 """
 
 import colorsys
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +28,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from jaxvid.data.cache import default_root, make_once
 from jaxvid.data.encode import write_video
 from jaxvid.errors import UserError, did_you_mean
 
@@ -110,14 +107,18 @@ def draw(split: str, index: int, seed: int = 0) -> tuple[np.ndarray, int]:
     """Clip `index` of a split: frames uint8 (t h w 3) RGB and the label. Pure."""
     if split not in LOOKS:
         raise UserError(f'the motion set has no split "{split}".{did_you_mean(split, LOOKS)}')
+    label = _label(split, index, seed)
     rng = np.random.default_rng([seed, list(LOOKS).index(split), index])
-    look, label = LOOKS[split], _label(split, index, seed)
-    poses = _poses(CLASSES[label], rng)
+    return animate(split, CLASSES[label], rng), label
 
+
+def animate(split: str, name: str, rng: np.random.Generator) -> np.ndarray:
+    """A clip of the class `name` that looks like those of `split`: uint8 (t h w 3) RGB."""
+    look, poses = LOOKS[split], _poses(name, rng)
     dark = _paint(look, (0.02, 0.2), rng)
     light = _paint(look, (0.9, 1.0), rng)
     outline = _outline(rng)
-    return np.stack([_frame(dark, light, outline, *pose) for pose in poses]), label
+    return np.stack([_frame(dark, light, outline, *pose) for pose in poses])
 
 
 def ensure(
@@ -135,9 +136,8 @@ def ensure(
         folder's name holds a hash of everything that decides its content.
       train, val, seed, progress: as for `generate`.
     """
-    root = root or os.environ.get("JAXVID_CACHE") or Path.home() / ".cache" / "jaxvid"
     version = json.dumps(_version(train, val, seed)).encode()
-    folder = Path(root) / f"motion-{hashlib.sha256(version).hexdigest()[:8]}"
+    folder = Path(root or default_root()) / f"motion-{hashlib.sha256(version).hexdigest()[:8]}"
     return generate(folder, train=train, val=val, seed=seed, progress=progress)
 
 
@@ -166,37 +166,11 @@ def generate(
     root, version = Path(root), _version(train, val, seed)
     if train < 1 or val < 1 or seed < 0:
         raise UserError(f"motion clips need train, val >= 1 and seed >= 0: {version}")
-    if _finished(root, version):
-        return root
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(root) as locked:
-        if _finished(root, version):
-            return root
-        if locked:
-            for leftover in root.parent.glob(f".{root.name}.*.part"):
-                shutil.rmtree(leftover, ignore_errors=True)
-        spare = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".part", dir=root.parent))
-        try:
-            _fill(spare / root.name, version, progress).rename(root)
-        except OSError:
-            # Without locks another process may have been quicker.
-            if not _finished(root, version):
-                raise
-        finally:
-            shutil.rmtree(spare, ignore_errors=True)
-    return root
-
-
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[bool]:
-    """One process at a time; yields False where the file system has no locks."""
-    with root.with_name(f".{root.name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)  # the system drops it when the process dies
-            locked = True
-        except OSError:
-            locked = False
-        yield locked
+    return make_once(
+        root,
+        lambda folder: _fill(folder, version, progress),
+        ready=lambda: _finished(root, version),
+    )
 
 
 def _version(train: int, val: int, seed: int) -> dict[str, int]:
@@ -214,11 +188,11 @@ def _finished(root: Path, version: dict[str, int]) -> bool:
     return True
 
 
-def _fill(root: Path, version: dict[str, int], progress: Callable | None) -> Path:
+def _fill(root: Path, version: dict[str, int], progress: Callable | None):
     seed = version["seed"]
     jobs = [(root, split, index, seed) for split in LOOKS for index in range(version[split])]
     for split in LOOKS:
-        (root / split).mkdir(parents=True)
+        (root / split).mkdir()
     # Encoding and OpenCV release the GIL: threads are as quick as processes here and simpler.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         lines = []
@@ -231,7 +205,6 @@ def _fill(root: Path, version: dict[str, int], progress: Callable | None) -> Pat
         (root / f"{split}.txt").write_text("".join(rows))
     (root / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
     (root / "version.json").write_text(json.dumps(version) + "\n")
-    return root
 
 
 def _write(root: Path, split: str, index: int, seed: int) -> str:

@@ -27,6 +27,7 @@ VARIANTS: dict[str, dict] = {
     "base": dict(width=128, depths=(2, 2, 18, 2), heads=(4, 8, 16, 32)),
     "large": dict(width=192, depths=(2, 2, 18, 2), heads=(6, 12, 24, 48)),
 }
+INPUTS = {"video": (4, 32, 32, 3)}  # what the test variant takes, without the batch
 
 normal = nn.initializers.truncated_normal(0.02)
 

@@ -3,6 +3,7 @@
 Shapes: b batch, c classes.
 """
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -20,3 +21,59 @@ def cross_entropy(logits, target):
 def binary_cross_entropy(logits, target):
     """Sigmoid cross-entropy averaged over classes, (b,): several labels may hold at once."""
     return optax.sigmoid_binary_cross_entropy(logits, target).mean(-1)
+
+
+def focal(loss, alpha, gamma):
+    """alpha (1 - p)^gamma times cross-entropies -log(p): less of what is right already.
+
+    Lin et al., 2017; any shape. (1, 0) changes nothing.
+    """
+    return alpha * (1 - jnp.exp(-loss)) ** gamma * loss if gamma else alpha * loss
+
+
+# Proposals: few bins and cells are positive, so what a rule balances is weighed over the batch.
+
+RATIO = (1.05, 21.0)  # of all to the positives; beyond, BSN's authors let the balance be
+
+
+def balanced_weights(positive, negative, entries):
+    """Weights by which both kinds count alike (Lin et al., 2018, BSN): two arrays of one shape.
+
+    Args:
+      positive, negative: 0/1, of each element; neither leaves it out.
+      entries: how many elements there are, over all of which the loss is then a mean.
+    """
+    ratio = jnp.clip(entries / jnp.maximum(positive.sum(), 1), *RATIO)
+    return positive * ratio / 2, negative * ratio / 2 / (ratio - 1)
+
+
+def weighted_log_loss(probability, positive, negative, epsilon=1e-5):
+    """Binary cross-entropy of probabilities, each element with the weights of both answers."""
+    return -(
+        positive * jnp.log(probability + epsilon) + negative * jnp.log(1 - probability + epsilon)
+    )
+
+
+def overlap_weights(rng, overlap, valid, high=0.7, low=0.3):
+    """Draws for each segment that fits an action well one that fits fairly and one hardly.
+
+    As published (Lin et al., 2019, BMN), to the corner cases: where there are fewer of a kind than
+    of those that fit well, every element, also one that is not valid, gains 1.
+
+    Args:
+      overlap: IoU of each element with the action that it fits best.
+      valid: 0/1; those that hardly fit are drawn from these.
+
+    Returns:
+      Weights of the elements, which multiply the difference before it is squared.
+    """
+    good = (overlap > high).astype(jnp.float32)
+    fair = ((overlap <= high) & (overlap > low)).astype(jnp.float32)
+    poor = ((overlap <= low) & (overlap > 0)) * valid
+
+    def drawn(key, kind):
+        share = good.sum() / kind.sum()
+        return kind * jax.random.uniform(key, kind.shape) > 1 - share
+
+    keys = jax.random.split(rng)
+    return good + drawn(keys[0], fair) + drawn(keys[1], poor)

@@ -1,8 +1,11 @@
 """What a task must say for the one train loop to train it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import jax
+import numpy as np
 
 Batch = dict[str, jax.Array]
 
@@ -14,8 +17,24 @@ class Metric(Protocol):
     def compute(self) -> dict[str, float]: ...
 
 
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation leaves beside its metrics.
+
+    Attributes:
+      files: name -> content: arrays by name (.npz), rows (.csv) or what JSON can hold (.json).
+      lines: for the terminal.
+    """
+
+    files: dict[str, Any]
+    lines: list[str] = field(default_factory=list)
+
+
 class Task(Protocol):
-    """A frozen dataclass. All but `metrics` are pure and run under jit; shapes are static."""
+    """A frozen dataclass. The first four methods are pure and run under jit; shapes are static.
+
+    The others see what `predict` returned, as NumPy arrays on the host.
+    """
 
     def prepare(self, rng: jax.Array, batch: Batch, train: bool) -> Batch:
         """uint8 to float, normalise, augment over the batch, build targets."""
@@ -34,3 +53,20 @@ class Task(Protocol):
         ...
 
     def metrics(self) -> list[Metric]: ...
+
+    def describe(
+        self, preds: dict[str, np.ndarray], names: tuple[str, ...], topk: int | None
+    ) -> Any:
+        """What users get of one sample, without its batch axis: a dataclass of `results.py`.
+
+        Args:
+          names: of the classes.
+          topk: how many classes or segments; None leaves it to the task.
+        """
+        ...
+
+    def report(
+        self, preds: dict[str, np.ndarray], ids: Sequence[str], names: tuple[str, ...]
+    ) -> Report:
+        """Of all samples, leading n; `ids` name them."""
+        ...

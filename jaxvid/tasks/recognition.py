@@ -5,14 +5,17 @@ Shapes: b batch, v views, t frames, h height, w width, c classes.
 
 from dataclasses import dataclass
 
-import dm_pix as pix
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxvid.errors import UserError
+from jaxvid.metrics import classification
 from jaxvid.metrics.classification import Accuracy, MultiLabelMAP
-from jaxvid.ops import losses
+from jaxvid.ops import augment, losses
+from jaxvid.results import Recognized
+from jaxvid.tasks.base import Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,27 +23,38 @@ class Recognition:
     """Softmax over classes, or with `multi_label` one sigmoid a class.
 
     Attributes:
-      mean, std: of the pixel values 0..255, per RGB channel.
+      keys: the arrays of the batch that the model takes, each (b, v, ...). "video" and others of
+        uint8 are pixels, to be normalised; the rest, such as key points, goes in as it is.
+      mean, std: of the pixel values 0..255, for each channel (RGB) or one for all.
+      flow: the channels are optical flow, x and y in turn: a mirror inverts x.
       average: over views, "prob" (mean of the softmax, as published) or "score" (of the logits).
       smoothing: label smoothing.
       flip: probability to mirror a clip left to right.
       flip_labels: pairs of classes that a mirror swaps (Something-Something's left and right).
+      crop: range of the share of the frame that a random box, resized to all of it, covers; () is
+        off. Data recipes crop already: this is for clips that come whole.
+      color: strengths of random changes of brightness, contrast, saturation and hue; () is off.
       mixup, cutmix: concentration of the Beta that draws the share of the partner clip; 0 is off.
         With both, each batch draws one of the two (Zhang et al. 2017; Yun et al. 2019).
       erasing: probability to blank one rectangle, the same in all frames (Zhong et al. 2017).
 
     Raises:
-      UserError: another `average`, or `flip_labels` that are no classes.
+      UserError: another `average`, `flip_labels` that are no classes, or an augmentation of pixels
+        where the model takes none.
     """
 
     num_classes: int
+    keys: tuple[str, ...] = ("video",)
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)
     std: tuple[float, ...] = (58.395, 57.12, 57.375)
     multi_label: bool = False
+    flow: bool = False
     average: str = "prob"
     smoothing: float = 0.0
     flip: float = 0.0
     flip_labels: tuple[tuple[int, int], ...] = ()
+    crop: tuple[float, ...] = ()
+    color: tuple[float, ...] = ()
     mixup: float = 0.0
     cutmix: float = 0.0
     erasing: float = 0.0
@@ -48,33 +62,44 @@ class Recognition:
     def __post_init__(self):
         if self.average not in ("prob", "score"):
             raise UserError(f'config.task.average is prob or score, not "{self.average}"')
+        for name in ("flip", "crop", "color", "mixup", "cutmix", "erasing"):
+            if getattr(self, name) and self.keys != ("video",):
+                raise UserError(f"config.task.{name} augments videos, not {', '.join(self.keys)}")
         for label in (label for pair in self.flip_labels for label in pair):
             if not 0 <= label < self.num_classes:
                 raise UserError(
                     f"config.task.flip_labels: {label} is outside 0..{self.num_classes - 1}"
                 )
 
-    def prepare(self, rng, batch, train):  # video uint8 (b, v, t, h, w, 3)
-        video, label = batch["video"], batch["label"]
-        k_flip, k_mix, k_erase = jax.random.split(rng, 3)
+    def prepare(self, rng, batch, train):  # video uint8 (b, v, t, h, w, c)
+        k_flip, k_mix, k_erase, k_crop, k_color = jax.random.split(rng, 5)
         if train and self.flip:
-            video, label = self._flip(k_flip, video, label)
-        video = (video.astype(jnp.float32) - jnp.array(self.mean)) / jnp.array(self.std)
+            batch = batch | self._flip(k_flip, batch["video"], batch["label"])
+        if train and (self.crop or self.color):
+            video = batch["video"].astype(jnp.float32)
+            if self.crop:
+                video = augment.random_resized_crop(k_crop, video, self.crop)
+            if self.color:
+                video = augment.color_jitter(k_color, video, self.color)
+            batch = batch | {"video": video}
+        label = batch["label"]
+        inputs = {key: self._normalise(key, batch[key]) for key in self.keys}
         target = label if self.multi_label else jax.nn.one_hot(label, self.num_classes)
         target = target.astype(jnp.float32)
         if self.smoothing and not self.multi_label:
             target = optax.smooth_labels(target, self.smoothing)
         mask = batch["mask"]
         if train and self.erasing:
-            video = random_erasing(k_erase, video, self.erasing)
+            inputs["video"] = augment.random_erasing(k_erase, inputs["video"], self.erasing)
         if train and (self.mixup or self.cutmix):
-            video, target = self._mix(k_mix, video, target)
+            inputs["video"], target = augment.blend(
+                k_mix, inputs["video"], target, self.mixup, self.cutmix
+            )
             mask = mask * jnp.flip(mask, 0)  # a skipped sample is no partner either
-        return batch | {"video": video, "label": label, "target": target, "mask": mask}
+        return batch | inputs | {"target": target, "mask": mask}
 
     def inputs(self, batch):
-        video = batch["video"]
-        return {"video": video.reshape(-1, *video.shape[2:])}
+        return {key: batch[key].reshape(-1, *batch[key].shape[2:]) for key in self.keys}
 
     def loss(self, out, batch):  # out (b v, c)
         rows = jnp.repeat(batch["target"], len(out) // len(batch["target"]), 0)
@@ -99,10 +124,36 @@ class Recognition:
             return [MultiLabelMAP(self.num_classes)]
         return [Accuracy(self.num_classes)]
 
+    def describe(self, preds, names, topk=None):
+        """The `topk` (5) most likely classes."""
+        order = np.argsort(-preds["score"], kind="stable")[: topk or 5]
+        scores = preds["score"][order].tolist()
+        return Recognized(tuple(names[i] for i in order), tuple(scores))
+
+    def report(self, preds, ids, names):
+        """The scores; with one class a sample, a row a class, too, and the confusion of classes."""
+        score, label = preds["score"], preds["label"]
+        files: dict = {"predictions.npz": dict(id=np.array(ids), score=score, label=label)}
+        if self.multi_label:
+            return Report(files)
+        rows = classification.per_class_report(score, label, names)
+        counts = classification.confusion_matrix(score.argmax(1), label, len(names))
+        files["report.csv"] = [type(rows[0])._fields, *rows]
+        files["confusion.csv"] = [
+            ("true \\ predicted", *names),
+            *((name, *row) for name, row in zip(names, counts.tolist(), strict=True)),
+        ]
+        weakest = sorted((r for r in rows if r.n), key=lambda r: r.recall)[:5]
+        told = ", ".join(f"{r.name} {r.recall:.0%}" for r in weakest)
+        return Report(files, [f"weakest classes: {told}"])
+
+    def _normalise(self, key, x):
+        if key != "video" and x.dtype != jnp.uint8:
+            return x
+        return (x.astype(jnp.float32) - jnp.array(self.mean)) / jnp.array(self.std)
+
     def _flip(self, rng, video, label):
-        chosen = jax.random.bernoulli(rng, self.flip, (len(video),))
-        mirrored = pix.flip_left_right(video)
-        video = jnp.where(chosen.reshape(-1, *[1] * (video.ndim - 1)), mirrored, video)
+        video, chosen = augment.flip(rng, video, self.flip, self.flow)
         if self.flip_labels:
             swap = list(range(self.num_classes))
             for a, b in self.flip_labels:
@@ -111,65 +162,7 @@ class Recognition:
                 label = jnp.where(chosen[:, None], label[:, jnp.array(swap)], label)
             else:
                 label = jnp.where(chosen, jnp.array(swap)[label], label)
-        return video, label
-
-    def _mix(self, rng, video, target):
-        # Partners pair by flipping the batch: a random permutation would all-gather it.
-        k_kind, k_mix, k_cut, k_box = jax.random.split(rng, 4)
-        other, other_target = jnp.flip(video, 0), jnp.flip(target, 0)
-        h, w = video.shape[-3:-1]
-
-        def mixup():
-            share = jax.random.beta(k_mix, self.mixup, self.mixup)
-            return share * video + (1 - share) * other, share
-
-        def cutmix():
-            share = jax.random.beta(k_cut, self.cutmix, self.cutmix)
-            box = jnp.sqrt(1 - share) * jnp.array([h, w])
-            center = jax.random.uniform(k_box, (2,)) * jnp.array([h, w])
-            inside, area = _rectangle(center - box / 2, center + box / 2, h, w)
-            return jnp.where(inside[..., None], other, video), 1 - area / (h * w)
-
-        if self.mixup and self.cutmix:
-            video, share = jax.lax.cond(jax.random.bernoulli(k_kind), mixup, cutmix)
-        else:
-            video, share = mixup() if self.mixup else cutmix()
-        return video, share * target + (1 - share) * other_target
+        return {"video": video, "label": label}
 
 
 build = Recognition
-
-
-def random_erasing(rng, video, probability, area=(0.02, 1 / 3), aspect=(0.3, 1 / 0.3)):
-    """Blank one rectangle of each clip with probability `probability`: 0, the mean pixel.
-
-    Args:
-      video: normalised, (b, ..., h, w, c).
-      area: range of the rectangle's share of the frame.
-      aspect: range of its height over width, drawn log-uniformly.
-    """
-    h, w = video.shape[-3:-1]
-
-    def rectangle(key):
-        k_do, k_area, k_aspect, k_at = jax.random.split(key, 4)
-        share = jax.random.uniform(k_area, minval=area[0], maxval=area[1]) * h * w
-        ratio = jnp.exp(
-            jax.random.uniform(k_aspect, minval=jnp.log(aspect[0]), maxval=jnp.log(aspect[1]))
-        )
-        # Upstream draws again until the rectangle fits; clipping keeps one draw and static shapes.
-        size = jnp.minimum(jnp.sqrt(share * jnp.array([ratio, 1 / ratio])), jnp.array([h, w]))
-        start = jax.random.uniform(k_at, (2,)) * (jnp.array([h, w]) - size)
-        inside, _ = _rectangle(start, start + size, h, w)
-        return inside & jax.random.bernoulli(k_do, probability)
-
-    inside = jax.vmap(rectangle)(jax.random.split(rng, len(video)))
-    inside = inside.reshape(len(video), *[1] * (video.ndim - 4), h, w, 1)
-    return jnp.where(inside, 0.0, video)
-
-
-def _rectangle(start, stop, h, w):
-    """(h, w) bool, true inside [start, stop) rounded to whole pixels, and its pixel count."""
-    (y0, x0), (y1, x1) = jnp.round(start), jnp.round(stop)
-    y, x = jnp.arange(h)[:, None], jnp.arange(w)
-    inside = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
-    return inside, inside.sum()

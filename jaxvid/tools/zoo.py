@@ -48,16 +48,20 @@ def select(task: str = "", dataset: str = "", family: str = "") -> list[Row]:
 
 
 def loads(row: Row) -> bool:
-    """Whether this version has the family, and a table for the names in the file."""
-    return row.upstream in upstreams(row.model)
+    """Whether this version has the model, and a table for the names in the file."""
+    variants, upstreams = known(row.spec["name"])
+    usable = bool(row.recipe) or row.task != "detection"  # some heads are not here yet
+    return row.spec["variant"] in variants and row.upstream in upstreams and usable
 
 
 @functools.cache
-def upstreams(family: str) -> frozenset[str]:
+def known(family: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The variants of a family and the upstreams whose names it reads."""
     try:
-        return frozenset(plug.module("models", family).WEIGHTS)
+        module = plug.module("models", family)
+        return frozenset(module.VARIANTS), frozenset(module.WEIGHTS)
     except (UserError, AttributeError):
-        return frozenset()
+        return frozenset(), frozenset()
 
 
 def cells(row: Row) -> tuple[str, ...]:

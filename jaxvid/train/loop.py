@@ -85,6 +85,8 @@ def train(
     batches = loader.prefetch(stream, lambda batch: meshes.put_batch(mesh, batch))
     with closing(batches), interruptible() as asked_to_stop:
         batch = next(batches)
+        # So that a checkpoint can be loaded where there are no data.
+        about = dict(about, batch={k: (x.dtype.name, x.shape[1:]) for k, x in batch.items()})
 
         length = dict(steps_per_epoch=steps_per_epoch, epochs=config.epochs)
         factor = plug.call(optim.schedule, "config.schedule", **length, **config.schedule)

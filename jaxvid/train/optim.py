@@ -31,11 +31,11 @@ def build(
     """The optimiser for `params`.
 
     Weight decay is multiplied by the learning rate of its parameter, as PyTorch does: decoupled
-    in AdamW (Loshchilov & Hutter, 2019), added to the gradient in SGD.
+    in AdamW (Loshchilov & Hutter, 2019), added to the gradient in Adam and SGD.
 
     Args:
       params: the tree of parameters, or of their shapes.
-      name: "adamw" or "sgd".
+      name: "adamw", "adam" or "sgd".
       lr: base learning rate.
       factor: step -> multiplier of the learning rate (see `schedule`).
       weight_decay: base weight decay.
@@ -57,10 +57,12 @@ def build(
 
     if name == "adamw":
         rules = [trained(optax.scale_by_adam(b1, b2, eps)), add_decay(decay)]
+    elif name == "adam":
+        rules = [add_decay(decay), trained(optax.scale_by_adam(b1, b2, eps))]
     elif name == "sgd":
         rules = [add_decay(decay), trained(optax.trace(momentum, nesterov))]
     else:
-        known = did_you_mean(name, ("adamw", "sgd"))
+        known = did_you_mean(name, ("adamw", "adam", "sgd"))
         raise UserError(f'there is no optimiser named "{name}".{known}')
     return optax.chain(
         optax.clip_by_global_norm(clip) if clip else optax.identity(),

@@ -1,6 +1,9 @@
 """`--mode eval`: a checkpoint on all views of the validation set, and files that say how it did.
 
+The task says what they hold; of recognition and of localization:
+
 WORKDIR/eval/predictions.npz   id, score, label, views: for late fusion and further reports
+WORKDIR/eval/predictions.json  segments of each video, as ActivityNet wants them submitted
 WORKDIR/eval/report.csv        a row a class
 WORKDIR/eval/confusion.csv     rows are the true classes
 WORKDIR/eval/manifest.json     checkpoint, metrics, number of videos, preprocessing
@@ -21,7 +24,6 @@ from jaxvid import log
 from jaxvid import mesh as meshes
 from jaxvid.data import loader
 from jaxvid.data.sample import Source
-from jaxvid.metrics import classification
 from jaxvid.train.evaluate import Predictions, batch_size, evaluate
 
 
@@ -76,27 +78,18 @@ def write(folder: Path, model: Any, source: Source, table: dict, metrics: dict):
     ids = [source.id(i) for i in table["index"]]
     recipe = model.config["data"]["recipe"]
     views = recipe.get("clips", 1) * recipe.get("crops", 1)
-    np.savez(
-        folder / "predictions.npz", id=np.array(ids), score=table["score"], label=table["label"],
-        views=views,
-    )  # fmt: skip
-    if table["label"].ndim == 1:
-        rows = classification.per_class_report(table["score"], table["label"], model.names)
-        with (folder / "report.csv").open("w", newline="") as file:
-            out = csv.writer(file)
-            out.writerow(type(rows[0])._fields)
-            out.writerows(rows)
-        counts = classification.confusion_matrix(
-            table["score"].argmax(1), table["label"], len(model.names)
-        )
-        with (folder / "confusion.csv").open("w", newline="") as file:
-            out = csv.writer(file)
-            out.writerow(["true \\ predicted", *model.names])
-            out.writerows(
-                [name, *row] for name, row in zip(model.names, counts.tolist(), strict=True)
-            )
-        found = sorted((r for r in rows if r.n), key=lambda r: r.recall)
-        log.say("weakest classes: " + ", ".join(f"{r.name} {r.recall:.0%}" for r in found[:5]))
+    report = model.task.report(table, ids, model.names)
+    for name, content in report.files.items():
+        path = folder / name
+        if path.suffix == ".npz":
+            np.savez(path, **content, views=views)
+        elif path.suffix == ".csv":
+            with path.open("w", newline="") as file:
+                csv.writer(file).writerows(content)
+        else:
+            path.write_text(json.dumps(content) + "\n")
+    for line in report.lines:
+        log.say(line)
     manifest = dict(
         checkpoint=str(model.source),
         metrics=metrics,
@@ -111,4 +104,4 @@ def write(folder: Path, model: Any, source: Source, table: dict, metrics: dict):
         resize="OpenCV bilinear",
     )
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
-    log.say(f"predictions, per-class report, confusion matrix and manifest are in {folder}")
+    log.say(f"{', '.join([*report.files, 'manifest.json'])} are in {folder}")

@@ -99,3 +99,24 @@ def test_a_head_for_other_classes_is_a_declared_skip():
     np.testing.assert_array_equal(head, variables["params"]["head"]["fc"]["kernel"])
     assert coverage.leaves - coverage.tensors == 2
     assert str(coverage).endswith("; declared skips: head/.*; 4 tensors adapted in shape")
+
+
+def test_position_embeddings_are_resampled_as_pytorch_does():
+    torch = pytest.importorskip("torch", reason="compares with PyTorch's interpolation")
+    interpolate = torch.nn.functional.interpolate
+    table = np.random.default_rng(0).standard_normal((1 + 4 * 5 * 6, 7)).astype(np.float32)
+    got = inflate.position_embedding(table, (4, 5, 6), (9, 8, 3))
+    np.testing.assert_array_equal(got[0], table[0])
+    grid = torch.tensor(table[1:]).reshape(4, 5, 6, 7).permute(0, 3, 1, 2)
+    wide = interpolate(grid, (8, 3), mode="bicubic")
+    long = interpolate(wide.permute(2, 3, 1, 0).reshape(24, 7, 4), 9, mode="linear")
+    want = long.reshape(8, 3, 7, 9).permute(3, 0, 1, 2).reshape(-1, 7)
+    np.testing.assert_allclose(got[1:], want, atol=1e-5)
+
+
+def test_position_embeddings_of_an_image_repeat_in_time():
+    table = np.random.default_rng(0).standard_normal((3 + 4, 600)).astype(np.float32)
+    got = inflate.position_embedding(table, (1, 2, 2), (5, 2, 2))
+    np.testing.assert_allclose(got[3:].reshape(5, 4, 600), np.tile(table[3:], (5, 1, 1)), rtol=1e-6)
+    with pytest.raises(UserError, match="7 position embeddings are too few for a grid of"):
+        inflate.position_embedding(table, (1, 3, 3), (5, 2, 2))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxvid.data import motion
+from jaxvid.data import cache, motion
 from jaxvid.data.decode import VideoReader
 from jaxvid.errors import UserError
 
@@ -248,7 +248,7 @@ def test_without_locks_the_first_to_finish_wins(tmp_path, monkeypatch):
         return fill(*arguments)
 
     root, fill = tmp_path / "clips", motion._fill
-    monkeypatch.setattr(motion.fcntl, "flock", no_locks)
+    monkeypatch.setattr(cache.fcntl, "flock", no_locks)
     monkeypatch.setattr(motion, "_fill", slower)
     assert motion.generate(root, 3, 2) == root
     assert sorted(p.name for p in tmp_path.iterdir()) == [".clips.lock", "clips"]

@@ -131,10 +131,10 @@ def sequential(path: Path) -> np.ndarray:
     return np.stack([f.to_ndarray(format="rgb24", width=w, height=h) for f in frames])
 
 
-X264 = {"preset": "veryfast", "threads": "1"}
-B_FRAMES = {"x264-params": "keyint=12:bframes=3:b-adapt=0", **X264}
+X264: dict[str, Any] = {"preset": "veryfast", "threads": "1"}
+B_FRAMES: dict[str, Any] = {"x264-params": "keyint=12:bframes=3:b-adapt=0", **X264}
 OPEN_GOP = {"x264-params": "keyint=12:bframes=3:b-adapt=0:open-gop=1", **X264}
-LONG_GOP = {"x264-params": "keyint=250:bframes=3:b-adapt=0:b-pyramid=2", **X264}
+LONG_GOP: dict[str, Any] = {"x264-params": "keyint=250:bframes=3:b-adapt=0:b-pyramid=2", **X264}
 HEVC = {"x265-params": "log-level=none:pools=none:frame-threads=1:keyint=12:open-gop=1:bframes=3"}
 VFR = [33 * k + 3 * (k % 7) + 400 * (k // 20) for k in range(60)]
 

@@ -4,6 +4,7 @@ All of it is traced; nothing is compiled.
 """
 
 import functools
+import inspect
 import pkgutil
 import re
 from dataclasses import fields
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvid import models, plug
+from jaxvid import models, plug, skeletons
 from jaxvid.ckpt.convert import Weights, convert, export
 from jaxvid.errors import UserError
 from tests.conftest import fill
@@ -25,7 +26,6 @@ FAMILIES = {
 VARIANTS = [(name, variant) for name, module in FAMILIES.items() for variant in module.VARIANTS]
 TABLES = [(name, upstream) for name, module in FAMILIES.items() for upstream in module.WEIGHTS]
 CLASSES = 7
-VIDEO = jax.ShapeDtypeStruct((2, 4, 32, 32, 3), jnp.float32)
 TORCH_LEAF = {
     "kernel": "weight",
     "scale": "weight",
@@ -43,29 +43,53 @@ def make(family, variant="test", attr="build", **overrides: Any):
     return plug.load("models", dict(name=family, variant=variant), attr, **extra, **overrides)
 
 
-def trace(model):
+def inputs(family, variant="test"):
+    """Shapes of a batch of two; a skeleton has the joints of the variant's layout."""
+    shapes, sizes = dict(FAMILIES[family].INPUTS), FAMILIES[family].VARIANTS[variant]
+    if layout := sizes.get("layout"):
+        m, t, _, c = shapes["keypoint"]
+        shapes["keypoint"] = (m, t, skeletons.find(layout).joints, c)
+    if "feature" in shapes:
+        shapes["feature"] = (sizes.get("frames", 100), sizes.get("channels", 5 * 4))
+    if "size" in sizes:
+        shapes["video"] = (4, sizes["size"], sizes["size"], 3)
+    kinds = {"text": jnp.int32}
+    return {
+        k: jax.ShapeDtypeStruct((2, *shape), kinds.get(k, jnp.float32))
+        for k, shape in shapes.items()
+    }
+
+
+def taken(model, arrays):
+    """Those that a model takes: a backbone sees neither the boxes nor the text."""
+    known = inspect.signature(type(model).__call__).parameters
+    return {k: x for k, x in arrays.items() if k in known or "named" in known}
+
+
+def trace(family, model, variant="test"):
     """Shapes of the variables."""
-    return jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), VIDEO)
+    arrays = taken(model, inputs(family, variant))
+    return jax.eval_shape(lambda x: model.init(jax.random.key(0), **x, train=False), arrays)
 
 
 def forward(model, train=False):
-    """(variables, video) -> output; updates of batch statistics are dropped."""
+    """(variables, inputs) -> output; updates of batch statistics are dropped."""
 
-    def apply(variables, video):
+    def apply(variables, inputs):
         rngs = {"dropout": jax.random.key(0)} if train else {}
         mutable = [k for k in variables if k != "params"] if train else False
-        out = model.apply(variables, video, train=train, rngs=rngs, mutable=mutable)
+        out = model.apply(variables, **inputs, train=train, rngs=rngs, mutable=mutable)
         return out[0] if train else out
 
     return apply
 
 
-def trace_output(model, variables, train=False):
-    return jax.eval_shape(forward(model, train), variables, VIDEO)
+def trace_output(family, model, variables, train=False):
+    return jax.eval_shape(forward(model, train), variables, taken(model, inputs(family)))
 
 
-def has_remat(model, variables):
-    jaxpr = jax.make_jaxpr(forward(model, train=True))(variables, VIDEO)
+def has_remat(family, model, variables):
+    jaxpr = jax.make_jaxpr(forward(model, train=True))(variables, inputs(family))
     return any(str(equation.primitive).startswith("remat") for equation in jaxpr.eqns)
 
 
@@ -76,11 +100,11 @@ def names(tree):
 @functools.cache
 def variables_of(family):
     """Of the test variant."""
-    return trace(make(family))
+    return trace(family, make(family))
 
 
-def load(tensors, variables, table):
-    return convert(tensors, variables, table)[0]
+def load(tensors, variables, table, net=None):
+    return convert(tensors, variables, table, net=net)[0]
 
 
 # Shapes and dtypes
@@ -99,24 +123,32 @@ def test_a_family_has_what_others_rely_on(family):
 
 @pytest.mark.parametrize("family,variant", VARIANTS)
 def test_every_variant_gives_logits(family, variant):
+    """Or for localization, which knows no classes, scores of other kinds."""
     model = make(family, variant)
-    out = trace_output(model, trace(model))
-    assert (out.shape, out.dtype) == ((2, CLASSES), jnp.float32)
+    variables = trace(family, model, variant)
+    out = jax.eval_shape(forward(model), variables, inputs(family, variant))
+    kinds = {(*x.shape[:1], x.dtype.name) for x in jax.tree.leaves(out)}
+    assert kinds - {("float32",)} == {(2, "float32")}  # the scale of similarities is a number
+    if not FAMILIES[family].INPUTS.keys() & {"feature", "text"}:
+        assert out.shape == (2, CLASSES)
 
 
 @each_family
 def test_training_gives_the_shapes_of_evaluation(family):
     model, variables = make(family), variables_of(family)
-    assert trace_output(model, variables, train=True) == trace_output(model, variables)
+    assert trace_output(family, model, variables, train=True) == trace_output(
+        family, model, variables
+    )
 
 
 @each_family
 def test_the_backbone_gives_a_feature_map(family):
     model = make(family, attr="backbone")
-    variables = trace(model)
-    out = trace_output(model, variables)
-    assert len(out.shape) == 5
-    assert out.shape[0] == 2
+    variables = trace(family, model)
+    given = max(len(x.shape) for x in inputs(family).values())
+    for out in jax.tree.leaves(trace_output(family, model, variables)):  # a map a pathway
+        assert len(out.shape) == given
+        assert out.shape[0] == 2
     # It is the backbone of the recogniser, so features can be had from a trained one.
     whole = {k: v["backbone"] for k, v in variables_of(family).items() if "backbone" in v}
     assert names(variables) == names(whole)
@@ -125,20 +157,22 @@ def test_the_backbone_gives_a_feature_map(family):
 @each_family
 def test_bfloat16_keeps_float32_parameters_and_logits(family):
     model = make(family, dtype=jnp.bfloat16)
-    variables = trace(model)
+    variables = trace(family, model)
     assert names(variables) == names(variables_of(family))
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    assert trace_output(model, variables).dtype == jnp.float32
+    outputs = jax.tree.leaves(trace_output(family, model, variables))
+    assert {out.dtype for out in outputs} == {jnp.dtype("float32")}
     features = make(family, attr="backbone", dtype=jnp.bfloat16)
-    assert trace_output(features, trace(features)).dtype == jnp.bfloat16
+    maps = jax.tree.leaves(trace_output(family, features, trace(family, features)))
+    assert {out.dtype for out in maps} == {jnp.dtype("bfloat16")}
 
 
 @each_family
 def test_remat_keeps_the_parameters(family):
     model = make(family, remat=True)
-    assert names(trace(model)) == names(variables_of(family))
-    assert has_remat(model, variables_of(family))
-    assert not has_remat(make(family), variables_of(family))
+    assert names(trace(family, model)) == names(variables_of(family))
+    assert has_remat(family, model, variables_of(family))
+    assert not has_remat(family, make(family), variables_of(family))
 
 
 # Overrides
@@ -168,20 +202,21 @@ def test_an_unknown_override_is_an_error_that_names_the_nearest(family, attr):
 # Rename tables
 
 
-def torch_names(path, table):
+def torch_names(path, rows):
     """All names that the rows give a leaf 'params/backbone/norm/scale', read backwards."""
     _, _, path = path.partition("/")
     prefix, _, leaf = path.rpartition("/")
     found = []
-    for source, target in table.rename:
+    for source, target in rows:
         pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>\\w+)", re.escape(target))
-        match = re.match(pattern + r"(?=/|$)", prefix)
+        whole = f"{prefix}/{TORCH_LEAF.get(leaf, leaf)}"
+        match = re.match(pattern + r"(?=/|$)", whole)
         if match:
-            rest = prefix[match.end() :].replace("/", ".")
-            name = source.format(**match.groupdict()) + rest
-            found.append((len(target), f"{name}.{TORCH_LEAF.get(leaf, leaf)}"))
-    longest = max((length for length, _ in found), default=0)
-    return [name for length, name in found if length == longest]
+            rest = whole[match.end() :].replace("/", ".")
+            rank = match.end(), -target.count("{")
+            found.append((rank, source.format(**match.groupdict()) + rest))
+    best = max((rank for rank, _ in found), default=None)
+    return [name for rank, name in found if rank == best]
 
 
 def to_torch(array, path):
@@ -201,9 +236,10 @@ def exported(family, upstream):
     """Filled variables of the test variant, and the same as torch-named tensors."""
     variables = fill(variables_of(family))
     table = FAMILIES[family].WEIGHTS[upstream]
+    rows = table.rows(make(family))
     tensors = {}
     for path, leaf in flat(variables).items():
-        (name,) = torch_names(path, table)
+        (name,) = torch_names(path, rows)
         assert name not in tensors, f"two leaves are called {name}"
         tensors[name] = to_torch(leaf, path)
     return variables, tensors, table
@@ -212,11 +248,12 @@ def exported(family, upstream):
 @each_table
 def test_tables_are_bijections(family, upstream):
     variables, tensors, table = exported(family, upstream)
-    back, coverage = convert(tensors, variables_of(family), table)
+    back, coverage = convert(tensors, variables_of(family), table, net=make(family))
     assert jax.tree.structure(back) == jax.tree.structure(variables)
     jax.tree.map(np.testing.assert_array_equal, back, variables)
     assert coverage.tensors == coverage.leaves == len(tensors)
-    assert coverage.parameters == coverage.total == sum(x.size for x in tensors.values())
+    parameters = sum(x.size for x in jax.tree.leaves(variables["params"]))
+    assert coverage.parameters == coverage.total == parameters
 
 
 @each_table
@@ -235,16 +272,17 @@ def test_skipped_tensors_need_no_place(family, upstream):
     for pattern in table.skip:
         assert not [name for name in tensors if re.fullmatch(pattern, name)]
         name = pattern.replace(".*", "backbone.some.")
-        back = load({**tensors, name: np.zeros(3)}, variables, table)
+        back = load({**tensors, name: np.zeros(3)}, variables, table, make(family))
         jax.tree.map(np.testing.assert_array_equal, back, variables)
 
 
 @each_table
 def test_all_that_does_not_fit_is_listed(family, upstream):
     variables, tensors, table = exported(family, upstream)
-    matrix, *_, gone, other = [name for name, x in tensors.items() if x.ndim == 2]
+    matrix, *_, gone, other = [name for name, x in tensors.items() if x.ndim >= 2]
     vector = next(name for name, x in tensors.items() if x.ndim == 1)
-    (lost,) = [p for p in flat(variables) if torch_names(p, table) == [gone]]
+    rows = table.rows(make(family))
+    (lost,) = [p for p in flat(variables) if torch_names(p, rows) == [gone]]
     wrong = {k: v for k, v in tensors.items() if k != gone} | {
         "stranger.weight": np.zeros((2, 3)),
         f"{matrix}_more": np.zeros(4),
@@ -253,7 +291,7 @@ def test_all_that_does_not_fit_is_listed(family, upstream):
         vector: np.zeros(len(tensors[vector]) + 1),
     }
     with pytest.raises(UserError) as error:
-        convert(wrong, variables_of(family), table)
+        convert(wrong, variables_of(family), table, net=make(family))
     listed = str(error.value).splitlines()[1:]
     assert any(f"nothing to load into {lost} " in line for line in listed)
     assert any("no place for stranger.weight (2, 3)" in line for line in listed)

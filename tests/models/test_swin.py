@@ -23,7 +23,9 @@ def count(tree):
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
-@pytest.mark.parametrize("args,given,want,seed", cases("ParamCount"))
+@pytest.mark.parametrize(
+    "args,given,want,seed", [c for c in cases("ParamCount") if "swin" in c.values[0]["config"]]
+)
 def test_parameters_are_as_many_as_published(args, given, want, seed):
     (variant,) = re.findall(r"swin-(\w+)-p244-w877", args["config"])
     model = swin.build(variant, num_classes=400)

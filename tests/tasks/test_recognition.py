@@ -10,7 +10,8 @@ import pytest
 from jaxvid import plug
 from jaxvid.errors import UserError
 from jaxvid.metrics.classification import Accuracy, MultiLabelMAP
-from jaxvid.tasks.recognition import Recognition, random_erasing
+from jaxvid.ops.augment import random_erasing
+from jaxvid.tasks.recognition import Recognition
 from tests.conftest import cases
 
 CLASSES = 5
@@ -95,6 +96,45 @@ def test_smoothing_takes_from_the_label_and_gives_to_all():
     np.testing.assert_allclose(got, 0.9 * one_hot(batch()["label"]) + 0.1 / CLASSES, rtol=1e-6)
 
 
+# Other keys
+
+
+def test_each_key_goes_to_the_model_and_pixels_are_normalised():
+    rng = np.random.default_rng(0)
+    point = rng.standard_normal((6, 2, 3, 17, 2)).astype(np.float32)
+    person = rng.integers(0, 9, (6, 2, 1)).astype(np.int32)
+    depth = rng.integers(0, 256, (6, 2, 3, 4, 4, 1), np.uint8)
+    keys = ("video", "keypoint", "person", "depth")
+    several = task(keys=keys, mean=(100.0,), std=(50.0,))
+    data = batch(keypoint=point, person=person, depth=depth, score=point)
+    got = prepare(several)(0, data)
+    for key in ("video", "depth"):
+        np.testing.assert_allclose(got[key], (data[key] - 100.0) / 50, rtol=1e-5, atol=1e-5)
+    for key in ("keypoint", "person", "score"):
+        np.testing.assert_array_equal(got[key], data[key])
+        assert got[key].dtype == data[key].dtype
+    taken = several.inputs(got)
+    assert taken.keys() == set(keys)
+    for key in keys:
+        np.testing.assert_array_equal(taken[key][3], got[key][1, 1])
+
+
+def test_a_clip_without_pixels_needs_no_video():
+    point = np.ones((6, 2, 3, 17, 2), np.float32)
+    data = {k: v for k, v in batch(keypoint=point).items() if k != "video"}
+    skeletons = task(keys=("keypoint",), smoothing=0.1)
+    got = prepare(skeletons)(0, data)
+    assert got.keys() == data.keys() | {"target"}
+    assert skeletons.inputs(got).keys() == {"keypoint"}
+
+
+@pytest.mark.parametrize("keys", [("keypoint",), ("video", "keypoint")])
+@pytest.mark.parametrize("name", ["flip", "mixup", "cutmix", "erasing"])
+def test_augmenting_pixels_needs_a_model_of_videos_alone(name, keys):
+    with pytest.raises(UserError, match=f"{name} augments videos, not {', '.join(keys)}"):
+        task(keys=keys, **{name: 0.5})
+
+
 # Flip
 
 
@@ -124,6 +164,20 @@ def test_flip_swaps_columns_of_several_labels():
     data = batch(rows=4, label=labels)
     got = prepare(task(flip=1.0, flip_labels=((0, 3),), multi_label=True))(0, data)
     np.testing.assert_array_equal(got["target"], labels[:, [3, 1, 2, 0, 4]])
+
+
+@pytest.mark.parametrize("channels", [2, 10])
+def test_a_mirror_inverts_x_of_flow(channels):
+    flow = np.random.default_rng(0).integers(0, 256, (64, 1, 2, 4, 6, channels), np.uint8)
+    same = dict(flow=True, mean=(0.0,), std=(1.0,))
+    data = batch(rows=64, video=flow)
+    mirrored = flow[..., ::-1, :].copy()
+    mirrored[..., 0::2] = 255 - mirrored[..., 0::2]
+    got = prepare(task(flip=0.5, **same))(0, data)["video"]
+    chosen = np.array([np.array_equal(g, m) for g, m in zip(got, mirrored, strict=True)])
+    assert 16 < chosen.sum() < 48
+    np.testing.assert_array_equal(got[~chosen], flow[~chosen])
+    np.testing.assert_array_equal(prepare(task(flip=1.0, **same), False)(0, data)["video"], flow)
 
 
 # Mixup and cutmix: the partner of clip i is clip n - 1 - i

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import common, swin_k400
+from configs import common, swin_k400, tsm_k400
 from jaxvid import paths, plug
 from jaxvid.ckpt.convert import rename
 from jaxvid.errors import UserError
@@ -64,22 +64,22 @@ def test_unknown_names_are_errors():
     with pytest.raises(UserError, match='Did you mean "cosine"'):
         optim.schedule(steps_per_epoch=1, epochs=1, name="cosin")
     with pytest.raises(UserError, match='Did you mean "adamw"'):
-        optim.build({"w": jnp.ones(1)}, name="adam", lr=1.0, factor=lambda s: 1.0)
+        optim.build({"w": jnp.ones(1)}, name="admw", lr=1.0, factor=lambda s: 1.0)
     with pytest.raises(UserError, match="matches no parameter"):
         optim.build(
             {"w": jnp.ones(1)}, name="sgd", lr=1.0, factor=lambda s: 1.0, lr_scale=(("x", 2.0),)
         )
 
 
-def swin_tree():
-    """{published torch name: our path} of the parameters of Swin-T that the cases name."""
-    module = plug.module("models", "swin")
-    model = module.build("tiny", num_classes=400)
+def tree(family="swin", variant="tiny", case="OptimGroups-01"):
+    """Parameters of a model, and {published torch name: our path} of those that the case names."""
+    module = plug.module("models", family)
+    model = module.build(variant, num_classes=400)
     video = jax.ShapeDtypeStruct((1, 8, 64, 64, 3), jnp.float32)
     shapes = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), video)
     params, leaves = shapes["params"], {}
-    for name in CASES["OptimGroups-01"]["expected"]:
-        path = rename(name, module.WEIGHTS["mmaction"].rename)
+    for name in CASES[case]["expected"]:
+        path = rename(name, module.WEIGHTS["mmaction"].rows(model))
         stem, _, leaf = path.rpartition("/")
         known = paths.flatten(params)
         found = [f"{stem}/{x}" for x in (leaf, "kernel", "scale") if f"{stem}/{x}" in known]
@@ -100,10 +100,17 @@ def effects(params, optimizer):
     return {k: (lr[k], -float(v[0]) / lr[k]) for k, v in paths.flatten(pure_decay).items()}
 
 
-def test_parameter_groups_of_mmaction():
-    params, leaves = swin_tree()
-    applied = effects(params, dict(swin_k400.get_config("tiny").optim))
-    for name, want in CASES["OptimGroups-01"]["expected"].items():
+@pytest.mark.parametrize(
+    "case,family,variant,config",
+    [
+        ("OptimGroups-01", "swin", "tiny", swin_k400.get_config("tiny")),
+        ("OptimGroups-02", "tsm", "r50", tsm_k400.get_config("r50_u8")),
+    ],
+)
+def test_parameter_groups_of_mmaction(case, family, variant, config):
+    params, leaves = tree(family, variant, case)
+    applied = effects(params, dict(config.optim))
+    for name, want in CASES[case]["expected"].items():
         lr, decay = applied[leaves[name]]
         assert lr == pytest.approx(want["lr"], rel=1e-5), name
         assert decay == pytest.approx(want["weight_decay"], rel=1e-4), name
@@ -111,7 +118,7 @@ def test_parameter_groups_of_mmaction():
 
 def test_parameter_groups_of_the_official_repository():
     """First match wins there: norms keep their decay, bias tables learn at the full rate."""
-    params, leaves = swin_tree()
+    params, leaves = tree()
     applied = effects(params, dict(swin_k400.get_config("tiny,official").optim))
     norm = applied[leaves["backbone.layers.0.blocks.0.norm1.weight"]]
     table = applied[leaves["backbone.layers.0.blocks.0.attn.relative_position_bias_table"]]
@@ -155,7 +162,7 @@ def test_frozen_parameters_stay_and_have_no_state():
 
 
 def test_swin_groups_name_existing_parameters():
-    params, _ = swin_tree()
+    params, _ = tree()
     for groups in (common.SWIN_GROUPS, common.SWIN_GROUPS_OFFICIAL):
         for rules in groups.values():
             found = paths.flatten(paths.label(params, rules, strict=True))

@@ -1,7 +1,5 @@
 """The step: layouts, accumulation, remat, masks and EMA change how it is computed, not what."""
 
-import re
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -13,7 +11,7 @@ from jaxvid import mesh as meshes
 from jaxvid import plug
 from jaxvid.train import optim
 from jaxvid.train.step import Compiled, init_state, init_variables, make_eval_step, make_train_step
-from tests.conftest import fill
+from tests.conftest import fill, gathers
 
 CLASSES, BATCH = 5, 8
 
@@ -130,6 +128,7 @@ def test_micro_batches_of_views_change_nothing(plain, views):
 # Layouts
 
 AUGMENTED = dict(flip=0.5, mixup=0.4, cutmix=1.0, erasing=0.5, smoothing=0.1)
+AUGMENTED |= dict(crop=(0.5, 1.0), color=(0.2, 0.2, 0.2, 0.1))
 
 
 def compile_on(layout, data, model, net, task, state, tx):
@@ -190,12 +189,6 @@ def test_rules_choose_the_dimension():
     fsdp = meshes.shardings(mesh, tree, "fsdp")
     assert fsdp["a"]["qkv"]["kernel"].spec == PartitionSpec(None, "data")
     assert fsdp["odd"].spec == PartitionSpec()
-
-
-def gathers(text):
-    """All-gathers of more than a scalar in compiled HLO, asynchronous ones too."""
-    found = re.findall(r"= (.*?) all-gather(?:-start)?\(", text)
-    return [shape for shape in found if re.search(r"\[\d", shape)]
 
 
 def test_no_activation_is_gathered_in_the_data_parallel_step(data_parallel):

@@ -6,17 +6,22 @@ spaces and names with spaces need a csv.
 """
 
 import csv
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from jaxvid.data import manifests
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError, did_you_mean
 
 # What the first cell of a csv says when the line is no video.
-HEADER = ("path", "paths", "video", "videos", "video_path", "file", "filename", "file_name", "clip")
+HEADER = (
+    "path", "paths", "video", "videos", "video_path", "file", "filename", "file_name", "clip",
+    "folder", "frame_dir",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,6 +34,8 @@ class Videos:
       names: class names by label; empty when the annotation has none.
       origin: the file or folder they were read from.
       lines: line of each video in `origin`; empty when that has no lines.
+      total: int (n,), frames of each video, -1 where unknown; None when all are.
+      problems: why videos cannot be read, by row, where that is known.
     """
 
     paths: Sequence[str]
@@ -36,15 +43,22 @@ class Videos:
     names: tuple[str, ...] = ()
     origin: str = ""
     lines: Sequence[int] = field(default=())
+    total: np.ndarray | None = None
+    problems: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Sample:
-        return {"path": self.paths[index], "label": self.labels[index]}
+        sample = {"path": self.paths[index], "label": self.labels[index]}
+        if self.total is not None and self.total[index] >= 0:
+            sample["total"] = int(self.total[index])
+        if index in self.problems:
+            sample["problem"] = self.problems[index]
+        return sample
 
     def __repr__(self) -> str:
-        return f"Videos({self.origin}, {len(self)})"
+        return f"{type(self).__name__}({self.origin}, {len(self)})"
 
     def id(self, index: int) -> str:
         return self.paths[index]
@@ -61,6 +75,7 @@ def build(
     prefix: str = "",
     suffix: str = "",
     multi_label: bool = False,
+    manifest: str = "",
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Videos:
@@ -73,18 +88,17 @@ def build(
       prefix: folder of the videos.
       suffix: added to paths without an extension, such as ".mp4".
       multi_label: labels become one 0/1 for each of `num_classes`.
+      manifest: what `python -m jaxvid.tools.scan` wrote, relative to `root`. Videos that are bad by
+        it are not opened: `config.loader.on_error` says at once what becomes of them. Those with
+        another number of frames than it says are bad, too.
       names: class names by label, for lists that hold names.
 
     Raises:
       UserError: no such file, or a line that cannot be read; it names file and line.
     """
     path = Path(root, file)
-    if not path.is_file():
-        raise UserError(
-            f"{path}: no such {split} list; set config.data.root or config.data.{split}.file"
-        )
     paths, raw, lines = [], [], []
-    for number, cells in _rows(path):
+    for number, cells in rows(path, split):
         name, *labels = cells
         if not labels or (len(labels) > 1 and not multi_label):
             comma, quote = (",", "") if _is_csv(path) else (" ", ", and paths with spaces a csv")
@@ -98,16 +112,27 @@ def build(
         lines.append(number)
     if not paths:
         raise UserError(f"{path}: the list is empty")
-    numbers, names = _numbers(raw, names, path, lines)
-    if multi_label:
-        labels = _multi_hot(numbers, num_classes or len(names), path, lines)
-    else:
-        labels = np.array([n[0] for n in numbers], np.int32)
-    return Videos(paths, labels, tuple(names), str(path), lines)
+    labels, names = to_numbers(raw, names, multi_label, num_classes, path, lines)
+    total, problems = None, {}
+    if manifest:
+        known = manifests.read(Path(root, manifest))
+        found = [known.get(os.path.abspath(path)) for path in paths]
+        total = np.array([row.frames if row and row.ok else -1 for row in found], np.int32)
+        bad = {i: row for i, row in enumerate(found) if row and not row.ok}
+        problems = {i: f"{row.reason} (says {manifest})" for i, row in bad.items()}
+    return Videos(paths, labels, names, str(path), lines, total, problems)
 
 
-def _rows(path: Path):
-    """(line number, cells) of every line that says something."""
+def rows(path: Path, split: str) -> Iterator[tuple[int, list[str]]]:
+    """(line number, cells) of every line that says something.
+
+    Raises:
+      UserError: there is no such file, or it is not text, or not a csv as its name says.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such {split} list; set config.data.root or config.data.{split}.file"
+        )
     number, header = 0, _is_csv(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -127,6 +152,30 @@ def _rows(path: Path):
 
 def _is_csv(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
+
+
+def to_numbers(
+    raw: Sequence[Sequence[str]],
+    names: Sequence[str],
+    multi_label: bool,
+    num_classes: int | None,
+    path: Path,
+    lines: Sequence[int],
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels as a list has them -> `labels` and `names` of a Videos.
+
+    Args:
+      raw: labels of each row, numbers as text or names of classes; one where not `multi_label`.
+      names: class names by label, where another split has settled them.
+      path, lines: where the rows are from, for messages.
+
+    Raises:
+      UserError: a name that is not in `names`, or a label out of range; names file and line.
+    """
+    numbers, names = _numbers(raw, names, path, lines)
+    if multi_label:
+        return _multi_hot(numbers, num_classes or len(names), path, lines), tuple(names)
+    return np.array([n[0] for n in numbers], np.int32), tuple(names)
 
 
 def _numbers(raw, names, path, lines):

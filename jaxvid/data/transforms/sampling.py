@@ -1,6 +1,6 @@
 """Which frames of a video make the clips. Samplers write `frames` (v, t), indices to decode.
 
-The number of frames comes from the open reader in `sample["reader"]`.
+The number of frames comes from the open reader in `sample["reader"]`. Frames count from 0.
 """
 
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxvid.data.sample import Sample
+from jaxvid.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -103,22 +104,162 @@ class SampleClips:
 
 
 @dataclass(frozen=True)
-class UniformFrames:
-    """One clip over the whole video: a frame from each of `frames` equal parts.
+class DenseClips:
+    """Clips whose starts lie `window / clips` frames apart, within `window` frames of the video.
 
-    The Something-Something sampling of SlowFast and Video Swin: a random frame of the part in
-    training, else its middle; parts share their borders.
+    MMAction2's DenseSampleFrames: with clips of one frame, the dense sampling of TSM (Lin et al.
+    2019). In training the window is drawn (the last place where it fits never is, as published);
+    in evaluation windows at `windows` places are taken, evenly spread. A video shorter than the
+    window goes round.
+
+    Attributes:
+      frames: frames in a clip.
+      stride: source frames from one frame of a clip to the next.
+      clips: clips a window; (clips, t) in training, (windows clips, t) in evaluation.
+      train: one random window.
+      window: its length in frames.
+      windows: how many in evaluation.
     """
 
     frames: int
+    stride: int
+    clips: int = 1
     train: bool = False
+    window: int = 64
+    windows: int = 10
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        total = sample["reader"].frames
-        borders = np.round(np.arange(self.frames + 1) * (total - 1) / self.frames).astype(np.int64)
-        first, last = borders[:-1], borders[1:]
-        indices = rng.integers(first, last + 1) if self.train else (first + last) // 2
-        return sample | {"frames": indices[None]}
+        return sample | {"frames": self.indices(sample["reader"].frames, rng)}
+
+    def indices(self, total: int, rng: np.random.Generator) -> np.ndarray:
+        """Indices into a video of `total` frames."""
+        room = max(total - self.window, 0)
+        if self.train:
+            windows = np.array([rng.integers(room) if room else 0])
+        else:
+            windows = np.linspace(0, room, self.windows).astype(np.int64)
+        starts = windows[:, None] + np.arange(self.clips) * (self.window // self.clips)
+        return (starts.reshape(-1, 1) + np.arange(self.frames) * self.stride) % total
+
+
+@dataclass(frozen=True)
+class UniformFrames:
+    """One clip over the whole video: a frame from each of `frames` equal parts, sharing borders.
+
+    In training a random frame of the part. In evaluation clip k of n takes the frame at (k + 1) /
+    (n + 1) of each part.
+
+    Attributes:
+      frames: parts.
+      clips: in evaluation.
+      train: one random clip.
+      exact: parts are as long as total / frames, as in MMAction2's UniformSample; otherwise as
+        the whole frames between their borders, as in SlowFast's and Video Swin's
+        Something-Something recipes. In training there is no difference.
+    """
+
+    frames: int
+    clips: int = 1
+    train: bool = False
+    exact: bool = False
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return sample | {"frames": self.indices(sample["reader"].frames, rng)}
+
+    def indices(self, total: int, rng: np.random.Generator) -> np.ndarray:
+        """(clips, frames) indices into a video of `total` frames, (1, frames) in training."""
+        exact = np.arange(self.frames + 1) * (total - 1) / self.frames
+        borders = np.round(exact).astype(np.int64)
+        if self.train:
+            return rng.integers(borders[:-1], borders[1:] + 1)[None]
+        lengths = (total - 1) / self.frames if self.exact else np.diff(borders)
+        steps = lengths / (self.clips + 1) * np.arange(1, self.clips + 1)[:, None]
+        return borders[:-1] + steps.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class ClipsEvery:
+    """A clip around every `every`-th frame: as many as an untrimmed video has room for.
+
+    Views differ in number from video to video, so a batch holds one video. Frames beyond an end
+    are the frame at that end.
+
+    Attributes:
+      frames: frames in a clip.
+      stride: source frames from one frame of a clip to the next.
+      every: source frames from the middle of a clip to that of the next.
+    """
+
+    frames: int = 1
+    stride: int = 1
+    every: int = 16
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return sample | {"frames": self.indices(sample["reader"].frames)}
+
+    def indices(self, total: int) -> np.ndarray:
+        """(clips, frames) indices into a video of `total` frames."""
+        first = self.every // 2 if self.every // 2 < total else total // 2
+        middles = np.arange(first, total, self.every)
+        inside = (np.arange(self.frames) - self.frames // 2) * self.stride
+        return np.clip(middles[:, None] + inside, 0, total - 1)
+
+
+@dataclass(frozen=True)
+class KeyframeClip:
+    """The clip around the frame at `time`, seconds from the video's start: AVA's key frame.
+
+    With `fps` in the sample, `time` counts at that rate instead of the video's own. Frames beyond
+    an end of the video are the frame at that end.
+
+    Attributes:
+      frames: frames in the clip.
+      stride: source frames from one to the next.
+      train: each frame moves by -stride / 2 to stride / 2 - 1, halves rounded up.
+      late: frames by which the clip lies later. The published models saw frame folders, which
+        count from 1, one frame late: SampleAVAFrames adds the first number twice.
+    """
+
+    frames: int
+    stride: int = 2
+    train: bool = False
+    late: int = 0
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        reader = sample["reader"]
+        if "time" not in sample:
+            raise UserError(
+                "this model looks at boxes at a moment of a video: give a sample with time and"
+                " proposals, or use jaxvid.detect"
+            )
+        fps = sample.get("fps") or reader.fps
+        if not fps:
+            raise UserError(f"{reader.path}: frames without a rate; set fps, such as 30 for AVA's")
+        indices = self.indices(reader.frames, fps, float(sample["time"]), rng)
+        return sample | {"frames": indices}
+
+    def indices(self, total: int, fps: float, time: float, rng: np.random.Generator) -> np.ndarray:
+        """(1, frames) indices into a video of `total` frames at `fps`."""
+        middle = round(time * fps) + self.late
+        indices = middle + (np.arange(self.frames) - self.frames // 2) * self.stride
+        if self.train:
+            half = (self.stride + 1) // 2
+            indices = indices + rng.integers(2 * half, size=self.frames) - half
+        return np.clip(indices, 0, total - 1)[None]
+
+
+@dataclass(frozen=True)
+class JoinClips:
+    """`clips` clips after one another make one: (v clips, t) -> (v, clips t).
+
+    2-D recognisers see the frames of all segments as one view.
+    """
+
+    clips: int
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        frames = sample["frames"]
+        return sample | {"frames": frames.reshape(-1, self.clips * frames.shape[1])}
 
 
 @dataclass(frozen=True)

@@ -1,32 +1,98 @@
-"""Resizing and cropping of clips: `video` uint8 (v t h w 3) in and out, the same for all frames.
+"""Resizing, crops and mirrors of clips: `video` uint8 (v t h w c) in and out, alike in all frames.
 
-Sizes are (height, width); boxes are (top, left, height, width).
+Sizes are (height, width), or one number for a square; boxes of a crop are (top, left, height,
+width). What has a place in the picture follows it, also where there is no video: see truth.py.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from jaxvid.data.decode import fit
 from jaxvid.data.sample import Sample
+from jaxvid.data.transforms import truth
+from jaxvid.errors import UserError, did_you_mean
 
 Box = tuple[int, int, int, int]
+Size = int | tuple[int, int]
+
+INTERPOLATIONS = {
+    "nearest": cv2.INTER_NEAREST,
+    "bilinear": cv2.INTER_LINEAR,
+    "bicubic": cv2.INTER_CUBIC,
+    "area": cv2.INTER_AREA,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
 
 
-def resize(video: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Every frame to (height, width), bilinear as in OpenCV, which the published recipes used."""
+def resize(
+    video: np.ndarray, height: int, width: int, interpolation: str = "bilinear"
+) -> np.ndarray:
+    """Every frame to (height, width), as OpenCV does it, which the published recipes used."""
     if video.shape[2:4] == (height, width):
         return video
+    if interpolation not in INTERPOLATIONS:
+        near = did_you_mean(interpolation, INTERPOLATIONS)
+        raise UserError(f'there is no interpolation "{interpolation}".{near}')
+    flag = INTERPOLATIONS[interpolation]
     frames = video.reshape(-1, *video.shape[2:])
     out = np.empty((len(frames), height, width, video.shape[-1]), video.dtype)
     for source, target in zip(frames, out, strict=True):
-        cv2.resize(source, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+        cv2.resize(source, (width, height), dst=target, interpolation=flag)
     return out.reshape(*video.shape[:2], *out.shape[1:])
 
 
 def crop(video: np.ndarray, box: Box) -> np.ndarray:
+    """The pixels inside the box, which must lie inside the frame."""
     top, left, height, width = box
+    if min(top, left) < 0 or top + height > video.shape[2] or left + width > video.shape[3]:
+        h, w = video.shape[2:4]
+        raise UserError(f"a crop of {height} x {width} pixels does not fit a frame of {h} x {w}")
     return video[:, :, top : top + height, left : left + width]
+
+
+def mirror(video: np.ndarray, direction: str = "horizontal") -> np.ndarray:
+    """Left and right swapped, or with "vertical" up and down.
+
+    An even number of channels is optical flow, x y x y ..., whose 0..255 has its zero in the
+    middle: motion along the direction turns round.
+    """
+    axis = {"vertical": 2, "horizontal": 3}[direction]
+    video = np.flip(video, axis)
+    if video.shape[-1] % 2 == 0:
+        video = video.copy()
+        along = video[..., 3 - axis :: 2]
+        np.subtract(255, along, out=along)
+    return video
+
+
+def views(video: np.ndarray, boxes: Iterable[Box]) -> np.ndarray:
+    """Crops multiply the views, crop-major: (v t h w c) -> (crops*v t h w c)."""
+    return np.concatenate([crop(video, box) for box in boxes])
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """(height, width)."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def resized(sample: Sample, height: int, width: int, interpolation: str = "bilinear") -> Sample:
+    """`sample` with its picture at (height, width)."""
+    h, w = truth.picture(sample)
+    sample = truth.scaled(sample, height / h, width / w)
+    if "video" not in sample:
+        return sample | {"size": np.array([height, width])}
+    return sample | {"video": resize(sample["video"], height, width, interpolation)}
+
+
+def cropped(sample: Sample, box: Box) -> Sample:
+    """`sample` with its picture cut to the box."""
+    sample = truth.cut(sample, *box)
+    if "video" not in sample:
+        return sample | {"size": np.array(box[2:])}
+    return sample | {"video": crop(sample["video"], box)}
 
 
 @dataclass(frozen=True)
@@ -34,14 +100,58 @@ class ResizeShort:
     """The short side to `size` pixels, keeping the aspect ratio."""
 
     size: int
+    interpolation: str = "bilinear"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        height, width = self.shape(*sample["video"].shape[2:4])
-        return sample | {"video": resize(sample["video"], height, width)}
+        return resized(sample, *self.shape(*truth.picture(sample)), self.interpolation)
 
     def shape(self, height: int, width: int) -> tuple[int, int]:
-        scale = self.size / min(height, width)
+        return fit(height, width, self.size)
+
+
+@dataclass(frozen=True)
+class Resize:
+    """To a size, into a size, or by a factor.
+
+    Attributes:
+      size: a factor if it is a float. Else (height, width) of the result; or, if the aspect ratio
+        is kept, the larger of the two is the most that the long side, the smaller the most that
+        the short side may have, and the result the largest within both.
+      keep_ratio: keep the aspect ratio.
+      interpolation: one of INTERPOLATIONS.
+    """
+
+    size: Size | float
+    keep_ratio: bool = False
+    interpolation: str = "bilinear"
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return resized(sample, *self.shape(*truth.picture(sample)), self.interpolation)
+
+    def shape(self, height: int, width: int) -> tuple[int, int]:
+        if isinstance(self.size, float):
+            scale = self.size
+        elif self.keep_ratio:
+            short, long = sorted(sides(self.size))
+            scale = min(long / max(height, width), short / min(height, width))
+        else:
+            return sides(self.size)
         return int(height * scale + 0.5), int(width * scale + 0.5)
+
+
+@dataclass(frozen=True)
+class RandomRescale:
+    """The short side to a random number of pixels, `least` to `most`, keeping the aspect ratio."""
+
+    least: int
+    most: int
+    interpolation: str = "bilinear"
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return ResizeShort(self.short_side(rng), self.interpolation)(sample, rng)
+
+    def short_side(self, rng: np.random.Generator) -> int:
+        return self.least + int(rng.integers(self.most - self.least + 1))
 
 
 @dataclass(frozen=True)
@@ -49,19 +159,20 @@ class RandomResizedCrop:
     """A random box of the frame, resized to a square (Szegedy et al., 2015).
 
     Attributes:
-      size: side of the result in pixels.
+      size: of the result in pixels.
       area: range of the box's share of the frame, drawn uniformly.
       aspect: range of its width over height, drawn log-uniformly.
+      interpolation: one of INTERPOLATIONS.
     """
 
-    size: int
+    size: Size
     area: tuple[float, float] = (0.08, 1.0)
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    interpolation: str = "bilinear"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        video = sample["video"]
-        video = crop(video, self.box(*video.shape[2:4], rng))
-        return sample | {"video": resize(video, self.size, self.size)}
+        sample = cropped(sample, self.box(*truth.picture(sample), rng))
+        return resized(sample, *sides(self.size), self.interpolation)
 
     def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
         # Ten draws, then the largest centred square: the published fallback.
@@ -78,35 +189,174 @@ class RandomResizedCrop:
 
 
 @dataclass(frozen=True)
-class CenterCrop:
-    """The central square of `size` pixels."""
+class RandomCrop:
+    """A box of `size` pixels anywhere, but never at the last place, as published."""
 
-    size: int
+    size: Size
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        return sample | {"video": crop(sample["video"], self.box(*sample["video"].shape[2:4]))}
+        return cropped(sample, self.box(*truth.picture(sample), rng))
+
+    def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
+        h, w = sides(self.size)
+        top = int(rng.integers(height - h)) if height > h else 0
+        left = int(rng.integers(width - w)) if width > w else 0
+        return top, left, h, w
+
+
+@dataclass(frozen=True)
+class MultiScaleCrop:
+    """A box with sides out of a few, at one of a few places, resized (Wang et al., TSN, 2016).
+
+    Attributes:
+      size: of the result in pixels. Sides less than 3 pixels from it are taken to be it.
+      scales: the sides, in shares of the frame's short side.
+      gap: how many places apart in `scales` height and width may be.
+      places: 5, the corners and the middle; 13, those halfway between them too; 0, anywhere.
+      interpolation: one of INTERPOLATIONS.
+    """
+
+    size: Size
+    scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+    gap: int = 1
+    places: int = 5
+    interpolation: str = "bilinear"
+
+    def __post_init__(self):
+        if self.places not in (0, 5, 13):
+            raise UserError(f"a multi-scale crop has 0, 5 or 13 places, not {self.places}")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        sample = cropped(sample, self.box(*truth.picture(sample), rng))
+        return resized(sample, *sides(self.size), self.interpolation)
+
+    def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
+        lengths = [int(min(height, width) * scale) for scale in self.scales]
+        pairs = [
+            (h, w)
+            for i, h in enumerate(lengths)
+            for j, w in enumerate(lengths)
+            if abs(i - j) <= self.gap
+        ]
+        h, w = pairs[rng.integers(len(pairs))]
+        size_h, size_w = sides(self.size)
+        h = size_h if abs(h - size_h) < 3 and size_h <= height else h
+        w = size_w if abs(w - size_w) < 3 and size_w <= width else w
+        if not self.places:
+            left, top = rng.integers(width - w + 1), rng.integers(height - h + 1)
+            return int(top), int(left), h, w
+        quarters = QUARTERS[: self.places]
+        x, y = quarters[rng.integers(len(quarters))]
+        return y * ((height - h) // 4), x * ((width - w) // 4), h, w
+
+
+# Places of a crop (x, y), in quarters of the room that it has; whole pixels are cut off each.
+QUARTERS = (
+    *((0, 0), (4, 0), (0, 4), (4, 4), (2, 2)),
+    *((0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3)),
+)
+
+
+@dataclass(frozen=True)
+class CenterCrop:
+    """The middle `size` pixels."""
+
+    size: Size
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return cropped(sample, self.box(*truth.picture(sample)))
 
     def box(self, height: int, width: int) -> Box:
-        return (height - self.size) // 2, (width - self.size) // 2, self.size, self.size
+        h, w = sides(self.size)
+        return (height - h) // 2, (width - w) // 2, h, w
 
 
 @dataclass(frozen=True)
 class ThreeCrops:
-    """Three squares of `size` pixels along the long side: start, end, middle.
+    """Three crops of `size` pixels along the side with more room: start, end, middle.
 
-    Crops multiply the views, crop-major: (v t h w 3) -> (3v t size size 3).
+    They are views, crop-major: (v t h w c) -> (3v t h w c).
     """
 
-    size: int
+    size: Size
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        truth.refuse(sample, "three crops of a frame")
         video = sample["video"]
-        views = [crop(video, box) for box in self.boxes(*video.shape[2:4])]
-        return sample | {"video": np.concatenate(views)}
+        return sample | {"video": views(video, self.boxes(*video.shape[2:4]))}
 
     def boxes(self, height: int, width: int) -> list[Box]:
-        y, x = (height - self.size) // 2, (width - self.size) // 2
+        h, w = sides(self.size)
+        y, x = (height - h) // 2, (width - w) // 2
         # Twice half the room, not all of it: the far crop may end one pixel short of the edge.
-        if height > width:
-            return [(k * y, x, self.size, self.size) for k in (0, 2, 1)]
-        return [(y, k * x, self.size, self.size) for k in (0, 2, 1)]
+        if y > x:
+            return [(k * y, x, h, w) for k in (0, 2, 1)]
+        return [(y, k * x, h, w) for k in (0, 2, 1)]
+
+
+@dataclass(frozen=True)
+class TenCrops:
+    """Crops of `size` pixels in the corners and the middle, each followed by its mirror image.
+
+    They are views, crop-major: (v t h w c) -> (10v t h w c).
+    """
+
+    size: Size
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        truth.refuse(sample, "ten crops of a frame")
+        video = sample["video"]
+        both = [(c, mirror(c)) for c in (crop(video, b) for b in self.boxes(*video.shape[2:4]))]
+        return sample | {"video": np.concatenate([c for pair in both for c in pair])}
+
+    def boxes(self, height: int, width: int) -> list[Box]:
+        """The five that are not mirrored."""
+        h, w = sides(self.size)
+        y, x = (height - h) // 4, (width - w) // 4
+        return [(b * y, a * x, h, w) for a, b in QUARTERS[:5]]
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A mirror of the whole sample, pixels and truth, with some probability.
+
+    Clips are better flipped on the device, by the task. This is for what the task does not flip:
+    boxes, key points, optical flow.
+
+    Attributes:
+      probability: of the mirror.
+      direction: "horizontal", or "vertical" where nothing but the video has a place.
+      labels: pairs of classes that a horizontal mirror swaps.
+      joints: pairs of joints, left and right, that it swaps.
+    """
+
+    probability: float = 0.5
+    direction: str = "horizontal"
+    labels: truth.Pairs = ()
+    joints: truth.Pairs = ()
+
+    def __post_init__(self):
+        if self.direction not in ("horizontal", "vertical"):
+            raise UserError(f'a flip is horizontal or vertical, not "{self.direction}"')
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if rng.uniform(0, 1) >= self.probability:
+            return sample
+        if "video" in sample:
+            sample = sample | {"video": mirror(sample["video"], self.direction)}
+        if self.direction == "vertical":
+            truth.refuse(sample, "a vertical flip")
+            return sample
+        if "label" in sample:
+            sample = sample | {"label": self.label(sample["label"])}
+        return truth.mirrored(sample, truth.picture(sample)[1], self.joints)
+
+    def label(self, label: np.ndarray) -> np.ndarray:
+        """The class () or the 0/1 a class (c,), after a mirror."""
+        label = np.array(label)
+        for a, b in self.labels:
+            if label.ndim:
+                label[[a, b]] = label[[b, a]]
+            elif label in (a, b):
+                return np.array(a + b - label, label.dtype)
+        return label

@@ -1,66 +1,22 @@
-"""RandAugment for clips: a few random operations of one strength, the same for all frames.
-
-Cubuk et al., RandAugment: Practical automated data augmentation with a reduced search space, 2019.
-The paper leaves the strengths open. These are the operations and the distribution of imgaug 0.4's
-RandAugment, with which Video Swin Transformer (Liu et al. 2021) learned Something-Something v2
-(n=4, m=7): `ops` different operations of the 18 in `OPS`, in random order, signs by a fair coin,
-new pixels grey (128), after a crop of up to magnitude / 224 of the picture from each side.
-
-Three things differ from imgaug. Its RandAugment also mirrors half of the clips, whatever their
-label; here mirroring is left to the task (`task.flip`), which can be off or swap labels. A
-magnitude need not be whole. And `equalize` follows Pillow also where level 255 does not
-occur, which imgaug does for small images only.
+"""What augmentation policies do to clips: Pillow's operations, the same for all frames.
 
 Shapes: n frames, h height, w width; `frames` is uint8 (n h w 3), RGB, in and out of every
 operation, which leaves its input unchanged. Operations that measure a picture (autocontrast,
-equalize, contrast) measure each frame.
+equalize, contrast) measure each frame. Where pixels move, the nearest one is taken, and new ones
+are grey. `equalize` follows Pillow also where level 255 does not occur, which imgaug does for small
+images only.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 
-from jaxvid.data.sample import Sample
-from jaxvid.errors import UserError
-
-STRONGEST = 30  # the magnitude at which amounts are those written in OPS
 FILL = 128  # new pixels
 
 SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]])  # Pillow's filters of these names
 BLUR = np.pad(np.zeros((3, 3), int), 1, constant_values=1)
-
-
-@dataclass(frozen=True)
-class RandAugment:
-    """Augment `video` uint8 (v t h w 3), for samples whose truth has no place in the picture.
-
-    Attributes:
-      ops: operations a clip, all different.
-      magnitude: strength 0..30 of each.
-    """
-
-    ops: int = 4
-    magnitude: float = 7.0
-
-    def __post_init__(self):
-        if not 0 <= self.ops <= len(OPS):
-            raise UserError(f"randaugment applies 0 to {len(OPS)} operations, not {self.ops}")
-        if not 0 <= self.magnitude <= STRONGEST:
-            raise UserError(f"randaugment's magnitude is 0 to {STRONGEST}, not {self.magnitude}")
-
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        for key in ("boxes", "keypoint"):
-            if key in sample:
-                raise UserError(f"randaugment moves pixels and would leave the {key} behind")
-        video = sample["video"]
-        frames = crop(video.reshape(-1, *video.shape[-3:]), rng.uniform(0, self.magnitude, 4) / 224)
-        for name in rng.permutation(list(OPS))[: self.ops]:
-            draw, apply = OPS[name]
-            frames = apply(frames, draw(self.magnitude / STRONGEST, rng))
-        return sample | {"video": frames.reshape(video.shape)}
 
 
 def crop(frames: np.ndarray, amount: np.ndarray) -> np.ndarray:
@@ -155,13 +111,13 @@ def rotate(frames: np.ndarray, amount: float) -> np.ndarray:
 
 
 def shear_x(frames: np.ndarray, amount: float) -> np.ndarray:
-    """Move each row to the right by tanh(`amount`) times its distance from the top."""
-    return _warp(frames, [[1, -np.tanh(amount), 0], [0, 1, 0]])
+    """Move each row to the right by `amount` times its distance from the top."""
+    return _warp(frames, [[1, -amount, 0], [0, 1, 0]])
 
 
 def shear_y(frames: np.ndarray, amount: float) -> np.ndarray:
-    """Move each column down by tanh(`amount`) times its distance from the left."""
-    return _warp(frames, [[1, 0, 0], [-np.tanh(amount), 1, 0]])
+    """Move each column down by `amount` times its distance from the left."""
+    return _warp(frames, [[1, 0, 0], [-amount, 1, 0]])
 
 
 def translate_x(frames: np.ndarray, amount: float) -> np.ndarray:
@@ -227,45 +183,3 @@ def _warp(frames: np.ndarray, source: Any) -> np.ndarray:
     at = np.floor(matrix @ [x, y, np.ones_like(x)]).reshape(2, h, w).astype(np.float32)
     border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": (FILL,) * 3}
     return np.stack([cv2.remap(f, at[0], at[1], cv2.INTER_NEAREST, **border) for f in frames])
-
-
-Draw = Callable[[float, np.random.Generator], Any]
-
-
-def _nothing(level: float, rng: np.random.Generator) -> None:
-    return None
-
-
-def _whole(most: int) -> Draw:
-    return lambda level, rng: int(level * most)
-
-
-def _signed(most: float, middle: float = 0.0) -> Draw:
-    return lambda level, rng: middle + rng.choice((-1, 1)) * level * most
-
-
-def _square(level: float, rng: np.random.Generator) -> tuple[float, float, float]:
-    return rng.uniform(), rng.uniform(), level * 20 / 32
-
-
-# name: how to draw the amount at a level 0..1 (magnitude / STRONGEST), and what it does.
-OPS: dict[str, tuple[Draw, Callable[[np.ndarray, Any], np.ndarray]]] = {
-    "identity": (_nothing, identity),
-    "autocontrast": (_nothing, autocontrast),
-    "equalize": (_nothing, equalize),
-    "invert": (_nothing, invert),
-    "rotate": (_signed(30.0), rotate),
-    "posterize": (_whole(6), posterize),
-    "solarize": (_whole(256), solarize),
-    "color": (_signed(0.9, 1.0), color),
-    "contrast": (_signed(0.9, 1.0), contrast),
-    "brightness": (_signed(0.9, 1.0), brightness),
-    "sharpness": (_signed(0.9, 1.0), sharpness),
-    "shear_x": (_signed(0.3), shear_x),
-    "shear_y": (_signed(0.3), shear_y),
-    "translate_x": (_signed(0.33), translate_x),
-    "translate_y": (_signed(0.33), translate_y),
-    "cutout": (_square, cutout),
-    "blur": (_nothing, blur),
-    "smooth": (_nothing, smooth),
-}

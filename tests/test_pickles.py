@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from jaxvid.ckpt import pickles
+from jaxvid import pickles
 from jaxvid.errors import UserError
 from tests.ckpt.pickle_bytes import PROTO, STOP, call, name, plain
 

@@ -1,0 +1,43 @@
+"""SlowFast on Kinetics-400: clips of 32 frames at stride 2, 256 epochs, 10 clips x 3 crops.
+
+Variants name the slow pathway's frames: r50_4x16 (top-1 75.55), r50_8x8 (76.80), r50_8x8_steplr
+(76.65: steps instead of a cosine, norms on the lateral connections), r101-r50_4x16 (77.03, a slow
+ResNet-101 and a fast ResNet-50), r101_8x8 (78.65).
+"""
+
+from configs import common
+from jaxvid import plug
+
+# model, ratio of the pathways' frames, frames a lateral convolution spans, steps
+RECIPES = {
+    "r50_4x16": ("r50", 8, 5, False),
+    "r50_8x8": ("r50", 4, 7, False),
+    "r50_8x8_steplr": ("r50", 4, 7, True),
+    "r101-r50_4x16": ("r101-r50", 8, 5, False),
+    "r101_8x8": ("r101", 4, 7, False),
+}
+
+
+def get_config(variant="r50_4x16"):
+    depth, alpha, fusion, steps = common.pick(RECIPES, variant)
+    c = common.base()
+    c.epochs = 256.0
+    c.batch = 64
+    c.model = dict(
+        name="slowfast", variant=depth, alpha=alpha, fusion=fusion, lateral_norm=steps,
+        dropout=0.5, remat=False,
+    )  # fmt: skip
+    c.task = plug.spec("tasks", "recognition", flip=0.5)
+    c.data = common.kinetics(400, "data/kinetics400", "label_map_k400.txt")
+    c.data.recipe = plug.spec(
+        "data.recipes", "clip", frames=32, stride=2, clips=10, crops=3, test_size=256
+    )
+    c.optim = common.sgd(0.1, 64)
+    c.schedule = dict(
+        name="multistep" if steps else "cosine", by="epoch", warmup=34.0, warmup_by="step",
+        warmup_factor=0.1,
+    )  # fmt: skip
+    if steps:
+        c.schedule.milestones = (94.0, 154.0, 196.0)
+    c.eval_every = 5.0
+    return c

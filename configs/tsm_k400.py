@@ -1,0 +1,40 @@
+"""TSM on Kinetics-400: ResNet-50 with temporal shift, 8 or 16 frames of the whole video, 10 crops.
+
+Variants: r50_u8 (top-1 73.18, 50 epochs), r50_u8_100e (73.22), r50_u8_dense (73.38), r50_u16
+(75.12), and with non-local blocks r50_u8_dot_product (74.49), r50_u8_gaussian (73.66),
+r50_u8_embedded_gaussian (74.34).
+"""
+
+from configs import common
+from jaxvid import plug
+
+# frames, epochs, milestones, non-local blocks, dense sampling
+RECIPES = {
+    "r50_u8": (8, 50.0, (25.0, 45.0), "", False),
+    "r50_u8_100e": (8, 100.0, (50.0, 90.0), "", False),
+    "r50_u8_dense": (8, 50.0, (25.0, 45.0), "", True),
+    "r50_u16": (16, 50.0, (25.0, 45.0), "", False),
+    "r50_u8_dot_product": (8, 50.0, (25.0, 45.0), "dot_product", False),
+    "r50_u8_gaussian": (8, 50.0, (25.0, 45.0), "gaussian", False),
+    "r50_u8_embedded_gaussian": (8, 50.0, (25.0, 45.0), "embedded_gaussian", False),
+}
+
+
+def get_config(variant="r50_u8"):
+    frames, epochs, milestones, non_local, dense = common.pick(RECIPES, variant)
+    c = common.base()
+    c.epochs = epochs
+    c.batch = 128
+    c.model = dict(name="tsm", variant="r50", non_local=non_local, dropout=0.5, remat=False)
+    c.task = plug.spec("tasks", "recognition", flip=0.5)
+    c.data = common.kinetics(400, "data/kinetics400", "label_map_k400.txt")
+    c.data.recipe = plug.spec(
+        "data.recipes", "segments", frames=frames, dense=dense, clips=10 if dense else 1,
+        crops=10, places=13,
+    )  # fmt: skip
+    c.init.weights = "tsn_r50_v1_in1k"
+    c.init.skip = ("head/.*", *([".*/non_local/.*"] if non_local else []))
+    c.optim = common.sgd(0.02, 128, clip=20.0, **common.tsm_groups(non_local))
+    warmup = dict(warmup=10.0 if epochs > 50 else 5.0, warmup_by="epoch", warmup_factor=0.1)
+    c.schedule = dict(name="multistep", by="epoch", milestones=milestones, gamma=0.1, **warmup)
+    return c

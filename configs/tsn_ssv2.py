@@ -1,0 +1,31 @@
+"""TSN on Something-Something v2, 50 epochs; variants r50_u8 (top-1 35.51) and r50_u16 (36.91).
+
+A mirror swaps the classes that differ in left and right.
+"""
+
+from configs import common
+from jaxvid import plug
+
+# frames in training, places of the multi-scale crop
+RECIPES = {"r50_u8": (8, 5), "r50_u16": (16, 13)}
+
+
+def get_config(variant="r50_u8"):
+    frames, places = common.pick(RECIPES, variant)
+    c = common.base()
+    c.epochs = 50.0
+    c.batch = 256
+    c.model = dict(name="tsn", variant="r50", dropout=0.5, remat=False)
+    c.task = plug.spec(
+        "tasks", "recognition", flip=0.5, flip_labels=common.SSV2_MIRROR, average="score"
+    )
+    c.data = common.something("data/sthv2")
+    c.data.recipe = plug.spec(
+        "data.recipes", "segments", frames=frames, test_frames=25, crops=10, places=places
+    )
+    c.init.weights = "tsn_r50_in1k"
+    c.init.skip = ("head/.*",)
+    c.optim = common.sgd(0.01, 256)
+    c.schedule = dict(name="multistep", by="epoch", milestones=(20.0, 40.0), gamma=0.1)
+    c.eval_every = 5.0
+    return c

@@ -1,0 +1,60 @@
+"""Skeletons for graph networks: normalise, streams, frames, people.
+
+ST-GCN (Yan et al., 2018), 2s-AGCN (Shi et al., 2019), ST-GCN++ (Duan et al., 2022) as MMAction2
+trains them: 100 frames, 2 people. The result is `keypoint` float32 (v m t j c), with c = 3 for a
+stream: x, y, score or x, y, z.
+"""
+
+import numpy as np
+
+from jaxvid.data.sample import Sample, Transform
+from jaxvid.data.transforms import pose, skeleton, video
+from jaxvid.errors import UserError
+from jaxvid.skeletons import find
+
+
+def build(
+    split: str,
+    *,
+    layout: str = "coco",
+    streams: tuple[str, ...] = ("j",),
+    frames: int = 100,
+    people: int = 2,
+    clips: int = 10,
+    beyond: str = "",
+) -> list[Transform]:
+    """The transforms of one split.
+
+    Args:
+      split: "train" (random frames), "val" (one clip) or "test" (`clips` clips).
+      layout: of the joints, see `jaxvid.skeletons`; those of "nturgb+d" are 3-D.
+      streams: of "j", "b", "jm" and "bm", see `skeleton.Streams`.
+      frames: in a clip.
+      people: in a sample.
+      clips: views in test.
+      beyond: "" spreads a clip over all of a sample. "loop" and "zero" take its frames as they
+        are and say what fills the clip after the last one, see `pose.PadFrames`.
+    """
+    if split not in ("train", "val", "test"):
+        raise UserError(f'a split is train, val or test, not "{split}"')
+    if beyond:
+        sampler = [pose.PadFrames(frames, beyond)]
+    else:
+        views = clips if split == "test" else 1
+        sampler = [pose.UniformClips(frames, views, split == "train"), pose.Select()]
+    return [
+        pose.Load(),
+        pose.Decompress(),
+        skeleton.Normalize3D() if layout == "nturgb+d" else skeleton.Normalize2D(),
+        skeleton.Streams(layout, streams),
+        *sampler,
+        skeleton.People(people),
+        video.Pack(),
+    ]
+
+
+def example(layout: str = "coco", **_) -> Sample:
+    """A sample as a source gives it, for its shapes: one person who does not move."""
+    points = np.ones((1, 16, find(layout).joints, 3 if layout == "nturgb+d" else 2), np.float32)
+    score = {} if layout == "nturgb+d" else {"keypoint_score": points[..., 0]}
+    return {"keypoint": points, "size": np.array([64, 64]), **score}

@@ -1,0 +1,94 @@
+"""A list with a folder of frames a line, as MMAction2 writes it: `folder frames label`.
+
+The frames are images, or pairs of grey images for optical flow: the template of their names says
+which (see readers.FrameFolder). With `offset` a line is `folder offset frames label` and means
+`frames` of them after the first `offset`. Labels, comments and csv are as in video_list.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from jaxvid.data.sample import Sample
+from jaxvid.data.sources.video_list import Videos, rows, to_numbers
+from jaxvid.errors import UserError
+
+
+@dataclass(frozen=True, repr=False)
+class FrameFolders(Videos):
+    """Folders of frames.
+
+    Attributes:
+      template: of the names of frames.
+      first: number of the first frame of each row, as its name has it.
+      parts: rows are parts of folders, so a folder does not name a row.
+    """
+
+    template: str = ""
+    first: Sequence[int] = field(default=())
+    parts: bool = False
+
+    def __getitem__(self, index: int) -> Sample:
+        about = {"template": self.template, "first": self.first[index]}
+        return super().__getitem__(index) | about
+
+    def id(self, index: int) -> str:
+        part = f":{self.first[index]}+{self.total[index]}" if self.parts else ""  # type: ignore
+        return self.paths[index] + part
+
+
+def build(
+    split: str,
+    *,
+    root: str,
+    file: str,
+    prefix: str = "",
+    template: str = "img_{:05}.jpg",
+    first: int = 1,
+    offset: bool = False,
+    multi_label: bool = False,
+    names: tuple[str, ...] = (),
+    num_classes: int | None = None,
+) -> FrameFolders:
+    """Read a list.
+
+    Args:
+      split: only for messages.
+      root: folder that `file` and `prefix` lie in.
+      file: the list.
+      prefix: folder of the folders.
+      template: of the names of frames, "img_{:05}.jpg"; for flow "{}_{:05d}.jpg", with x or y.
+      first: number of the first frame of a folder.
+      offset: lines have an offset before the number of frames.
+      multi_label: labels become one 0/1 for each of `num_classes`.
+      names: class names by label, for lists that hold names.
+
+    Raises:
+      UserError: no such file, or a line that cannot be read; it names file and line.
+    """
+    path = Path(root, file)
+    expected = "folder offset frames label" if offset else "folder frames label"
+    paths, counts, raw, lines = [], [], [], []
+    for number, cells in rows(path, split):
+        folder, *rest = cells
+        before, labels = rest[: 1 + offset], rest[1 + offset :]
+        if not labels or (len(labels) > 1 and not multi_label):
+            more = "; several labels need multi_label=True" if labels else ""
+            raise UserError(f'{path}:{number}: expected "{expected}", found {cells}{more}')
+        if not all(map(str.isdecimal, before)) or int(before[-1]) < 1:
+            raise UserError(f'{path}:{number}: "{" ".join(before)}" is no number of frames')
+        paths.append(str(Path(root, prefix, folder)))
+        counts.append([int(count) for count in before])
+        raw.append(labels)
+        lines.append(number)
+    if not paths:
+        raise UserError(f"{path}: the list is empty")
+    labels, names = to_numbers(raw, names, multi_label, num_classes, path, lines)
+    *_, total = columns = np.array(counts).T
+    start = first + (columns[0] if offset else np.zeros_like(total))
+    return FrameFolders(
+        paths, labels, names, str(path), lines, total,
+        template=template, first=start.tolist(), parts=offset,
+    )  # fmt: skip

@@ -1,0 +1,156 @@
+"""A pickle of skeletons as MMAction2 and pyskl publish them; `data/poses.py` has the format.
+
+Their `RepeatDataset(times=k)` only stretches what they call an epoch, between two evaluations:
+E such epochs are `epochs=k*E, eval_every=k` here.
+"""
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jaxvid.data import poses
+from jaxvid.data.sample import Sample
+from jaxvid.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True, repr=False)
+class Skeletons:
+    """Annotations of one split. What travels to a worker is small: it maps the arrays itself.
+
+    Attributes:
+      folder: of the arrays, see `poses.ensure`.
+      rows: int (n,), those of this split.
+      labels: int32 (n,).
+      origin: the pickle.
+      names: class names by label.
+      prefix, suffix: of a sample's name, to the path of its file; without a suffix it has none.
+      box_thr: poses with a lower score of their box are left out.
+    """
+
+    folder: str
+    rows: np.ndarray
+    labels: np.ndarray
+    origin: str
+    names: tuple[str, ...] = ()
+    prefix: str = ""
+    suffix: str = ""
+    box_thr: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        file, row = poses.read(self.folder), self.rows[index]
+        sample: Sample = {"label": self.labels[index], **file.arrays(row)}
+        if "size" in file.table:
+            sample["size"] = file.table["size"][row]
+        if (score := sample.pop("box_score", None)) is not None:
+            sample["frame_inds"] = np.where(score >= self.box_thr, sample["frame_inds"], -1)
+        if self.suffix:
+            sample["path"] = os.path.join(self.prefix, self.id(index) + self.suffix)
+        return sample
+
+    def __repr__(self) -> str:
+        return f"Skeletons({self.origin}, {len(self)})"
+
+    def id(self, index: int) -> str:
+        return str(poses.read(self.folder).table["id"][self.rows[index]])
+
+    def where(self, index: int) -> str:
+        return f'{self.origin}: annotation {self.rows[index]} ("{self.id(index)}")'
+
+
+def build(
+    split: str,
+    *,
+    root: str,
+    file: str,
+    subset: str = "",
+    prefix: str = "",
+    suffix: str = "",
+    valid_ratio: float = 0.0,
+    box_thr: float = 0.5,
+    names: tuple[str, ...] = (),
+    num_classes: int | None = None,
+) -> Skeletons:
+    """Read one split of a pickle.
+
+    Args:
+      split: "train" or "val".
+      root: folder that `file` and `prefix` lie in.
+      file: the pickle.
+      subset: name of the split in the file, such as "xsub_train"; by default `split`. A file
+        without splits is taken whole.
+      prefix, suffix: with a suffix, a sample has the file `root/prefix/NAME` + suffix: its video,
+        or its key points where the pickle has none (".pkl", ".npz").
+      valid_ratio: compact form: the least share of frames with a person; 0 takes all samples and
+        all poses.
+      box_thr: compact form, with a `valid_ratio`: the score that a person's box must have.
+
+    Raises:
+      UserError: no such file or split, or an annotation that cannot be used.
+    """
+    path = Path(root, file)
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such {split} annotations; set config.data.root or config.data.{split}.file"
+        )
+    folder = poses.ensure(path)
+    found = poses.read(str(folder))
+    if not suffix and "keypoint" not in found.flat:
+        raise UserError(
+            f'{path}: no "keypoint" in it; where each sample has a file of its own, say where with'
+            f' config.data.{split}.prefix="FOLDER" and suffix=".pkl"'
+        )
+    rows = _subset(found, subset, split, path)
+    if valid_ratio:
+        rows = rows[_valid(found, rows, box_thr, path) >= valid_ratio]
+        if not len(rows):
+            raise UserError(f"{path}: no sample of {split} has valid_ratio={valid_ratio}")
+    return Skeletons(
+        str(folder),
+        rows,
+        found.table["label"][rows].astype(np.int32),
+        str(path),
+        names,
+        str(Path(root, prefix)),
+        suffix,
+        box_thr if valid_ratio else 0.0,
+    )
+
+
+def _subset(found: poses.Poses, subset: str, split: str, path: Path) -> np.ndarray:
+    """The rows of a split of the file."""
+    splits = [key[6:] for key in found.table if key.startswith("split.")]
+    if not splits and not subset:
+        return np.arange(len(found.table["id"]))
+    name = subset or split
+    if name not in splits:
+        raise UserError(
+            f'{path}: no split "{name}" in it; set config.data.{split}.subset.'
+            f"{did_you_mean(name, splits)}"
+        )
+    rows, absent = found.table[f"split.{name}"], found.table[f"absent.{name}"]
+    if not len(rows):
+        raise UserError(f'{path}: no annotation is of the split "{name}"')
+    if len(absent):
+        warnings.warn(
+            f'{path}: {len(absent):,} of {len(absent) + len(rows):,} samples of the split "{name}"'
+            f' have no annotation and are left out, such as "{absent[0]}"',
+            stacklevel=2,
+        )
+    return rows
+
+
+def _valid(found: poses.Poses, rows: np.ndarray, box_thr: float, path: Path) -> np.ndarray:
+    """Share of the frames that show a person, for each row."""
+    if f"valid.{box_thr}" not in found.table or "box_score" not in found.flat:
+        known = ", ".join(key[6:] for key in found.table if key.startswith("valid.")) or "none"
+        raise UserError(
+            f'{path}: valid_ratio needs "box_score", and "valid" frames counted for'
+            f" box_thr={box_thr}; they are for: {known}"
+        )
+    return found.table[f"valid.{box_thr}"][rows] / found.table["total_frames"][rows]

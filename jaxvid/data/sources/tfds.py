@@ -1,0 +1,267 @@
+"""A data set that `python -m data_prep.build` made: ArrayRecord files, read through TFDS.
+
+Videos are stored as the files they were and decoded from memory; so a data set is a few large files
+at random access, which network file systems are good at. Folders of frames come back as videos too,
+skeletons as from `skeleton`.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import tensorflow_datasets as tfds
+
+from jaxvid.data.decode import Reader, VideoError, VideoReader
+from jaxvid.data.readers import ENDS
+from jaxvid.data.sample import Sample
+from jaxvid.errors import UserError, did_you_mean
+
+INFO = "dataset_info.json"
+ARRAYS = ("keypoint", "keypoint_score", "frame_inds", "size")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Records:
+    """One split. What travels to a worker is small: it opens the files itself.
+
+    Attributes:
+      origin: folder of the data set, of one version of it.
+      split: its name there.
+      names: class names by label.
+      numbers: int32, the label of each class of the data set, in its own order.
+      arrays: what samples have of skeletons; with none they have a video.
+      multi_label: a label is one 0/1 for each class.
+      category_mask: samples have a `label_mask`, see `build`.
+    """
+
+    origin: str
+    split: str
+    names: tuple[str, ...]
+    numbers: np.ndarray
+    arrays: tuple[str, ...] = ()
+    multi_label: bool = False
+    category_mask: bool = False
+
+    def __len__(self) -> int:
+        return len(self._index["id"])
+
+    def __getitem__(self, index: int) -> Sample:
+        sample: Sample = {"label": self._label(index)}
+        if self.category_mask:
+            categories = _categories(self.names)
+            present = categories[sample["label"] == 1]
+            sample["label_mask"] = np.isin(categories, present).astype(np.float32)
+        if not self.arrays:
+            return sample | {"reader": Recorded(self, index)}
+        record = self.record(index)
+        return sample | {key: record[key] for key in self.arrays}
+
+    def __repr__(self) -> str:
+        return f"Records({self.origin}, {self.split}, {len(self)})"
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int32 (n,), or uint8 0/1 (n, classes)."""
+        numbers = self.numbers[self._index["label"]]
+        if not self.multi_label:
+            return numbers
+        rows = np.repeat(np.arange(len(self)), np.diff(self._index["end"], prepend=0))
+        labels = np.zeros((len(self), len(self.names)), np.uint8)
+        labels[rows, numbers] = 1
+        return labels
+
+    def id(self, index: int) -> str:
+        return self._index["id"][index].decode()
+
+    def where(self, index: int) -> str:
+        return f'{self.origin}: {self.split} record {int(index)} ("{self.id(index)}")'
+
+    def record(self, index: int) -> dict[str, Any]:
+        """All that is stored of a sample, read from disk."""
+        return _records(self.origin, self.split)[int(index)]
+
+    @property
+    def _index(self) -> dict[str, np.ndarray]:
+        return _read_index(self.origin, self.split)
+
+    def _label(self, index: int) -> np.ndarray:
+        if not self.multi_label:
+            return self.numbers[self._index["label"][index]]
+        ends = self._index["end"]
+        found = self._index["label"][ends[index - 1] if index else 0 : ends[index]]
+        label = np.zeros(len(self.names), np.int32)
+        label[self.numbers[found]] = 1
+        return label
+
+
+class Recorded(Reader):
+    """The video of a record. It is read and opened when first asked for anything."""
+
+    def __init__(self, records: Records, index: int):
+        self.path = records.id(index)
+        self._records, self._index = records, index
+
+    def __getattr__(self, name: str) -> Any:  # frames, fps, times ...
+        return getattr(self._reader, name)
+
+    def read(self, indices: Iterable[int] | np.ndarray) -> np.ndarray:
+        return self._reader.read(indices)
+
+    def close(self) -> None:
+        if "_reader" in self.__dict__:
+            self._reader.close()
+
+    @cached_property
+    def _reader(self) -> Reader:
+        record = self._records.record(self._index)
+        if "frames" in record:
+            return Images(record["frames"], self.path)
+        if record["video"].startswith(tuple(ENDS)):
+            return Images([record["video"]], self.path)
+        try:
+            reader = VideoReader(record["video"])
+        except VideoError as error:
+            raise VideoError(self.path, error.reason) from None
+        reader.path = self.path
+        return reader
+
+
+class Images(Reader):
+    """A video as encoded images, one a frame."""
+
+    def __init__(self, images: Sequence[bytes], path: str):
+        self.path, self.frames, self.fps, self._images = path, len(images), 0.0, images
+
+    def read(self, indices: Iterable[int] | np.ndarray) -> np.ndarray:
+        """The frames `indices` (n,) as uint8 RGB (n h w 3).
+
+        Raises:
+          VideoError: names the frame that is broken or of another size.
+        """
+        wanted, rows = np.unique(self._checked(indices), return_inverse=True)
+        images = [self._decode(index) for index in wanted.tolist()]
+        for index, image in zip(wanted.tolist(), images, strict=True):
+            if image.shape != images[0].shape:
+                raise VideoError(self.path, f"frame {index} is not of the size of others")
+        return np.stack([images[row] for row in rows]) if images else self.read([0])[:0]
+
+    def _decode(self, index: int) -> np.ndarray:
+        data = self._images[index]
+        # Some versions of OpenCV fill what is missing of a truncated image with grey.
+        if any(data.startswith(head) and end not in data for head, end in ENDS.items()):
+            raise VideoError(self.path, f"frame {index} is truncated")
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        if image is None:
+            raise VideoError(self.path, f"frame {index} is not an image")
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def build(
+    split: str,
+    *,
+    root: str,
+    dataset: str,
+    subset: str = "",
+    category_mask: bool = False,
+    names: tuple[str, ...] = (),
+    num_classes: int | None = None,
+) -> Records:
+    """Open one split of a data set.
+
+    Args:
+      split: "train" or "val".
+      root: the `--data-dir` it was built in.
+      dataset: its name there, "ucf101/split1"; of several versions the newest is taken, unless
+        one is named: "ucf101/split1/1.0.0".
+      subset: name of the split, where it is another than `split`.
+      category_mask: for classes called "category/name" (HVU): samples have a `label_mask` float32
+        (classes,), 1 where a class is of a category that the sample has any label of. Nobody has
+        looked for labels of the others.
+      names: class names by label, when another split has settled them; classes are found by name.
+
+    Raises:
+      UserError: there is no such data set or split, files of it are missing, or a class of it is
+        not in `names`.
+    """
+    folder = _newest(root, dataset)
+    opened = _opened(str(folder))
+    subset = subset or split
+    if subset not in opened.info.splits:
+        hint = did_you_mean(subset, opened.info.splits)
+        raise UserError(f'{folder}: no split "{subset}"; set config.data.{split}.subset.{hint}')
+    files = [str(file) for file in opened.info.splits[subset].filepaths]
+    if absent := [file for file in files if not os.path.exists(file)]:
+        raise UserError(f"{absent[0]}: no such file, one of {len(absent)} that are missing")
+    label: Any = opened.info.features["label"]
+    multi_label = isinstance(label, tfds.features.Sequence)
+    stored = tuple(getattr(label, "feature", label).names)
+    names = tuple(names) or stored
+    known = {name: number for number, name in enumerate(unique(names))}
+    for name in stored:
+        if name not in known:
+            near = did_you_mean(name, names)
+            raise UserError(f'{folder}: its class "{name}" is not among those known here.{near}')
+    numbers = np.array([known[name] for name in stored], np.int32)
+    arrays = tuple(key for key in ARRAYS if key in opened.info.features)
+    return Records(str(folder), subset, names, numbers, arrays, multi_label, category_mask)
+
+
+def unique(names: Iterable[str]) -> list[str]:
+    """Class names that all differ: TFDS wants that, and FineGYM has two classes of one name."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found
+
+
+def _newest(root: str, dataset: str) -> Path:
+    """The folder of the newest version that is whole."""
+    folder = Path(root, dataset)
+    if (folder / INFO).is_file():
+        return folder
+    versions = [file.parent for file in folder.glob(f"*/{INFO}") if _is_whole(file.parent)]
+    if not versions:
+        files = [file for depth in ("*/*", "*/*/*") for file in Path(root).glob(f"{depth}/{INFO}")]
+        built = {str(f.parents[1].relative_to(root)) for f in files if _is_whole(f.parent)}
+        raise UserError(
+            f"{folder}: no such data set; config.data.root is the --data-dir of `python -m"
+            f" data_prep.build {dataset}`.{did_you_mean(dataset, built)}"
+        )
+    return max(versions, key=lambda version: tfds.core.Version(version.name))
+
+
+def _is_whole(version: Path) -> bool:
+    return not version.name.startswith("incomplete.")
+
+
+# Once a process: none of this goes to workers by pickle.
+
+
+@lru_cache
+def _opened(folder: str) -> Any:
+    return tfds.builder_from_directory(folder)
+
+
+@lru_cache
+def _records(folder: str, split: str) -> Any:
+    return _opened(folder).as_data_source(split)
+
+
+@lru_cache
+def _read_index(folder: str, split: str) -> dict[str, np.ndarray]:
+    files = Path(folder).glob(f"index-{split}.*.npy")
+    return {file.name.split(".")[-2]: np.load(file, mmap_mode="r") for file in files}
+
+
+@lru_cache
+def _categories(names: tuple[str, ...]) -> np.ndarray:
+    """A number for the category of each class."""
+    return np.unique([name.partition("/")[0] for name in names], return_inverse=True)[1]

@@ -1,0 +1,134 @@
+"""Changes of pixel values: `video` uint8 (v t h w 3), RGB, in and out, one draw for all frames."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from jaxvid.data.sample import Sample
+from jaxvid.data.transforms import truth
+from jaxvid.data.transforms.spatial import Box
+
+GREY = np.array([0.2989, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True)
+class ColorJitter:
+    """Brightness, contrast, saturation and hue by random amounts, in random order.
+
+    Follows MMAction2's, with which TPN was trained, in what it does to pixels: levels are cut to
+    0..255 and whole numbers at the end and before the hue, contrast is about the mean grey of each
+    frame, and a hue of 0.1 turns by up to 50 degrees, not 36 (it counts 255 to the circle where
+    OpenCV counts 180). There the order is drawn once a process; here for each clip, so that a
+    sample depends on nothing but its own generator. The published recipe also jitters validation
+    clips; ours leaves them alone.
+
+    Attributes:
+      brightness, contrast, saturation: a factor is drawn from 1 - x to 1 + x, x <= 1.
+      hue: a shift is drawn from -x to x, x <= 0.5.
+    """
+
+    brightness: float = 0.5
+    contrast: float = 0.5
+    saturation: float = 0.5
+    hue: float = 0.1
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        order, amounts = self.draw(rng)
+        video = sample["video"]
+        frames = video.reshape(-1, *video.shape[2:])
+        jittered = np.stack([jitter(frame, order, amounts) for frame in frames])
+        return sample | {"video": jittered.reshape(video.shape)}
+
+    def draw(self, rng: np.random.Generator) -> tuple[list[int], list[float]]:
+        """The order of the four steps, and their amounts by number."""
+        order = rng.permutation(4).tolist()
+        ranges = (self.brightness, self.contrast, self.saturation)
+        amounts = [rng.uniform(1 - x, 1 + x) for x in ranges]
+        return order, [*amounts, rng.uniform(-self.hue, self.hue)]
+
+
+def jitter(frame: np.ndarray, order: list[int], amounts: list[float]) -> np.ndarray:
+    """uint8 (h w 3) through `STEPS` in that order, in float32 between them."""
+    levels = frame.astype(np.float32)
+    for step in order:
+        levels = STEPS[step](levels, amounts[step])
+    return np.clip(levels, 0, 255).astype(np.uint8)
+
+
+def brightness(levels: np.ndarray, factor: float) -> np.ndarray:
+    return levels * factor
+
+
+def contrast(levels: np.ndarray, factor: float) -> np.ndarray:
+    return factor * levels + (1 - factor) * (levels @ GREY).mean()
+
+
+def saturation(levels: np.ndarray, factor: float) -> np.ndarray:
+    return factor * levels + (1 - factor) * (levels @ GREY)[..., None]
+
+
+def hue(levels: np.ndarray, shift: float) -> np.ndarray:
+    if shift == 0:
+        return levels
+    hsv = cv2.cvtColor(np.clip(levels, 0, 255).astype(np.uint8), cv2.COLOR_RGB2HSV)
+    hsv[..., 0] = (hsv[..., 0].astype(np.int16) + int(shift * 255)) % 180
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).astype(np.float32)
+
+
+STEPS = (brightness, contrast, saturation, hue)
+
+
+@dataclass(frozen=True)
+class Grayscale:
+    """Clips without colour, with some probability; three equal channels stay."""
+
+    probability: float = 0.2
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if rng.uniform(0, 1) >= self.probability:
+            return sample
+        grey = np.round(sample["video"] @ GREY).astype(np.uint8)
+        return sample | {"video": np.repeat(grey[..., None], 3, -1)}
+
+
+@dataclass(frozen=True)
+class RandomErasing:
+    """Blank one rectangle, the same in all frames, with some probability (Zhong et al. 2017).
+
+    The task erases on the device, which is cheaper; this is MMAction2's. It never puts the
+    rectangle at the last row or column where it fits, as published.
+
+    Attributes:
+      probability: of the erasing.
+      area: range of the rectangle's share of the frame, drawn uniformly.
+      aspect: range of its height over width, drawn log-uniformly.
+      noise: fill with random levels, new ones in every frame, instead of `fill`.
+      fill: RGB.
+    """
+
+    probability: float = 0.5
+    area: tuple[float, float] = (0.02, 1 / 3)
+    aspect: tuple[float, float] = (3 / 10, 10 / 3)
+    noise: bool = False
+    fill: tuple[int, int, int] = (128, 128, 128)
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if rng.uniform(0, 1) >= self.probability:
+            return sample
+        video = sample["video"].copy()
+        top, left, height, width = self.box(*truth.picture(sample), rng)
+        inside = video[:, :, top : top + height, left : left + width]
+        inside[:] = self.fill
+        if self.noise:
+            inside[:] = rng.integers(256, size=inside.shape, dtype=np.uint8)
+        return sample | {"video": video}
+
+    def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
+        aspect = np.exp(rng.uniform(*np.log(self.aspect)))
+        area = rng.uniform(*self.area) * height * width
+        h = min(round(np.sqrt(area * aspect)), height)
+        w = min(round(np.sqrt(area / aspect)), width)
+        top = int(rng.integers(height - h)) if height > h else 0
+        left = int(rng.integers(width - w)) if width > w else 0
+        return top, left, h, w

@@ -1,0 +1,108 @@
+"""Key points drawn as pictures: one Gaussian blob a joint, or one bar a limb (PoseC3D, 2022).
+
+Shape letters: v views, m people, t frames, j joints or limbs, h height, w width; n things to draw,
+p pixels of them all.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxvid import skeletons
+from jaxvid.data.sample import Sample
+from jaxvid.data.transforms import truth
+from jaxvid.errors import UserError
+
+FAINTEST = 1e-4  # score below which nothing is drawn
+
+
+@dataclass(frozen=True)
+class Heatmaps:
+    """`keypoint` (v m t j 2), in pixels -> `heatmap` float32 (v t h w j), from 0 to the score.
+
+    A pixel is exp(-d^2 / 2 sigma^2) times the score, d its distance from the joint, or from the
+    nearest point of the limb; a limb has the lower score of its ends. Where people overlap, the
+    larger value counts.
+
+    Attributes:
+      sigma: of the Gaussian in pixels. It is cut off where x or y differ by three of it.
+      layout: of the joints, see `jaxvid.skeletons`.
+      limbs: pairs of joints; without any, the joints are drawn.
+      scaling: of the picture that is drawn, to the one that the key points are pixels of.
+      double: as many views again, mirrored left to right.
+    """
+
+    sigma: float = 0.6
+    layout: str = "coco"
+    limbs: tuple[skeletons.Pair, ...] = ()
+    scaling: float = 1.0
+    double: bool = False
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        sample = dict(sample)
+        size = truth.picture(sample)
+        points = sample.pop("keypoint")
+        scores = sample.pop("keypoint_score", np.ones(points.shape[:-1], np.float32))
+        heatmap = self.draw(points, scores, *size)
+        if self.double:
+            mirrored = heatmap[:, :, :, ::-1, self.mirror()]
+            heatmap = np.concatenate([heatmap, mirrored])
+        return sample | {"heatmap": heatmap}
+
+    def draw(self, points: np.ndarray, scores: np.ndarray, height: int, width: int) -> np.ndarray:
+        """(v m t j 2), (v m t j) and the size they are pixels of -> (v t h w j)."""
+        joints = skeletons.find(self.layout).joints
+        if points.shape[-2] != joints:
+            raise UserError(
+                f"key points have {points.shape[-2]} joints, {joints} in the layout"
+                f' "{self.layout}"; set config.data.recipe.layout'
+            )
+        h, w = (int(side * self.scaling + 0.5) for side in (height, width))
+        start, end = np.array(self.limbs or [(j, j) for j in range(joints)]).T
+        a, b = (points[..., k, :2] * np.float32(self.scaling) for k in (start, end))
+        peak = np.minimum(scores[..., start], scores[..., end]).astype(np.float32)
+        # A limb of less than a pixel is drawn as the joint where it starts, with its score.
+        short = (np.square(a - b).sum(-1) < 1) & (peak >= FAINTEST)
+        b, peak = np.where(short[..., None], a, b), np.where(short, scores[..., start], peak)
+
+        v, m, t, j = np.nonzero(peak >= FAINTEST)
+        a, b, peak = (array[v, m, t, j] for array in (a, b, peak))
+        low = np.maximum(np.trunc(np.minimum(a, b) - 3 * self.sigma), 0)
+        high = np.minimum(np.trunc(np.maximum(a, b) + 3 * self.sigma) + 1, (w, h))
+        n, x, y = _pixels(low.astype(int), np.maximum(high - low, 0).astype(int))
+        value = peak[n] * np.exp(_distance(a, b, n, x, y) * np.float32(-0.5 / self.sigma**2))
+
+        out = np.zeros((len(points), points.shape[2], h, w, len(start)), np.float32)
+        first = (v * out.shape[1] + t) * h * w * out.shape[-1] + j
+        pixel = first[n] + (y * w + x) * out.shape[-1]
+        np.maximum.at(out.reshape(-1), pixel, value)  # people may overlap
+        return out
+
+    def mirror(self) -> tuple[int, ...]:
+        """The channel that each channel becomes in a mirror."""
+        joints = skeletons.find(self.layout).mirror
+        if not self.limbs:
+            return joints
+        ends = [{a, b} for a, b in self.limbs]
+        return tuple(ends.index({joints[a], joints[b]}) for a, b in self.limbs)
+
+
+def _pixels(low: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes (n 2), their corner x, y and size -> box, x and y (p,) of every pixel in them."""
+    areas = size.prod(1)
+    box = np.repeat(np.arange(len(size)), areas)
+    place = np.arange(len(box)) - (areas.cumsum() - areas)[box]
+    y, x = np.divmod(place, size[box, 0])
+    return box, low[box, 0] + x, low[box, 1] + y
+
+
+def _distance(a, b, n, x, y) -> np.ndarray:
+    """Squared distance (p,) of pixels from the lines a[n] to b[n] (n 2)."""
+    along = b - a
+    squared = np.square(along).sum(1)
+    along_x, along_y = along.T
+    over = np.divide(1, squared, where=squared > 0, out=np.zeros_like(squared))
+    dx, dy = x.astype(np.float32) - a[n, 0], y.astype(np.float32) - a[n, 1]
+    along_x, along_y = along_x[n], along_y[n]
+    share = np.clip((dx * along_x + dy * along_y) * over[n], 0, 1)
+    return np.square(dx - share * along_x) + np.square(dy - share * along_y)

@@ -1,0 +1,272 @@
+"""Augmentation policies: which operations a clip goes through, drawn once for all its frames.
+
+All change `video` uint8 (v t h w 3) of samples whose truth has no place in the picture. A policy's
+table gives for each operation how its amount is drawn at a level 0..1, and what it does: operations
+are shared, the ranges of their amounts are each publication's own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxvid.data.sample import Sample, Transform
+from jaxvid.data.transforms import operations as ops
+from jaxvid.data.transforms import truth
+from jaxvid.errors import UserError, did_you_mean
+
+Draw = Callable[[float, np.random.Generator], Any]
+Table = dict[str, tuple[Draw, Callable[[np.ndarray, Any], np.ndarray]]]
+
+
+def build(name: str, *arguments) -> Transform:
+    """The policy of that name: build("randaugment_noisy", 4, 7.0)."""
+    if name not in POLICIES:
+        near = did_you_mean(name, POLICIES)
+        raise UserError(f'there is no augmentation policy "{name}".{near}')
+    return POLICIES[name](*arguments)
+
+
+@dataclass(frozen=True)
+class RandAugment:
+    """A few random operations of one strength, all different, in random order.
+
+    Cubuk et al., RandAugment: Practical automated data augmentation with a reduced search space,
+    2019. The paper leaves the strengths open. These are the operations and the distribution of
+    imgaug 0.4's RandAugment, with which Video Swin Transformer (Liu et al. 2021) learned
+    Something-Something v2 (ops=4, magnitude=7): signs by a fair coin, and before the operations a
+    crop of up to magnitude / 224 of the picture from each side. A magnitude need not be whole.
+
+    imgaug also mirrors half of the clips, whatever their label; here mirroring is left to the task
+    (`task.flip`), which can be off or swap labels.
+
+    Attributes:
+      ops: operations a clip.
+      magnitude: strength 0..30 of each.
+    """
+
+    ops: int = 4
+    magnitude: float = 7.0
+
+    def __post_init__(self):
+        if not 0 <= self.ops <= len(IMGAUG):
+            raise UserError(f"randaugment applies 0 to {len(IMGAUG)} operations, not {self.ops}")
+        _check_magnitude(self.magnitude, 30)
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        video, frames = _open(sample)
+        frames = ops.crop(frames, rng.uniform(0, self.magnitude, 4) / 224)
+        for name in rng.permutation(list(IMGAUG))[: self.ops]:
+            draw, apply = IMGAUG[name]
+            frames = apply(frames, draw(self.magnitude / 30, rng))
+        return sample | {"video": frames.reshape(video.shape)}
+
+
+@dataclass(frozen=True)
+class NoisyRandAugment:
+    """RandAugment with strengths around a mean, and operations that may be left out.
+
+    The one of PyTorchVideo, with which MViT v2 (Li et al. 2022) and UniFormer v2 (Li et al. 2022)
+    were trained (ops=4, magnitude=7): different operations in random order, each applied with
+    probability 0.5 at a strength from a normal distribution, cut to 0..10. In MMAction2 it works on
+    whole levels as if they were 0..1, so that its solarize inverts nearly everything and new pixels
+    are black; here both are as meant, pixels that move are not interpolated, and shears are about
+    the upper left corner, not the middle.
+
+    Attributes:
+      ops: operations drawn a clip.
+      magnitude: mean strength 0..10.
+      probability: to apply one.
+      spread: standard deviation of the strength.
+    """
+
+    ops: int = 4
+    magnitude: float = 7.0
+    probability: float = 0.5
+    spread: float = 0.5
+
+    def __post_init__(self):
+        if not 0 <= self.ops <= len(PYTORCHVIDEO):
+            most = len(PYTORCHVIDEO)
+            raise UserError(f"randaugment applies 0 to {most} operations, not {self.ops}")
+        _check_magnitude(self.magnitude, 10)
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        video, frames = _open(sample)
+        for name in rng.permutation(list(PYTORCHVIDEO))[: self.ops]:
+            if rng.uniform() < self.probability:
+                draw, apply = PYTORCHVIDEO[name]
+                level = np.clip(rng.normal(self.magnitude, self.spread), 0, 10) / 10
+                frames = apply(frames, draw(level, rng))
+        return sample | {"video": frames.reshape(video.shape)}
+
+
+@dataclass(frozen=True)
+class AutoAugment:
+    """One of the 25 pairs of operations that a search found for ImageNet.
+
+    Cubuk et al., AutoAugment: Learning augmentation policies from data, 2018: each operation of the
+    pair is applied with its own probability and strength.
+    """
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        video, frames = _open(sample)
+        for name, probability, strength in IMAGENET[rng.integers(len(IMAGENET))]:
+            if rng.uniform() < probability:
+                draw, apply = AUTOAUGMENT[name]
+                frames = apply(frames, draw(strength / 9, rng))
+        return sample | {"video": frames.reshape(video.shape)}
+
+
+@dataclass(frozen=True)
+class AugMix:
+    """The clip mixed with several chains of operations on it (Hendrycks et al. 2019).
+
+    Shares of the chains are drawn from a Dirichlet distribution, the share of the clip itself from
+    a Beta distribution. The loss that AugMix adds for consistency is not part of it.
+
+    Attributes:
+      magnitude: largest strength 0..10; each operation draws its own, from 0.1.
+      chains: how many.
+      depth: most operations a chain; it has 1 to `depth`.
+      alpha: concentration of both distributions.
+    """
+
+    magnitude: float = 3.0
+    chains: int = 3
+    depth: int = 3
+    alpha: float = 1.0
+
+    def __post_init__(self):
+        _check_magnitude(self.magnitude, 10)
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        video, frames = _open(sample)
+        shares = rng.dirichlet([self.alpha] * self.chains)
+        own = rng.beta(self.alpha, self.alpha)
+        mixed = np.float32(own) * frames
+        names = list(AUGMIX)
+        for share in shares:
+            chain = frames
+            for name in rng.choice(names, rng.integers(1, self.depth + 1)):
+                draw, apply = AUGMIX[name]
+                chain = apply(chain, draw(rng.uniform(0.1, self.magnitude) / 10, rng))
+            mixed += np.float32((1 - own) * share) * chain
+        return sample | {"video": np.round(mixed).astype(np.uint8).reshape(video.shape)}
+
+
+POLICIES: dict[str, Callable[..., Transform]] = {
+    "randaugment": RandAugment,
+    "randaugment_noisy": NoisyRandAugment,
+    "autoaugment": AutoAugment,
+    "augmix": AugMix,
+}
+
+
+def _open(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """The video, and its frames (n h w 3)."""
+    truth.refuse(sample, "an augmentation policy moves pixels and")
+    video = sample["video"]
+    return video, video.reshape(-1, *video.shape[-3:])
+
+
+def _check_magnitude(magnitude: float, most: int):
+    if not 0 <= magnitude <= most:
+        raise UserError(f"the policy's magnitude is 0 to {most}, not {magnitude}")
+
+
+def _none(level: float, rng: np.random.Generator) -> None:
+    return None
+
+
+def _whole(more: int, least: int = 0) -> Draw:
+    return lambda level, rng: least + int(level * more)
+
+
+def _signed(most: float, middle: float = 0.0) -> Draw:
+    return lambda level, rng: middle + rng.choice((-1, 1)) * level * most
+
+
+def _tanh(most: float) -> Draw:
+    """imgaug shears by the hyperbolic tangent of an angle."""
+    return lambda level, rng: np.tanh(rng.choice((-1, 1)) * level * most)
+
+
+def _square(level: float, rng: np.random.Generator) -> tuple[float, float, float]:
+    return rng.uniform(), rng.uniform(), level * 20 / 32
+
+
+IMGAUG: Table = {
+    "identity": (_none, ops.identity),
+    "autocontrast": (_none, ops.autocontrast),
+    "equalize": (_none, ops.equalize),
+    "invert": (_none, ops.invert),
+    "rotate": (_signed(30.0), ops.rotate),
+    "posterize": (_whole(6), ops.posterize),
+    "solarize": (_whole(256), ops.solarize),
+    "color": (_signed(0.9, 1.0), ops.color),
+    "contrast": (_signed(0.9, 1.0), ops.contrast),
+    "brightness": (_signed(0.9, 1.0), ops.brightness),
+    "sharpness": (_signed(0.9, 1.0), ops.sharpness),
+    "shear_x": (_tanh(0.3), ops.shear_x),
+    "shear_y": (_tanh(0.3), ops.shear_y),
+    "translate_x": (_signed(0.33), ops.translate_x),
+    "translate_y": (_signed(0.33), ops.translate_y),
+    "cutout": (_square, ops.cutout),
+    "blur": (_none, ops.blur),
+    "smooth": (_none, ops.smooth),
+}
+
+PYTORCHVIDEO: Table = {
+    **{name: IMGAUG[name] for name in ("autocontrast", "equalize", "invert", "rotate", "solarize")},
+    **{name: IMGAUG[name] for name in ("color", "contrast", "brightness", "sharpness")},
+    "posterize": (_whole(4, 4), ops.posterize),
+    "shear_x": (_signed(0.3), ops.shear_x),
+    "shear_y": (_signed(0.3), ops.shear_y),
+    "translate_x": (_signed(0.45), ops.translate_x),
+    "translate_y": (_signed(0.45), ops.translate_y),
+}
+
+AUTOAUGMENT: Table = {
+    **{name: PYTORCHVIDEO[name] for name in ("autocontrast", "equalize", "invert", "rotate")},
+    **{name: PYTORCHVIDEO[name] for name in ("color", "contrast", "sharpness", "shear_x")},
+    "posterize": (lambda level, rng: round(4 * level), ops.posterize),
+    "solarize": (_whole(255, 1), ops.solarize),
+}
+
+# (operation, probability, strength 0..9): the policy in the paper's appendix
+IMAGENET = (
+    (("posterize", 0.4, 8), ("rotate", 0.6, 9)),
+    (("solarize", 0.6, 5), ("autocontrast", 0.6, 5)),
+    (("equalize", 0.8, 8), ("equalize", 0.6, 3)),
+    (("posterize", 0.6, 7), ("posterize", 0.6, 6)),
+    (("equalize", 0.4, 7), ("solarize", 0.2, 4)),
+    (("equalize", 0.4, 4), ("rotate", 0.8, 8)),
+    (("solarize", 0.6, 3), ("equalize", 0.6, 7)),
+    (("posterize", 0.8, 5), ("equalize", 1.0, 2)),
+    (("rotate", 0.2, 3), ("solarize", 0.6, 8)),
+    (("equalize", 0.6, 8), ("posterize", 0.4, 6)),
+    (("rotate", 0.8, 8), ("color", 0.4, 0)),
+    (("rotate", 0.4, 9), ("equalize", 0.6, 2)),
+    (("equalize", 0.0, 7), ("equalize", 0.8, 8)),
+    (("invert", 0.6, 4), ("equalize", 1.0, 8)),
+    (("color", 0.6, 4), ("contrast", 1.0, 8)),
+    (("rotate", 0.8, 8), ("color", 1.0, 2)),
+    (("color", 0.8, 8), ("solarize", 0.8, 7)),
+    (("sharpness", 0.4, 7), ("invert", 0.6, 8)),
+    (("shear_x", 0.6, 5), ("equalize", 1.0, 9)),
+    (("color", 0.4, 0), ("equalize", 0.6, 3)),
+    (("equalize", 0.4, 7), ("solarize", 0.2, 4)),
+    (("solarize", 0.6, 5), ("autocontrast", 0.6, 5)),
+    (("invert", 0.6, 4), ("equalize", 1.0, 8)),
+    (("color", 0.6, 4), ("contrast", 1.0, 8)),
+    (("equalize", 0.8, 8), ("equalize", 0.6, 3)),
+)
+
+AUGMIX: Table = {
+    **{name: IMGAUG[name] for name in ("autocontrast", "equalize", "rotate", "solarize")},
+    **{name: PYTORCHVIDEO[name] for name in ("posterize", "shear_x", "shear_y")},
+    "translate_x": (_signed(1 / 3), ops.translate_x),
+    "translate_y": (_signed(1 / 3), ops.translate_y),
+}

@@ -1,0 +1,245 @@
+"""Key points of people: from files, which frames of them, and where people are in the picture.
+
+`keypoint` is (m t j c), and (v m t j c) once frames are selected; `keypoint_score` is the same
+without c; c is x, y in pixels, or x, y, z. A joint at 0, 0 is missing, and so is a person of zeros.
+
+Shape letters: v views, m people, t frames, j joints, c coordinates, n poses.
+"""
+
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxvid.data import poses
+from jaxvid.data.decode import VideoError
+from jaxvid.data.sample import Sample
+from jaxvid.data.transforms import truth
+from jaxvid.data.transforms.spatial import Box
+from jaxvid.errors import UserError
+
+POINTS = ("keypoint", "keypoint_score")
+
+
+@dataclass(frozen=True)
+class Load:
+    """`path` -> `keypoint` and what else the file has, unless the sample has key points already.
+
+    A .pkl or .npz holds an annotation, see `data/poses.py`; a .npy, or a .pkl of an array alone,
+    is `keypoint`.
+    """
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if "keypoint" in sample:
+            return sample
+        path = sample["path"]
+        try:
+            found = poses.load(path) if path.endswith(".pkl") else _load_numpy(path)
+            found = found if isinstance(found, dict) else {"keypoint": found}
+            if "keypoint" not in found:
+                raise UserError(f'no "keypoint" in it, only {", ".join(map(str, found))}')
+            if "frame_inds" in sample:
+                found = found | {"frame_inds": sample["frame_inds"]}
+            found = poses.checked(found, path)
+        except (UserError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            # As for a video: the loader decides what becomes of a file that cannot be read.
+            raise VideoError(path, str(error).removeprefix(f"{path}: ")) from None
+        sample = sample | {key: found[key] for key in poses.ARRAYS if key in found}
+        return sample | ({"size": np.array(found["img_shape"])} if "img_shape" in found else {})
+
+
+def _load_numpy(path: str) -> Any:
+    found = np.load(path, allow_pickle=False)
+    return found if isinstance(found, np.ndarray) else dict(found)
+
+
+@dataclass(frozen=True)
+class Decompress:
+    """The compact form (n j 3) of Kinetics -> `keypoint` (m t j 2), `keypoint_score` (m t j).
+
+    Frames without a person are left out: t counts those that have one. People keep their order
+    within a frame; with more than `people` somewhere, each frame has its best first and the rest
+    is dropped. Other samples stay as they are.
+
+    Attributes:
+      people: the most to keep.
+    """
+
+    people: int = 10
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if "frame_inds" not in sample:
+            return sample
+        sample = dict(sample)
+        frames, pose = sample.pop("frame_inds"), sample["keypoint"]
+        pose, frames = pose[frames >= 0], frames[frames >= 0]
+        if not len(frames):
+            raise VideoError(sample.get("path", "key points"), "there is no person in it")
+        _, first, frame, counts = np.unique(
+            frames, return_index=True, return_inverse=True, return_counts=True
+        )
+        if counts.max() > self.people:
+            best = np.lexsort((-pose[..., 2].sum(1, dtype=np.float32), frame))
+            pose = pose[best]  # frames stay where they are
+        person = np.arange(len(frames)) - first[frame]
+        kept = person < self.people
+        dense = np.zeros((min(counts.max(), self.people), len(first), *pose.shape[1:]), pose.dtype)
+        dense[person[kept], frame[kept]] = pose[kept]
+        return sample | {"keypoint": dense[..., :2], "keypoint_score": dense[..., 2]}
+
+
+@dataclass(frozen=True)
+class UniformClips:
+    """Clips over all of the key points: a random frame from each of `frames` equal parts.
+
+    MMAction2's UniformSampleFrames (Duan et al., PoseC3D, 2022). With fewer than twice as many
+    frames as wanted, random ones are left out; with too few the sequence goes round. Evaluation
+    is random too, by a seed of its own: the same frames every time, and the published ones.
+
+    Attributes:
+      frames: frames in a clip.
+      clips: clips a sample.
+      train: draw other frames every time.
+      seed: of the frames in evaluation.
+    """
+
+    frames: int
+    clips: int = 1
+    train: bool = False
+    seed: int = 255
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return sample | {"frames": self.indices(sample["keypoint"].shape[1], rng)}
+
+    def indices(self, total: int, rng: np.random.Generator) -> np.ndarray:
+        """(clips, frames) indices into a sequence of `total` frames."""
+        if self.train:
+            choice, integers = rng.choice, rng.integers
+        else:
+            published = np.random.RandomState(self.seed)
+            choice, integers = published.choice, published.randint
+        clips, inside = [], np.arange(self.frames)
+        for k in range(self.clips):
+            if total < self.frames:
+                even = k if total < self.clips else k * total // self.clips
+                clips.append((integers(total) if self.train else even) + inside)
+            elif total < 2 * self.frames:
+                skips = np.zeros(self.frames + 1, np.int64)
+                skips[choice(self.frames + 1, total - self.frames, replace=False)] = 1
+                clips.append(inside + skips[:-1].cumsum())
+            else:
+                borders = np.arange(self.frames + 1) * total // self.frames
+                clips.append(borders[:-1] + integers(np.diff(borders)))
+        return np.stack(clips) % total
+
+
+@dataclass(frozen=True)
+class PadFrames:
+    """One clip of all frames and, after the last, what fills it up to `frames`.
+
+    Attributes:
+      frames: frames in the clip, at least as many as the sequence has.
+      beyond: "loop" (from the start) or "zero".
+    """
+
+    frames: int
+    beyond: str = "loop"
+
+    def __post_init__(self):
+        if self.beyond not in ("loop", "zero"):
+            raise UserError(f'beyond the end is "loop" or "zero", not "{self.beyond}"')
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        total = sample["keypoint"].shape[1]
+        if total > self.frames:
+            raise UserError(f"{total} frames of key points do not fit {self.frames}")
+        sample = Select()(sample | {"frames": np.arange(self.frames)[None] % total}, rng)
+        if self.beyond == "zero":
+            for key in POINTS:
+                if key in sample:
+                    sample[key][:, :, total:] = 0
+        return sample
+
+
+@dataclass(frozen=True)
+class Select:
+    """The `frames` (v t) of the key points: (m t j c) -> float32 (v m t j c)."""
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        sample = dict(sample)
+        frames = sample.pop("frames")
+        for key in POINTS:
+            if key in sample:
+                taken = np.asarray(sample[key])[:, frames].astype(np.float32)
+                sample[key] = np.moveaxis(taken, 0, 1)
+        return sample
+
+
+@dataclass(frozen=True)
+class FitVideo:
+    """Key points in pixels of the image they were found in -> in pixels of `video`."""
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        height, width = sample["video"].shape[2:4]
+        image = truth.picture({key: value for key, value in sample.items() if key != "video"})
+        return truth.scaled(sample, height / image[0], width / image[1])
+
+
+@dataclass(frozen=True)
+class CropToPeople:
+    """Cut the picture to the box around all people in all frames (PoseC3D's PoseCompact).
+
+    Joints at x = 0 or y = 0 are missing and stay so. `video`, where there is one, is cut too; it
+    is black beyond its borders.
+
+    Attributes:
+      padding: that the box grows by on both sides, as a share of half its side.
+      smallest: pixels; with a smaller box the picture stays as it is.
+      ratio: least height over width of the box, and its inverse the least width over height, so
+        that 1 makes a square; 0 leaves the box as it is.
+      outside: the box may reach over the border of the picture.
+    """
+
+    padding: float = 0.25
+    smallest: int = 10
+    ratio: float = 0.0
+    outside: bool = True
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        box = self.box(sample["keypoint"], *truth.picture(sample))
+        if box is None:
+            return sample
+        top, left, height, width = box
+        points = np.array(sample["keypoint"])
+        points[..., :2] -= np.where(points[..., :2] != 0, (left, top), 0)
+        sample = sample | {"keypoint": points, "size": np.array([height, width])}
+        return sample | ({"video": _cut(sample["video"], box)} if "video" in sample else {})
+
+    def box(self, keypoint: np.ndarray, height: int, width: int) -> Box | None:
+        """(top, left, height, width), or None if it would be too small."""
+        xs, ys = (keypoint[..., k][keypoint[..., k] != 0] for k in (0, 1))
+        if not xs.size or not ys.size or min(np.ptp(xs), np.ptp(ys)) < self.smallest:
+            return None
+        (x, y), (half_width, half_height) = (
+            [float(p.max() + p.min()) / 2 for p in (xs, ys)],
+            [float(np.ptp(p)) / 2 * (1 + self.padding) for p in (xs, ys)],
+        )
+        if self.ratio:
+            half_height = max(self.ratio * half_width, half_height)
+            half_width = max(half_height / self.ratio, half_width)
+        low, high = (x - half_width, y - half_height), (x + half_width, y + half_height)
+        if not self.outside:
+            low, high = np.maximum(low, 0), np.minimum(high, (width, height))
+        (left, top), (right, bottom) = map(int, low), map(int, high)
+        return top, left, bottom - top, right - left
+
+
+def _cut(video: np.ndarray, box: Box) -> np.ndarray:
+    """The pixels of `video` (v t h w c) in the box, 0 where it reaches over the border."""
+    top, left, height, width = box
+    out = np.zeros((*video.shape[:2], height, width, video.shape[4]), video.dtype)
+    y, x = max(top, 0), max(left, 0)
+    inside = video[:, :, y : max(y, top + height), x : max(x, left + width)]
+    out[:, :, y - top :, x - left :][:, :, : inside.shape[2], : inside.shape[3]] = inside
+    return out

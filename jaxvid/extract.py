@@ -1,0 +1,107 @@
+"""A long video as features: a trained backbone's, averaged over a clip, a row every so many frames.
+
+Shapes: t rows of features, f frames of a clip, c channels.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, nullcontext
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvid import mesh as meshes
+from jaxvid.data import loader
+from jaxvid.data.decode import Reader, VideoReader
+from jaxvid.data.sample import Sample
+from jaxvid.data.transforms.sampling import ClipsEvery
+from jaxvid.data.transforms.video import Decode
+from jaxvid.errors import UserError
+
+
+class Extractor:
+    """The backbone of a trained model, as it sees the clips of a long video.
+
+    Args:
+      model: of `jaxvid.load(..., "val")`, whose preprocessing crops and normalises the frames.
+      frames, stride, every: of `data.features.Made`.
+      fps: the rate at which they count; 0 is each video's own.
+      rows: clips that go through the backbone at once, rounded up to fill the devices.
+
+    Raises:
+      UserError: the model does not take videos.
+    """
+
+    def __init__(
+        self, model: Any, frames: int, stride: int, every: int, fps: float = 0.0, rows: int = 32
+    ):
+        if min(frames, stride, every) < 1 or fps < 0:
+            raise UserError(
+                "frames, stride and every are 1 or more, fps 0 or more; not"
+                f" {frames}, {stride}, {every} and {fps:g}"
+            )
+        places = [i for i, step in enumerate(model.pipeline) if isinstance(step, Decode)]
+        if not places:
+            raise UserError(f"{model.source}: this model does not see videos")
+        self.model, self.fps = model, fps
+        self.clips = ClipsEvery(frames, stride, every)
+        self._open, self._rest = model.pipeline[0], model.pipeline[places[0] :]
+        devices = model.mesh.shape["data"]
+        self._rows = -(-rows // devices) * devices
+        self._pooled = jax.jit(self._pool)
+
+    def __call__(self, sample: Mapping) -> tuple[np.ndarray, float]:
+        """`feature` float32 (t, c), and the rate at which its frames count.
+
+        Args:
+          sample: with a `path`, or a `reader`.
+
+        Raises:
+          VideoError: the file cannot be read.
+        """
+        opened = self._open(dict(sample), np.random.default_rng(0))
+        with opened["reader"] as reader:
+            fps = self.fps or reader.fps
+            if not fps:
+                raise UserError(f"{reader.path}: its frame rate is unknown; give fps")
+            kept = at_rate(reader, self.fps)
+            clips = kept[self.clips.indices(len(kept))]
+            with closing(loader.prefetch(self._batches(opened, clips), self._put)) as batches:
+                found = [np.asarray(self._pooled(self.model.variables, batch)) for batch in batches]
+        return np.concatenate(found)[: len(clips)], fps
+
+    def _batches(self, opened: Sample, clips: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        """Samples of one clip each, in batches; the last clip fills the last batch."""
+        rng, reader = np.random.default_rng(0), opened["reader"]
+        for start in range(0, len(clips), self._rows):
+            rows = np.minimum(np.arange(start, start + self._rows), len(clips) - 1)
+            # Decode closes its reader; this one stays open for the clips to come.
+            sample = {**opened, "frames": clips[rows], "reader": nullcontext(reader)}
+            for transform in self._rest:
+                sample = transform(sample, rng)
+            rest = {
+                "label": np.zeros(self._rows, np.int32),
+                "mask": np.ones(self._rows, np.float32),
+            }
+            yield {"video": sample["video"][:, None], **rest}
+
+    def _put(self, batch):
+        return meshes.put_batch(self.model.mesh, batch)
+
+    def _pool(self, variables, batch):
+        maps = jax.tree.leaves(self.model.maps(variables, batch))
+        means = [x.astype(jnp.float32).mean(tuple(range(1, x.ndim - 1))) for x in maps]
+        return jnp.concatenate(means, -1)
+
+
+def at_rate(reader: Reader, fps: float) -> np.ndarray:
+    """Numbers of the frames on screen every 1 / fps seconds; 0 or their own rate: all frames."""
+    if not fps or abs(fps - reader.fps) < 1e-3 * fps:
+        return np.arange(reader.frames)
+    if not reader.fps:
+        raise UserError(f"{reader.path}: its frame rate is unknown")
+    times = np.arange(max(1, round(reader.frames / reader.fps * fps))) / fps
+    if isinstance(reader, VideoReader):
+        return np.array([reader.index_at(time) for time in times])
+    return np.minimum((times * reader.fps + 1e-6).astype(int), reader.frames - 1)

@@ -1,0 +1,73 @@
+"""Convolution as a layer, alone and with what usually follows it.
+
+Shapes: b batch, c channels; the kernel's length says how many axes before the channels it spans.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxvid.layers.norm import BatchNorm
+from jaxvid.ops import conv as ops
+
+Ints = tuple[int, ...]
+# For ReLU networks (He et al., 2015), as the published recipes initialise.
+he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class Conv(nn.Module):
+    """A convolution; by default zeros pad it by half the kernel, so odd kernels keep the size.
+
+    Attributes:
+      kernel: sizes, one an axis of space.
+      strides, padding, dilation: the same; no strides and no dilation are 1.
+      depthwise: every channel on its own.
+    """
+
+    features: int
+    kernel: Ints
+    strides: Ints = ()
+    padding: Ints | None = None
+    dilation: Ints = ()
+    depthwise: bool = False
+    use_bias: bool = False
+    kernel_init: Callable = he_normal
+    bias_init: Callable = nn.initializers.zeros
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):  # (b, ..., c) -> (b, ..., features)
+        strides = self.strides or (1,) * len(self.kernel)
+        dilation = self.dilation or (1,) * len(self.kernel)
+        pads = zip(self.kernel, dilation, strict=True)
+        padding = self.padding or tuple((k - 1) * d // 2 for k, d in pads)
+        channels = 1 if self.depthwise else x.shape[-1]
+        kernel = self.param("kernel", self.kernel_init, (*self.kernel, channels, self.features))
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        if self.depthwise:
+            x = ops.depthwise_conv(x, kernel, strides, padding, dilation)
+        else:
+            x = ops.conv(x, kernel, strides, padding, dilation)
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, (self.features,))
+            x = x + bias.astype(self.dtype)
+        return x
+
+
+class ConvNorm(nn.Module):
+    """Convolution, batch normalisation, and ReLU unless `relu` is off."""
+
+    features: int
+    kernel: Ints
+    strides: Ints = ()
+    relu: bool = True
+    norm: Callable = BatchNorm
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, *, train):  # (b, ..., c) -> (b, ..., features)
+        x = Conv(self.features, self.kernel, self.strides, dtype=self.dtype, name="conv")(x)
+        x = self.norm(dtype=self.dtype, name="bn")(x, train=train)
+        return nn.relu(x) if self.relu else x

@@ -1,0 +1,124 @@
+"""Networks on skeleton graphs: blocks of a graph convolution and a convolution in time.
+
+Shapes: b batch (in blocks: times people), m people, t frames, j joints, c channels, k subsets of
+neighbours.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+
+from jaxvid.layers.conv import Conv
+from jaxvid.layers.norm import BatchNorm
+from jaxvid.layers.tcn import TemporalConv
+from jaxvid.ops import graph
+
+
+class SkeletonNet(nn.Module):
+    """The backbone: keypoint (b, m, t, j, c) -> features (b, m, t', j, widths[-1]).
+
+    Everybody goes through the blocks on their own; a person who is not there is zeros.
+
+    Attributes:
+      spatial, temporal: the units of every block, see `Block`.
+      layout: of the skeleton, a name in `jaxvid.skeletons`.
+      widths, strides: channels and stride in time of each block.
+      bn_by_person: normalise the input by the statistics of each place among the people, who must
+        then be as many as in training, and not by those of all people.
+      tcn_dropout: after the temporal unit of each block but the first.
+      bn_groups, bn_frozen: see `BatchNorm`.
+      remat: recompute the blocks in the backward pass instead of storing their activations.
+      dtype: compute dtype; parameters and normalisation statistics stay float32.
+    """
+
+    spatial: type[nn.Module]
+    temporal: type[nn.Module]
+    layout: str
+    widths: tuple[int, ...] = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
+    strides: tuple[int, ...] = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
+    bn_by_person: bool = False
+    tcn_dropout: float = 0.0
+    bn_groups: int = 1
+    bn_frozen: bool = False
+    remat: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, keypoint, *, train):
+        m, j = keypoint.shape[1], keypoint.shape[3]
+        joints = len(graph.edges(self.layout))
+        if j != joints:
+            raise ValueError(f'keypoint has {j} joints, layout "{self.layout}" has {joints}')
+        norm = partial(BatchNorm, groups=self.bn_groups, frozen=self.bn_frozen)
+        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        block = partial(block, self.spatial, self.temporal, self.layout, norm, self.dtype)
+        flat = "b t (m j c)" if self.bn_by_person else "(b m) t (j c)"
+        x = rearrange(keypoint, f"b m t j c -> {flat}")
+        x = norm(dtype=self.dtype, name="data_bn")(x, train=train)
+        x = rearrange(x, f"{flat} -> (b m) t j c", m=m, j=j)
+        for i, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True)):
+            dropout = self.tcn_dropout if i else 0.0
+            x = block(width, stride, dropout, residual=i > 0, name=f"block{i}")(x, train)
+        return rearrange(x, "(b m) t j c -> b m t j c", m=m)
+
+
+class Block(nn.Module):
+    """A convolution over neighbours, then one over time, and a shortcut around both.
+
+    Attributes:
+      spatial: takes features and layout; its module keeps the time.
+      temporal: takes features, stride and dropout.
+      residual: whether there is the shortcut.
+    """
+
+    spatial: type[nn.Module]
+    temporal: type[nn.Module]
+    layout: str
+    norm: Callable
+    dtype: Any
+    features: int
+    stride: int
+    dropout: float
+    residual: bool
+
+    @nn.compact
+    def __call__(self, x, train):  # (b, t, j, c) -> (b, t / stride, j, features)
+        options: Any = dict(norm=self.norm, dtype=self.dtype)
+        y = self.spatial(self.features, self.layout, **options, name="gcn")(x, train=train)
+        tcn = self.temporal(self.features, self.stride, self.dropout, **options, name="tcn")
+        y = tcn(y, train=train)
+        if not self.residual:
+            return nn.relu(y)
+        if x.shape[-1] != self.features or self.stride != 1:
+            project = TemporalConv(self.features, self.stride, kernel=1, **options, name="residual")
+            x = project(x, train=train)
+        return nn.relu(x + y)
+
+
+def aggregate(x: jax.Array, adjacency: jax.Array) -> jax.Array:
+    """What each joint takes from its neighbours: (b, t, j, k c), (k, j, j) -> (b, t, j, c).
+
+    Entry [k, v, w] of the matrices is the weight of joint v, as subset k maps it, for joint w.
+    """
+    x = rearrange(x, "b t v (k c) -> b t (v k) c", k=len(adjacency))
+    weights = rearrange(adjacency, "k v w -> w (v k)").astype(x.dtype)
+    return jnp.einsum("wi,btic->btwc", weights, x)
+
+
+def pointwise(channels: int, features: int, stride: int = 1, **options) -> Conv:
+    """A linear map of every joint in each `stride`-th frame.
+
+    Starts as layers of PyTorch do, which the recipes leave as they are.
+    """
+    bound = channels**-0.5
+
+    def init(rng, shape, dtype=jnp.float32):
+        return jax.random.uniform(rng, shape, dtype, -bound, bound)
+
+    inits: Any = dict(use_bias=True, kernel_init=init, bias_init=init)
+    return Conv(features, (1, 1), (stride, 1), **inits, **options)

@@ -1,0 +1,65 @@
+"""Non-local block (Wang et al., 2018), https://arxiv.org/abs/1711.07971.
+
+Shapes: b batch, t h w grid, c channels, n positions, m positions after pooling, d inner channels.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxvid.layers.conv import Conv, ConvNorm
+from jaxvid.layers.norm import BatchNorm
+
+MODES = ("embedded_gaussian", "gaussian", "dot_product")
+
+
+class NonLocal(nn.Module):
+    """Every position of a clip gathers from all others; the shape is kept.
+
+    Attributes:
+      mode: what weighs a pair: "embedded_gaussian" or "gaussian" (softmax of their products, of
+        projections or of the features themselves) or "dot_product" (the product over the count).
+      scale: divide the products of "embedded_gaussian" by the root of their width.
+    """
+
+    mode: str = "embedded_gaussian"
+    scale: bool = False
+    norm: Callable = BatchNorm
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, *, train):  # (b, t, h, w, c)
+        if self.mode not in MODES:
+            raise ValueError(f'the mode of a non-local block is one of {MODES}, not "{self.mode}"')
+        width = x.shape[-1] // 2
+        # Keys and values come from every second row and column: a quarter of the pairs.
+        g = subsample(self._project(width, "g")(x))
+        if self.mode == "gaussian":
+            theta, phi = x, subsample(x)
+        else:
+            theta = self._project(width, "theta")(x)
+            phi = subsample(self._project(width, "phi")(x))
+        theta, phi, g = (a.reshape(len(a), -1, a.shape[-1]) for a in (theta, phi, g))
+        pairs = jnp.einsum("bnd,bmd->bnm", theta, phi).astype(jnp.float32)
+        if self.mode == "dot_product":
+            weights = pairs / pairs.shape[-1]
+        else:
+            scaled = self.scale and self.mode == "embedded_gaussian"
+            weights = nn.softmax(pairs * (width**-0.5 if scaled else 1.0))
+        y = (weights.astype(self.dtype) @ g).reshape(*x.shape[:-1], width)
+        # It starts at 0: a new block leaves what is around it as it was.
+        norm = partial(self.norm, scale_init=nn.initializers.zeros)
+        out = ConvNorm(x.shape[-1], (1, 1, 1), (), False, norm, self.dtype, name="conv_out")
+        return x + out(y, train=train)
+
+    def _project(self, width, name):
+        init = nn.initializers.normal(0.01)
+        return Conv(width, (1, 1, 1), use_bias=True, kernel_init=init, dtype=self.dtype, name=name)
+
+
+def subsample(x):
+    """Maximum of every 2 x 2 pixels."""
+    return nn.max_pool(x, (1, 2, 2), (1, 2, 2))

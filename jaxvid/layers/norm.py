@@ -1,0 +1,65 @@
+"""Normalisation over the batch.
+
+Shapes: b batch, c channels.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation (Ioffe & Szegedy, 2015) with the statistics that PyTorch keeps.
+
+    Over a batch that is sharded over devices the statistics are those of the whole batch (SyncBN).
+    The running variance is the unbiased one, n / (n - 1) times that which normalises.
+
+    Attributes:
+      momentum: share of the old running statistics that a step keeps (1 - PyTorch's).
+      groups: the batch is normalised in this many parts of consecutive rows, each by its own
+        statistics: what a recipe for so many GPUs without SyncBN did, or sub-batch normalisation.
+      frozen: the running statistics normalise, and stay, in training too (`norm_eval`).
+      dtype: of the result; parameters and statistics are float32.
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    groups: int = 1
+    frozen: bool = False
+    scale_init: Callable = nn.initializers.ones
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, *, train):  # (b, ..., c) -> the same
+        shape = (x.shape[-1],)
+        scale = self.param("scale", self.scale_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
+        running_var = self.variable("batch_stats", "var", jnp.ones, shape)
+        if not train or self.frozen:
+            return self._normalise(x, running_mean.value, running_var.value, scale, bias)
+        if len(x) % self.groups:
+            raise ValueError(f"a batch of {len(x)} has no {self.groups} equal groups")
+        parts = x.reshape(self.groups, len(x) // self.groups, *x.shape[1:]).astype(jnp.float32)
+        axes = tuple(range(1, parts.ndim - 1))
+        mean = parts.mean(axes)
+        var = jnp.square(parts).mean(axes) - jnp.square(mean)
+        # Rounding may leave it below 0. Not `jnp.maximum`: its gradient asks which input equals the
+        # result, and an input that XLA computes anew, rounded in another way, equals nothing.
+        var = jnp.where(var > 0, var, 0)
+        if not self.is_initializing():
+            n = parts[0, ..., 0].size
+            kept = (running_mean, mean), (running_var, var * (n / max(n - 1, 1)))
+            for running, now in kept:
+                now = jax.lax.stop_gradient(now.mean(0))
+                running.value = self.momentum * running.value + (1 - self.momentum) * now
+        wide = (self.groups, *[1] * len(axes), *shape)
+        y = self._normalise(parts, mean.reshape(wide), var.reshape(wide), scale, bias)
+        return y.reshape(x.shape)
+
+    def _normalise(self, x, mean, var, scale, bias):
+        y = (x.astype(jnp.float32) - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
+        return y.astype(self.dtype)

@@ -1,0 +1,120 @@
+"""SlowFast (Feichtenhofer et al., 2019), https://arxiv.org/abs/1812.03982.
+
+Two 3-D ResNets see the same clip: the slow one few frames with many channels, the fast one all
+frames with few channels; after the stem and each stage but the last, the slow one is told what the
+fast one saw.
+
+Shapes: b batch, t frames of the slow pathway, T of the fast one, h height, w width, c channels.
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxvid.ckpt.convert import Weights
+from jaxvid.layers import heads, resnet
+from jaxvid.layers.conv import Conv, ConvNorm
+from jaxvid.layers.norm import BatchNorm
+
+VARIANTS: dict[str, dict] = {
+    "test": dict(depths=(1, 1), fast_depths=(1, 1), width=16, alpha=2),
+    "r50": dict(depths=(3, 4, 6, 3), fast_depths=(3, 4, 6, 3)),
+    "r101": dict(depths=(3, 4, 23, 3), fast_depths=(3, 4, 23, 3)),
+    "r101-r50": dict(depths=(3, 4, 23, 3), fast_depths=(3, 4, 6, 3)),
+}
+INPUTS = {"video": (16, 32, 32, 3)}  # what the test variant takes, without the batch
+
+
+class SlowFast(nn.Module):
+    """video (b, T, H, W, c) -> features (b, t, h, w, c), (b, T, h, w, c / beta) of slow and fast.
+
+    Attributes:
+      depths, fast_depths: blocks in each stage of the pathways.
+      width: channels of the slow stem.
+      alpha: the fast pathway sees this many times the frames: 8 where the slow one takes 4 frames
+        at stride 16, 4 where it takes 8 at stride 8.
+      beta: the fast pathway has 1/beta of the channels.
+      fusion: frames that a lateral convolution spans; published as 5 for alpha 8, 7 for alpha 4.
+      lateral_norm: batch normalisation and ReLU after the lateral convolutions.
+      strides, zero_init, bn_groups, bn_frozen, remat: see `ResNet`.
+    """
+
+    depths: tuple[int, ...]
+    fast_depths: tuple[int, ...]
+    width: int = 64
+    alpha: int = 8
+    beta: int = 8
+    fusion: int = 5
+    lateral_norm: bool = False
+    strides: tuple[int, ...] = (1, 2, 2, 2)
+    zero_init: bool = True
+    bn_groups: int = 1
+    bn_frozen: bool = False
+    remat: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, video, *, train):
+        pathway = partial(
+            resnet.ResNet, strides=self.strides, zero_init=self.zero_init,
+            bn_groups=self.bn_groups, bn_frozen=self.bn_frozen, remat=self.remat, dtype=self.dtype,
+        )  # fmt: skip
+        stages = len(self.depths)
+        slow_path = pathway(
+            self.depths, width=self.width, stem=(1, 7, 7), time=(1, 1, 3, 3)[-stages:],
+            name="slow_path",
+        )  # fmt: skip
+        fast_path = pathway(
+            self.fast_depths, width=self.width // self.beta, stem=(5, 7, 7), time=(3,) * stages,
+            name="fast_path",
+        )  # fmt: skip
+        slow, fast = slow_path.first(video[:, :: self.alpha], train), fast_path.first(video, train)
+        for s in range(stages):
+            told = self._lateral(fast, f"{f'layer{s}' if s else 'conv1'}_lateral", train)
+            slow = slow_path.stage(s, jnp.concatenate([slow, told], -1), train)
+            fast = fast_path.stage(s, fast, train)
+        return slow, fast
+
+    def _lateral(self, fast, name, train):  # (b, T, h, w, c) -> (b, t, h, w, 2c)
+        shape = 2 * fast.shape[-1], (self.fusion, 1, 1), (self.alpha, 1, 1)
+        if not self.lateral_norm:
+            return Conv(*shape, dtype=self.dtype, name=name)(fast)
+        norm = partial(BatchNorm, groups=self.bn_groups, frozen=self.bn_frozen)
+        return ConvNorm(*shape, norm=norm, dtype=self.dtype, name=name)(fast, train=train)
+
+
+class Classifier(heads.PoolClassifier):
+    """Of the features of both pathways, the fast one's first."""
+
+    def __call__(self, x, *, train):  # (slow, fast) -> (b, classes)
+        slow, fast = (features.mean((1, 2, 3)) for features in x)
+        return super().__call__(jnp.concatenate([fast, slow], -1), train=train)
+
+
+def backbone(variant, **overrides):
+    return SlowFast(**{**VARIANTS[variant], **overrides})
+
+
+def build(variant, *, num_classes, dropout=0.5, dtype=jnp.float32, **overrides):
+    head = Classifier(num_classes, dropout, dtype)
+    return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
+
+
+# Weights
+
+
+def openmmlab(net):
+    """The lateral connections belong to the slow pathway there."""
+    rows = [("backbone", "backbone"), ("cls_head.fc_cls", "head/fc")]
+    for path in ("slow_path", "fast_path"):
+        rows.append((f"backbone.{path}.layer{{s}}.{{b}}", f"backbone/{path}/layer{{s}}_{{b}}"))
+    for s in range(len(net.backbone.depths)):
+        lateral = f"{f'layer{s}' if s else 'conv1'}_lateral"
+        torch, ours = f"backbone.slow_path.{lateral}", f"backbone/{lateral}"
+        rows.append((torch, ours) if net.backbone.lateral_norm else (f"{torch}.conv", ours))
+    return tuple(rows)
+
+
+WEIGHTS = {"mmaction": Weights(openmmlab, resnet.BUFFERS, resnet.ORDER)}

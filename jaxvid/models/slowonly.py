@@ -1,0 +1,36 @@
+"""The slow pathway of SlowFast alone (Feichtenhofer et al., 2019), https://arxiv.org/abs/1812.03982.
+
+A 3-D ResNet that sees few frames, far apart, and convolves over time in its last two stages only;
+optionally with non-local blocks.
+"""
+
+import jax.numpy as jnp
+
+from jaxvid.layers import heads, resnet
+from jaxvid.models import tsn
+
+SLOW = dict(stem=(1, 7, 7), time=(1, 1, 3, 3), zero_init=True)
+VARIANTS: dict[str, dict] = {
+    "test": SLOW | dict(depths=(1, 2), width=4, time=(1, 3)),
+    "r50": SLOW | resnet.DEPTHS["r50"],
+    "r101": SLOW | resnet.DEPTHS["r101"],
+}
+INPUTS = {"video": (4, 32, 32, 3)}  # what the test variant takes, without the batch
+
+
+def backbone(variant, **overrides):
+    return resnet.ResNet(**{**VARIANTS[variant], **overrides})
+
+
+def build(variant, *, num_classes, dropout=0.5, dtype=jnp.float32, **overrides):
+    head = heads.PoolClassifier(num_classes, dropout, dtype)
+    return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
+
+
+WEIGHTS = {
+    "mmaction": tsn.upstream(
+        (*resnet.OPENMMLAB, *resnet.non_local(*resnet.OPENMMLAB[-1])), "cls_head.fc_cls"
+    ),
+    # an image network, to start from
+    "torchvision": tsn.WEIGHTS["torchvision"],
+}

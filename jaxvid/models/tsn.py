@@ -1,0 +1,42 @@
+"""Temporal Segment Networks (Wang et al., 2016), https://arxiv.org/abs/1608.00859.
+
+A 2-D network sees one frame of each of several equal parts of the video; the frames share weights
+and meet in the mean of their features. The frame axis of the clip counts these parts.
+"""
+
+import jax.numpy as jnp
+
+from jaxvid.ckpt import inflate
+from jaxvid.ckpt.convert import Weights
+from jaxvid.layers import heads, resnet
+
+VARIANTS: dict[str, dict] = {
+    "test": dict(depths=(1, 2), width=4),
+    "r18": resnet.DEPTHS["r18"],
+    "r34": resnet.DEPTHS["r34"],
+    "r50": resnet.DEPTHS["r50"],
+    "r101": resnet.DEPTHS["r101"],
+    "r152": resnet.DEPTHS["r152"],
+}
+INPUTS = {"video": (3, 32, 32, 3)}  # what the test variant takes, without the batch
+
+
+def backbone(variant, **overrides):
+    return resnet.ResNet(**{**VARIANTS[variant], **overrides})
+
+
+def build(variant, *, num_classes, dropout=0.4, init_std=0.01, dtype=jnp.float32, **overrides):
+    head = heads.PoolClassifier(num_classes, dropout, dtype, init_std=init_std)
+    return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
+
+
+def upstream(backbone, head):
+    """A table of a ResNet of this name for the head, inflated where the model spans time."""
+    rows = (*backbone, (head, "head/fc"))
+    return Weights(rows, resnet.BUFFERS, resnet.ORDER, adapt=inflate.kernels)
+
+
+WEIGHTS = {
+    "mmaction": upstream(resnet.OPENMMLAB, "cls_head.fc_cls"),
+    "torchvision": upstream(resnet.TORCHVISION, "fc"),
+}

@@ -1,0 +1,92 @@
+"""Adjacency matrices of skeleton graphs.
+
+Shapes: k subsets, j joints. An entry [v, w] is the weight of joint v in the sum for joint w.
+"""
+
+import numpy as np
+
+from jaxvid import skeletons
+
+
+def spatial(layout: str) -> np.ndarray:
+    """Each joint itself, its neighbour towards the centre, and the mean of those away from it.
+
+    The partition of 2s-AGCN (Shi et al., 2019) and PYSKL (Duan et al., 2022).
+
+    Returns:
+      (3, j, j) float32.
+    """
+    inward = edges(layout)
+    subsets = np.eye(len(inward)), normalise(inward), normalise(inward.T)
+    return np.stack(subsets).astype(np.float32)
+
+
+def stgcn_spatial(layout: str, max_hop: int = 1) -> np.ndarray:
+    """The mean over all joints within `max_hop` edges, in subsets by distance.
+
+    The spatial partition of ST-GCN (Yan et al., 2018): for every distance but 0 there are two
+    subsets, the joints that are not nearer to the centre and those that are.
+
+    Returns:
+      (1 + 2 max_hop, j, j) float32.
+    """
+    between = distances(layout, max_hop)
+    # Distances beyond `max_hop` are all the same, those to the centre too: published weights were
+    # trained so.
+    centre = between[:, skeletons.find(layout).centre]
+    outward = centre[:, None] >= centre
+    mean = normalise(between <= max_hop)
+    subsets = [np.where(between == 0, mean, 0)]
+    for hop in range(1, max_hop + 1):
+        subsets += [np.where((between == hop) & side, mean, 0) for side in (outward, ~outward)]
+    return np.stack(subsets).astype(np.float32)
+
+
+def binary_adj(layout: str) -> np.ndarray:
+    """1 for neighbours, without regard to the centre: (1, j, j) float32."""
+    inward = edges(layout)
+    return (inward + inward.T)[None].astype(np.float32)
+
+
+def k_adjacency(
+    adjacency: np.ndarray, k: int, *, with_self: bool = False, self_factor: float = 1
+) -> np.ndarray:
+    """1 for joints exactly `k` edges apart (Liu et al., 2020, MS-G3D).
+
+    Args:
+      adjacency: (j, j) of zeros and ones, without loops.
+      with_self: add `self_factor` to the diagonal; not at k = 0, which is the diagonal.
+
+    Returns:
+      (j, j), in the dtype of `adjacency`.
+    """
+    loops = np.eye(len(adjacency), dtype=adjacency.dtype)
+    if k == 0:
+        return loops
+    within, nearer = (np.linalg.matrix_power(adjacency + loops, n) > 0 for n in (k, k - 1))
+    apart = (within & ~nearer).astype(adjacency.dtype)
+    return apart + self_factor * loops if with_self else apart
+
+
+def edges(layout: str) -> np.ndarray:
+    """(j, j): 1 at [v, w] where v is the neighbour of w towards the centre."""
+    skeleton = skeletons.find(layout)
+    inward = np.zeros((skeleton.joints, skeleton.joints))
+    for joint, neighbour in skeleton.edges:
+        inward[neighbour, joint] = 1
+    return inward
+
+
+def distances(layout: str, max_hop: int) -> np.ndarray:
+    """(j, j) number of edges between joints; infinity beyond `max_hop`."""
+    inward = edges(layout)
+    found = np.full(inward.shape, np.inf)
+    for hop in range(max_hop, -1, -1):
+        found[np.linalg.matrix_power(np.eye(len(inward)) + inward + inward.T, hop) > 0] = hop
+    return found
+
+
+def normalise(adjacency: np.ndarray) -> np.ndarray:
+    """Each column divided by its sum; a column of zeros stays."""
+    total = adjacency.sum(0)
+    return adjacency / np.where(total > 0, total, 1)

@@ -1,0 +1,194 @@
+"""What `predict` returns, a dataclass a task: as lines of text, on frames, or as a picture."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+WHITE, GREY, DARK = (255, 255, 255), (150, 150, 150), (32, 32, 32)
+ORANGE = (230, 120, 20)
+
+
+@dataclass(frozen=True)
+class Recognized:
+    """The most likely classes of a video, best first: names and their scores 0..1."""
+
+    labels: tuple[str, ...]
+    scores: tuple[float, ...]
+
+    def lines(self) -> Iterator[str]:
+        for label, score in zip(self.labels, self.scores, strict=True):
+            yield f"{score:6.1%}  {label}"
+
+    def draw(self, frame: np.ndarray, time: float) -> np.ndarray:
+        """A copy of a uint8 (h, w, 3) frame with one line a class."""
+        return write_lines(frame, zip(self.labels, self.scores, strict=True))
+
+
+@dataclass(frozen=True)
+class Localized:
+    """Segments of a video in which something happens, best first.
+
+    Attributes:
+      labels: what happens: "action" where the model does not tell.
+      scores: 0..1; they rank segments and are no probabilities.
+      segments: start and end in seconds.
+      duration: of the video, in seconds.
+    """
+
+    labels: tuple[str, ...]
+    scores: tuple[float, ...]
+    segments: tuple[tuple[float, float], ...]
+    duration: float
+
+    def lines(self) -> Iterator[str]:
+        for label, score, (start, end) in zip(self.labels, self.scores, self.segments, strict=True):
+            yield f"{score:6.1%}  {start:8.2f} s to {end:8.2f} s  {label}"
+
+    def draw(self, frame: np.ndarray, time: float) -> np.ndarray:
+        """A copy of a frame with a bar of all segments and what is going on at `time` seconds."""
+        now = [
+            (label, score)
+            for label, score, (start, end) in zip(
+                self.labels, self.scores, self.segments, strict=True
+            )
+            if start <= time < end
+        ]
+        frame = write_lines(frame, now)
+        height, width = max(6, len(frame) // 20), frame.shape[1]
+        bar, strength = frame[-height:], np.zeros(width)
+        for (start, end), score in zip(self.segments, self.scores, strict=True):
+            a, b = (round(t / self.duration * width) for t in (start, end))
+            strength[a:b] = np.maximum(strength[a:b], score / self.scores[0])
+        bar[:] = colour(strength)
+        bar[:, min(int(time / self.duration * width), width - 1)] = WHITE
+        return frame
+
+    def picture(self, width: int = 960) -> np.ndarray:
+        """A timeline, uint8 (h, w, 3): segments in rows, so that none hides another."""
+        left, line, rows = 20, 26, in_rows(self.segments)
+        picture = np.full((line * (max(rows, default=0) + 2), width, 3), DARK, np.uint8)
+        axis = len(picture) - line
+
+        def column(seconds):
+            return left + round(seconds / self.duration * (width - 2 * left))
+
+        step = tick(self.duration)
+        for i in range(int(self.duration / step) + 1):
+            at = column(i * step)
+            cv2.line(picture, (at, 4), (at, axis), (60, 60, 60), 1)
+            write(picture, f"{i * step:g} s", (at - 8, len(picture) - 8), 0.4, GREY)
+        for row, (start, end), label, score in zip(
+            rows, self.segments, self.labels, self.scores, strict=True
+        ):
+            corners = (column(start), row * line + 6), (column(end) - 1, row * line + line + 2)
+            shade = colour(np.array(score / self.scores[0])).tolist()
+            cv2.rectangle(picture, *corners, shade, cv2.FILLED)
+            inside = picture[:, : max(corners[1][0] - 2, 0)]  # a view: longer text is cut off
+            text = f"{score:.2f} {label}"
+            write(inside, text, (corners[0][0] + 4, corners[1][1] - 6), 0.4, WHITE)
+        return picture
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What people do at one moment of a video.
+
+    Attributes:
+      labels: of each box, the best first.
+      scores: theirs, 0..1.
+      boxes: x1, y1, x2, y2 in pixels of the video.
+      time: in seconds.
+    """
+
+    labels: tuple[tuple[str, ...], ...]
+    scores: tuple[tuple[float, ...], ...]
+    boxes: tuple[tuple[float, float, float, float], ...]
+    time: float
+
+    def lines(self) -> Iterator[str]:
+        for box, labels, scores in zip(self.boxes, self.labels, self.scores, strict=True):
+            place = " ".join(f"{value:.0f}" for value in box)
+            said = ", ".join(f"{s:.1%} {label}" for label, s in zip(labels, scores, strict=True))
+            yield f"{self.time:8.2f} s  [{place}]  {said}"
+
+    def draw(self, frame: np.ndarray, time: float) -> np.ndarray:
+        """A copy of a frame with the boxes, and in each a line a class."""
+        frame = frame.copy()
+        thick = max(1, len(frame) // 240)
+        for box, labels, scores in zip(self.boxes, self.labels, self.scores, strict=True):
+            x1, y1, x2, y2 = np.clip(np.rint(box).astype(int), 0, [*frame.shape[1::-1]] * 2)
+            rest = frame[y1:, x1:]  # text may be longer than the box
+            if rest.size:
+                rest[:] = write_lines(rest, zip(labels, scores, strict=True), len(frame) / 720)
+                cv2.rectangle(frame, (x1, y1), (x2 - 1, y2 - 1), ORANGE, thick)
+        return frame
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What people do at several moments; each stands for the frames that are nearest to it."""
+
+    moments: tuple[Detected, ...]
+
+    def lines(self) -> Iterator[str]:
+        for moment in self.moments:
+            yield from moment.lines()
+
+    def draw(self, frame: np.ndarray, time: float) -> np.ndarray:
+        """A copy of the frame at `time` seconds with the boxes of the nearest moment."""
+        if not self.moments:
+            return frame.copy()
+        return min(self.moments, key=lambda m: abs(m.time - time)).draw(frame, time)
+
+
+def write_lines(frame: np.ndarray, rows, size: float = 0.0) -> np.ndarray:
+    """A copy of a frame with (label, score) rows on a darkened corner.
+
+    Args:
+      size: of the letters; by default it follows the frame's height.
+    """
+    frame, rows = frame.copy(), list(rows)
+    size = max(0.4, size or len(frame) / 480)
+    line = round(28 * size)
+    if rows:
+        width = min(frame.shape[1], round(340 * size))
+        height = min(len(frame), line * len(rows) + round(10 * size))
+        frame[:height, :width] = frame[:height, :width] // 3
+    for i, (label, score) in enumerate(rows):
+        at = (round(8 * size), line * (i + 1) - round(6 * size))
+        write(frame, f"{score:4.0%} {label}", at, 0.7 * size, WHITE)
+    return frame
+
+
+def write(picture: np.ndarray, text: str, at: tuple[int, int], size: float, shade):
+    """Text with its lower left corner at (x, y)."""
+    thick = max(1, round(2 * size))
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, shade, thick, cv2.LINE_AA)
+
+
+def colour(strength: np.ndarray) -> np.ndarray:
+    """0..1 -> uint8 (..., 3), from the background's dark to orange."""
+    strong = np.asarray(strength)[..., None] ** 0.5
+    return np.uint8(np.array(DARK) * (1 - strong) + np.array(ORANGE) * strong)
+
+
+def in_rows(segments: Sequence[tuple[float, float]]) -> list[int]:
+    """The first row of each segment in which nothing before it overlaps it."""
+    rows: list[list[tuple[float, float]]] = []
+    found = []
+    for start, end in segments:
+        fits = (i for i, row in enumerate(rows) if all(end <= a or start >= b for a, b in row))
+        place = next(fits, len(rows))
+        if place == len(rows):
+            rows.append([])
+        rows[place].append((start, end))
+        found.append(place)
+    return found
+
+
+def tick(duration: float) -> float:
+    """Seconds between the marks of an axis: 1, 2 or 5 times a power of ten; about ten of them."""
+    power = 10.0 ** np.floor(np.log10(duration / 5))
+    return next(power * k for k in (1, 2, 5, 10) if duration / (power * k) <= 10)

@@ -1,0 +1,102 @@
+"""Layouts of skeletons: which joints there are, how they hang together, what mirrors what.
+
+Plain data for both sides: transforms of key points and adjacency matrices of graph networks.
+
+| layout     | joints | published with                                               |
+|------------|--------|--------------------------------------------------------------|
+| `coco`     | 17     | COCO key points: what 2-D pose estimators find               |
+| `nturgb+d` | 25     | Kinect v2: the 3-D skeletons of NTU RGB+D (Shahroudy, 2016)  |
+| `openpose` | 18     | OpenPose: the Kinetics skeletons of ST-GCN (Yan et al., 2018) |
+| `handmp`   | 21     | MediaPipe Hands: one hand                                    |
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxvid.errors import UserError, did_you_mean
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Attributes:
+    joints: number of joints; all others are indices from 0.
+    centre: the joint that graphs are rooted at.
+    edges: (joint, its neighbour on the way to the centre): one for each joint but the centre.
+    bones: for each joint, the joint that its bone starts at; itself where the bone is zero. The
+      published bones are not all edges.
+    left, right: joints that a mirror swaps, in pairs; empty where nothing is to swap.
+    """
+
+    joints: int
+    centre: int
+    edges: tuple[Pair, ...]
+    bones: tuple[int, ...]
+    left: tuple[int, ...] = ()
+    right: tuple[int, ...] = ()
+
+    @property
+    def mirror(self) -> tuple[int, ...]:
+        """The joint that each joint becomes in a mirror."""
+        return swap(range(self.joints), self.left, self.right)
+
+
+def swap(items: Sequence[int], left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:
+    """`items` with the positions in `left` and `right` exchanged pair by pair."""
+    other = dict(zip((*left, *right), (*right, *left), strict=True))
+    return tuple(items[other.get(i, i)] for i in range(len(items)))
+
+
+def find(layout: str) -> Skeleton:
+    """The skeleton of that name; UserError with the nearest name when there is none."""
+    if layout not in SKELETONS:
+        raise UserError(f'no skeleton layout "{layout}".{did_you_mean(layout, SKELETONS)}')
+    return SKELETONS[layout]
+
+
+SKELETONS = {
+    "coco": Skeleton(
+        joints=17,
+        centre=0,
+        edges=(
+            *((15, 13), (13, 11), (16, 14), (14, 12), (11, 5), (12, 6), (9, 7), (7, 5)),
+            *((10, 8), (8, 6), (5, 0), (6, 0), (1, 0), (3, 1), (2, 0), (4, 2)),
+        ),
+        bones=(0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 0, 0, 11, 12, 13, 14),
+        left=(1, 3, 5, 7, 9, 11, 13, 15),
+        right=(2, 4, 6, 8, 10, 12, 14, 16),
+    ),
+    "nturgb+d": Skeleton(
+        joints=25,
+        centre=20,
+        edges=(
+            *((0, 1), (1, 20), (2, 20), (3, 2), (4, 20), (5, 4), (6, 5), (7, 6), (8, 20), (9, 8)),
+            *((10, 9), (11, 10), (12, 0), (13, 12), (14, 13), (15, 14), (16, 0), (17, 16)),
+            *((18, 17), (19, 18), (21, 7), (22, 7), (23, 11), (24, 11)),
+        ),
+        bones=(
+            *(1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20),
+            *(22, 7, 24, 11),
+        ),
+        left=(4, 5, 6, 7, 12, 13, 14, 15, 21, 22),
+        right=(8, 9, 10, 11, 16, 17, 18, 19, 23, 24),
+    ),
+    "openpose": Skeleton(
+        joints=18,
+        centre=1,
+        edges=(
+            *((4, 3), (3, 2), (7, 6), (6, 5), (13, 12), (12, 11), (10, 9), (9, 8), (11, 5)),
+            *((8, 2), (5, 1), (2, 1), (0, 1), (15, 0), (14, 0), (17, 15), (16, 14)),
+        ),
+        bones=(0, 0, 1, 2, 3, 1, 5, 6, 2, 8, 9, 5, 11, 12, 0, 0, 14, 15),
+        left=(5, 6, 7, 11, 12, 13, 15, 17),
+        right=(2, 3, 4, 8, 9, 10, 14, 16),
+    ),
+    "handmp": Skeleton(
+        joints=21,
+        centre=0,
+        edges=tuple((j, 0 if j % 4 == 1 else j - 1) for j in range(1, 21)),
+        bones=(0, *(0 if j % 4 == 1 else j - 1 for j in range(1, 21))),
+    ),
+}

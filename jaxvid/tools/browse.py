@@ -1,0 +1,162 @@
+"""See what the model sees: samples of a config after all augmentation, as pictures and as a video.
+
+    python -m jaxvid.tools.browse --config configs/finetune.py:tiny --config.data.root=CLIPS
+    python -m jaxvid.tools.browse --config configs/quickstart.py --split val --count 4 --out sheet
+
+Writes OUT_SPLIT.png, a row a view with frames from left to right, and OUT_SPLIT.mp4, all of them
+side by side and moving. Flips, colour, erasing, mixup and cutmix on the device are in it; only the
+normalisation is undone. Samples are drawn at random: --config.seed=N shows others. Of optical flow
+the first channel is shown as grey, motion along x.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from jaxvid import cli, plug
+from jaxvid.data import dataset
+from jaxvid.data.encode import write_video
+from jaxvid.data.loader import Fetch
+from jaxvid.data.sample import Source
+from jaxvid.errors import UserError
+
+COLUMNS, WIDTH = 8, 1920  # most frames of a row, and about the most pixels of a sheet
+GAP, LINE = 4, 20  # pixels between pictures, and of a line of text
+TEXT, BACK = (235, 235, 235), (24, 24, 28)
+
+View = tuple[str, np.ndarray]  # what stands above it, and uint8 (t h w 3)
+
+
+def show(config: Any, split: str, count: int, out: str, fps: float) -> Path:
+    """Write the two files; returns the png.
+
+    Raises:
+      UserError: see `read`; or no such folder.
+    """
+    path = Path(f"{out}_{split}.png")
+    if not path.parent.is_dir():
+        raise UserError(f"--out={out}: there is no folder {path.parent}")
+    views = list(read(config, split, count))
+    cv2.imwrite(str(path), contact_sheet(views)[..., ::-1])
+    write_video(path.with_suffix(".mp4"), mosaic(views), fps, crf=18)
+    frames, height, width, _ = views[0][1].shape
+    print(f"{len(views)} views of {frames} frames, {width} x {height} pixels")
+    print(f"wrote {path} and {path.with_suffix('.mp4')}")
+    return path
+
+
+def read(config: Any, split: str, count: int) -> Iterator[View]:
+    """The views of `count` samples, as the pipeline and the task of a config make them.
+
+    Raises:
+      UserError: what is wrong with the data, or samples without pictures.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    data = dataset.for_training(config.data)
+    source = data.splits["train" if split == "train" else "val"]
+    recipe = plug.load("data.recipes", config.data.recipe, split=split)
+    task = plug.load("tasks", config.task, num_classes=data.num_classes)
+    batch = draw(source, recipe, count, config.seed)
+    if "video" not in batch:
+        raise UserError(f"there are no pictures to show: the samples hold {', '.join(batch)}")
+    batch = {key: jnp.asarray(value) for key, value in batch.items()}
+    seen = task.prepare(jax.random.key(config.seed), batch, train=split == "train")
+    channels = seen["video"].shape[-1]
+    mean, std = (jnp.resize(jnp.array(x), channels) for x in (task.mean, task.std))  # type: ignore
+    video = np.asarray(jnp.clip(jnp.rint(seen["video"] * std + mean), 0, 255)).astype(np.uint8)
+    if channels != 3:
+        video = np.repeat(video[..., :1], 3, -1)
+    for index, target, views in zip(np.asarray(batch["index"]), seen["target"], video, strict=True):
+        for number, view in enumerate(views, 1):
+            place = f"  view {number}/{len(views)}" if len(views) > 1 else ""
+            name = Path(source.id(index)).name
+            yield f"{classes(np.asarray(target), data.names)}{place}  {name}", view
+
+
+def draw(source: Source, recipe: Sequence, count: int, seed: int) -> dict[str, np.ndarray]:
+    """A batch of `count` samples at random; says which could not be read."""
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(len(source))[:count]
+    samples = [Fetch(source, recipe, masked=False)(row, rng) for row in rows]
+    for why in (why for sample in samples for why in sample.pop("why") if why):
+        print(f"replaced by another: {why}", file=sys.stderr)
+    return {key: np.stack([sample[key] for sample in samples]) for key in samples[0]}
+
+
+def classes(target: np.ndarray, names: tuple[str, ...], shown: int = 3) -> str:
+    """'archery', or after mixup 'archery 70% + bowling 30%'."""
+    ranked = np.argsort(-target, kind="stable")[:shown].tolist()
+    order: list[int] = [i for i in ranked if target[i] > 0.05]
+    if len(order) == 1:
+        return names[order[0]]
+    return " + ".join(f"{names[i]} {target[i]:.0%}" for i in order) or "no class"
+
+
+def contact_sheet(views: Sequence[View]) -> np.ndarray:
+    """uint8 (h w 3): a row a view, its frames evenly spaced over the clip."""
+    rows = []
+    for text, video in views:
+        columns = min(COLUMNS, len(video))
+        chosen = np.linspace(0, len(video) - 1, columns).round().astype(int)
+        rows.append(tile(text, shrink(video[chosen], WIDTH // columns)))
+    return np.concatenate(rows)
+
+
+def mosaic(views: Sequence[View]) -> Iterator[np.ndarray]:
+    """Frames uint8 (h w 3) of all views side by side, each under its text."""
+    columns = math.ceil(len(views) ** 0.5)
+    small = [(text, shrink(video, WIDTH // columns)) for text, video in views]
+    small += [("", np.zeros_like(small[0][1]))] * (-len(small) % columns)
+    for t in range(len(small[0][1])):
+        tiles = [tile(text, video[t : t + 1]) for text, video in small]
+        rows = [np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)]
+        yield np.concatenate(rows)
+
+
+def shrink(video: np.ndarray, width: int) -> np.ndarray:
+    """(t h w 3), no wider than `width`."""
+    scale = min(1.0, width / video.shape[2])
+    size = (round(video.shape[2] * scale), round(video.shape[1] * scale))
+    return np.stack([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in video])
+
+
+def tile(text: str, images: np.ndarray) -> np.ndarray:
+    """uint8 (h w 3): images (n h w 3) in a row under a line of text, which is cut to fit."""
+    n, h, w, _ = images.shape
+    out = np.full((LINE + h + GAP, n * (w + GAP), 3), BACK, np.uint8)
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.45
+    text = text.encode("ascii", "replace").decode()
+    while text and cv2.getTextSize(text, font, size, 1)[0][0] > out.shape[1] - GAP:
+        text = text[:-1]
+    cv2.putText(out, text, (2, LINE - 6), font, size, TEXT, 1, cv2.LINE_AA)
+    for i, image in enumerate(images):
+        out[LINE : LINE + h, i * (w + GAP) : i * (w + GAP) + w] = image
+    return out
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.browse", allow_abbrev=False)
+    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("--config", required=True, help="FILE or FILE:VARIANT; --config.KEY=VALUE changes it")
+    add("--split", choices=("train", "val", "test"), default="train", help="(%(default)s)")
+    add("--count", type=int, default=8, help="how many samples (%(default)s)")
+    add("--out", default="browse", help="path and beginning of the names (%(default)s)")
+    add("--fps", type=float, default=8.0, help="frames per second of the video (%(default)s)")
+    args, overrides = parser.parse_known_args(argv)
+    given = {k: v for k, v in vars(args).items() if k != "config"}
+    sys.argv[1:] = [f"--config={args.config}", *overrides]  # read as flags of absl
+    config = cli.define_config()
+    return cli.run(lambda: show(cli.config(config), **given))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Check the data of a config without training: labels, classes, missing and repeated files.
+
+    python -m jaxvid.tools.check --config configs/finetune.py:tiny --config.data.root=CLIPS
+    python -m jaxvid.tools.check --config FILE --manifest CLIPS/manifest.jsonl --classes
+
+Prints what there is and, for every check that training makes and some more, what is wrong, by file
+and line. With the manifest of `python -m jaxvid.tools.scan`, unreadable files are listed, too, and
+with its --sha256 files of the same content under different names, in a split or in two of them.
+The exit code is 1 where something is wrong.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from jaxvid import cli
+from jaxvid.data import dataset, manifests
+from jaxvid.data.dataset import Dataset
+from jaxvid.data.manifests import Row
+from jaxvid.errors import UserError
+
+SPLITS = ("train", "val", "test")
+MEANING = {
+    "labels": "labels are classes",
+    "empty": "every class has a training video",
+    "missing": "files exist",
+    "duplicates": "no file twice in a split",
+    "overlap": "no file in two splits",
+    "unreadable": "files are good, by the manifest",
+    "content": "no content twice, by the manifest",
+}
+
+
+def find(data: Dataset, manifest: Mapping[str, Row] | None = None) -> dict[str, list[str]]:
+    """{check: what is wrong, a line a problem}, of the checks that could be made."""
+    known = data.splits, data.num_classes, data.names
+    found = {name: list(getattr(dataset, f"check_{name}")(*known)) for name in dataset.CHECKS}
+    if manifest is not None:
+        found["unreadable"] = list(unreadable(data, manifest))
+        if any(row.sha256 for row in manifest.values()):
+            found["content"] = list(same_content(data, manifest))
+    return found
+
+
+def unreadable(data: Dataset, manifest: Mapping[str, Row]) -> Iterator[str]:
+    for source, index, path in videos(data):
+        if (row := manifest.get(path)) and not row.ok:
+            yield f"{source.where(index)}: {source.id(index)}: {row.reason}"
+
+
+def same_content(data: Dataset, manifest: Mapping[str, Row]) -> Iterator[str]:
+    seen: dict[str, str] = {}
+    for source, index, path in videos(data):
+        row = manifest.get(path)
+        if row and row.sha256:
+            first = seen.setdefault(row.sha256, path)
+            if first != path:
+                yield f"{source.where(index)}: {source.id(index)} has the content of {first}"
+
+
+def videos(data: Dataset) -> Iterator[tuple[Any, int, str]]:
+    """(source, row, absolute path) of every file."""
+    for source in data.splits.values():
+        for index in range(len(source)):
+            if path := source[index].get("path"):
+                yield source, index, os.path.abspath(path)
+
+
+def split_table(data: Dataset) -> Table:
+    """A line a split: how many videos, and how they spread over the classes."""
+    table = Table(box=None, padding=(0, 3, 0, 0))
+    for name in ("split", "videos", "classes", "smallest", "median", "largest"):
+        table.add_column(name, justify="left" if name == "split" else "right")
+    for split, source in data.splits.items():
+        each = dataset.counts(source.labels, data.num_classes)
+        ends = (f"{each[i]:,} ({data.names[i]})" for i in (each.argmin(), each.argmax()))
+        low, high = ends
+        some = f"{(each > 0).sum():,} of {data.num_classes:,}"
+        table.add_row(split, f"{len(source):,}", some, low, f"{np.median(each):g}", high)
+    return table
+
+
+def class_table(data: Dataset) -> Table:
+    """A line a class: its videos in each split."""
+    table = Table(box=None, padding=(0, 3, 0, 0))
+    table.add_column("label", justify="right")
+    table.add_column("class")
+    each = [dataset.counts(source.labels, data.num_classes) for source in data.splits.values()]
+    for split in data.splits:
+        table.add_column(split, justify="right")
+    for label, name in enumerate(data.names):
+        table.add_row(str(label), name, *(f"{counts[label]:,}" for counts in each))
+    return table
+
+
+def check_table(found: Mapping[str, Sequence[str]]) -> Table:
+    """A line a check."""
+    table = Table(box=None, show_header=False, padding=(0, 3, 0, 0))
+    for name, lines in found.items():
+        told = f"[red]{len(lines):,} wrong[/]" if lines else "[green]ok[/]"
+        table.add_row(name, MEANING[name], told)
+    return table
+
+
+def check(config: Any, manifest: Path | None, classes: bool, lines: int):
+    """Print what there is and what is wrong with it.
+
+    Raises:
+      UserError: data that cannot be read at all; and at the end, if anything is wrong.
+    """
+    spec = {key: value for key, value in config.data.items() if key not in ("recipe", "checks")}
+    splits = tuple(split for split in SPLITS if spec.get(split))
+    data = dataset.build(**spec, splits=splits, checks=())
+    found = find(data, manifests.read(manifest) if manifest else None)
+    console = Console(highlight=False, soft_wrap=True)
+    for table in (split_table(data), *([class_table(data)] if classes else []), check_table(found)):
+        console.print(table)
+        console.print()
+    for name, wrong in found.items():
+        if wrong:
+            console.print(f"{name}:", style="bold")
+            for line in wrong[:lines]:
+                console.print(f"  {line}", markup=False)
+            if len(wrong) > lines:
+                console.print(f"  ... and {len(wrong) - lines:,} more; --lines shows more")
+    total = sum(map(len, found.values()))
+    if total:
+        raise UserError(f"{total:,} problem{'s' if total > 1 else ''} in the data")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.check", allow_abbrev=False)
+    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("--config", required=True, help="FILE or FILE:VARIANT; --config.KEY=VALUE changes it")
+    add("--manifest", metavar="FILE", type=Path, help="written by python -m jaxvid.tools.scan")
+    add("--classes", action="store_true", help="list the classes with their counts")
+    add("--lines", type=int, default=10, help="problems to list of each kind (%(default)s)")
+    args, overrides = parser.parse_known_args(argv)
+    sys.argv[1:] = [f"--config={args.config}", *overrides]  # read as flags of absl
+    config = cli.define_config()
+    return cli.run(lambda: check(cli.config(config), args.manifest, args.classes, args.lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

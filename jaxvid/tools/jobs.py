@@ -1,0 +1,232 @@
+"""What tools over many files share: finding and reading them, one job a file in many processes.
+
+A file can do no more harm than fail: a decoder that crashes or hangs takes down one process, which
+is replaced, and the file is reported.
+"""
+
+import contextlib
+import dataclasses
+import json
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from jaxvid.data.decode import VideoError, VideoReader
+from jaxvid.data.sources.class_folders import EXTENSIONS
+from jaxvid.errors import UserError
+
+RUN = 32  # frames in memory at a time
+GRACE = 5.0  # seconds to clean up when asked to end
+SPAWN = multiprocessing.get_context("spawn")
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of one job: a `result`, or the `error`, one line that does not name the file."""
+
+    item: Any
+    result: Any = None
+    error: str = ""
+
+
+def find(root: Path, suffixes: Sequence[str] = EXTENSIONS) -> list[Path]:
+    """The files below a folder with one of these endings, sorted; or the file `root` itself.
+
+    Raises:
+      UserError: it does not exist, or there are none.
+    """
+    if root.is_file():
+        return [root]
+    if not root.is_dir():
+        raise UserError(f"{root}: no such file or folder")
+    found, seen = [], set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        been_here = os.path.realpath(folder) in seen  # by a link
+        seen.add(os.path.realpath(folder))
+        folders[:] = [name for name in folders if not name.startswith(".") and not been_here]
+        paths = (Path(folder, name) for name in names if not name.startswith("."))
+        found += [path for path in paths if path.suffix.lower() in suffixes and not been_here]
+    if not found:
+        raise UserError(f"{root}: no videos in it (endings: {' '.join(suffixes)})")
+    return sorted(found)
+
+
+def frames(video: VideoReader, wanted: Sequence[int]) -> Iterator[np.ndarray]:
+    """The frames `wanted` one by one, read so that few of them are in memory."""
+    for start in range(0, len(wanted), RUN):
+        yield from video.read(wanted[start : start + RUN])
+
+
+def at_rate(video: VideoReader, fps: float) -> list[int]:
+    """The frames on screen at 0, 1 / fps, 2 / fps ... seconds."""
+    length = video.times[-1] + 1 / video.fps
+    return [video.index_at(k / fps) for k in range(max(1, round(length * fps)))]
+
+
+def claim(path: Path, settings: Any) -> None:
+    """Write a dataclass of settings to `path`, or check that those there are the same.
+
+    Raises:
+      UserError: the folder holds the work of other settings; says which differ.
+    """
+    now = dataclasses.asdict(settings)
+    before = json.loads(path.read_text()) if path.exists() else now
+    differ = [f"{k} {before.get(k)} there, {now[k]} now" for k in now if before.get(k) != now[k]]
+    if differ:
+        raise UserError(f"{path}: other settings ({', '.join(differ)}); write to another folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(now) + "\n")
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def run(
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    *,
+    what: str,
+    workers: int = 0,
+    timeout: float = 3600.0,
+) -> Generator[Done]:
+    """`function(item)` of every item in worker processes, as they are done, with a progress bar.
+
+    Left early, by an error or Ctrl-C, it ends the jobs under way, whose `finally` blocks run, and
+    says how far it came.
+
+    Args:
+      function: at the top level of a module, as are the classes of its argument and result.
+      what: title of the bar.
+      workers: processes; 0 is one a core.
+      timeout: seconds that a job may take before it is given up.
+    """
+    todo: queue.SimpleQueue = queue.SimpleQueue()
+    done: queue.SimpleQueue[Done] = queue.SimpleQueue()
+    for item in items:
+        todo.put(item)
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=_drive, args=(function, todo, done, stop, timeout), daemon=True)
+        for _ in range(min(workers or cores(), len(items)))
+    ]
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[failed]}"), TimeRemainingColumn(elapsed_when_finished=True),
+    )  # fmt: skip
+    count, failed, said, quiet = 0, 0, time.monotonic(), not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
+        bar = progress.add_task(what, total=len(items), failed="")
+        try:
+            resource_tracker.ensure_running()  # here: where it starts, it unblocks Ctrl-C
+            for thread in threads:
+                thread.start()
+            for _ in items:
+                found = done.get()
+                count += 1
+                failed += bool(found.error)
+                progress.update(bar, advance=1, failed=f"{failed} failed" if failed else "")
+                if quiet and time.monotonic() - said > 60:
+                    said = time.monotonic()
+                    console.print(f"{what}: {count:,} of {len(items):,}, {failed:,} failed")
+                yield found
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+            if count < len(items):
+                console.print(f"stopped after {count:,} of {len(items):,}; run it again to go on")
+
+
+def _drive(function, todo, done, stop, timeout):
+    """A thread that keeps one worker process busy, and starts another when it dies."""
+    # Processes inherit it: Ctrl-C is for the main thread of this one only.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    worker = None
+    while not stop.is_set():
+        try:
+            item = todo.get_nowait()
+        except queue.Empty:
+            break
+        try:
+            worker = worker or _Worker(function)
+            found = worker.do(item, stop, timeout)
+        except Exception as error:  # no memory for a process, say
+            found = Done(item, error=f"{type(error).__name__}: {error}")
+        if worker and not worker.waiting:
+            worker.end()
+            worker = None
+        done.put(found)
+    if worker:
+        worker.end()
+
+
+class _Worker:
+    """A process that does one job after another.
+
+    Attributes:
+      waiting: for the next job; not so when it died or did not answer.
+    """
+
+    def __init__(self, function):
+        self.waiting = True
+        self._pipe, end = SPAWN.Pipe()
+        self._process = SPAWN.Process(target=_serve, args=(function, end), daemon=True)
+        self._process.start()
+        end.close()
+        self._pipe.recv()  # it is up: the time that takes is not the job's
+
+    def do(self, item, stop: threading.Event, timeout: float) -> Done:
+        self.waiting = False
+        deadline = time.monotonic() + timeout
+        try:
+            self._pipe.send(item)
+            while not self._pipe.poll(0.1):
+                if stop.is_set():
+                    return Done(item, error="stopped")
+                if time.monotonic() > deadline:
+                    return Done(item, error=f"no answer within {timeout:g} s")
+            result, error = self._pipe.recv()
+        except (EOFError, ConnectionError):
+            return Done(item, error="the process that read it crashed")
+        self.waiting = True
+        return Done(item, result, error)
+
+    def end(self):
+        self._process.terminate()
+        self._process.join(GRACE)
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+def _serve(function, pipe):
+    """The life of a worker process: items in, (result, error) out, until the parent ends."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that `finally` blocks run
+    with contextlib.suppress(EOFError, ConnectionError):
+        pipe.send("ready")
+        while True:
+            item = pipe.recv()
+            try:
+                answer = function(item), ""
+            except VideoError as error:
+                answer = None, error.reason
+            except Exception as error:
+                answer = None, f"{type(error).__name__}: {error}"
+            pipe.send(answer)

@@ -1,0 +1,205 @@
+"""Look at every video of a folder and write down what it is: a manifest.
+
+    python -m jaxvid.tools.scan DATA/videos [--out DATA/videos/manifest.jsonl] [--decode] [--sha256]
+
+Each file is opened, its packets are counted and its first frame is decoded; with --decode every
+frame is. A file that is no video, is cut off or crashes the decoder is a line of status "bad" with
+the reason. A manifest that is there already is brought up to date: what has not changed is not
+opened again, so a scan that was stopped goes on. Training reads the manifest with
+--config.data.train.manifest=FILE.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from jaxvid.cli import guard
+from jaxvid.data import manifests
+from jaxvid.data.decode import VideoError, VideoReader
+from jaxvid.data.manifests import Row
+from jaxvid.errors import UserError
+from jaxvid.tools import jobs
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file and how closely to look at it."""
+
+    path: Path
+    name: str  # in the manifest
+    decode: bool
+    sha256: bool
+
+
+def probe(job: Job) -> Row:
+    """The row of one file. Raises OSError where it is gone."""
+    row = stat(job)
+    if job.sha256:
+        with job.path.open("rb") as file:
+            row = replace(row, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+    try:
+        with VideoReader(job.path) as video:
+            for _ in jobs.frames(video, range(video.frames)) if job.decode else ():
+                pass
+            return replace(
+                row, status="ok", frames=video.frames, fps=round(video.fps, 4),
+                duration=round(float(video.times[-1]) + 1 / video.fps, 4),
+                decoded=video.frames if job.decode else 1, codec=video.codec,
+                rotation=video.rotation, width=video.width, height=video.height,
+            )  # fmt: skip
+    except VideoError as error:
+        return replace(row, reason=error.reason)
+
+
+def stat(job: Job) -> Row:
+    """What the file system knows of a file; bad until it is opened."""
+    about = job.path.stat()
+    return Row(job.name, "bad", size=about.st_size, modified=about.st_mtime)
+
+
+def scan(
+    root: Path,
+    out: Path | None = None,
+    *,
+    decode: bool = False,
+    sha256: bool = False,
+    workers: int = 0,
+    timeout: float = 600.0,
+) -> dict[str, Row]:
+    """Bring the manifest of a folder up to date; see the module.
+
+    Args:
+      root: the folder, or one file.
+      out: the manifest, .jsonl or .csv; by default manifest.jsonl in the folder.
+      decode: decode all frames.
+      sha256: hash the files, which reads them to the end.
+      workers: processes; 0 is one a core.
+      timeout: seconds after which a file is given up.
+
+    Returns:
+      {absolute path: row} of the files below `root`.
+
+    Raises:
+      UserError: nothing to scan, or `out` cannot be written or is no manifest.
+    """
+    out = out or (root if root.is_dir() else root.parent) / "manifest.jsonl"
+    if not out.parent.is_dir():
+        raise UserError(f"{out}: there is no folder {out.parent}")
+    known = manifests.read(out) if out.exists() else {}
+    base = out.parent.absolute()
+    found, todo = {}, {}
+    for path in jobs.find(root):
+        key = os.path.abspath(path)
+        job = Job(path, Path(os.path.relpath(key, base)).as_posix(), decode, sha256)
+        if key in known and is_fresh(known[key], job):
+            found[key] = known[key]
+        else:
+            todo[key] = job
+    # Other folders may be in the manifest, too; what is gone from this one is not.
+    inside = os.path.abspath(root)
+    others = {k: row for k, row in known.items() if not Path(k).is_relative_to(inside)}
+    manifests.write(out, [*others.values(), *found.values()])
+    before = len(found)
+    done = jobs.run(probe, list(todo.values()), what="scanning", workers=workers, timeout=timeout)
+    with out.open("a", encoding="utf-8") as file, contextlib.closing(done):
+        for each in done:
+            row = each.result or bad(each.item, each.error)
+            found[os.path.abspath(each.item.path)] = row
+            file.write(manifests.line(out, row))
+            file.flush()
+            if not row.ok:
+                jobs.console.print(f"bad: {each.item.path}: {row.reason}", markup=False)
+    rows = sorted([*others.values(), *found.values()], key=lambda row: row.path)
+    manifests.write(out, rows)
+    jobs.console.print(f"{out}: {len(found):,} files, {before:,} of them as before", markup=False)
+    return dict(sorted(found.items()))
+
+
+def is_fresh(row: Row, job: Job) -> bool:
+    """Whether a row says all that is asked, of the file as it is. Bad files are looked at again."""
+    about = job.path.stat()
+    same = (row.size, row.modified) == (about.st_size, about.st_mtime)
+    deep = row.decoded >= row.frames or not job.decode
+    return row.ok and same and deep and bool(row.sha256 or not job.sha256)
+
+
+def bad(job: Job, reason: str) -> Row:
+    """The row of a file that `probe` did not return from."""
+    try:
+        return replace(stat(job), reason=reason)
+    except OSError:
+        return Row(job.name, "bad", reason)
+
+
+def summary(rows: Sequence[Row]) -> Table:
+    """What there is, a line a property."""
+    from jaxvid import log  # imports JAX, which workers can do without
+
+    good = [row for row in rows if row.ok]
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    reasons = Counter(re.sub(r"\d+", "N", row.reason) for row in rows if not row.ok)
+    table.add_row("ok", f"{len(good):,} of {len(rows):,} files")
+    for reason, count in reasons.most_common():
+        table.add_row("bad", f"{count:,}: {reason}", style="red")
+    if not good:
+        return table
+    total = sum(row.duration for row in good)
+    table.add_row("length", f"{log.duration(total)} in all; {spread(good, 'duration', ' s')}")
+    table.add_row("frames", f"{sum(r.frames for r in good):,} in all; {spread(good, 'frames', '')}")
+    table.add_row("size", log.size(sum(row.size for row in good)))
+    table.add_row("codec", common(row.codec for row in good))
+    table.add_row("rate", common(f"{row.fps:.5g} fps" for row in good))
+    table.add_row("short side", common(f"{min(row.width, row.height)} px" for row in good))
+    if any(row.rotation for row in good):
+        table.add_row("rotated", common(f"{row.rotation} degrees" for row in good if row.rotation))
+    return table
+
+
+def spread(rows: Sequence[Row], field: str, unit: str) -> str:
+    """'1.2 s to 10 s, half of them above 9.8 s'."""
+    values = [getattr(row, field) for row in rows]
+    low, high, middle = (f"{v:.4g}{unit}" for v in (min(values), max(values), median(values)))
+    return f"{low} each" if low == high else f"{low} to {high}, median {middle}"
+
+
+def common(values: Iterable[str], shown: int = 4) -> str:
+    """'h264 1,200, vp9 30': the most common ones first."""
+    counts = Counter(values).most_common()
+    more = f", {len(counts) - shown} more" if len(counts) > shown else ""
+    return ", ".join(f"{value} ({count:,})" for value, count in counts[:shown]) + more
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.scan", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("root", metavar="FOLDER", type=Path, help="of the videos, at any depth")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="the manifest, .jsonl or .csv")
+    parser.add_argument("--decode", action="store_true", help="decode all frames: slow, finds all")
+    parser.add_argument("--sha256", action="store_true", help="hash the files, to find duplicates")
+    parser.add_argument("--workers", type=int, default=0, help="processes (default: one a core)")
+    parser.add_argument(
+        "--timeout", type=float, default=600, help="seconds before a file is given up (%(default)s)"
+    )
+    args = parser.parse_args(argv)
+    options = {k: v for k, v in vars(args).items() if k not in ("root", "out")}
+
+    def show():
+        rows = scan(args.root, args.out, **options)
+        Console(highlight=False).print(summary(list(rows.values())))
+
+    return guard(show)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""Divide a folder of videos, one sub-folder a class, into lists for training and validation.
+
+    python -m jaxvid.tools.split CLIPS [--val 0.2] [--test 0.1] [--seed 0] [--group REGEX]
+
+Writes CLIPS/train.csv, val.csv and test.csv with a line `path,class` a video, which
+configs/finetune.py reads. Every class is divided by the same shares, and has a video in each list
+where it has enough of them.
+
+Videos cut from one recording, or showing one person, must not end up on both sides: --group names
+what they have in common, as a regular expression for the path below CLIPS. In UCF101, whose names
+are v_Archery_g03_c01.avi, it is --group 'v_.*_g[0-9]+'; where S001P007.mp4 is person 7, 'P[0-9]+'.
+"""
+
+import argparse
+import csv
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from jaxvid.cli import guard
+from jaxvid.data.sources import class_folders
+from jaxvid.errors import UserError
+
+
+def assign(
+    labels: np.ndarray, groups: Sequence[Hashable], shares: Sequence[float], seed: int
+) -> np.ndarray:
+    """The split of each video, int (n,).
+
+    Groups stay together. Large ones come first, in random order otherwise, and each goes where its
+    classes still lack most: the greedy step that minimises the squared distance to the shares.
+
+    Args:
+      labels: int (n,).
+      groups: of each video.
+      shares: of each split; the first takes what rounding leaves over.
+    """
+    total = np.bincount(labels)
+    need = np.maximum(np.round(np.outer(shares, total)), 1)
+    need[1:] *= total >= len(shares)  # too few for all splits: the first
+    need[0] = total - need[1:].sum(0)
+    members: dict[Hashable, list[int]] = {}
+    for row in np.random.default_rng(seed).permutation(len(labels)).tolist():
+        members.setdefault(groups[row], []).append(row)
+    split = np.zeros(len(labels), np.int64)
+    for rows in sorted(members.values(), key=len, reverse=True):
+        lacking = (need[:, labels[rows]] / total[labels[rows]]).sum(1)
+        split[rows] = chosen = lacking.argmax()
+        np.subtract.at(need[chosen], labels[rows], 1)
+    return split
+
+
+def groups_of(paths: Sequence[str], pattern: str) -> list[str]:
+    """What `pattern` finds in each path: its own groups where it has some, else all of it.
+
+    Raises:
+      UserError: no regular expression, or a path in which it finds nothing.
+    """
+    if not pattern:
+        return list(paths)
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UserError(f"--group={pattern}: not a regular expression ({error})") from None
+    found = []
+    for path in paths:
+        match = expression.search(path)
+        if match is None:
+            raise UserError(f'{path}: --group="{pattern}" finds nothing in this path')
+        found.append(" ".join(map(str, match.groups())) or match[0])
+    return found
+
+
+def run(
+    folder: Path,
+    *,
+    val: float = 0.2,
+    test: float = 0.0,
+    seed: int = 0,
+    group: str = "",
+    out: Path | None = None,
+    overwrite: bool = False,
+) -> dict[str, Counter[str]]:
+    """Write the lists; see the module.
+
+    Returns:
+      {list: {class: videos}}.
+
+    Raises:
+      UserError: no such folders, shares that leave nothing to train on, or lists that are there.
+    """
+    if not (val > 0 and test >= 0 and val + test < 1):
+        raise UserError(f"--val={val} --test={test}: shares are above 0 and leave some to train on")
+    out = out or folder
+    shares = {"train": 1 - val - test, "val": val} | ({"test": test} if test else {})
+    files = {name: out / f"{name}.csv" for name in shares}
+    for file in files.values():
+        if file.exists() and not overwrite:
+            raise UserError(f"{file} is there already; --overwrite replaces it")
+    videos = class_folders.build("train", root=str(folder))
+    if not len(videos):
+        raise UserError(f"{folder}: no videos in its sub-folders")
+    below = [Path(path).relative_to(folder).as_posix() for path in videos.paths]
+    split = assign(videos.labels, groups_of(below, group), list(shares.values()), seed)
+    out.mkdir(parents=True, exist_ok=True)
+    counts = {}
+    for number, (name, file) in enumerate(files.items()):
+        rows = [
+            (Path(os.path.relpath(videos.paths[i], out)).as_posix(), videos.names[videos.labels[i]])
+            for i in np.flatnonzero(split == number).tolist()
+        ]
+        with file.open("w", newline="", encoding="utf-8") as handle:
+            csv.writer(handle, lineterminator="\n").writerows([("path", "label"), *rows])
+        counts[name] = Counter(dict.fromkeys(videos.names, 0))
+        counts[name].update(label for _, label in rows)
+    return counts
+
+
+def table(counts: dict[str, Counter[str]]) -> Table:
+    """A line a list."""
+    grid = Table(box=None, padding=(0, 2, 0, 0))
+    for header in ("list", "videos", "share", "smallest class", "largest class"):
+        grid.add_column(header, justify="left" if header == "list" else "right")
+    total = sum(each.total() for each in counts.values())
+    for name, each in counts.items():
+        ranked = [f"{count:,} ({label})" for label, count in each.most_common()]
+        share = f"{each.total() / total:.1%}"
+        grid.add_row(f"{name}.csv", f"{each.total():,}", share, ranked[-1], ranked[0])
+    return grid
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.split", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("folder", metavar="CLIPS", type=Path, help="with a folder for each class")
+    parser.add_argument("--val", type=float, default=0.2, help="share of validation (%(default)s)")
+    parser.add_argument("--test", type=float, default=0.0, help="share of a test set (none)")
+    parser.add_argument("--seed", type=int, default=0, help="another one divides in another way")
+    parser.add_argument("--group", metavar="REGEX", default="", help="what must stay together")
+    parser.add_argument("--out", type=Path, help="folder of the lists (default: CLIPS)")
+    parser.add_argument("--overwrite", action="store_true", help="replace lists that are there")
+    args = vars(parser.parse_args(argv))
+    return guard(lambda: Console(highlight=False).print(table(run(**args))))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

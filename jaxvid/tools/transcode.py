@@ -1,0 +1,206 @@
+"""Rewrite the videos of a folder so that training reads them quickly: small, seekable, no B-frames.
+
+    python -m jaxvid.tools.transcode DATA/videos DATA/videos_256 [--short-side 256] [--gop 12]
+
+Every video is written again as H.264 under its own relative path, with its frames upright and at
+the same numbers and times, so that annotation lists stay valid as they are. The content is MP4
+whatever the name ends in, which decoders do not mind; --suffix .mp4 changes the names, too. Videos
+that are there already are left alone, so the same command goes on where it was stopped. What cannot
+be read to its end is reported and left out.
+"""
+
+import argparse
+import contextlib
+import heapq
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from jaxvid.cli import guard
+from jaxvid.data.decode import VideoReader, plain_words
+from jaxvid.data.encode import write_video
+from jaxvid.errors import UserError
+from jaxvid.tools import jobs
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to write.
+
+    Attributes:
+      short_side: pixels; smaller videos keep their size, 0 leaves all.
+      gop: frames from one keyframe to the next: the most that a seek decodes in vain.
+      fps: constant rate to write; 0 keeps every frame at its time.
+      crf: quality of x264, 0 (lossless) to 51; 18 is hard to tell from the original.
+      preset: of x264: slower ones make smaller files.
+      audio: "drop" or "keep" the sound.
+    """
+
+    short_side: int = 256
+    gop: int = 12
+    fps: float = 0.0
+    crf: int = 18
+    preset: str = "fast"
+    audio: str = "drop"
+
+
+@dataclass(frozen=True)
+class Job:
+    source: Path
+    target: Path
+    settings: Settings
+
+
+def transcode(job: Job) -> tuple[int, int]:
+    """Write one video; the file appears when it is complete.
+
+    Returns:
+      Bytes before and after.
+
+    Raises:
+      VideoError: the source does not decode to its end, or its sound does not go into an MP4.
+    """
+    part = job.target.with_name(f".{job.target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+    part.mkdir(parents=True)
+    try:
+        made = part / "picture.mp4"
+        write_picture(job.source, made, job.settings)
+        if job.settings.audio == "keep":
+            made = add_sound(made, job.source, part / "both.mp4")
+        made.replace(job.target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return job.source.stat().st_size, job.target.stat().st_size
+
+
+def write_picture(source: Path, target: Path, settings: Settings) -> None:
+    """`target`: the pictures of `source` as H.264."""
+    with VideoReader(source) as video:
+        small = min(video.height, video.width, settings.short_side or video.height)
+    with VideoReader(source, short_side=small) as video:
+        wanted, fps, times = range(video.frames), video.fps, video.times
+        if settings.fps:
+            wanted, fps = jobs.at_rate(video, settings.fps), settings.fps
+        # A steady rate is written as such: its frames then lie exactly as in the source.
+        steady = settings.fps or np.allclose(times, np.arange(video.frames) / fps, atol=1e-3)
+        write_video(
+            target, jobs.frames(video, wanted), fps, times=None if steady else times,
+            g=settings.gop, bf=0, crf=settings.crf, preset=settings.preset, threads=1,
+            tune="fastdecode",  # decodes in little more than half the time, for files 13 % larger
+        )  # fmt: skip
+
+
+def add_sound(picture: Path, source: Path, target: Path) -> Path:
+    """`target`: the video of `picture` and the sound of `source`, as it is.
+
+    Returns:
+      `target`, or `picture` where `source` has no sound.
+    """
+    with (
+        plain_words(str(source)),
+        av.open(str(picture)) as video,
+        av.open(f"file:{source}", metadata_errors="ignore") as both,
+        av.open(str(target), "w") as out,
+    ):
+        if not both.streams.audio:
+            return picture
+        sound, shown = both.streams.audio[0], both.streams.video[0]
+        start = Fraction((shown.start_time or 0) * (shown.time_base or 0))  # of the picture
+        to_video = out.add_stream_from_template(video.streams.video[0])
+        to_sound = out.add_stream_from_template(sound)
+        packets = heapq.merge(
+            _packets(video, video.streams.video[0], to_video, Fraction(0)),
+            _packets(both, sound, to_sound, start),
+            key=lambda item: item[0],
+        )
+        for seconds, packet in packets:
+            if seconds >= 0:
+                out.mux(packet)
+    return target
+
+
+def _packets(container: Any, stream: Any, to: Any, start: Fraction) -> Iterator[tuple]:
+    """(seconds after `start`, packet for the stream `to`)."""
+    late = round(start / stream.time_base)
+    for packet in container.demux(stream):
+        if packet.dts is not None:  # None flushes a decoder
+            packet.stream, packet.dts, packet.pts = to, packet.dts - late, packet.pts - late
+            yield packet.dts * stream.time_base, packet
+
+
+def run(
+    source: Path, target: Path, settings: Settings, *, suffix: str = "", workers: int = 0
+) -> int:
+    """Transcode what of a folder is not there yet; see the module.
+
+    Returns:
+      How many files failed.
+
+    Raises:
+      UserError: nothing to do, other settings than an earlier run's, or names that collide.
+    """
+    base = source if source.is_dir() else source.parent
+    if target.resolve() == base.resolve():
+        raise UserError(f"{target}: write to another folder than that of the originals")
+    todo: dict[Path, Job] = {}
+    for path in jobs.find(source):
+        to = target / path.relative_to(base)
+        to = to.with_suffix(suffix) if suffix else to
+        if to in todo:
+            raise UserError(f"{todo[to].source} and {path} would both be written to {to}")
+        todo[to] = Job(path, to, settings)
+    jobs.claim(target / "transcode.json", settings)
+    left = [job for to, job in todo.items() if not to.exists()]
+    failed, before, after = 0, 0, 0
+    done = jobs.run(transcode, left, what="writing", workers=workers)
+    with contextlib.closing(done):
+        for each in done:
+            if each.error:
+                failed += 1
+                jobs.console.print(f"failed: {each.item.source}: {each.error}", markup=False)
+            else:
+                before, after = before + each.result[0], after + each.result[1]
+    ratio = f", {after / before:.0%} of their size" if before else ""
+    jobs.console.print(
+        f"{target}: wrote {len(left) - failed:,} videos{ratio}; {len(todo) - len(left):,} were"
+        f" there, {failed:,} failed", markup=False,
+    )  # fmt: skip
+    return failed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.transcode", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("source", metavar="FOLDER", type=Path, help="of the originals")
+    parser.add_argument("target", metavar="NEW_FOLDER", type=Path, help="what to write")
+    default = Settings()
+    add = parser.add_argument
+    add("--short-side", type=int, default=default.short_side, help="pixels; 0 keeps (%(default)s)")
+    add("--gop", type=int, default=default.gop, help="frames between keyframes (%(default)s)")
+    add("--fps", type=float, default=default.fps, help="constant rate; 0 keeps the times")
+    add("--crf", type=int, default=default.crf, help="quality, 0 to 51, 0 is best (%(default)s)")
+    add("--preset", default=default.preset, help="of x264: slower is smaller (%(default)s)")
+    add("--audio", choices=("drop", "keep"), default=default.audio, help="sound (%(default)s)")
+    add("--suffix", default="", help="ending of the new names, such as .mp4")
+    add("--workers", type=int, default=0, help="processes (default: one a core)")
+    args = vars(parser.parse_args(argv))
+    settings = Settings(**{key: args.pop(key) for key in asdict(default)})
+    failed = 0
+
+    def write():
+        nonlocal failed
+        failed = run(**args, settings=settings)
+
+    return guard(write) or min(failed, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""Adjacency matrices: published cases, upstream's own matrices, and walks along the edges."""
+
+import itertools
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxvid import skeletons
+from jaxvid.ops import graph
+from tests.conftest import cases
+
+GOLDENS = os.environ.get("JAXVID_GOLDENS", "")
+needs_goldens = pytest.mark.skipif(not GOLDENS, reason="JAXVID_GOLDENS names no folder of goldens")
+each_layout = pytest.mark.parametrize("layout", skeletons.SKELETONS)
+
+
+def steps_apart(layout):
+    """Number of edges between any two joints, by walking."""
+    skeleton = skeletons.find(layout)
+    neighbours = {j: set() for j in range(skeleton.joints)}
+    for a, b in skeleton.edges:
+        neighbours[a].add(b)
+        neighbours[b].add(a)
+    apart = np.zeros((skeleton.joints, skeleton.joints), int)
+    for start in neighbours:
+        seen, edge, steps = {start}, {start}, 0
+        while edge:
+            edge = set().union(*(neighbours[j] for j in edge)) - seen
+            seen |= edge
+            steps += 1
+            apart[start, list(edge)] = steps
+        assert len(seen) == skeleton.joints
+    return apart
+
+
+@pytest.mark.parametrize("args,given,want,seed", cases("Graph"))
+def test_published_matrices(args, given, want, seed):
+    found = getattr(graph, args["mode"])(args["layout"])
+    assert list(found.shape) == want["shape"]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.sum((1, 2)), want["sum_per_subset"], atol=1e-6)
+    np.testing.assert_allclose(found[:, 0], want["subset_row0"], atol=1e-7)
+    np.testing.assert_allclose(np.trace(found, axis1=1, axis2=2), want["trace"], atol=1e-6)
+
+
+@needs_goldens
+@pytest.mark.parametrize("layout", ["coco", "nturgb+d", "openpose"])
+@pytest.mark.parametrize(
+    "name,options",
+    [
+        ("spatial", {}),
+        ("stgcn_spatial", {}),
+        ("stgcn_spatial/max_hop=2", dict(max_hop=2)),
+        ("binary_adj", {}),
+    ],
+)
+def test_matrices_are_upstreams_bit_for_bit(layout, name, options):
+    want = np.load(Path(GOLDENS) / "constants.npz")[f"graph/{layout}/{name}"]
+    found = getattr(graph, name.partition("/")[0])(layout, **options)
+    assert found.tobytes() == want.tobytes()
+
+
+@needs_goldens
+@pytest.mark.parametrize("layout,golden", [("coco", "msg3d_2d"), ("nturgb+d", "msg3d_3d")])
+def test_distances_are_the_scales_of_ms_g3d(layout, golden):
+    want = np.load(Path(GOLDENS) / f"{golden}.npz")["keep:backbone.sgcn1.0.A"]
+    (adjacency,) = graph.binary_adj(layout)
+    scales = [graph.k_adjacency(adjacency, k, with_self=True) for k in range(13)]
+    found = np.stack([graph.normalise(scale) for scale in scales])
+    np.testing.assert_allclose(found, want, rtol=1e-6)
+
+
+@each_layout
+def test_spatial_separates_towards_and_away_from_the_centre(layout):
+    apart = steps_apart(layout)
+    skeleton = skeletons.find(layout)
+    itself, parent, children = graph.spatial(layout)
+    np.testing.assert_array_equal(itself, np.eye(skeleton.joints))
+    for v, w in itertools.product(range(skeleton.joints), repeat=2):
+        nearer = apart[v, skeleton.centre] < apart[w, skeleton.centre]
+        below = [u for u in range(skeleton.joints) if apart[u, w] == 1 and parent[w, u]]
+        assert parent[v, w] == (apart[v, w] == 1 and nearer)
+        assert children[v, w] == pytest.approx((v in below) / max(len(below), 1))
+
+
+@each_layout
+@pytest.mark.parametrize("max_hop", [1, 2])
+def test_stgcn_spatial_splits_a_mean_by_distance(layout, max_hop):
+    apart = steps_apart(layout)
+    skeleton = skeletons.find(layout)
+    found = graph.stgcn_spatial(layout, max_hop)
+    within = apart <= max_hop
+    np.testing.assert_allclose(found.sum(0), within / within.sum(0), rtol=1e-6)
+    # All that is further from the centre than `max_hop` counts as equally far.
+    far = np.minimum(apart[:, skeleton.centre], max_hop + 1)
+    for v, w in itertools.product(range(skeleton.joints), repeat=2):
+        if within[v, w]:
+            hop = apart[v, w]
+            subset = 0 if hop == 0 else 2 * hop - (1 if far[v] >= far[w] else 0)
+            assert found[:, v, w].nonzero()[0].tolist() == [subset]
+
+
+@each_layout
+def test_k_adjacency_is_the_number_of_steps(layout):
+    apart = steps_apart(layout)
+    (adjacency,) = graph.binary_adj(layout)
+    np.testing.assert_array_equal(adjacency, apart == 1)
+    eye = np.eye(len(apart))
+    for k in range(apart.max() + 2):
+        np.testing.assert_array_equal(graph.k_adjacency(adjacency, k), apart == k)
+        found = graph.k_adjacency(adjacency, k, with_self=True, self_factor=0.5)
+        np.testing.assert_array_equal(found, (apart == k) + (0.5 * eye if k else 0))
+        assert found.dtype == np.float32

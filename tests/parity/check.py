@@ -1,0 +1,212 @@
+"""Our numbers beside a golden's: outputs and features, and one step of training."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+
+from jaxvid import plug
+from jaxvid.ckpt.convert import Weights, convert, export
+from jaxvid.errors import UserError
+from jaxvid.ops.losses import cross_entropy
+from tests.parity.cases import Case
+from tests.parity.golden import NOISE, Golden, draw
+
+DOUBLE = 1e-6  # relative, of float64 against float64
+TINY = 1e-6  # of the global norm: below it a gradient is zero but for rounding
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison: it passes when error <= tolerance, and fails for NaN."""
+
+    what: str
+    error: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.error <= self.tolerance)
+
+    def share(self) -> float:
+        """Error as a share of the tolerance."""
+        return np.nan_to_num(self.error / self.tolerance, nan=np.inf)
+
+
+def table(case: Case) -> Weights:
+    """The rename table of a row."""
+    return plug.module("models", case.model["name"]).WEIGHTS[case.upstream]
+
+
+def build(case: Case, num_classes: int, **overrides) -> nn.Module:
+    return plug.load("models", {**case.model, **overrides}, num_classes=num_classes)
+
+
+def shapes(net: nn.Module, inputs: Mapping) -> Any:
+    """The variables of `net`, traced."""
+    key = jax.random.key(0)
+    return jax.eval_shape(lambda x: net.init(key, **x, train=False), inputs)
+
+
+def load(golden: Golden, net: nn.Module, inputs: Mapping) -> dict:
+    """Variables that hold the golden's tensors.
+
+    Raises:
+      UserError: a tensor without a place, or a leaf without a tensor.
+    """
+    variables, _ = convert(golden.tensors(), shapes(net, inputs), table(golden.case), net=net)
+    learned = [variables[k] for k in ("params", "batch_stats") if k in variables]
+    ours = sum(leaf.size for leaf in jax.tree.leaves(learned))
+    if ours != golden.parameters:
+        raise UserError(f"{golden.name} has {golden.parameters:,} parameters, the model {ours:,}")
+    return variables
+
+
+def outputs(golden: Golden) -> list[Check]:
+    """Outputs and features in evaluation mode."""
+    case = golden.case
+    net, inputs = build(case, golden.num_classes), case.inputs(golden.input)
+
+    @jax.jit
+    def forward(variables, inputs):
+        return net.apply(
+            variables,
+            **inputs,
+            train=False,
+            capture_intermediates=lambda module, _: module.name == "backbone",
+        )
+
+    variables = load(golden, net, inputs)
+    out, seen = forward(variables, inputs)
+    found = named("logits", case.outputs(out))
+    for name, value in named("backbone", seen["intermediates"]["backbone"]["__call__"][0]).items():
+        value = rearrange(np.asarray(value), case.features)
+        found[f"{name}_mean"] = value.mean(axis=tuple(range(2, value.ndim)))
+        found[f"{name}_slice"] = value.ravel()[:256]
+
+    checks = constants(golden, net, variables)
+    tolerance = max(map(golden.tolerance, golden.outputs))
+    for name, want in {**golden.outputs, **golden.features}.items():
+        if name not in found:
+            raise UserError(f"{golden.name}: the model gives {', '.join(found)}, not {name}")
+        if name in golden.features:
+            checks.append(Check(name, relative(found[name], want), tolerance))
+        elif case.absolute:
+            checks.append(Check(name, distance(found[name], want), case.absolute))
+        else:
+            checks.append(Check(name, relative(found[name], want), golden.tolerance(name)))
+    return checks
+
+
+def constants(golden: Golden, net: nn.Module, variables: Mapping) -> list[Check]:
+    """What upstream's constructor computed, beside what we export for it."""
+    if not golden.constants:
+        return []
+    ours = export(variables, table(golden.case), net)
+    nothing = np.zeros(0)
+    kept = golden.constants.items()
+    return [Check(name, relative(ours.get(name, nothing), want), NOISE) for name, want in kept]
+
+
+def training(golden: Golden, double: bool = True) -> list[Check]:
+    """Loss, gradient norms and running statistics of one step, in float64 or in float32.
+
+    Float64 may differ from float64 by 1e-6, float32 by five times what it did when the golden was
+    made: that is up to a third for single gradients, so only float64 finds small errors.
+    """
+    return compare(*step(golden, double), golden.about["train"], double)
+
+
+def step(golden: Golden, double: bool) -> tuple[dict, dict]:
+    """Loss terms, and by torch name the norms of gradients and running statistics."""
+    case, record = golden.case, golden.about["train"]
+    x = draw(record["input"], record["input_seed"])
+    with double_precision() if double else contextlib.nullcontext():
+        dtype = jnp.float64 if double else jnp.float32
+        net = build(case, golden.num_classes, **case.train, dtype=dtype)
+        inputs = jax.tree.map(lambda a: jnp.asarray(a, dtype), case.inputs(x))
+        variables = jax.tree.map(lambda a: jnp.asarray(a, dtype), load(golden, net, inputs))
+        target = jax.nn.one_hot(jnp.array(record["labels"]), golden.num_classes, dtype=dtype)
+
+        def loss(params, rest, inputs, target):
+            everything = {"params": params, **rest}
+            out, changed = net.apply(everything, **inputs, train=True, mutable=["batch_stats"])
+            value = cross_entropy(out, target).mean()
+            return value, ({"loss_cls": value}, changed)
+
+        params = variables.pop("params")
+        found = jax.jit(jax.grad(loss, has_aux=True))(params, variables, inputs, target)
+    grads, (losses, changed) = jax.tree.map(np.asarray, found)
+    # The table that names tensors names their gradients too, in upstream's layouts.
+    tensors = export({"params": grads, **changed}, table(case), net)
+    return losses, {name: np.linalg.norm(np.float64(t)) for name, t in tensors.items()}
+
+
+def compare(losses: Mapping, norms: Mapping, record: Mapping, double: bool) -> list[Check]:
+    """Checks of loss terms and of norms, by torch name, against a training record."""
+    exact = record.get("f64") or {}
+    want = {**record, **exact}
+
+    def bound(noise):
+        return DOUBLE if double and exact else max(NOISE, 5 * noise)
+
+    terms = {name: value for name, value in want["losses"].items() if "loss" in name}
+    terms["total"] = want["total_loss"]
+    losses = {**losses, "total": sum(losses.values())}
+    where, errors = differences(losses, terms)
+    checks = [Check(f"loss ({where})", errors.max(), bound(want.get("loss_rel_noise_f32", 0)))]
+
+    grads = want["grad_l2_per_param"]
+    ours = {name: norms.get(name, np.nan) for name in grads}
+    error = abs(np.linalg.norm(list(ours.values())) - want["grad_l2"]) / want["grad_l2"]
+    checks.append(Check("gradient", error, bound(want.get("grad_l2_rel_noise_f32", 0))))
+    noise = want.get("per_param_grad_rel_noise_f32", {})
+    where, errors = differences(ours, grads, TINY * want["grad_l2"])
+    checks.append(Check(f"gradients ({where})", errors.max(), bound(noise.get("max", 0))))
+    checks.append(Check("median", np.median(errors), bound(noise.get("median", 0))))
+
+    if stats := want["bn_running_stats_l2_after_one_forward"]:
+        where, errors = differences(norms, stats)
+        checks.append(Check(f"statistics ({where})", errors.max(), bound(0)))
+    return checks
+
+
+def differences(got: Mapping, want: Mapping, least: float = 0) -> tuple[str, np.ndarray]:
+    """The name that differs most, and the relative errors of all that are at least `least`."""
+    kept = {name: value for name, value in want.items() if abs(value) >= least}
+    errors = {k: abs(got.get(k, np.nan) - v) / (abs(v) or 1) for k, v in kept.items()}
+    values = np.array(list(errors.values()))
+    return list(errors)[values.argmax()], values  # argmax and max find a NaN first
+
+
+def named(prefix: str, out) -> dict[str, Any]:
+    """What a model gives, under a golden's names."""
+    if isinstance(out, Mapping):
+        return {f"{prefix}_{key}": value for key, value in out.items()}
+    if isinstance(out, tuple | list):
+        return {f"{prefix}_{i}": value for i, value in enumerate(out)}
+    return {prefix: out}
+
+
+def distance(got, want) -> float:
+    """max|a - b|, infinite where shapes differ: they would broadcast."""
+    return float(np.abs(got - want).max()) if got.shape == want.shape else np.inf
+
+
+def relative(got, want) -> float:
+    """max|a - b| / max|b|."""
+    return distance(got, want) / (float(np.abs(want).max()) or 1)
+
+
+@contextlib.contextmanager
+def double_precision():
+    """Computes in float64 also what the library does in float32 whatever its dtype."""
+    with jax.enable_x64(True), mock.patch.object(jnp, "float32", jnp.float64):
+        yield
