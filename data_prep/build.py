@@ -1,0 +1,91 @@
+"""Build a data set: what its archives unpack to, as ArrayRecord files for fast random access.
+
+    python -m data_prep.build ucf101/split1 --data-dir DATA --source RAW
+
+A build that was stopped goes on with the files it lacks; nothing reads as built before all is
+there. Train on it with
+
+    --config.data.root=DATA and data.train = dict(name="tfds", dataset="ucf101/split1")
+"""
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+import data_prep
+from data_prep.video_builder import VideoBuilder
+from jaxvid import cli
+from jaxvid.errors import UserError, did_you_mean
+
+
+def builder(name: str, data_dir: str | Path) -> VideoBuilder:
+    """The builder of "ucf101/split1", or without a config, of the first one.
+
+    Raises:
+      UserError: no such data set or config; names those there are.
+    """
+    name, _, config = name.partition("/")
+    known = [m.name for m in pkgutil.iter_modules(data_prep.__path__) if m.ispkg]
+    if name not in known:
+        raise UserError(f'there is no data set "{name}".{did_you_mean(name, known)}')
+    module = importlib.import_module(f"data_prep.{name}.{name}")
+    (kind,) = (
+        kind
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+        and issubclass(kind, VideoBuilder)
+        and kind.__module__ == module.__name__
+    )
+    configs = [c.name for c in kind.BUILDER_CONFIGS]
+    if config and config not in configs:
+        raise UserError(f'{name} has no config "{config}".{did_you_mean(config, configs)}')
+    return kind(data_dir=str(data_dir), config=config or None)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep.build",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", help="data set, or data set/config")
+    parser.add_argument("--data-dir", required=True, help="folder of all built data sets")
+    parser.add_argument("--source", help="folder of what the archives unpack to [DATA/raw/NAME]")
+    parser.add_argument(
+        "--beam", metavar="KEY=VALUE,...", help="build on Apache Beam: options of the pipeline"
+    )
+    given = parser.parse_args(arguments)
+    logging.set_verbosity(logging.ERROR)  # TFDS warns that there is no data set yet
+    made = builder(given.name, given.data_dir)
+    if made.is_prepared():
+        print(f"{made.data_dir}: is built already; delete it to build it anew")
+        return
+    source = Path(given.source or Path(given.data_dir, "raw", made.name))
+    if not source.is_dir() or not any(source.iterdir()):
+        raise UserError(f"--source={source}: no such folder, or an empty one")
+    config = tfds.download.DownloadConfig(manual_dir=str(source), beam_options=_options(given.beam))
+    made.download_and_prepare(download_config=config)
+    print(f"{made.data_dir}: built")
+
+
+def _options(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        import apache_beam as beam  # type: ignore
+    except ModuleNotFoundError:
+        raise UserError(
+            "--beam needs Apache Beam, in an environment of its own: see data_prep/README.md"
+        ) from None
+    flags = [f"--{option}" for option in text.split(",") if option]
+    return beam.options.pipeline_options.PipelineOptions(flags)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.guard(main))

@@ -1,0 +1,56 @@
+"""Cut FineGYM's sub-actions from its videos.
+
+    python -m data_prep.gym.trim --source RAW
+
+RAW has videos/YOUTUBE_ID.mp4 and finegym_annotation_info_v1.1.json; the clips go to RAW/subactions,
+named YOUTUBE_ID_EVENT_SUBACTION.mp4 as in FineGYM's lists. Times of events are seconds of the
+video, those of sub-actions seconds of the event.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from data_prep import layout
+from data_prep.trim import Cut, cut_all
+from jaxvid import cli
+
+ANNOTATIONS = tuple(
+    f"{folder}{name}"
+    for name in (
+        "finegym_annotation_info_v1.1.json",
+        "finegym_annotation_info_v1.0.json",
+        "annotation.json",
+    )
+    for folder in ("", "annotations/")
+)
+
+
+def cuts(source: Path) -> dict[Path, list[Cut]]:
+    """What to cut from each video."""
+    found: dict[Path, list[Cut]] = {}
+    for video, events in layout.json_file(layout.find(source, *ANNOTATIONS)).items():
+        for event, about in events.items():
+            begin = about["timestamps"][0][0]
+            for name, action in (about["segments"] or {}).items():
+                times = action["timestamps"]
+                path = source / "subactions" / f"{video}_{event}_{name}.mp4"
+                cut = Cut(path, begin + times[0][0], begin + times[-1][1])
+                found.setdefault(source / "videos" / f"{video}.mp4", []).append(cut)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep.gym.trim",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--source", required=True, type=Path)
+    source = parser.parse_args(arguments).source
+    (source / "subactions").mkdir(exist_ok=True)
+    cut_all(cuts(source))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.guard(main))

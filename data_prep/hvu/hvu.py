@@ -1,0 +1,71 @@
+"""HVU: Kinetics-like videos with tags of six categories (Diba et al., 2020)."""
+
+import json
+from pathlib import Path
+
+from data_prep import layout
+from data_prep.clips import Clip
+from data_prep.video_builder import VideoBuilder
+from jaxvid.ckpt import zoo
+from jaxvid.errors import UserError, did_you_mean
+
+
+class Hvu(VideoBuilder):
+    """Classes are called "category/tag", such as "scene/beach".
+
+    A video has tags of some categories; nobody has looked for tags of the others: train with
+    `category_mask=True` on it.
+    """
+
+    title = "HVU: holistic video understanding, with tags of actions, objects, scenes and more"
+    homepage = "https://github.com/holistic-video-understanding/HVU-Dataset"
+    licence = "not stated; the videos are from YouTube"
+    citation = """@inproceedings{diba2020hvu,
+  title={Large Scale Holistic Video Understanding},
+  author={Diba, Ali and Fayyaz, Mohsen and Sharma, Vivek and Paluri, Manohar and others},
+  booktitle={ECCV}, year={2020}
+}"""
+    names = zoo.labels("hvu")
+    expected = {"val": 31_171}  # noqa: RUF012
+    multi_label = True
+
+    def clips(self, source: Path) -> dict[str, list[Clip]]:
+        tags = {name.partition("/")[2]: number for number, name in enumerate(self.names)}
+
+        def read(split, name):
+            videos = layout.find(source, f"videos_{split}", split)
+            file = layout.find(source, f"{name}.csv", f"annotations/hvu_{split}.csv")
+            for row in layout.records(file, "Tags", "youtube_id", "time_start", "time_end"):
+                start, end = (int(float(row[key]) * 10) for key in ("time_start", "time_end"))
+                path = f"{row['youtube_id']}_{start:06}_{end:06}.mp4"
+                for tag in (found := row["Tags"].split("|")):
+                    if tag not in tags:
+                        raise UserError(f'{file}: no such tag: "{tag}".{did_you_mean(tag, tags)}')
+                yield Clip(str(videos), path, tuple(tags[tag] for tag in found))
+
+        return {
+            "train": list(read("train", "HVU_Train_V1.0")),
+            "val": list(read("val", "HVU_Val_V1.0")),
+        }
+
+    def list_files(self, split, kind, clips):
+        return {f"hvu_{split}{'_video' if kind == 'videos' else ''}.json": clips}
+
+    def list_text(self, clips, counts, separator):
+        """MMAction2's form: tags by category, numbered within it."""
+        first: dict[str, int] = {}
+        for number, name in enumerate(self.names):
+            first.setdefault(name.partition("/")[0], number)
+        entries = []
+        for clip, count in zip(clips, counts or [0] * len(clips), strict=True):
+            label: dict[str, list[int]] = {}
+            for number in clip.labels:
+                category = self.names[number].partition("/")[0]
+                label.setdefault(category, []).append(number - first[category])
+            about = (
+                {"frame_dir": clip.path, "total_frames": count}
+                if count
+                else {"filename": clip.path}
+            )
+            entries.append(about | {"label": label})
+        return json.dumps(entries)

@@ -1,0 +1,23 @@
+"""Jester: hand gestures before a camera, as folders of frames (Materzynska et al., 2019)."""
+
+from data_prep.clips import Frames
+from data_prep.twentybn import FrameSet
+from jaxvid.ckpt import zoo
+
+
+class Jester(FrameSet):
+    """Version 1, as it came: frames, and csv lists with "id;class"."""
+
+    title = "Jester: hand gestures before a camera"
+    homepage = "https://www.qualcomm.com/developer/software/jester-dataset"
+    licence = "research licence of Qualcomm (formerly Twenty Billion Neurons)"
+    citation = """@inproceedings{materzynska2019jester,
+  title={The Jester Dataset: A Large-Scale Video Dataset of Human Gestures},
+  author={Materzynska, Joanna and Berger, Guillaume and Bax, Ingo and Memisevic, Roland},
+  booktitle={ICCV Workshops}, year={2019}
+}"""
+    names = zoo.labels("jester")
+    expected = {"train": 118_562, "val": 14_787}  # noqa: RUF012
+    content = Frames("{:05}.jpg")
+    stem = "jester-v1"
+    published = "jester"

@@ -1,0 +1,74 @@
+"""Finding and reading what archives unpack to."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jaxvid.data.sources.class_folders import EXTENSIONS
+from jaxvid.errors import UserError, did_you_mean
+
+
+def find(source: Path, *names: str) -> Path:
+    """The first of these files or folders below `source` that is there.
+
+    Raises:
+      UserError: none is.
+    """
+    for name in names:
+        if (source / name).exists():
+            return source / name
+    raise UserError(
+        f"{source}: there is no {' or '.join(names)} in it; see the README for --source"
+    )
+
+
+def stems(folder: Path) -> dict[str, str]:
+    """The videos at any depth below a folder: {name without ending: path below the folder}."""
+    found = {}
+    for base, _, files in os.walk(folder, followlinks=True):
+        for file in files:
+            stem, ending = os.path.splitext(file)
+            if ending.lower() in EXTENSIONS:
+                found[stem] = os.path.relpath(os.path.join(base, file), folder)
+    return found
+
+
+def lines(path: Path) -> list[str]:
+    """The lines of a text file that are not blank."""
+    return [line for line in _text(path).splitlines() if line.strip()]
+
+
+def table(path: Path, delimiter: str = ",") -> Iterator[list[str]]:
+    """The rows of a csv file that are not empty."""
+    return (row for row in csv.reader(lines(path), delimiter=delimiter) if row)
+
+
+def records(path: Path, *columns: str) -> Iterator[dict[str, str]]:
+    """The rows of a csv file with a header, which must have these columns."""
+    table = csv.DictReader(lines(path))
+    for column in columns:
+        if column not in (table.fieldnames or ()):
+            raise UserError(
+                f'{path}:1: no column "{column}".{did_you_mean(column, table.fieldnames or ())}'
+            )
+    return iter(table)
+
+
+def json_file(path: Path) -> Any:
+    """What a JSON file holds."""
+    try:
+        return json.loads(_text(path))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error})") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; see the README for --source") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: this is not text in UTF-8") from None

@@ -1,0 +1,36 @@
+"""Moments in Time: a million three-second videos of 339 actions (Monfort et al., 2019)."""
+
+from pathlib import Path
+
+from data_prep import layout
+from data_prep.clips import Clip
+from data_prep.video_builder import VideoBuilder
+from jaxvid.ckpt import zoo
+
+
+class Mit(VideoBuilder):
+    """The class of a video is the folder it lies in."""
+
+    title = "Moments in Time: three-second videos of people, animals, objects and nature"
+    homepage = "http://moments.csail.mit.edu/"
+    licence = "for non-commercial research and education, by agreement with the authors"
+    citation = """@article{monfort2019moments,
+  title={Moments in Time Dataset: One Million Videos for Event Understanding},
+  author={Monfort, Mathew and Andonian, Alex and Zhou, Bolei and Ramakrishnan, Kandan and others},
+  journal={TPAMI}, year={2019}
+}"""
+    names = zoo.labels("mit")
+    expected = {"train": 802_264, "val": 33_900}  # noqa: RUF012
+
+    def clips(self, source: Path) -> dict[str, list[Clip]]:
+        def read(name):
+            videos = layout.find(source, name, f"videos/{name}")
+            file = layout.find(source, f"{name}Set.csv", f"annotations/{name}Set.csv")
+            for row in layout.table(file):
+                label = self.label(row[0].split("/")[0])
+                yield Clip(str(videos), row[0], (label,))
+
+        return {"train": list(read("training")), "val": list(read("validation"))}
+
+    def list_files(self, split, kind, clips):
+        return {f"mit_{split}_list_{kind}.txt": clips}

@@ -1,0 +1,40 @@
+"""Something-Something v2: webm videos of people doing things with objects (Goyal et al., 2017)."""
+
+from pathlib import Path
+
+from data_prep import layout
+from data_prep.clips import Clip
+from data_prep.video_builder import VideoBuilder
+from jaxvid.ckpt import zoo
+
+
+class Ssv2(VideoBuilder):
+    """A label is the template of what was said, without its brackets."""
+
+    title = "Something-Something v2: people do things with everyday objects"
+    homepage = "https://www.qualcomm.com/developer/software/something-something-v-2-dataset"
+    licence = "research licence of Qualcomm (formerly Twenty Billion Neurons)"
+    citation = """@inproceedings{goyal2017something,
+  title={The "Something Something" Video Database for Learning and Evaluating Visual Common Sense},
+  author={Goyal, Raghav and Ebrahimi Kahou, Samira and Michalski, Vincent and others},
+  booktitle={ICCV}, year={2017}
+}"""
+    names = zoo.labels("ssv2")
+    expected = {"train": 168_913, "val": 24_777}  # noqa: RUF012
+
+    def clips(self, source: Path) -> dict[str, list[Clip]]:
+        videos = layout.find(source, "20bn-something-something-v2", "videos")
+        found = layout.stems(videos)
+
+        def read(name):
+            old = f"something-something-v2-{name}.json"
+            file = layout.find(source, f"labels/{name}.json", f"annotations/{old}", old)
+            for item in layout.json_file(file):
+                label = self.label(item["template"].replace("[", "").replace("]", ""))
+                path = found.get(item["id"], f"{item['id']}.webm")
+                yield Clip(str(videos), path, (label,))
+
+        return {"train": list(read("train")), "val": list(read("validation"))}
+
+    def list_files(self, split, kind, clips):
+        return {f"sthv2_{split}_list_{kind}.txt": clips}

@@ -1,0 +1,97 @@
+"""Clips cut from long videos: which frames are in them, and their names."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_prep import trim
+from data_prep.gym import trim as gym
+from data_prep.omnisource import trim as omnisource
+from data_prep.trim import Cut
+from jaxvid.data.decode import VideoReader
+from jaxvid.data.encode import write_video
+from tests.data_prep import fakes
+
+FPS = 4
+
+
+def long_video(path: Path, seconds: float) -> None:
+    """Frame i is of the grey level 16 + 10 * (i mod 22)."""
+    levels = 16 + 10 * (np.arange(round(seconds * FPS)) % 22)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames = np.broadcast_to(levels[:, None, None, None], (len(levels), 32, 32, 3))
+    write_video(path, frames.astype(np.uint8), FPS, crf=1)
+
+
+def numbers(path: Path) -> list[int]:
+    """Which frames of the long video the clip has, modulo 22."""
+    with VideoReader(path) as reader:
+        assert reader.fps == FPS
+        return [round((frame.mean() - 16) / 10) for frame in reader[:]]
+
+
+@pytest.mark.parametrize("start,end,expected", [
+    (0.0, 1.0, [0, 1, 2, 3]),
+    (1.0, 1.5, [4, 5]),  # the frame at the end belongs to what follows
+    (0.9, 1.3, [4, 5]),  # the first frame that begins in it
+    (1.0 + 1e-9, 1.5 + 1e-9, [4, 5]),  # sums of times are rounded
+    (14.75, 99.0, [59 % 22]),
+])  # fmt: skip
+def test_a_clip_has_the_frames_that_begin_in_it(tmp_path, start, end, expected):
+    long_video(tmp_path / "v.mp4", 15)
+    assert trim.cut(tmp_path / "v.mp4", [Cut(tmp_path / "c.mp4", start, end)]) == []
+    assert numbers(tmp_path / "c.mp4") == expected
+
+
+def test_what_cannot_be_cut_is_said(tmp_path, capsys):
+    long_video(tmp_path / "v.mp4", 2)
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    cuts = {
+        tmp_path / "v.mp4": [Cut(tmp_path / "late.mp4", 5, 6), Cut(tmp_path / "ok.mp4", 0, 1)],
+        tmp_path / "bad.mp4": [Cut(tmp_path / "no.mp4", 0, 1)],
+        tmp_path / "gone.mp4": [Cut(tmp_path / "no.mp4", 0, 1)],
+    }
+    trim.cut_all(cuts)
+    said = capsys.readouterr().out
+    assert "2 of 3 videos are there" in said
+    assert "late.mp4: there are no frames to write" in said and "bad.mp4: not a video" in said
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.mp4", "ok.mp4", "v.mp4"]
+    (tmp_path / "ok.mp4").write_bytes(b"kept")  # a second run cuts only what is not there
+    trim.cut_all(cuts)
+    assert (tmp_path / "ok.mp4").read_bytes() == b"kept"
+
+
+def test_gym(tmp_path):
+    """Seconds of a sub-action count from its event."""
+    long_video(tmp_path / "videos/0LtLS9wROrk.mp4", 12)
+    segments = {
+        "A_0000_0001": {"stages": 1, "timestamps": [[0.0, 0.5]]},
+        "A_0002_0004": {"stages": 2, "timestamps": [[2.0, 2.5], [2.5, 3.0]]},
+    }
+    events = {
+        "E_000005_000010": {"event": 1, "segments": segments, "timestamps": [[5.0, 10.0]]},
+        "E_000011_000012": {"event": 2, "segments": None, "timestamps": [[11.0, 12.0]]},
+    }
+    fakes.json_text(tmp_path / "finegym_annotation_info_v1.1.json", {"0LtLS9wROrk": events})
+    gym.main(["--source", str(tmp_path)])
+    stem = "0LtLS9wROrk_E_000005_000010_A"
+    assert {p.name: numbers(p) for p in (tmp_path / "subactions").iterdir()} == {
+        f"{stem}_0000_0001.mp4": [20, 21],
+        f"{stem}_0002_0004.mp4": [6, 7, 8, 9],
+    }
+
+
+def test_omnisource(tmp_path):
+    base = tmp_path / "kinetics_raw_200_train/pref_"
+    long_video(base / "__x.mp4", 20.5)
+    long_video(base / "_whole.mp4", 10)
+    for _ in range(2):  # a second run takes no part for a video
+        omnisource.main(["--source", str(tmp_path)])
+        found = {p.relative_to(base).as_posix(): numbers(p) for p in base.rglob("part_*.mp4")}
+        assert found == {
+            "__x/part_0.mp4": [i % 22 for i in range(40)],
+            "__x/part_1.mp4": [i % 22 for i in range(40, 80)],
+            "__x/part_2.mp4": [80 % 22, 81 % 22],
+            "_whole/part_0.mp4": [i % 22 for i in range(40)],
+        }
