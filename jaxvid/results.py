@@ -171,7 +171,8 @@ def write(picture: np.ndarray, text: str, at: tuple[int, int], size: float, shad
 def colour(strength: np.ndarray) -> np.ndarray:
     """0..1 -> uint8 (..., 3), from the background's dark to orange."""
     strong = np.asarray(strength)[..., None] ** 0.5
-    return np.uint8(np.array(DARK) * (1 - strong) + np.array(ORANGE) * strong)
+    mixed = np.array(DARK) * (1 - strong) + np.array(ORANGE) * strong
+    return mixed.astype(np.uint8)
 
 
 def in_rows(segments: Sequence[tuple[float, float]]) -> list[int]:
