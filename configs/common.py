@@ -19,11 +19,16 @@ def base() -> ConfigDict:
             batch=64,  # clips of one optimiser step, over all devices
             eval_batch=0,  # 0: as in training
             accumulate=1,  # the batch goes through in this many parts
+            nonfinite="stop",  # or "skip": what becomes of a batch whose loss or gradient is not
+            deterministic=False,  # the same numbers on every run, also on GPUs, at a cost
+            watchdog=600.0,  # seconds without progress after which a run ends; 0: never
             ema=0.0,  # decay of the moving average of the parameters; 0 keeps none
             mesh=dict(data=-1, model=1),  # -1 takes the devices that are left
             sharding="replicated",  # or "fsdp", "tensor"; see jaxvid/mesh.py
+            offload="",  # "optimizer" keeps its state in the host's memory between steps
             init=dict(weights="", skip=()),  # "" trains from scratch
-            loader=dict(workers=-1, on_error="replace", eval_on_error="raise"),
+            # balance of classes in training: 0 leaves them, 1 makes all equally frequent
+            loader=dict(workers=-1, balance=0.0, on_error="replace", eval_on_error="raise"),
             eval=dict(views=1),  # views that go through the model at once; 0: all
             log_every=50,  # steps
             eval_every=1.0,  # epochs
@@ -125,6 +130,13 @@ def kinetics710() -> dict:
         root="data", num_classes=710, names="kinetics710/label_map_k710.txt", checks=CHECKS,
         train=parts("train"), val=parts("val"),
     )  # fmt: skip
+
+
+# Categories of HVU, and their numbers of classes.
+HVU = (
+    ("action", 739), ("attribute", 117), ("concept", 291), ("event", 69), ("object", 1678),
+    ("scene", 248),
+)  # fmt: skip
 
 
 # Streams of a skeleton: what configs call them, and what the recipe does.

@@ -8,7 +8,10 @@ from typing import Any
 from jaxvid.errors import UserError
 
 # Keys that may change when a run goes on: its speed, its layout, where its files lie.
-FREE = ("log_every", "save_every", "keep", "loader", "mesh", "sharding", "eval", "data.root")
+FREE = (
+    "log_every", "save_every", "keep", "loader", "mesh", "sharding", "offload", "eval", "data.root",
+    "watchdog", "nonfinite", "deterministic",
+)  # fmt: skip
 
 
 def plain(config: Any) -> dict:

@@ -96,7 +96,7 @@ class Extractor:
 
 
 def at_rate(reader: Reader, fps: float) -> np.ndarray:
-    """Numbers of the frames on screen every 1 / fps seconds; 0 or their own rate: all frames."""
+    """Numbers of the frames on screen every 1 / fps seconds; all for 0, or for their own rate."""
     if not fps or abs(fps - reader.fps) < 1e-3 * fps:
         return np.arange(reader.frames)
     if not reader.fps:

@@ -1,12 +1,18 @@
-"""What a run says: terminal, metrics.jsonl and TensorBoard. Only process 0 speaks and writes."""
+"""What a run says: terminal, metrics.jsonl and TensorBoard.
+
+Only process 0 speaks and writes, but for warnings and errors, which name their process.
+"""
 
 import json
+import socket
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
+from jax._src.distributed import global_state  # known before the devices are, unlike public names
 from rich.console import Console
 from rich.table import Table
 from tensorboardX import SummaryWriter
@@ -25,6 +31,23 @@ console = Console(soft_wrap=True, highlight=False)
 def say(message: str = ""):
     if jax.process_index() == 0:
         console.print(message, markup=False)
+
+
+def warn(message: str):
+    """From any process."""
+    console.print(f"{process()}: {message}" if process() else message, markup=False)
+
+
+def complain(message: str):
+    """An error of any process, also while the processes have not met."""
+    name = f"{process()}: " if process() else ""
+    print(f"error: {name}{message}", file=sys.stderr, flush=True)
+
+
+def process() -> str:
+    """'process 1 of 4 (host)'; '' where there is only one."""
+    index, count = global_state.process_id, global_state.num_processes
+    return f"process {index} of {count} ({socket.gethostname()})" if count > 1 else ""
 
 
 def devices() -> str:
@@ -140,6 +163,11 @@ class Progress:
         """What a checkpoint holds of it: a copy, as saving goes on while steps are added."""
         return {"sums": dict(self._sums), "count": self._count}
 
+    @property
+    def steps(self) -> int:
+        """Since the last line."""
+        return self._timed
+
     def add(self, logs: Mapping[str, jax.Array], seconds: float, waited: float, flops: float):
         """One step: its logs, how long it took, how much of that was waiting for data."""
         for name, value in logs.items():
@@ -179,8 +207,27 @@ class Progress:
         return "  ".join(shown)
 
 
+def straggler(waits: Mapping[int, float]) -> list[str]:
+    """A line on the process that waits for data much more than the others do, if there is one.
+
+    Args:
+      waits: share of its time that each process waits.
+    """
+    if len(waits) < 2:
+        return []
+    worst = max(waits, key=lambda process: waits[process])
+    others = float(np.median([wait for process, wait in waits.items() if process != worst]))
+    if waits[worst] < 0.05 or waits[worst] < 2 * others:
+        return []
+    return [f"process {worst} waits {waits[worst]:.0%} of its time for data, others {others:.0%}"]
+
+
 def metrics_line(values: Mapping[str, float]) -> str:
-    return "  ".join(f"{k} {v:.2%}" if 0 <= v <= 1 else f"{k} {v:.4g}" for k, v in values.items())
+    def text(key, value):
+        share = 0 <= value <= 1 and not key.endswith("_rank")
+        return f"{key} {value:.2%}" if share else f"{key} {value:.4g}"
+
+    return "  ".join(text(k, v) for k, v in values.items())
 
 
 def bullet(lines: Iterable[str]):

@@ -12,7 +12,7 @@ from typing import Any
 from absl import flags
 
 from jaxvid import cli, plug
-from jaxvid.config import claim, plain
+from jaxvid.config import plain
 from jaxvid.errors import UserError
 
 # JAX and what needs it are imported inside functions: data workers are spawned, and import this
@@ -21,28 +21,44 @@ from jaxvid.errors import UserError
 CONFIG = cli.define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; by default runs/CONFIG_VARIANT.")
 MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "What to do.")
+PATIENCE = 300
+# No scatters and gradients that add in any order; programs for CPUs are the same without it.
+DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
+START_TIMEOUT = flags.DEFINE_float(
+    "start_timeout", PATIENCE, "Seconds that processes of a run wait for each other at the start."
+)
 CHECKPOINT = flags.DEFINE_string("checkpoint", None, "What to evaluate; by default the workdir.")
 
 
 def main():
-    if MODE.value == "train":
-        config = cli.config(CONFIG)
-        train(config, Path(WORKDIR.value or default_workdir()))
-    else:
-        config = cli.config(CONFIG) if cli.config_file() else None
-        workdir = Path(WORKDIR.value or default_workdir())
-        evaluate(config, workdir, CHECKPOINT.value or workdir)
+    config = cli.config(CONFIG) if MODE.value == "train" or cli.config_file() else None
+    workdir = Path(WORKDIR.value or default_workdir())
+
+    if config is not None and config.deterministic:
+        # XLA reads it when the first device is used.
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DETERMINISTIC}".strip()
+
+    from jaxvid import distributed, peers
+    from jaxvid.train.loop import Interrupted
+
+    with peers.together(stopped=Interrupted):
+        distributed.start(START_TIMEOUT.value)
+        if MODE.value == "train":
+            train(config, workdir, START_TIMEOUT.value)
+        else:
+            evaluate(config, workdir, CHECKPOINT.value or workdir, START_TIMEOUT.value)
 
 
-def train(config: Any, workdir: Path):
+def train(config: Any, workdir: Path, patience: float = PATIENCE):
     """Build the parts that `config` names and train; returns the last validation metrics."""
     import jax.numpy as jnp
 
-    from jaxvid import log, weights
+    from jaxvid import distributed, log, weights
+    from jaxvid import mesh as meshes
     from jaxvid.data import dataset
     from jaxvid.train import loop
 
-    start_jax()
+    cache_programs()
     data = dataset.for_training(config.data)
     model = plug.load(
         "models", config.model, num_classes=data.num_classes, dtype=jnp.dtype(config.dtype)
@@ -51,35 +67,34 @@ def train(config: Any, workdir: Path):
     recipe = config.data.recipe
     pipelines = {s: plug.load("data.recipes", recipe, split=s) for s in ("train", "val")}
     resolved = plain(config)
-    claim(workdir, resolved)
     log.say(f"jaxvid in {workdir}: {log.devices()}")
+    same = distributed.digest(resolved, data.splits)
+    distributed.health_check(meshes.build(**config.mesh), same, patience)
+    distributed.claim(workdir, resolved, patience)
     log.bullet(data.summary())
     about = dict(data.about, config=resolved, names=data.names)
     initial = weights.starting_from(config.init, model, config.model.name, log.say)
     return loop.train(config, model, task, data.splits, pipelines, workdir, about, initial)
 
 
-def evaluate(config: Any, workdir: Path, checkpoint: str | Path):
+def evaluate(config: Any, workdir: Path, checkpoint: str | Path, patience: float = PATIENCE):
     """Test a checkpoint on all views; `config` (or None) stands in for the one it came with."""
-    from jaxvid import predict
+    from jaxvid import distributed, predict
     from jaxvid.data import dataset
     from jaxvid.train import report
 
-    start_jax()
+    cache_programs()
     model = predict.load(checkpoint, config=plain(config) if config else None)
     source = dataset.for_evaluation(model.config["data"], model.names, model.meta)
+    same = distributed.digest(model.config, {"test": source})
+    distributed.health_check(model.mesh, same, patience)
     return report.test(model, source, workdir)
 
 
-def start_jax():
-    """Join the other processes, if there are any, and keep compiled programs from run to run."""
+def cache_programs():
+    """Keep compiled programs from run to run."""
     import jax
 
-    if any(
-        v in os.environ
-        for v in ("JAX_COORDINATOR_ADDRESS", "SLURM_JOB_ID", "OMPI_MCA_orte_hnp_uri")
-    ):
-        jax.distributed.initialize()
     cache = os.environ.get("JAXVID_CACHE") or Path.home() / ".cache" / "jaxvid"
     jax.config.update("jax_compilation_cache_dir", str(Path(cache, "compiled")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 2.0)

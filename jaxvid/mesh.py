@@ -48,6 +48,11 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def on_host(layout):
+    """The same layout (a tree of shardings) in the host's memory, which devices can read."""
+    return jax.tree.map(lambda sharding: sharding.with_memory_kind("pinned_host"), layout)
+
+
 def over_data(mesh: Mesh) -> NamedSharding:
     """Rows of a batch are spread over the data axis."""
     return NamedSharding(mesh, PartitionSpec("data"))
@@ -58,10 +63,30 @@ def shape_on(leaf, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
+def part(mesh: Mesh) -> tuple[int, int]:
+    """(index, count): the rows of a batch that this process reads are run `index` of `count`.
+
+    Processes whose devices differ only in their place on the model axis read the same rows.
+    """
+    local = [d.process_index == jax.process_index() for d in mesh.devices.flat]
+    rows = np.unique(np.nonzero(np.reshape(local, mesh.devices.shape))[0])
+    size, total = len(rows), mesh.shape["data"]
+    if total % size or rows[0] % size or rows[-1] - rows[0] >= size:
+        raise UserError(
+            f"config.mesh: data={total} x model={mesh.shape['model']} gives process"
+            f" {jax.process_index()} rows {rows.tolist()} of the data axis, which is no even part"
+            " of it; let model divide the devices of a process, or be a multiple of them"
+        )
+    return int(rows[0]) // size, total // size
+
+
 def put_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
     """This process's rows of a batch -> global arrays, spread over the data axis."""
-    sharding = over_data(mesh)
-    return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}
+    sharding, (_, count) = over_data(mesh), part(mesh)
+    return {
+        k: jax.make_array_from_process_local_data(sharding, v, (len(v) * count, *v.shape[1:]))
+        for k, v in batch.items()
+    }
 
 
 def _spec(shape, row, mesh):

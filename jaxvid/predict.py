@@ -7,6 +7,7 @@ With --out timeline.png, what was found in time becomes a picture.
 
 import argparse
 import functools
+import inspect
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from jaxvid.data import features
 from jaxvid.data.decode import VideoReader
 from jaxvid.data.encode import write_video
 from jaxvid.data.readers import IMAGES, ArrayReader
+from jaxvid.data.transforms.text import Tokenize
 from jaxvid.errors import UserError
 from jaxvid.extract import Extractor
 from jaxvid.train.step import Compiled, init_variables, make_eval_step
@@ -61,9 +63,14 @@ class Model:
             out_shardings=meshes.replicated(self.mesh),
         )
         self._features = jax.jit(self.maps)
+        self._known: dict[tuple[str, ...], np.ndarray] = {}
 
     def predict(
-        self, video: Video | Sequence[Video], topk: int | None = None, fps: float = 0.0
+        self,
+        video: Video | Sequence[Video],
+        topk: int | None = None,
+        fps: float = 0.0,
+        labels: Sequence[str] = (),
     ) -> Any:
         """What the model finds in videos.
 
@@ -73,6 +80,8 @@ class Model:
           video: a path, an array uint8 (t, h, w, 3) RGB, a sample, or a list of them.
           topk: number of classes or segments to return; None leaves it to the task.
           fps: frame rate of arrays, where the model samples by time.
+          labels: what to choose from, for models that compare videos with texts; by default the
+            classes of a published model.
 
         Returns:
           A result of `jaxvid.results`, such as Recognized or Localized, or a list for a list.
@@ -81,10 +90,13 @@ class Model:
           UserError: a file that cannot be read, an array of another shape or dtype.
         """
         if isinstance(video, list | tuple):
-            return [self.predict(v, topk, fps) for v in video]
+            return [self.predict(v, topk, fps, labels) for v in video]
+        names = tuple(labels) or self.names
         preds = self.step(self.variables, self._batch(video, fps))
         sample = {key: np.asarray(value)[0] for key, value in preds.items()}
-        return self.task.describe(sample, self.names, topk)
+        if labels or (self._tokenize and len(names) > 1):
+            sample["text"] = self._label_texts(names)
+        return self.task.describe(sample, names, topk)
 
     def scores(self, video: Video, fps: float = 0.0) -> np.ndarray:
         """Scores of all classes, float32 (classes,)."""
@@ -97,6 +109,33 @@ class Model:
             return [self.features(v, fps) for v in video]
         batch = self._batch(video, fps)
         return np.asarray(self._features(self.variables, batch), np.float32)
+
+    def texts(self, **sample: Sequence[str]) -> np.ndarray:
+        """Features of `captions=`, or of `labels=` in all templates, float32 (n, f) of length 1.
+
+        Raises:
+          UserError: the model does not compare videos with texts.
+        """
+        if self._tokenize is None:
+            raise UserError(f"{self.source}: this model does not compare videos with texts")
+        tokens = self._tokenize(dict(sample), np.random.default_rng(0))["text"]
+        # Attention looks back only, so what follows the longest text changes nothing.
+        tokens = tokens[:, : (tokens > 0).sum(1).max()]
+        rest = -len(tokens) % (at_once := min(64, len(tokens)))
+        parts = np.pad(tokens, ((0, rest), (0, 0))).reshape(-1, at_once, tokens.shape[1])
+        embed = jax.jit(lambda v, part: self.net.apply(v, text=part, train=False).text)
+        found = np.concatenate([embed(self.variables, part) for part in parts])[: len(tokens)]
+        return found / np.linalg.norm(found, axis=-1, keepdims=True)
+
+    @functools.cached_property
+    def _tokenize(self) -> Tokenize | None:
+        return next((step for step in self.pipeline if isinstance(step, Tokenize)), None)
+
+    def _label_texts(self, labels: tuple[str, ...]) -> np.ndarray:
+        """The features of `labels`, kept for the next video."""
+        if labels not in self._known:
+            self._known = {labels: self.texts(labels=labels)}
+        return self._known[labels]
 
     def read(self, video: Video, fps: float = 0.0) -> dict[str, np.ndarray]:
         """The evaluation pipeline's sample of one video."""
@@ -158,7 +197,9 @@ class Model:
         """The backbone's feature maps (b views, t, h, w, c), of every pathway; pure."""
         batch = self.task.prepare(jax.random.key(0), batch, train=False)
         only = {k: v["backbone"] for k, v in variables.items() if "backbone" in v}
-        return self.net.backbone.apply(only, **self.task.inputs(batch), train=False)
+        takes = inspect.signature(type(self.net.backbone).__call__).parameters  # no boxes, no text
+        inputs = {key: x for key, x in self.task.inputs(batch).items() if key in takes}
+        return self.net.backbone.apply(only, **inputs, train=False)
 
 
 def load(
@@ -214,6 +255,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("videos", nargs="+", metavar="VIDEO")
     parser.add_argument("--checkpoint", required=True, help="workdir of a run, or one checkpoint")
     parser.add_argument("--topk", type=int, help="classes (5) or segments (10) to print")
+    parser.add_argument(
+        "--labels", nargs="+", default=(), help="to choose from, such as 'playing golf'"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a video")
     parser.add_argument(
         "--out", help="write the video with what was found, or a picture (one VIDEO)"
@@ -228,7 +272,7 @@ def report(args: argparse.Namespace):
     """Predict and print, as the command's arguments say."""
     model = load(args.checkpoint)
     for video in args.videos:
-        found = model.predict(video, args.topk)
+        found = model.predict(video, args.topk, labels=args.labels)
         if args.json:
             print(json.dumps({"video": video, **asdict(found)}))
         else:

@@ -8,6 +8,10 @@ import numpy as np
 
 WHITE, GREY, DARK = (255, 255, 255), (150, 150, 150), (32, 32, 32)
 ORANGE = (230, 120, 20)
+SHADES = (ORANGE, (60, 160, 240), (110, 200, 60), (230, 80, 160), (240, 210, 60), (70, 220, 210))
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+Corners = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -114,15 +118,27 @@ class Detected:
             yield f"{self.time:8.2f} s  [{place}]  {said}"
 
     def draw(self, frame: np.ndarray, time: float) -> np.ndarray:
-        """A copy of a frame with the boxes, and in each a line a class."""
-        frame = frame.copy()
-        thick = max(1, len(frame) // 240)
-        for box, labels, scores in zip(self.boxes, self.labels, self.scores, strict=True):
-            x1, y1, x2, y2 = np.clip(np.rint(box).astype(int), 0, [*frame.shape[1::-1]] * 2)
-            rest = frame[y1:, x1:]  # text may be longer than the box
-            if rest.size:
-                rest[:] = write_lines(rest, zip(labels, scores, strict=True), len(frame) / 720)
-                cv2.rectangle(frame, (x1, y1), (x2 - 1, y2 - 1), ORANGE, thick)
+        """A copy of a frame with the boxes, and in each a line a class; no text hides another.
+
+        A bar of its colour says which box a text is of.
+        """
+        frame, taken = frame.copy(), []
+        thick, size = max(1, len(frame) // 240), max(0.5, len(frame) / 720)
+        limits = [*frame.shape[1::-1]] * 2
+        corners = np.clip(np.rint(np.reshape(self.boxes, (-1, 4))).astype(int), 0, limits).tolist()
+        shades = [SHADES[i % len(SHADES)] for i in range(len(corners))]
+        for (x1, y1, x2, y2), shade in zip(corners, shades, strict=True):
+            cv2.rectangle(frame, (x1, y1), (x2 - 1, y2 - 1), shade, thick)
+        for (x, y, _, _), shade, *found in zip(
+            corners, shades, self.labels, self.scores, strict=True
+        ):
+            rows = list(zip(*found, strict=True))
+            wide, high = extent(rows, size)
+            x, y = max(min(x, limits[0] - wide), 0), max(min(y, limits[1] - high), 0)
+            taken.append(below(taken, (x, y, x + wide, y + high)))
+            x, y, _, bottom = taken[-1]
+            frame = write_lines(frame, rows, size, (x, y))
+            cv2.rectangle(frame, (x, y), (x + 2 * thick - 1, bottom - 1), shade, cv2.FILLED)
         return frame
 
 
@@ -143,36 +159,56 @@ class Moments:
         return min(self.moments, key=lambda m: abs(m.time - time)).draw(frame, time)
 
 
-def write_lines(frame: np.ndarray, rows, size: float = 0.0) -> np.ndarray:
-    """A copy of a frame with (label, score) rows on a darkened corner.
+def write_lines(frame: np.ndarray, rows, size: float = 0.0, at=(0, 0)) -> np.ndarray:
+    """A copy of a frame with (label, score) rows on darkened ground, upper left corner at (x, y).
 
     Args:
       size: of the letters; by default it follows the frame's height.
     """
     frame, rows = frame.copy(), list(rows)
-    size = max(0.4, size or len(frame) / 480)
-    line = round(28 * size)
+    size = size or max(0.4, len(frame) / 480)
+    x, y = at
     if rows:
-        width = min(frame.shape[1], round(340 * size))
-        height = min(len(frame), line * len(rows) + round(10 * size))
-        frame[:height, :width] = frame[:height, :width] // 3
-    for i, (label, score) in enumerate(rows):
-        at = (round(8 * size), line * (i + 1) - round(6 * size))
-        write(frame, f"{score:4.0%} {label}", at, 0.7 * size, WHITE)
+        wide, high = extent(rows, size)
+        frame[y : y + high, x : x + wide] //= 3
+    for i, row in enumerate(rows):
+        lower = y + round(28 * size) * (i + 1) - round(6 * size)
+        write(frame, row_text(row), (x + round(8 * size), lower), 0.7 * size, WHITE)
     return frame
+
+
+def extent(rows: Sequence[tuple[str, float]], size: float) -> tuple[int, int]:
+    """Width and height of what `write_lines` writes on."""
+    wide = max((text_width(row_text(row), 0.7 * size) for row in rows), default=0)
+    return wide + round(16 * size), round(28 * size) * len(rows) + round(10 * size)
+
+
+def row_text(row: tuple[str, float]) -> str:
+    return f"{row[1]:4.0%} {row[0]}"
+
+
+def below(taken: Sequence[Corners], place: Corners) -> Corners:
+    """A rectangle x1, y1, x2, y2, moved down until it is on none of `taken`."""
+    x1, y1, x2, y2 = place
+    for left, top, right, bottom in sorted(taken, key=lambda other: other[1]):
+        if x1 < right and left < x2 and y1 < bottom and top < y2:
+            y1, y2 = bottom, bottom + y2 - y1
+    return x1, y1, x2, y2
 
 
 def write(picture: np.ndarray, text: str, at: tuple[int, int], size: float, shade):
     """Text with its lower left corner at (x, y)."""
-    thick = max(1, round(2 * size))
-    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, shade, thick, cv2.LINE_AA)
+    cv2.putText(picture, text, at, FONT, size, shade, max(1, round(2 * size)), cv2.LINE_AA)
+
+
+def text_width(text: str, size: float) -> int:
+    return cv2.getTextSize(text, FONT, size, max(1, round(2 * size)))[0][0]
 
 
 def colour(strength: np.ndarray) -> np.ndarray:
     """0..1 -> uint8 (..., 3), from the background's dark to orange."""
     strong = np.asarray(strength)[..., None] ** 0.5
-    mixed = np.array(DARK) * (1 - strong) + np.array(ORANGE) * strong
-    return mixed.astype(np.uint8)
+    return (np.array(DARK) * (1 - strong) + np.array(ORANGE) * strong).astype(np.uint8)
 
 
 def in_rows(segments: Sequence[tuple[float, float]]) -> list[int]:

@@ -80,7 +80,7 @@ def published(row: zoo.Row, path: Path) -> Origin:
         eval=dict(views=1),
         loader=dict(workers=-1, on_error="replace", eval_on_error="raise"),
         model=row.spec,
-        task=dict(name=TASKS.get(row.task, row.task), **row.task_options),
+        task={"name": TASKS.get(row.task, row.task), **row.task_options},
         data=dict(recipe=dict(row.recipe)),
     )
     meta = dict(step=0, epoch=0.0, published=dict(row.metrics), zoo=row.name)

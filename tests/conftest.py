@@ -10,6 +10,7 @@ FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_lev
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import gc
 import json
 import re
 from pathlib import Path
@@ -17,6 +18,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+
+# Traced programs are millions of objects, which need not be looked through again and again.
+gc.set_threshold(200_000, 20, 100)
 
 CASES = json.loads((Path(__file__).parent / "cases.json").read_text())
 

@@ -18,7 +18,8 @@ import pytest
 from jaxvid import mesh, plug
 from jaxvid.config import hashable, plain
 from jaxvid.errors import UserError
-from jaxvid.train import loop, optim
+from jaxvid.train import optim
+from jaxvid.train.begin import scale_rate
 from jaxvid.train.step import init_variables
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +31,8 @@ FILES = {
 # Who may import what besides the standard library: jaxvid's own modules start with a dot, a name
 # covers what is below it, and the longest row that fits a file counts.
 TRAIN = (
-    ".errors .paths .plug .mesh .log .ckpt .tasks.base .data.loader .data.sample .train"
+    ".errors .paths .plug .mesh .log .peers .ckpt .tasks.base .train"
+    " .data.loader .data.order .data.sample"
     " jax numpy optax"
 )
 IMPORTS = {
@@ -47,6 +49,7 @@ IMPORTS = {
     "models": ".layers .ops .models .ckpt.convert .ckpt.inflate jax flax numpy einops",
     "metrics": ".errors .ops .metrics numpy",
     "results": "cv2 numpy",
+    "detect": ".errors .data .results numpy",
     "extract": ".errors .data .mesh jax numpy",
     "tasks": ".errors .ops .metrics .results .tasks.base jax optax numpy",
     "data": ".errors .plug .pickles .skeletons .data numpy grain av cv2 absl",
@@ -56,6 +59,8 @@ IMPORTS = {
     "weights": ".errors .config .plug .paths .ckpt jax",
     "mesh": ".errors .paths jax numpy",
     "log": ".paths jax numpy rich tensorboardX",
+    "peers": ".errors .log jax",
+    "distributed": ". .errors .config .log .peers .data.labels jax numpy",
     "train": TRAIN,
     "train.step": TRAIN + " flax",
     "main": "*",
@@ -313,19 +318,24 @@ def test_every_config_builds(file, variant):
 def test_every_config_trains_what_it_says(file, variant):
     """Its optimiser's rules match parameters, and its schedule has a rate at every step."""
     config = get_config(file, variant)
-    config.model.variant = "test"  # parameters have the same names in all variants
+    # Parameters have the same names in all variants, or in all of one kind of backbone.
+    tests = plug.module("models", config.model.name).VARIANTS
+    alike = f"test_{config.model.get('variant', '').partition('_')[0]}"
+    config.model.variant = alike if alike in tests else "test"
     net, task, _ = parts(config)
     inputs = plug.module("models", config.model.name).INPUTS
     views = {k: () if k == "feature" else (1,) for k in inputs}
-    kinds = {"video": np.uint8}
+    kinds = {"video": np.uint8, "text": np.int32}
     batch = {
         **{k: np.zeros((1, *views[k], *s), kinds.get(k, "f4")) for k, s in inputs.items()},
         "label": np.zeros(1, np.int32),
         "mask": np.ones(1, np.float32),
     }
+    if "boxes" in batch:
+        batch["proposals"] = batch["boxes"][0]
     shapes = jax.eval_shape(lambda b: init_variables(net, task, b, 0), batch)
     factor = optim.schedule(steps_per_epoch=10, epochs=config.epochs, **config.schedule)
-    settings = loop.scale_rate(config.optim, config.batch)
+    settings = scale_rate(config.optim, config.batch)
     assert optim.build(shapes["params"], factor=factor, **settings)
     rates = np.asarray(factor(np.arange(round(10 * config.epochs))))
     assert rates.min() >= 0

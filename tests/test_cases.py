@@ -55,11 +55,11 @@ GROUPS = {
     # other tasks
     "Metrics": (25, "later: metrics"),
     "Audio": (1, "later: audio"),
-    "Localization": (8, "later: localization"),
-    "ActivityNet": (1, "later: localization"),
-    "AVA": (6, "later: detection"),
-    "MultiSports": (2, "later: detection"),
-    "Retrieval": (2, "later: retrieval"),
+    "Localization": (8, "passes"),
+    "ActivityNet": (1, "passes"),
+    "AVA": (6, "passes"),
+    "MultiSports": (2, "passes"),
+    "Retrieval": (2, "passes"),
     "VQA": (1, "later: retrieval"),
 }
 
@@ -67,9 +67,13 @@ GROUPS = {
 EXCEPTIONS = {
     "FormatShape-01": "passes",  # the order of views
     "FormatShape-03": "passes",  # flow frames as channels
+    "AVA-06": "not applicable: weights of boxes that the published loss leaves out",
     "OptimGroups-01": "passes",
     "OptimGroups-02": "passes",
     **{f"ParamCount-{i:02}": "passes" for i in (1, 2, 3, 4, 5, 11, 12)},
+    # of temporal localization
+    **{f"Metrics-{i}": "passes" for i in range(14, 22)},
+    **{f"Losses-{i:02}": "passes" for i in (1, 2, 3, 11, 12, 13, 14)},
 }
 
 TABLE = {

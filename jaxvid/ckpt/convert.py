@@ -42,6 +42,8 @@ class Weights:
       buffers: what upstream stores beside its parameters, from the model and the torch names.
       adapt: (model, path, value, shape) -> a value of that shape, for tensors of another one, such
         as the kernels of an image model.
+      fix: where a tensor of upstream is not one of ours: upstream's tensors -> those that the rows
+        name, and back. Tensors that it does not know go through, also where others are missing.
     """
 
     rename: Table | Callable[[Any], Table]
@@ -49,6 +51,7 @@ class Weights:
     order: str = ""
     buffers: Callable[[Any, list[str]], dict[str, np.ndarray]] | None = None
     adapt: Callable[[Any, str, np.ndarray, tuple[int, ...]], np.ndarray] | None = None
+    fix: tuple[Callable[[Mapping], dict], Callable[[Mapping], dict]] | None = None
 
     def rows(self, net: Any = None) -> Table:
         """The rename table of one model."""
@@ -101,6 +104,8 @@ def convert(
     got: dict[str, np.ndarray] = {}
     adapted, problems = [], []
     rows = weights.rows(net)
+    if weights.fix:
+        tensors = weights.fix[0](tensors)
     for name, tensor in tensors.items():
         if any(re.fullmatch(pattern, name) for pattern in weights.skip):
             continue
@@ -151,6 +156,8 @@ def export(variables: Mapping, weights: Weights, net: Any = None) -> dict[str, n
         if name is None:
             raise UserError(f"the rename table has no row for {key}")
         named[name] = np.asarray(to_torch(np.asarray(leaf), key), order="C")
+    if weights.fix:
+        named = weights.fix[1](named)
     if weights.buffers:
         named |= weights.buffers(net, list(named))
     ranks = {word: i for i, word in enumerate(weights.order.split())}

@@ -9,7 +9,9 @@ A folder without the name of a step is an unfinished save and is ignored.
 import json
 import logging
 import shutil
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from flax.traverse_util import unflatten_dict
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
 from jaxvid import paths
+from jaxvid.ckpt import integrity
 from jaxvid.errors import UserError, did_you_mean
 
 # Orbax warns of files that it does not need, and logs with a traceback what it then raises.
@@ -51,6 +54,8 @@ class Store:
             cleanup_tmp_directories=True,
         )
         self._best = best
+        self._over = threading.Event()
+        self._sealing: threading.Thread | None = None
         self._manager = ocp.CheckpointManager(
             self.folder,
             options=options,
@@ -84,6 +89,10 @@ class Store:
             self._manager.save(step, args=args, metrics=ranked, force=True)
         except (OSError, ValueError, RuntimeError) as error:
             raise self._failed(error) from error
+        if jax.process_index() == 0:
+            self._over.clear()
+            self._sealing = threading.Thread(target=self._seal, args=(step,), daemon=True)
+            self._sealing.start()
 
     def wait(self):
         """Until the last save is on disk; raises what it raised."""
@@ -91,6 +100,8 @@ class Store:
             self._manager.wait_until_finished()
         except (OSError, ValueError, RuntimeError) as error:
             raise self._failed(error) from error
+        finally:
+            self._join()
 
     def restore(self, step: int, state: Any) -> tuple[Any, dict]:
         """The state of `step` on the shardings of `state` (shapes with shardings), and its meta."""
@@ -108,6 +119,22 @@ class Store:
 
     def close(self):
         self._manager.close()
+        self._join()
+
+    def _seal(self, step: int):
+        """In a thread: seal the checkpoint once it is complete, unless its save fails."""
+        folder = self.folder / f"{step:08d}"
+        while not folder.exists():
+            if self._over.wait(0.05) and not folder.exists():
+                return
+        with suppress(OSError):  # it may be deleted as soon as there is a newer one
+            integrity.seal(folder)
+
+    def _join(self):
+        self._over.set()
+        if self._sealing:
+            self._sealing.join()
+        self._sealing = None
 
     def _failed(self, error) -> UserError:
         steps = all_steps(self.folder)

@@ -112,7 +112,8 @@ def batches(
     if split == "train":
         return loader.train_batches(
             sources["train"], recipe, batch=config["batch"], seed=config["seed"], start=start,
-            stop=stop, workers=options["workers"], on_error=options["on_error"], process=process,
+            stop=stop, workers=options["workers"], balance=options["balance"],
+            on_error=options["on_error"], process=process,
         )  # fmt: skip
     return loader.eval_batches(
         sources[splits[1]], recipe, batch=config["eval_batch"] or config["batch"],

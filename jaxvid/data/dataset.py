@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxvid import plug
+from jaxvid.data.labels import MultiLabels
 from jaxvid.data.sample import Source
 from jaxvid.errors import UserError, did_you_mean
 
@@ -165,10 +166,11 @@ def check_about(source: Source, about: Mapping):
 def check_labels(sources: dict[str, Source], num_classes: int, names):
     """JAX would clamp or zero a label out of range in silence."""
     for source in sources.values():
-        if source.labels.ndim == 1:
-            for i in np.flatnonzero((source.labels < 0) | (source.labels >= num_classes)):
+        labels = source.labels
+        if not isinstance(labels, MultiLabels) and labels.ndim == 1:
+            for i in np.flatnonzero((labels < 0) | (labels >= num_classes)):
                 yield (
-                    f"{source.where(i)}: label {source.labels[i]} is outside 0..{num_classes - 1}"
+                    f"{source.where(i)}: label {labels[i]} is outside 0..{num_classes - 1}"
                     f" (config.data.num_classes={num_classes})"
                 )
 
@@ -213,12 +215,16 @@ def check_overlap(sources: dict[str, Source], num_classes: int, names):
                 yield f"{two.where(i)}: {two.id(i)} is also in {where} ({one.where(j)})"
 
 
-def counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
+def counts(labels: Any, num_classes: int) -> np.ndarray:
     """int (classes,): samples of each class; labels out of range count for none."""
+    if isinstance(labels, MultiLabels):
+        return np.bincount(labels.values, minlength=num_classes)
     if labels.ndim == 2:
         return labels.sum(0).astype(int)
     return np.bincount(labels[(labels >= 0) & (labels < num_classes)], minlength=num_classes)
 
 
-def _largest(labels: np.ndarray) -> int:
+def _largest(labels: Any) -> int:
+    if isinstance(labels, MultiLabels):
+        return labels.num_classes
     return labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1

@@ -1,8 +1,9 @@
 """Batches of a source: grain workers, any start in O(1), order and content from (seed, step) alone.
 
 In training, epoch follows epoch in another order and batches run across the seam, so every sample
-counts once an epoch. Evaluation is one pass; the last batch is filled with rows of
-mask 0. Process p of n takes the contiguous rows [pB/n, (p+1)B/n) of each global batch of B.
+counts once an epoch, or as often as `order.py` says. Evaluation is one pass; the last batch is
+filled with rows of mask 0. Process p of n takes the contiguous rows [pB/n, (p+1)B/n) of each
+global batch of B.
 """
 
 import ctypes
@@ -20,12 +21,16 @@ import grain
 import numpy as np
 from absl import flags
 
+from jaxvid.data import order
 from jaxvid.data.decode import VideoError
 from jaxvid.data.sample import Sample, Source, Transform
 from jaxvid.errors import UserError
 
+SMALL = 2**16  # bytes; below, a pipe is faster than shared memory
 RETRIES = 9  # further files tried in place of one that cannot be read
 POLICIES = ("raise", "replace", "skip")
+
+_sharing = False  # this process is a worker: see `stack`
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,8 @@ class Batches:
         options = grain.ReadOptions(num_threads=0 if self._workers else 1, prefetch_buffer_size=1)
         dataset = self._dataset.to_iter_dataset(options)
         if self._workers:
+            small = grain.experimental.DatasetOptions(min_shm_size=SMALL)
+            dataset = grain.experimental.WithOptionsIterDataset(dataset, small)
             options = grain.MultiprocessingOptions(self._workers, per_worker_buffer_size=2)
             dataset = dataset.mp_prefetch(options, worker_init_fn=start_worker)
         self._iterator = iter(dataset)
@@ -105,6 +112,14 @@ class Batches:
                     if row >= 0 and int(row) not in self.unreadable:
                         self._report(int(row), str(why))
                 yield batch
+        except RuntimeError as error:
+            if "terminated unexpectedly" not in str(error):
+                raise
+            code = str(error).partition("exit code ")[2].partition(".")[0]
+            raise UserError(
+                f"a data worker died (exit code {code}): -9 is a kill, mostly for its memory, of"
+                " which fewer config.loader.workers need less; the same command goes on"
+            ) from error
         finally:
             self.close()
 
@@ -132,6 +147,7 @@ def train_batches(
     start: int = 0,
     stop: int | None = None,
     workers: int = -1,
+    balance: float = 0.0,
     on_error: str = "replace",
     process: tuple[int, int] = (0, 1),
     say: Callable[[str], None] = print,
@@ -142,12 +158,15 @@ def train_batches(
       batch: rows of a global batch.
       seed: with the step, the only source of order and randomness.
       workers: processes that read; -1 takes one a core, 0 reads in this process.
+      balance: of classes, 0 (as they are) to 1 (all equally often), see `order.wanted`.
       on_error: what becomes of an unreadable video: "raise", "replace" or "skip".
       process: (index, number) of this process.
       say: where warnings go.
     """
     fetch = Fetch(source, tuple(transforms), masked=_masked(on_error))
-    rows = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
+    rows = order.build(source, balance, seed)
+    if (length := order.length(source, balance)) != len(source):
+        say(f"an epoch draws {length:,} clips from {len(source):,} videos")
     dataset = _shard(rows, fetch, batch, process)[start:stop]
     return Batches(dataset, fetch, on_error, workers, say)
 
@@ -213,10 +232,12 @@ def prefetch(iterable: Iterable, transfer: Callable = lambda x: x, depth: int = 
 
 def start_worker(index: int, count: int):
     """Workers read with one thread each, leave signals to the parent and die with it."""
+    global _sharing
     del index, count
+    _sharing = True
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
@@ -233,7 +254,32 @@ def _shard(rows: grain.MapDataset, fetch: Fetch, batch: int, process: tuple[int,
             " config.eval_batch"
         )
     # Local batches in order are p0 b0, p1 b0, p0 b1 ...: the global batch cut into equal runs.
-    return rows.random_map(fetch).batch(batch // count)[index::count]
+    return rows.random_map(fetch).batch(batch // count, batch_fn=stack)[index::count]
+
+
+def stack(samples: Sequence[Sample]) -> dict[str, np.ndarray]:
+    """Samples as a batch; in a worker straight into the memory that it shares with the parent.
+
+    grain's own stacks into fresh memory and copies that.
+
+    Raises:
+      UserError: samples have different shapes.
+    """
+
+    def together(key: str) -> np.ndarray:
+        arrays = [np.asarray(sample[key]) for sample in samples]
+        first, shape = arrays[0], (len(arrays), *arrays[0].shape)
+        other = next((a.shape for a in arrays if a.shape != first.shape), first.shape)
+        if other != first.shape:
+            raise UserError(
+                f'samples of one batch differ: "{key}" is {first.shape} and {other}; batches of one'
+                " (config.batch, config.eval_batch) can hold them"
+            )
+        if not _sharing or len(arrays) * first.nbytes < SMALL or first.dtype.kind in "OUS":
+            return np.stack(arrays)
+        return np.stack(arrays, out=grain.multiprocessing.SharedMemoryArray(shape, first.dtype))
+
+    return {key: together(key) for key in samples[0]}
 
 
 def _masked(on_error: str) -> bool:

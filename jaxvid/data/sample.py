@@ -17,6 +17,9 @@ segments.
 | size     | int64 (2,)        | (h, w) of the picture of key points without video; removed        |
 | heatmap  | float32           | joints or limbs, drawn: 0 to their score                          |
 |          | (v t h w j)       |                                                                   |
+| captions | tuple of str      | what is said of a video; removed by Tokenize                      |
+| labels   | tuple of str      | the same in prediction: what a video may show; removed, too       |
+| text     | int32 (n l)       | n sentences of l tokens, zeros for padding                        |
 | feature  | float32 (t c)     | of a trained backbone, a row every so often                       |
 | duration | float32 ()        | seconds that the features cover                                   |
 | segments | float32 (k 2)     | start and end in seconds of what happens in an untrimmed video    |
@@ -33,6 +36,7 @@ segments.
 | excluded | int32 (c,)        | true boxes that no sample has and metrics count                   |
 | tube     | int32 (n,)        | what each true box is a part of                                   |
 | label    | int32 () or (c,)  | class, or one 0/1 per class for multi-label sets                  |
+| label_mask| float32 (c,)     | 0 for classes that nobody has looked for in a multi-label sample  |
 | index    | int32 ()          | row of the source, from which the host finds path and id          |
 | mask     | float32 ()        | 0 for padding and skipped samples: losses and metrics ignore them |
 | bad      | int32 (k,)        | rows of the source that could not be read here, -1 where none     |
@@ -61,14 +65,15 @@ class Source(Protocol):
     Attributes:
       names: class names by label, or an empty tuple when the format has none.
       origin: the file or folder of the annotations.
-      labels: int array (n,), or (n, classes) of 0/1 for multi-label sets.
+      labels: int array (n,); for multi-label sets labels.MultiLabels, or (n, classes) of 0/1.
+      repeats: optional, float (n,): how often an epoch of training has each row, once without.
       about: optional, dicts of what travels with checkpoints and must be the same wherever they are
         used, such as {"features": how they were made}.
     """
 
     names: tuple[str, ...]
     origin: str
-    labels: np.ndarray
+    labels: Any
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Sample: ...

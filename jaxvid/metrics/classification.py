@@ -57,13 +57,38 @@ class Accuracy(_Rows):
 
 
 class MultiLabelMAP(_Rows):
-    """Mean average precision over the classes ("map") and over the samples ("mmit_map")."""
+    """Mean average precision over the classes ("map") and over the samples ("mmit_map").
+
+    With categories, pairs (name, number of classes) in the order of the classes, also of each of
+    them ("map_NAME"), and "map" is their mean: HVU's metric (Diba et al. 2020). Categories without
+    a positive are left out.
+    """
+
+    def __init__(self, num_classes: int, categories: Sequence[tuple[str, int]] = ()):
+        super().__init__(num_classes)
+        self.categories = categories
+        self._known: list[np.ndarray] = []
+
+    def update(self, preds: dict[str, Any]) -> None:
+        """As `_Rows.update`; what has 0 in `label_mask` (b, c), if there is one, does not count."""
+        super().update(preds)
+        self._labels[-1] = self._labels[-1] > 0  # a quarter of the memory, which HVU needs
+        known = np.asarray(preds.get("label_mask", np.ones_like(preds["label"]))) > 0
+        self._known.append(known[np.asarray(preds["mask"]) > 0])
 
     def compute(self) -> dict[str, float]:
         scores, labels = self._collected()
+        known = np.concatenate(self._known)
+        found, start = {}, 0
+        for name, count in self.categories:
+            own, start = slice(start, start + count), start + count
+            value = mean_average_precision(scores[:, own], labels[:, own], known[:, own])
+            found |= {} if np.isnan(value) else {f"map_{name}": value}
+        whole = mean_average_precision(scores, labels, known)
         return {
-            "map": mean_average_precision(scores, labels),
-            "mmit_map": sample_mean_average_precision(scores, labels),
+            "map": float(np.mean(list(found.values()))) if found else whole,
+            **found,
+            "mmit_map": sample_mean_average_precision(scores, labels, known),
         }
 
 
@@ -201,23 +226,29 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
     return float(-np.sum(np.diff(recall) * precision[:-1]))
 
 
-def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
+def mean_average_precision(
+    scores: np.ndarray, labels: np.ndarray, known: np.ndarray | None = None
+) -> float:
     """Mean of the average precision of the classes: scores, 0/1 labels (n, c).
 
-    Classes without a positive do not count; NaN if there is no other.
+    Classes without a positive do not count; NaN if there is no other. Cells that are 0 in `known`
+    (n, c) are left out.
     """
-    used = np.flatnonzero((labels > 0).any(0))
-    values = [average_precision(scores[:, i], labels[:, i]) for i in used]
+    rows = np.ones(scores.shape, bool) if known is None else known > 0
+    used = np.flatnonzero(((labels > 0) & rows).any(0))
+    values = [average_precision(scores[rows[:, i], i], labels[rows[:, i], i]) for i in used]
     return float(np.mean(values)) if values else float("nan")
 
 
-def sample_mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
+def sample_mean_average_precision(
+    scores: np.ndarray, labels: np.ndarray, known: np.ndarray | None = None
+) -> float:
     """Mean over the samples of the average precision of their classes: scores, 0/1 labels (n, c).
 
     The metric of Multi-Moments in Time (Monfort et al. 2019). Samples without a label do not
     count; NaN if there is no other.
     """
-    return mean_average_precision(scores.T, labels.T)
+    return mean_average_precision(scores.T, labels.T, None if known is None else known.T)
 
 
 def weighted_score(scores: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:

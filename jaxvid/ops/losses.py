@@ -18,11 +18,6 @@ def cross_entropy(logits, target):
     return optax.softmax_cross_entropy(logits, target)
 
 
-def binary_cross_entropy(logits, target):
-    """Sigmoid cross-entropy averaged over classes, (b,): several labels may hold at once."""
-    return optax.sigmoid_binary_cross_entropy(logits, target).mean(-1)
-
-
 def focal(loss, alpha, gamma):
     """alpha (1 - p)^gamma times cross-entropies -log(p): less of what is right already.
 
@@ -55,7 +50,7 @@ def weighted_log_loss(probability, positive, negative, epsilon=1e-5):
 
 
 def overlap_weights(rng, overlap, valid, high=0.7, low=0.3):
-    """Draws for each segment that fits an action well one that fits fairly and one hardly.
+    """Draws one that fits fairly, and one that hardly does, for each segment that fits an action.
 
     As published (Lin et al., 2019, BMN), to the corner cases: where there are fewer of a kind than
     of those that fit well, every element, also one that is not valid, gains 1.
@@ -71,9 +66,9 @@ def overlap_weights(rng, overlap, valid, high=0.7, low=0.3):
     fair = ((overlap <= high) & (overlap > low)).astype(jnp.float32)
     poor = ((overlap <= low) & (overlap > 0)) * valid
 
-    def drawn(key, kind):
-        share = good.sum() / kind.sum()
-        return kind * jax.random.uniform(key, kind.shape) > 1 - share
+    chance = jax.random.uniform(rng, overlap.shape)
 
-    keys = jax.random.split(rng)
-    return good + drawn(keys[0], fair) + drawn(keys[1], poor)
+    def drawn(kind):
+        return kind * chance > 1 - good.sum() / kind.sum()
+
+    return good + drawn(fair) + drawn(poor)

@@ -13,7 +13,7 @@ import optax
 from jaxvid.errors import UserError
 from jaxvid.metrics import classification
 from jaxvid.metrics.classification import Accuracy, MultiLabelMAP
-from jaxvid.ops import augment, losses
+from jaxvid.ops import augment, heatmap, losses
 from jaxvid.results import Recognized
 from jaxvid.tasks.base import Report
 
@@ -22,10 +22,18 @@ from jaxvid.tasks.base import Report
 class Recognition:
     """Softmax over classes, or with `multi_label` one sigmoid a class.
 
+    Samples of several labels may have a `label_mask` (b, c): 0 for classes that nobody has looked
+    for, which then count neither for the loss nor for metrics.
+
     Attributes:
       keys: the arrays of the batch that the model takes, each (b, v, ...). "video" and others of
         uint8 are pixels, to be normalised; the rest, such as key points, goes in as it is.
       mean, std: of the pixel values 0..255, for each channel (RGB) or one for all.
+      categories: (name, number of classes) of each category of a multi-label set such as HVU, in
+        the order of the classes: each has its own mean average precision, and "map" is their mean.
+      category_weights: the loss is the mean of the losses of the categories with these weights,
+        each over the samples that have a label in it; () averages over the classes of a sample,
+        then over samples (Diba et al. 2020, "HVU", as MMAction2 has both).
       flow: the channels are optical flow, x and y in turn: a mirror inverts x.
       average: over views, "prob" (mean of the softmax, as published) or "score" (of the logits).
       smoothing: label smoothing.
@@ -37,10 +45,12 @@ class Recognition:
       mixup, cutmix: concentration of the Beta that draws the share of the partner clip; 0 is off.
         With both, each batch draws one of the two (Zhang et al. 2017; Yun et al. 2019).
       erasing: probability to blank one rectangle, the same in all frames (Zhong et al. 2017).
+      heatmap_size, heatmap_sigma, heatmap_limbs: side in pixels and the rest of `ops.heatmap.draw`,
+        for the key "heatmap" where the recipe leaves it to the device (`drawn=False`).
 
     Raises:
-      UserError: another `average`, `flip_labels` that are no classes, or an augmentation of pixels
-        where the model takes none.
+      UserError: another `average`, `flip_labels` that are no classes, categories that do not add up
+        to the classes, or an augmentation of pixels where the model takes none.
     """
 
     num_classes: int
@@ -48,6 +58,8 @@ class Recognition:
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)
     std: tuple[float, ...] = (58.395, 57.12, 57.375)
     multi_label: bool = False
+    categories: tuple[tuple[str, int], ...] = ()
+    category_weights: tuple[float, ...] = ()
     flow: bool = False
     average: str = "prob"
     smoothing: float = 0.0
@@ -58,6 +70,9 @@ class Recognition:
     mixup: float = 0.0
     cutmix: float = 0.0
     erasing: float = 0.0
+    heatmap_size: int = 56
+    heatmap_sigma: float = 0.6
+    heatmap_limbs: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self):
         if self.average not in ("prob", "score"):
@@ -70,11 +85,25 @@ class Recognition:
                 raise UserError(
                     f"config.task.flip_labels: {label} is outside 0..{self.num_classes - 1}"
                 )
+        total = sum(count for _, count in self.categories)
+        if self.categories and (not self.multi_label or total != self.num_classes):
+            raise UserError(
+                f"config.task.categories have {total} classes of {self.num_classes}, and need"
+                " config.task.multi_label=True"
+            )
+        if len(self.category_weights) not in (0, len(self.categories)):
+            raise UserError(
+                f"config.task.category_weights: {len(self.category_weights)} for"
+                f" {len(self.categories)} categories"
+            )
 
     def prepare(self, rng, batch, train):  # video uint8 (b, v, t, h, w, c)
         k_flip, k_mix, k_erase, k_crop, k_color = jax.random.split(rng, 5)
+        if "heatmap" in self.keys and "heatmap" not in batch:
+            side, sigma, limbs = self.heatmap_size, self.heatmap_sigma, self.heatmap_limbs
+            batch = batch | {"heatmap": heatmap.draw(batch["keypoint"], side, side, sigma, limbs)}
         if train and self.flip:
-            batch = batch | self._flip(k_flip, batch["video"], batch["label"])
+            batch = batch | self._flip(k_flip, batch)
         if train and (self.crop or self.color):
             video = batch["video"].astype(jnp.float32)
             if self.crop:
@@ -96,6 +125,9 @@ class Recognition:
                 k_mix, inputs["video"], target, self.mixup, self.cutmix
             )
             mask = mask * jnp.flip(mask, 0)  # a skipped sample is no partner either
+            if "label_mask" in batch:
+                known = batch["label_mask"]
+                batch = batch | {"label_mask": known * jnp.flip(known, 0)}
         return batch | inputs | {"target": target, "mask": mask}
 
     def inputs(self, batch):
@@ -105,7 +137,9 @@ class Recognition:
         rows = jnp.repeat(batch["target"], len(out) // len(batch["target"]), 0)
         mask = jnp.repeat(batch["mask"], len(out) // len(batch["mask"]))
         if self.multi_label:
-            return losses.masked_mean(losses.binary_cross_entropy(out, rows), mask), {}
+            known = batch.get("label_mask", jnp.ones_like(batch["target"]))
+            known = jnp.repeat(known, len(out) // len(known), 0) * mask[:, None]
+            return self._multi_label_loss(optax.sigmoid_binary_cross_entropy(out, rows), known)
         loss = losses.masked_mean(losses.cross_entropy(out, rows), mask)
         right = (out.argmax(-1) == rows.argmax(-1)).astype(jnp.float32)
         return loss, {"top1": losses.masked_mean(right, mask)}
@@ -117,11 +151,12 @@ class Recognition:
             score = squash(views).mean(1)
         else:
             score = squash(views.mean(1))
-        return {"score": score, "label": batch["label"]}
+        known = {key: batch[key] for key in ("label_mask",) if key in batch}
+        return {"score": score, "label": batch["label"], **known}
 
     def metrics(self):
         if self.multi_label:
-            return [MultiLabelMAP(self.num_classes)]
+            return [MultiLabelMAP(self.num_classes, self.categories)]
         return [Accuracy(self.num_classes)]
 
     def describe(self, preds, names, topk=None):
@@ -152,17 +187,42 @@ class Recognition:
             return x
         return (x.astype(jnp.float32) - jnp.array(self.mean)) / jnp.array(self.std)
 
-    def _flip(self, rng, video, label):
-        video, chosen = augment.flip(rng, video, self.flip, self.flow)
-        if self.flip_labels:
-            swap = list(range(self.num_classes))
-            for a, b in self.flip_labels:
-                swap[a], swap[b] = b, a
-            if self.multi_label:
-                label = jnp.where(chosen[:, None], label[:, jnp.array(swap)], label)
-            else:
-                label = jnp.where(chosen, jnp.array(swap)[label], label)
-        return {"video": video, "label": label}
+    def _flip(self, rng, batch):
+        video, chosen = augment.flip(rng, batch["video"], self.flip, self.flow)
+        if not self.flip_labels:
+            return {"video": video}
+        swap = list(range(self.num_classes))
+        for a, b in self.flip_labels:
+            swap[a], swap[b] = b, a
+        swap = jnp.array(swap)
+        if not self.multi_label:
+            label = batch["label"]
+            return {"video": video, "label": jnp.where(chosen, swap[label], label)}
+        several = {key: batch[key] for key in ("label", "label_mask") if key in batch}
+        swapped = {k: jnp.where(chosen[:, None], x[:, swap], x) for k, x in several.items()}
+        return {"video": video, **swapped}
+
+    def _multi_label_loss(self, entries, known):  # cross-entropies and what counts of them (n, c)
+        if not self.category_weights:
+            return _mean_of_rows(entries, known), {}
+        ends = np.cumsum([count for _, count in self.categories])[:-1]
+        parts = zip(jnp.split(entries, ends, 1), jnp.split(known, ends, 1), strict=True)
+        each, present = [], []
+        for part, looked_for in parts:
+            each.append(_mean_of_rows(part, looked_for))
+            present.append(looked_for.any())
+        # A category that no sample of the batch has takes nothing from the weight of the others.
+        weights = jnp.array(self.category_weights) * jnp.array(present)
+        loss = (weights * jnp.array(each)).sum() / jnp.where(weights.any(), weights.sum(), 1)
+        names = (f"loss_{name}" for name, _ in self.categories)
+        return loss, dict(zip(names, each, strict=True))
+
+
+def _mean_of_rows(values, known):
+    """The mean of each row (n, c) over what is known of it, and over rows where anything is."""
+    count = known.sum(1)
+    rows = (values * known).sum(1) / jnp.maximum(count, 1)
+    return losses.masked_mean(rows, (count > 0).astype(jnp.float32))
 
 
 build = Recognition

@@ -28,10 +28,13 @@ class Predictions:
         return {k: v[order] for k, v in joined.items()}
 
 
-def batch_size(config: Mapping, mesh: jax.sharding.Mesh) -> int:
-    """Of evaluation: what the config says, rounded up to fill the devices on the data axis."""
+def batch_size(config: Mapping, mesh: jax.sharding.Mesh, views: int = 1) -> int:
+    """Of evaluation: what the config says, rounded up to fill the devices on the data axis.
+
+    A sample of several views counts as so many, so that testing needs no more memory than training.
+    """
     wanted, devices = config["eval_batch"] or config["batch"], mesh.shape["data"]
-    return -(-wanted // devices) * devices
+    return max(1, -(-wanted // (views * devices))) * devices
 
 
 def evaluate(

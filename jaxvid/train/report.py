@@ -62,9 +62,9 @@ def collect(model: Any, source: Source) -> tuple[dict[str, np.ndarray], dict[str
     config = model.config
     options = config["loader"]
     batches = loader.eval_batches(
-        source, model.pipeline, batch=batch_size(config, model.mesh),
+        source, model.pipeline, batch=batch_size(config, model.mesh, views(config)),
         workers=options["workers"], on_error=options["eval_on_error"],
-        process=(jax.process_index(), jax.process_count()), say=log.say,
+        process=meshes.part(model.mesh), say=log.warn,
     )  # fmt: skip
     collected = Predictions()
     ready = loader.prefetch(batches, lambda batch: meshes.put_batch(model.mesh, batch))
@@ -72,17 +72,22 @@ def collect(model: Any, source: Source) -> tuple[dict[str, np.ndarray], dict[str
     return collected.table(), metrics
 
 
+def views(config: Mapping) -> int:
+    """Of a sample in test."""
+    recipe = config["data"]["recipe"]
+    return recipe.get("clips", 1) * recipe.get("crops", 1)
+
+
 def write(folder: Path, model: Any, source: Source, table: dict, metrics: dict):
     """The files of a test; `table` is what `collect` returns."""
     folder.mkdir(parents=True, exist_ok=True)
     ids = [source.id(i) for i in table["index"]]
     recipe = model.config["data"]["recipe"]
-    views = recipe.get("clips", 1) * recipe.get("crops", 1)
     report = model.task.report(table, ids, model.names)
     for name, content in report.files.items():
         path = folder / name
         if path.suffix == ".npz":
-            np.savez(path, **content, views=views)
+            np.savez(path, **content, views=views(model.config))
         elif path.suffix == ".csv":
             with path.open("w", newline="") as file:
                 csv.writer(file).writerows(content)
@@ -99,7 +104,7 @@ def write(folder: Path, model: Any, source: Source, table: dict, metrics: dict):
         evaluated=len(ids),
         ids_sha256=hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest(),
         recipe=recipe,
-        views=views,
+        views=views(model.config),
         decoder="PyAV",
         resize="OpenCV bilinear",
     )

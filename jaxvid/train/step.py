@@ -52,6 +52,7 @@ def make_train_step(
     tx: optax.GradientTransformation,
     accumulate: int = 1,
     ema: float = 0.0,
+    fetch: Callable[[Any], Any] = lambda opt_state: opt_state,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Batch]]:
     """One optimiser step on one global batch.
 
@@ -59,6 +60,7 @@ def make_train_step(
       accumulate: the batch goes through in this many parts, one after the other; the gradient is
         that of the whole batch.
       ema: decay of the moving average of the parameters; 0 keeps none.
+      fetch: brings the optimiser state to the device, when it stays elsewhere between steps.
     """
 
     def gradient(params, model_state, batch, rng):
@@ -106,15 +108,28 @@ def make_train_step(
         batch = task.prepare(augment_rng, batch, train=True)
         compute = accumulated if accumulate > 1 else gradient
         grads, model_state, logs = compute(state.params, state.model_state, batch, dropout_rng)
-        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        held = fetch(state.opt_state)
+        updates, opt_state = tx.update(grads, held, state.params)
         params = optax.apply_updates(state.params, updates)
         average = (ema and optax.incremental_update(params, state.ema, 1 - ema)) or None
         logs = logs | {"grad_norm": optax.tree.norm(grads)}
+        finite = jnp.isfinite(logs["loss"]) & jnp.isfinite(logs["grad_norm"])
+
+        def kept(new, old):
+            """What is not finite leaves no trace; counts go on, and with them the rate."""
+            return jax.tree.map(
+                lambda n, o: jnp.where(finite, n, o) if jnp.issubdtype(n, jnp.inexact) else n,
+                new, old,
+            )  # fmt: skip
+
         state = replace(
             state,
-            step=state.step + 1, params=params, model_state=model_state,
-            opt_state=opt_state, ema=average,
-        )  # fmt: skip
+            step=state.step + 1,
+            params=kept(params, state.params),
+            model_state=kept(model_state, state.model_state),
+            opt_state=kept(opt_state, held),
+            ema=kept(average, state.ema),
+        )
         return state, logs
 
     return train_step
@@ -163,6 +178,7 @@ class Compiled:
       seconds: time the last one took.
       flops: floating point operations of one call on one device, 0 where unknown.
       memory: bytes on one device: arguments, results and temporaries of one call.
+      temporary: of these, the temporaries.
     """
 
     def __init__(
@@ -175,7 +191,7 @@ class Compiled:
         self.count = 0
         self.seconds = 0.0
         self.flops = 0.0
-        self.memory = 0
+        self.memory = self.temporary = 0
 
     def __call__(self, state, batch):
         return self.compile(state, batch)(state, batch)
@@ -195,6 +211,7 @@ class Compiled:
         self.flops = float(cost.get("flops", 0.0)) if cost else 0.0
         memory = compiled.memory_analysis()
         if memory is not None:
+            self.temporary = memory.temp_size_in_bytes
             self.memory = (
                 memory.argument_size_in_bytes
                 + memory.output_size_in_bytes

@@ -95,7 +95,7 @@ def config(tmp_path_factory):
     recipe = plug.spec("data.recipes", "clip", frames=2, stride=1, size=32, short_side=32, clips=2)
     return dict(
         seed=0, batch=2, eval_batch=0, data=dict(root=str(folder), recipe=recipe, **spec),
-        loader=dict(workers=0, on_error="replace", eval_on_error="raise"),
+        loader=dict(workers=0, balance=0.0, on_error="replace", eval_on_error="raise"),
     )  # fmt: skip
 
 

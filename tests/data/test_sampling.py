@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from jaxvid.data.decode import VideoError
 from jaxvid.data.transforms import sampling
 from tests.conftest import LegacyGenerator, cases
 
@@ -86,7 +87,7 @@ def test_keyframe_clip(args, given, expected, seed):
 
 def draw(sampler, total, times=500, **sample):
     """int (times, v, t)."""
-    sample |= {"reader": SimpleNamespace(frames=total, fps=25.0)}
+    sample |= {"reader": SimpleNamespace(path="v.mp4", frames=total, fps=25.0)}
     rng = np.random.default_rng(0)
     return np.stack([sampler(sample, rng)["frames"] for _ in range(times)])
 
@@ -120,8 +121,11 @@ def test_keyframes_are_found_by_time():
     def middle(time, late=0):
         return draw(sampling.KeyframeClip(1, late=late), 100, times=1, time=time).item()
 
-    assert [middle(t) for t in (0.0, 1.0, 1.99, 3.96, 9.0)] == [0, 25, 50, 99, 99]
+    assert [middle(t) for t in (-0.5, 0.0, 1.0, 1.99, 3.96, 4.9)] == [0, 0, 25, 50, 99, 99]
     assert middle(1.0, late=1) == 26
+    for time in (-1.1, 5.1, 902.0):
+        with pytest.raises(VideoError, match=rf"v\.mp4: the key frame at {time:g} is not in it"):
+            middle(time)
 
 
 def test_uniform_frames_take_one_of_each_part():

@@ -4,6 +4,7 @@ Nothing here opens a video, so the files of the folders are empty.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -147,11 +148,20 @@ def test_what_is_no_number_is_a_name(tmp_path, label):
 
 def test_multi_label(tmp_path):
     source = read(tmp_path, "a.mp4 0 2\nb.mp4 1\n", multi_label=True, num_classes=4)
-    assert source.labels.tolist() == [[1, 0, 1, 0], [0, 1, 0, 0]]
+    assert np.array_equal(source.labels, [[1, 0, 1, 0], [0, 1, 0, 0]])
     assert source[0]["label"].dtype == np.int32
     by_name = read(tmp_path, "a.mp4,run,jump\nb.mp4,sit\n", "a.csv", multi_label=True)
     assert by_name.names == ("jump", "run", "sit")
-    assert by_name.labels.tolist() == [[1, 1, 0], [0, 0, 1]]
+    assert np.array_equal(by_name.labels, [[1, 1, 0], [0, 0, 1]])
+
+
+def test_categories_that_nobody_looked_at_are_masked(tmp_path):
+    names = ("scene/beach", "scene/snow", "action/run", "object/ball")
+    options: Any = dict(multi_label=True, names=names, num_classes=4)
+    source = read(tmp_path, "a.mp4 1\nb.mp4 0 3\n", category_mask=True, **options)
+    assert source[0]["label_mask"].tolist() == [1, 1, 0, 0]
+    assert source[1]["label_mask"].tolist() == [1, 1, 0, 1]
+    assert "label_mask" not in read(tmp_path, "a.mp4 1\n", **options)[0]
 
 
 def test_multi_label_mistakes(tmp_path):

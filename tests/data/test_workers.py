@@ -1,4 +1,7 @@
-"""Worker processes: they outlive Ctrl-C, die with the parent, and leave nothing behind."""
+"""Worker processes: they outlive Ctrl-C, die with the parent, and leave nothing behind.
+
+And how a batch comes from them.
+"""
 
 import os
 import signal
@@ -7,16 +10,18 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jaxvid.data import loader
-from tests.data.test_loader import Numbers, draw
+from jaxvid.errors import UserError
+from tests.data.test_loader import Numbers, draw, take, test
 
 
 def stream(steps: int):
     """Run in a process of its own: says which shared memory each batch lies in."""
     for batch in loader.train_batches(Numbers(10), [draw], batch=4, seed=0, workers=2):
-        print(*(v.shm.name for v in batch.values()), flush=True)  # type: ignore[attr-defined]
+        print(batch["video"].shm.name, flush=True)  # type: ignore[attr-defined]
         steps -= 1
         if not steps:
             break
@@ -101,5 +106,39 @@ def test_a_run_leaves_nothing_in_shared_memory_and_no_word():
     out, err = process.communicate(timeout=60)
     names = out.split()
     assert process.returncode == 0 and err == ""
-    assert len(names) == len(set(names)) == 6 * 5
+    assert len(names) == len(set(names)) == 6
     assert not [name for name in names if Path("/dev/shm", name).exists()]
+
+
+def test_only_large_arrays_come_through_shared_memory():
+    (batch,) = loader.train_batches(Numbers(10), [draw], batch=4, seed=0, workers=1, stop=1)
+    shared = {key for key, value in batch.items() if hasattr(value, "shm")}
+    assert shared == {"video"} and batch["video"].nbytes >= loader.SMALL
+    assert (batch["video"] == batch["index"][:, None]).all()
+
+
+def test_no_memory_is_shared_in_this_process():
+    rows = [{"video": np.full(10**5, i), "why": np.array("x" * i)} for i in range(3)]
+    batch = loader.stack(rows)
+    assert type(batch["video"]) is np.ndarray and batch["video"][:, 0].tolist() == [0, 1, 2]
+    assert batch["why"].tolist() == ["", "x", "xx"], "text of any length"
+
+
+def grow(sample, rng):
+    return {"video": sample["video"][: 10 + int(sample["label"])]}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_samples_that_differ_in_shape_are_told(workers):
+    with pytest.raises(UserError, match=r'differ: "video" is \(10,\) and \(11,\); batches of one'):
+        take(test(Numbers(10), 2, workers, (grow,)))
+
+
+def sharing(sample, rng):
+    return {"sharing": np.bool_(loader._sharing)}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_only_workers_stack_into_shared_memory(workers):
+    (batch,) = take(test(Numbers(2), 2, workers, (sharing,)))
+    assert batch["sharing"].tolist() == [bool(workers)] * 2

@@ -157,7 +157,7 @@ def test_multi_moments_in_time(tmp_path):
         "train", root=str(tmp_path), file="lists/mmit_train_list_videos.txt", prefix="videos",
         multi_label=True, num_classes=313,
     )  # fmt: skip
-    assert source.labels.nonzero()[1].tolist() == [0, 7, 312]
+    assert source.labels.values.tolist() == [0, 7, 312]
 
 
 def test_hvu(tmp_path):

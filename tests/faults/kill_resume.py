@@ -1,6 +1,6 @@
-"""Kill a run again and again, at seeded moments and inside saves; it must end as if it never was.
+"""Kill a run at seeded moments, inside saves and evaluations; it must end as if it never was.
 
-    python -m tests.faults.kill_resume [--kills 12] [--in-saves 4] [--seed 0]
+    python -m tests.faults.kill_resume [--kills 12] [--in-saves 4] [--in-evaluations 3] [--seed 0]
 
 Prints one line a kill, then whether every array of the last checkpoint and every value of
 metrics.jsonl that is no measurement of time is the same, bit for bit.
@@ -28,6 +28,7 @@ COMMAND = (
 )  # fmt: skip
 ONE_DEVICE = dict(os.environ, XLA_FLAGS="", JAX_PLATFORMS="cpu")
 STEPS = 60
+EVALUATIONS = (15, 30, 45, 60)
 TIMED = ("time", "train/step_time", "train/clips_per_s", "train/data_wait", "train/mfu")
 
 
@@ -35,12 +36,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=12, help="how often the run is killed in all")
     parser.add_argument("--in-saves", type=int, default=4, help="how many of them inside a save")
+    parser.add_argument("--in-evaluations", type=int, default=3, help="and inside an evaluation")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         whole, killed = Path(folder, "whole"), Path(folder, "killed")
         run(whole)
-        kills = run_with_kills(killed, args.kills, args.in_saves, args.seed)
+        kills = run_with_kills(killed, args.kills, args.in_saves, args.seed, args.in_evaluations)
         for kill in kills:
             print(kill)
         differences = compare(whole, killed)
@@ -56,27 +58,36 @@ def run(workdir: Path):
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=ONE_DEVICE)
 
 
-def run_with_kills(workdir: Path, kills: int, in_saves: int, seed: int) -> list[str]:
+def run_with_kills(
+    workdir: Path, kills: int, in_saves: int, seed: int, in_evaluations: int = 0
+) -> list[str]:
     """Start the same command until it ends by itself; says where each kill hit."""
     rng = random.Random(seed)
     # Where the kills go: spread over the run, a part of them inside a save.
     plan = [(STEPS * (i + rng.random()) / kills, i) for i in range(kills)]
     saving = set(rng.sample(range(kills), in_saves))
+    # The last evaluation is not worth waiting for: the run may be over before its kill.
+    early = [i for after, i in plan if i not in saving and after < EVALUATIONS[-2] - 1]
+    evaluating = set(rng.sample(early, in_evaluations))
     found = []
     for after, i in plan:
-        where = "save" if i in saving else "run"
+        where = "save" if i in saving else "evaluation" if i in evaluating else "run"
         found.append(kill_once(workdir, after, where, rng.uniform(0, 0.05)))
     run(workdir)
     return found
 
 
 def kill_once(workdir: Path, after: float, where: str, delay: float) -> str:
-    """Kill when `after` steps are logged, inside the next save or after a short delay."""
+    """Kill when `after` steps are logged: inside the next save or evaluation, or after a delay."""
 
     def saves():
         return set(workdir.glob("checkpoints/*orbax-checkpoint-tmp*")) - left
 
+    def now():
+        return "save" if saves() else "evaluation" if evaluates(workdir, began) else "run"
+
     left = set(workdir.glob("checkpoints/*orbax-checkpoint-tmp*"))  # by the kill before
+    began = time.time()
     process = subprocess.Popen(
         [*COMMAND, f"--workdir={workdir}"],
         stdout=subprocess.DEVNULL,
@@ -87,14 +98,26 @@ def kill_once(workdir: Path, after: float, where: str, delay: float) -> str:
         if last_step(workdir) >= min(after, STEPS - 6):
             if where == "run":
                 time.sleep(delay)
-            if bool(saves()) != (where == "save"):
+            if (doing := now()) != where:
                 continue  # no pause: a save takes milliseconds
             process.send_signal(signal.SIGKILL)
             process.wait()
-            inside = ", inside a save" if saves() else ""
-            return f"killed after step {last_step(workdir)}{inside}"
+            inside = {"save": ", inside a save", "evaluation": ", inside an evaluation"}
+            return f"killed after step {last_step(workdir)}{inside.get(doing, '')}"
         time.sleep(0.002)
     return "ended before its kill"
+
+
+def evaluates(workdir: Path, since: float) -> bool:
+    """Whether the step of an evaluation was logged since then, and what it found was not."""
+    path = workdir / "metrics.jsonl"
+    line = path.read_text().splitlines()[-1:] if path.exists() else []
+    try:
+        found = json.loads(line[0]) if line else {}
+    except ValueError:
+        return False
+    fresh = found.get("time", 0) > since
+    return fresh and found["step"] in EVALUATIONS and "train/loss" in found
 
 
 def last_step(workdir: Path) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from einops import rearrange
 
 
@@ -22,6 +23,7 @@ class Case:
       upstream: the rename table.
       train: overrides that take chance out of training.
       outputs: what our model gives -> what upstream's does, under the golden's names.
+      inner: name of a module inside; `outputs` is given what it gives, after what the model does.
       absolute: bound of max|a - b| for outputs whose spread is too small for a relative one.
     """
 
@@ -30,7 +32,8 @@ class Case:
     features: str
     upstream: str = "mmaction"
     train: Mapping[str, Any] = field(default_factory=lambda: dict(dropout=0.0))
-    outputs: Callable[[Any], Any] = lambda out: out
+    outputs: Callable[..., Any] = lambda out: out
+    inner: str = ""
     absolute: float | None = None
 
 
@@ -62,6 +65,34 @@ def two_towers(name, variant, **options):
     return Case(spec, videos_and_texts, "n t h w c -> n t c h w", outputs=similarity)
 
 
+def key_frames(x):
+    """The boxes of the goldens, as shares of the picture, and as their pixels."""
+    shares = [
+        (0.05, 0.08, 0.45, 0.85), (0, 0, 1, 1), (0.53, 0.015, 0.985, 0.61),
+        (-0.03, -0.05, 0.2, 0.31), (0.31, 0.42, 0.36, 0.47),
+    ]  # fmt: skip
+    height, width = x.shape[-2:]
+    boxes = np.float32(shares) * np.float32([width, height, width, height])
+    return {"video": rearrange(x, "n c t h w -> n t h w c"), "boxes": boxes[None]}
+
+
+def scores_and_features(out, rois):
+    """Of the boxes of one picture."""
+    return {
+        "cls_score": out[0],
+        "bbox_feat_mean": rois[0].mean((1, 2)),
+        "bbox_feat_max": rois[0].max((1, 2)),
+    }
+
+
+def of_boxes(variant, **options):
+    """An action head; in evaluation dropout gives on what it is given, the features of boxes."""
+    return Case(
+        dict(name="fast_rcnn", variant=variant, **options), key_frames, "n t h w c -> n c t h w",
+        outputs=scores_and_features, inner="dropout",
+    )  # fmt: skip
+
+
 def of_frames(name, variant, **options):
     """A 2-D recogniser."""
     spec = dict(name=name, variant=variant, **options)
@@ -76,6 +107,11 @@ def of_clips(name, variant, **options):
 
 def of_skeletons(name, variant):
     return Case(dict(name=name, variant=variant), people, "n m t j c -> n m c t j")
+
+
+def proposals(variant):
+    spec = dict(name="bmn", variant=variant)
+    return Case(spec, lambda x: {"feature": rearrange(x, "n c t -> n t c")}, "n t c -> n c t")
 
 
 def swin(variant, **options):
@@ -118,4 +154,19 @@ CASES = {
     "stgcn_3d": of_skeletons("stgcn", "3d"),
     "stgcnpp_2d": of_skeletons("stgcnpp", "2d"),
     "stgcnpp_3d": of_skeletons("stgcnpp", "3d"),
+    "clip4clip_vitb32": two_towers("clip4clip", "vitb32"),
+    "actionclip_vitb32_8": two_towers("actionclip", "vitb32"),
+    "actionclip_vitb16_16": two_towers("actionclip", "vitb16", frames=16),
+    "bmn_400": proposals("400"),
+    "bmn_2048": proposals("2048"),
+    "ava_slowonly_r50_4x16": of_boxes("slowonly_r50"),
+    "ava_slowonly_r50_nl": of_boxes("slowonly_r50", **SCALED),
+    "ava_slowonly_r101": of_boxes("slowonly_r101"),
+    "ava_slowfast_r50_4x16": of_boxes("slowfast_r50"),
+    "ava_slowfast_r50_8x8": of_boxes("slowfast_r50", alpha=4, fusion=7),
+    "ava_slowfast_r50_temporal_max": of_boxes("slowfast_r50", alpha=4, fusion=7, pool="max"),
+    "ava_slowfast_r50_multisports": of_boxes("slowfast_r50"),
+    "ava_slowfast_r50_context": of_boxes("slowfast_r50", context=True),
+    "ava_slowonly_context_tmax_mlp": of_boxes("slowonly_r50", context=True, pool="max", mlp=True),
+    "ava_slowonly_16x4_tricks": of_boxes("slowonly_r50", context=True, pool="max", mlp=True),
 }

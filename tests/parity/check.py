@@ -17,7 +17,7 @@ from jaxvid.ckpt.convert import Weights, convert, export
 from jaxvid.errors import UserError
 from jaxvid.ops.losses import cross_entropy
 from tests.parity.cases import Case
-from tests.parity.golden import NOISE, Golden, draw
+from tests.parity.golden import NOISE, Golden, digest, draw
 
 DOUBLE = 1e-6  # relative, of float64 against float64
 TINY = 1e-6  # of the global norm: below it a gradient is zero but for rounding
@@ -80,12 +80,17 @@ def outputs(golden: Golden) -> list[Check]:
             variables,
             **inputs,
             train=False,
-            capture_intermediates=lambda module, _: module.name == "backbone",
+            capture_intermediates=lambda module, _: module.name in ("backbone", case.inner),
         )
 
     variables = load(golden, net, inputs)
     out, seen = forward(variables, inputs)
-    found = named("logits", case.outputs(out))
+    inner = [
+        value
+        for path, value in jax.tree_util.tree_leaves_with_path(seen)
+        if case.inner in (getattr(key, "key", None) for key in path)
+    ]
+    found = named("logits", case.outputs(out, *inner))
     for name, value in named("backbone", seen["intermediates"]["backbone"]["__call__"][0]).items():
         value = rearrange(np.asarray(value), case.features)
         found[f"{name}_mean"] = value.mean(axis=tuple(range(2, value.ndim)))
@@ -107,12 +112,15 @@ def outputs(golden: Golden) -> list[Check]:
 
 def constants(golden: Golden, net: nn.Module, variables: Mapping) -> list[Check]:
     """What upstream's constructor computed, beside what we export for it."""
-    if not golden.constants:
+    if not golden.constants and not golden.digests:
         return []
     ours = export(variables, table(golden.case), net)
     nothing = np.zeros(0)
-    kept = golden.constants.items()
-    return [Check(name, relative(ours.get(name, nothing), want), NOISE) for name, want in kept]
+    kept, hashed = golden.constants.items(), golden.digests.items()
+    return [
+        *(Check(name, relative(ours.get(name, nothing), want), NOISE) for name, want in kept),
+        *(Check(name, digest(ours.get(name, nothing)) != want, 0.5) for name, want in hashed),
+    ]
 
 
 def training(golden: Golden, double: bool = True) -> list[Check]:

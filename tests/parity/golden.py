@@ -5,8 +5,8 @@ start of the backbone's features; and constants, `keep:<tensor>`. NAME.json says
 
     input        shape after preprocessing, or {key: shape}; drawn by `draw` from `input_seed`, or 0
     state_dict   [name, shape, dtype, kind, ...] of each tensor; of kind `rand` (drawn by `weight`),
-                 `keep` (a constant of the given sha1, here or in constants.npz), `skip` (nothing to
-                 load) or `tied:<name>` (that tensor again)
+                 `keep` (a constant of the given sha1, here or in constants.npz; a large one in
+                 neither), `skip` (nothing to load) or `tied:<name>` (that tensor again)
     base         the golden whose row in cases.py applies, if it has none of its own
     num_classes  if not the width of its output
     f32_vs_f64   {output: {rel: noise}} of upstream's own float32
@@ -29,6 +29,7 @@ from jaxvid.errors import UserError, did_you_mean
 from tests.parity.cases import CASES, Case
 
 NOISE = 2e-5  # relative, of float32 against float32 where nothing was measured
+LARGE = 60_000  # elements; of a constant that has more, only the hash is known
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,16 @@ class Golden:
                 found[name] = found[kind.removeprefix("tied:")]
         return found
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """Hashes of the constants that are too large to be in a file."""
+        rows = (row for row in self.rows if row[3] == "keep" and np.prod(row[1]) > LARGE)
+        return {name: info["sha1"] for name, _, _, _, info in rows}
+
     @cached_property
     def constants(self) -> dict[str, np.ndarray]:
         """What the published model's constructor computed, such as a graph, by torch names."""
-        rows = [row for row in self.rows if row[3] == "keep"]
+        rows = [row for row in self.rows if row[3] == "keep" and row[0] not in self.digests]
         known = {digest(value): value for value in self._kept()} if rows else {}
         for name, shape, _, _, info in rows:
             if info["sha1"] not in known:

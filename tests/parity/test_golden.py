@@ -13,7 +13,8 @@ GOLDENS = os.environ.get("JAXVID_GOLDENS", "")
 # Every family, options and training among them; the others take minutes.
 QUICK = {
     "swin_tiny", "swin_tiny_w1677_odd", "tsn_r50", "tsm_r50_nl_gaussian", "tsm_r50_temporal_pool",
-    "slowonly_r50_nl_4x16", "slowfast_r50_4x16", "stgcn_2d", "stgcnpp_2d",
+    "slowonly_r50_nl_4x16", "slowfast_r50_4x16", "stgcn_2d", "stgcnpp_2d", "bmn_400",
+    "ava_slowonly_r50_4x16",
 }  # fmt: skip
 pytestmark = [
     pytest.mark.parity,

@@ -11,6 +11,8 @@ import pytest
 
 from jaxvid.errors import UserError
 from jaxvid.layers.norm import BatchNorm
+from jaxvid.models import bmn
+from tests.conftest import fill
 from tests.parity import cases, check, golden, toy
 from tests.parity.__main__ import main
 from tests.parity.cases import CASES, Case
@@ -159,6 +161,23 @@ def test_a_kept_tensor_must_be_the_recorded_one(tmp_path):
     rows = [["A", [3], "float32", "keep", dict(sha1="0" * 40)]]
     with pytest.raises(UserError, match=r"A \[3\] with sha1 0+ is neither in toy.npz"):
         golden_of(tmp_path, rows, **{"keep:A": np.zeros(3, np.float32)}).tensors()
+
+
+def test_a_large_constant_is_compared_by_its_hash(tmp_path, monkeypatch):
+    """The sampling mask of BMN's smallest model, which no golden file holds."""
+    net = bmn.build("test", samples=4)
+    x = np.zeros((1, 8, 12), np.float32)
+    variables = fill(jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), x))
+    mask = bmn.masks(net, [])["sample_mask"]
+    monkeypatch.setattr(golden, "LARGE", 100)
+    monkeypatch.setattr(Golden, "case", cases.proposals("test"))
+    for right in (True, False):
+        sha1 = golden.digest(mask if right else mask + 1)
+        rows = [["sample_mask", mask.shape, "float32", "keep", dict(sha1=sha1)]]
+        made = golden_of(tmp_path, rows)
+        assert made.tensors() == {}
+        (found,) = check.constants(made, net, variables)
+        assert (found.what, found.passed) == ("sample_mask", right)
 
 
 # Training

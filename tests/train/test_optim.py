@@ -128,13 +128,15 @@ def test_parameter_groups_of_the_official_repository():
     assert head == pytest.approx((1e-3, 0.02), rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 def test_against_pytorch(name):
     torch = pytest.importorskip("torch", reason="compares with PyTorch's optimisers")
     start = np.array([1.0, -2.0, 0.5], np.float32)
     weight = torch.nn.Parameter(torch.tensor(start))
     if name == "adamw":
         other = torch.optim.AdamW([weight], lr=0.1, weight_decay=0.3)
+    elif name == "adam":
+        other = torch.optim.Adam([weight], lr=0.1, weight_decay=0.3)
     else:
         other = torch.optim.SGD([weight], lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.3)
     params = {"w": jnp.array(start)}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvid.data.sources.video_list import Videos
+from jaxvid.data.sources.video_list import Videos, scanned
 from jaxvid.errors import UserError, did_you_mean
 
 EXTENSIONS = (
@@ -20,6 +20,7 @@ def build(
     root: str,
     folder: str = "",
     share: float = 1.0,
+    manifest: str = "",
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Videos:
@@ -29,6 +30,7 @@ def build(
       split: "train", or another name for what training leaves over.
       share: the part of each class, by a hash of the file's name, that is training; 1 takes all
         for any split. A class of one video is training only.
+      manifest: relative to `root`; see video_list.
       names: the classes and their order, when another split has settled them.
 
     Raises:
@@ -54,4 +56,5 @@ def build(
             files = files[:kept] if split == "train" else files[kept:]
         paths += sorted(str(p) for p in files)
         labels += [names.index(name)] * len(files)
-    return Videos(paths, np.array(labels, np.int32), names, str(base))
+    labels = np.array(labels, np.int32)
+    return Videos(paths, labels, names, str(base), (), *scanned(root, manifest, paths))

@@ -1,4 +1,9 @@
-"""Several data sets as one, in the order of their names in the config."""
+"""Several data sets as one, in the order of their names in the config.
+
+In training a part may count more or less than its size says:
+
+    train=dict(name="concat", own=dict(name="video_list", ..., ratio=2.0), web=dict(..., ratio=1.0))
+"""
 
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -8,17 +13,23 @@ from typing import Any
 import numpy as np
 
 from jaxvid import plug
+from jaxvid.data.labels import joined
 from jaxvid.data.sample import Sample, Source
 from jaxvid.errors import UserError
 
 
 class Concat:
-    """Sources one after the other, with one numbering of rows and of classes."""
+    """Sources one after the other, with one numbering of rows and of classes.
 
-    def __init__(self, parts: list[Source]):
-        self.parts = parts
+    Attributes:
+      parts: the sources.
+      repeats: float (n,), how often an epoch of training has each row; None where once.
+    """
+
+    def __init__(self, parts: list[Source], repeats: np.ndarray | None = None):
+        self.parts, self.repeats = parts, repeats
         self.ends = list(accumulate(len(p) for p in parts))
-        self.labels = np.concatenate([p.labels for p in parts])
+        self.labels = joined([p.labels for p in parts])
         self.origin = " + ".join(p.origin for p in parts)
         self.names = parts[0].names
 
@@ -51,16 +62,35 @@ def build(split: str, *, root: str, names=(), num_classes=None, **parts: Mapping
     Sources that find class names by themselves, and not the same ones, are numbered by the sorted
     names of all of them.
 
+    A spec may also have, for training,
+      repeat: how often an epoch has the part (1); it need not be whole.
+      ratio: its share of all that is drawn, compared with the other parts, whatever their sizes.
+        The epoch ends when the first part is through; parts that are larger go on in the next.
+
     Raises:
-      UserError: no sources, or only some of them have class names.
+      UserError: no sources, or only some of them have class names; or a ratio or repeat that is not
+        above 0, or a ratio that not all parts have.
     """
     known: dict[str, Any] = dict(root=root, num_classes=num_classes, split=split)
 
+    where = f"config.data.{split}"
+    specs = {key: dict(spec) for key, spec in parts.items()}
+    repeat, ratio = (
+        {key: spec.pop(word) for key, spec in specs.items() if word in spec}
+        for word in ("repeat", "ratio")
+    )
+
     def read(names):
-        return [plug.load("data.sources", spec, names=names, **known) for spec in parts.values()]
+        return [plug.load("data.sources", spec, names=names, **known) for spec in specs.values()]
 
     if not parts:
-        raise UserError(f"config.data.{split}: concat needs the spec of at least one source")
+        raise UserError(f"{where}: concat needs the spec of at least one source")
+    for word, values in (("repeat", repeat), ("ratio", ratio)):
+        for key, value in values.items():
+            if not value > 0:
+                raise UserError(f"{where}.{key}.{word}={value}: it must be above 0")
+    if ratio and (repeat or ratio.keys() != specs.keys()):
+        raise UserError(f"{where}: each part of a concat needs a ratio, or none; then no repeat")
     found = read(names)
     if not names and len({tuple(p.names) for p in found}) > 1:
         for part in found:
@@ -70,4 +100,15 @@ def build(split: str, *, root: str, names=(), num_classes=None, **parts: Mapping
                     " config.data.names"
                 )
         found = read(tuple(sorted({name for p in found for name in p.names})))
-    return Concat(found)
+    given = [getattr(part, "repeats", None) for part in found]
+    if not (repeat or ratio or any(own is not None for own in given)):
+        return Concat(found)
+    pairs = zip(given, found, strict=True)
+    each = [np.ones(len(part)) if own is None else own for own, part in pairs]
+    if ratio:
+        sizes = np.array([part.sum() for part in each])
+        shares = np.array([ratio[key] for key in specs])
+        factors = (sizes / shares).min() * shares / sizes
+    else:
+        factors = [repeat.get(key, 1) for key in specs]
+    return Concat(found, np.concatenate([f * p for f, p in zip(factors, each, strict=True)]))

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
-from jaxvid.data.decode import Reader, VideoError, VideoReader
+from jaxvid.data.decode import Reader, VideoError, VideoReader, fit, resize
+from jaxvid.data.labels import MultiLabels, looked_for
 from jaxvid.data.readers import ENDS
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError, did_you_mean
@@ -54,9 +55,7 @@ class Records:
     def __getitem__(self, index: int) -> Sample:
         sample: Sample = {"label": self._label(index)}
         if self.category_mask:
-            categories = _categories(self.names)
-            present = categories[sample["label"] == 1]
-            sample["label_mask"] = np.isin(categories, present).astype(np.float32)
+            sample["label_mask"] = looked_for(self.names, sample["label"])
         if not self.arrays:
             return sample | {"reader": Recorded(self, index)}
         record = self.record(index)
@@ -66,15 +65,12 @@ class Records:
         return f"Records({self.origin}, {self.split}, {len(self)})"
 
     @property
-    def labels(self) -> np.ndarray:
-        """int32 (n,), or uint8 0/1 (n, classes)."""
+    def labels(self) -> Any:
+        """int32 (n,), or MultiLabels."""
         numbers = self.numbers[self._index["label"]]
         if not self.multi_label:
             return numbers
-        rows = np.repeat(np.arange(len(self)), np.diff(self._index["end"], prepend=0))
-        labels = np.zeros((len(self), len(self.names)), np.uint8)
-        labels[rows, numbers] = 1
-        return labels
+        return MultiLabels(numbers, self._index["end"], len(self.names))
 
     def id(self, index: int) -> str:
         return self._index["id"][index].decode()
@@ -101,11 +97,19 @@ class Records:
 
 
 class Recorded(Reader):
-    """The video of a record. It is read and opened when first asked for anything."""
+    """The video of a record. It is read and opened when first asked for anything.
 
-    def __init__(self, records: Records, index: int):
+    Args:
+      short_side: see VideoReader.
+    """
+
+    def __init__(self, records: Records, index: int, short_side: int = 0):
         self.path = records.id(index)
-        self._records, self._index = records, index
+        self._records, self._index, self._short_side = records, index, short_side
+
+    def shrunk(self, short_side: int) -> "Recorded":
+        """The same video, to be opened with another short side."""
+        return Recorded(self._records, self._index, short_side)
 
     def __getattr__(self, name: str) -> Any:  # frames, fps, times ...
         return getattr(self._reader, name)
@@ -121,11 +125,11 @@ class Recorded(Reader):
     def _reader(self) -> Reader:
         record = self._records.record(self._index)
         if "frames" in record:
-            return Images(record["frames"], self.path)
+            return Images(record["frames"], self.path, self._short_side)
         if record["video"].startswith(tuple(ENDS)):
-            return Images([record["video"]], self.path)
+            return Images([record["video"]], self.path, self._short_side)
         try:
-            reader = VideoReader(record["video"])
+            reader = VideoReader(record["video"], short_side=self._short_side)
         except VideoError as error:
             raise VideoError(self.path, error.reason) from None
         reader.path = self.path
@@ -133,10 +137,11 @@ class Recorded(Reader):
 
 
 class Images(Reader):
-    """A video as encoded images, one a frame."""
+    """A video as encoded images, one a frame; `short_side` as in VideoReader."""
 
-    def __init__(self, images: Sequence[bytes], path: str):
+    def __init__(self, images: Sequence[bytes], path: str, short_side: int = 0):
         self.path, self.frames, self.fps, self._images = path, len(images), 0.0, images
+        self._short_side = short_side
 
     def read(self, indices: Iterable[int] | np.ndarray) -> np.ndarray:
         """The frames `indices` (n,) as uint8 RGB (n h w 3).
@@ -159,7 +164,8 @@ class Images(Reader):
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
         if image is None:
             raise VideoError(self.path, f"frame {index} is not an image")
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return resize(image, *fit(image.shape[0], image.shape[1], self._short_side))
 
 
 def build(
@@ -259,9 +265,3 @@ def _records(folder: str, split: str) -> Any:
 def _read_index(folder: str, split: str) -> dict[str, np.ndarray]:
     files = Path(folder).glob(f"index-{split}.*.npy")
     return {file.name.split(".")[-2]: np.load(file, mmap_mode="r") for file in files}
-
-
-@lru_cache
-def _categories(names: tuple[str, ...]) -> np.ndarray:
-    """A number for the category of each class."""
-    return np.unique([name.partition("/")[0] for name in names], return_inverse=True)[1]

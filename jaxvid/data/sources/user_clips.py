@@ -20,10 +20,15 @@ def build(
     *,
     root: str,
     train_share: float = 0.8,
+    manifest: str = "",
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Videos:
     """Find out which layout `root` has and read one split of it ("train" or "val").
+
+    Args:
+      train_share: of each class, where one folder has all of it.
+      manifest: relative to `root`; see video_list.
 
     Raises:
       UserError: `root` is missing or has none of the layouts.
@@ -33,7 +38,7 @@ def build(
     base = Path(root)
     if not base.is_dir():
         raise UserError(f"{base}: no such folder; set --config.data.root to your clips")
-    known: dict[str, Any] = dict(names=names, num_classes=num_classes)
+    known: dict[str, Any] = dict(manifest=manifest, names=names, num_classes=num_classes)
     lists = [f"{split}{e}" for e in (".csv", ".txt") if (base / f"{split}{e}").is_file()]
     if lists:
         return video_list.build(split, root=root, file=lists[0], **known)

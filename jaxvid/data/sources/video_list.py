@@ -10,10 +10,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jaxvid.data import manifests
+from jaxvid.data.labels import looked_for, ragged
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError, did_you_mean
 
@@ -30,21 +32,25 @@ class Videos:
 
     Attributes:
       paths: one a video.
-      labels: int (n,), or 0/1 (n, classes) for a multi-label set.
+      labels: int (n,), or MultiLabels.
       names: class names by label; empty when the annotation has none.
       origin: the file or folder they were read from.
       lines: line of each video in `origin`; empty when that has no lines.
       total: int (n,), frames of each video, -1 where unknown; None when all are.
       problems: why videos cannot be read, by row, where that is known.
+      repeats: float (n,), how often an epoch of training has each video; None where once.
+      category_mask: samples have a `label_mask`, see `build`.
     """
 
     paths: Sequence[str]
-    labels: np.ndarray
+    labels: Any
     names: tuple[str, ...] = ()
     origin: str = ""
     lines: Sequence[int] = field(default=())
     total: np.ndarray | None = None
     problems: Mapping[int, str] = field(default_factory=dict)
+    repeats: np.ndarray | None = None
+    category_mask: bool = False
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -55,6 +61,8 @@ class Videos:
             sample["total"] = int(self.total[index])
         if index in self.problems:
             sample["problem"] = self.problems[index]
+        if self.category_mask:
+            sample["label_mask"] = looked_for(self.names, sample["label"])
         return sample
 
     def __repr__(self) -> str:
@@ -75,6 +83,8 @@ def build(
     prefix: str = "",
     suffix: str = "",
     multi_label: bool = False,
+    category_mask: bool = False,
+    weights: str = "",
     manifest: str = "",
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
@@ -88,6 +98,11 @@ def build(
       prefix: folder of the videos.
       suffix: added to paths without an extension, such as ".mp4".
       multi_label: labels become one 0/1 for each of `num_classes`.
+      category_mask: for classes called "category/name" (HVU): samples have a `label_mask` float32
+        (classes,), 1 where a class is of a category that the sample has any label of. Nobody has
+        looked for labels of the others.
+      weights: file with a number for each video, a line each, relative to `root`: how often
+        training draws it, compared with the others.
       manifest: what `python -m jaxvid.tools.scan` wrote, relative to `root`. Videos that are bad by
         it are not opened: `config.loader.on_error` says at once what becomes of them. Those with
         another number of frames than it says are bad, too.
@@ -113,14 +128,46 @@ def build(
     if not paths:
         raise UserError(f"{path}: the list is empty")
     labels, names = to_numbers(raw, names, multi_label, num_classes, path, lines)
-    total, problems = None, {}
-    if manifest:
-        known = manifests.read(Path(root, manifest))
-        found = [known.get(os.path.abspath(path)) for path in paths]
-        total = np.array([row.frames if row and row.ok else -1 for row in found], np.int32)
-        bad = {i: row for i, row in enumerate(found) if row and not row.ok}
-        problems = {i: f"{row.reason} (says {manifest})" for i, row in bad.items()}
-    return Videos(paths, labels, names, str(path), lines, total, problems)
+    repeats = read_weights(Path(root, weights), len(paths)) if weights else None
+    return Videos(
+        paths, labels, names, str(path), lines, *scanned(root, manifest, paths),
+        repeats=repeats, category_mask=category_mask,
+    )  # fmt: skip
+
+
+def scanned(
+    root: str, manifest: str, paths: Sequence[str]
+) -> tuple[np.ndarray | None, dict[int, str]]:
+    """`total` and `problems` of a Videos by a manifest below `root`, if one is given."""
+    if not manifest:
+        return None, {}
+    rows = manifests.read(Path(root, manifest))
+    found = [rows.get(os.path.abspath(path)) for path in paths]
+    total = np.array([row.frames if row and row.ok else -1 for row in found], np.int32)
+    bad = {i: row for i, row in enumerate(found) if row and not row.ok}
+    return total, {i: f"{row.reason} (says {manifest})" for i, row in bad.items()}
+
+
+def read_weights(path: Path, count: int) -> np.ndarray:
+    """float (count,), with a mean of 1, from a file with a number a line.
+
+    Raises:
+      UserError: no such file, another number of lines, or a line that is no weight.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file of weights")
+    weights = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        try:
+            weights.append(float(line))
+        except ValueError:
+            weights.append(np.nan)
+        if not 0 <= weights[-1] < np.inf:
+            raise UserError(f'{path}:{number}: "{line}" is no weight, a number from 0')
+    if len(weights) != count or not any(weights):
+        found = f"{len(weights)} weights" if any(weights) else "no weight above 0"
+        raise UserError(f"{path}: {found} for {count} videos")
+    return np.array(weights) / np.mean(weights)
 
 
 def rows(path: Path, split: str) -> Iterator[tuple[int, list[str]]]:
@@ -161,7 +208,7 @@ def to_numbers(
     num_classes: int | None,
     path: Path,
     lines: Sequence[int],
-) -> tuple[np.ndarray, tuple[str, ...]]:
+) -> tuple[Any, tuple[str, ...]]:
     """Labels as a list has them -> `labels` and `names` of a Videos.
 
     Args:
@@ -174,7 +221,7 @@ def to_numbers(
     """
     numbers, names = _numbers(raw, names, path, lines)
     if multi_label:
-        return _multi_hot(numbers, num_classes or len(names), path, lines), tuple(names)
+        return _ragged(numbers, num_classes or len(names), path, lines), tuple(names)
     return np.array([n[0] for n in numbers], np.int32), tuple(names)
 
 
@@ -199,16 +246,14 @@ def _is_number(label: str) -> bool:
     return label.removeprefix("-").isdecimal()
 
 
-def _multi_hot(numbers, num_classes, path, lines):
+def _ragged(numbers, num_classes, path, lines):
     if not num_classes:
         raise UserError(f"{path}: a multi-label list of numbers needs config.data.num_classes")
-    labels = np.zeros((len(numbers), num_classes), np.int32)
-    for row, values, line in zip(labels, numbers, lines, strict=True):
+    for values, line in zip(numbers, lines, strict=True):
         for value in values:
             if not 0 <= value < num_classes:
                 raise UserError(
                     f"{path}:{line}: label {value} is outside 0..{num_classes - 1}"
                     f" (config.data.num_classes={num_classes})"
                 )
-            row[value] = 1
-    return labels
+    return ragged(numbers, num_classes)

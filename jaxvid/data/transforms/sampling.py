@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxvid.data.decode import VideoError
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError
 
@@ -210,7 +211,8 @@ class KeyframeClip:
     """The clip around the frame at `time`, seconds from the video's start: AVA's key frame.
 
     With `fps` in the sample, `time` counts at that rate instead of the video's own. Frames beyond
-    an end of the video are the frame at that end.
+    an end of the video are the frame at that end; but the key frame itself is in the video, or at
+    most one second (with `fps`, one unit of `time`) beyond.
 
     Attributes:
       frames: frames in the clip.
@@ -235,8 +237,14 @@ class KeyframeClip:
         fps = sample.get("fps") or reader.fps
         if not fps:
             raise UserError(f"{reader.path}: frames without a rate; set fps, such as 30 for AVA's")
-        indices = self.indices(reader.frames, fps, float(sample["time"]), rng)
-        return sample | {"frames": indices}
+        time = float(sample["time"])
+        if not -1 <= time <= reader.frames / fps + 1:
+            raise VideoError(
+                reader.path,
+                f"the key frame at {time:g} is not in it: it ends at {reader.frames / fps:g}; set"
+                " start, the time at which videos begin, or fps, frames per unit of time",
+            )
+        return sample | {"frames": self.indices(reader.frames, fps, time, rng)}
 
     def indices(self, total: int, fps: float, time: float, rng: np.random.Generator) -> np.ndarray:
         """(1, frames) indices into a video of `total` frames at `fps`."""

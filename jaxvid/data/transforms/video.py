@@ -12,7 +12,7 @@ from jaxvid.errors import UserError
 
 @dataclass(frozen=True)
 class Open:
-    """`path` -> `reader`, unless the sample already has one (an array in memory).
+    """`path` -> `reader`, unless the sample already has one (an array in memory, a record).
 
     The ending of the path, or the sample's `template`, says what kind of reader: see
     `readers.open_reader`. `first` and `total` go with them.
@@ -28,7 +28,8 @@ class Open:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if "reader" in sample:
-            return sample
+            shrunk = getattr(sample["reader"], "shrunk", None)  # of one that is not opened yet
+            return sample | {"reader": shrunk(self.short_side)} if shrunk else sample
         if "problem" in sample:
             raise VideoError(sample["path"], sample["problem"])
         about = {key: sample[key] for key in ("template", "first", "total") if key in sample}

@@ -1,0 +1,44 @@
+"""SlowOnly with an action head on your own videos; `mini` is small, for tens of videos and a CPU.
+
+    python -m jaxvid.main --config configs/fast_rcnn_own.py --config.data.root=DIR
+    python -m jaxvid.tools.detect VIDEO --checkpoint runs/fast_rcnn_own --proposals people.csv \
+        --out seen.mp4
+
+DIR holds videos/, train.csv and val.csv, a line a box and class: VIDEO,SECONDS,x1,y1,x2,y2,CLASS,
+corners as shares of the picture, 0..1, classes by name. Evaluation looks into the true boxes; to
+measure with those of a detector, name its file: --config.data.val.proposals=people.csv, and for
+training, too; see jaxvid/data/proposals.py.
+"""
+
+from configs import common
+from jaxvid import plug
+
+
+def get_config(variant="base"):
+    sizes = {"base": ("slowonly_r50", 256, 8, 8), "mini": ("test", 64, 4, 2)}
+    model, side, frames, stride = common.pick(sizes, variant)
+    mini = variant == "mini"
+    c = common.base()
+    c.dtype = "float32" if mini else "bfloat16"
+    c.epochs = 20.0
+    c.batch = 8
+    c.model = dict(name="fast_rcnn", variant=model, dropout=0.0 if mini else 0.5, remat=False)
+    c.task = plug.spec("tasks", "detection")
+    files = {
+        split: dict(
+            name="ava", file=f"{split}.csv", proposals=proposals, exclude="", prefix="videos",
+            template="", start=0.0, fps=0.0, first_class=1, meaning="", least=0.9,
+        )
+        for split, proposals in (("train", ""), ("val", "true"))
+    }  # fmt: skip
+    c.data = dict(root="", num_classes=None, names="", checks=common.CHECKS, **files)
+    c.data.recipe = plug.spec(
+        "data.recipes", "detection", frames=frames, stride=stride, size=side, short_side=side,
+        short_side_max=side * 5 // 4, canvas=(side, side * 5 // 2),
+    )  # fmt: skip
+    if not mini:
+        c.init = dict(weights="slowonly_r50_8x8_in1k_k400", skip=("head/.*",))
+    c.optim = dict(name="adamw", lr=5e-3 if mini else 1e-4, weight_decay=1e-5, clip=1.0)
+    c.schedule = dict(name="cosine", warmup=0.1)
+    c.best = "val/map"
+    return c

@@ -1,0 +1,72 @@
+"""Whether a checkpoint is what was saved: a checksum of each of its files.
+
+Orbax notices a file that is cut short, but not a flipped bit among the weights. A checkpoint gets
+its seal right after it is complete; one without (the run was killed in between) passes.
+"""
+
+import itertools
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+SEAL = "crc32.json"
+BLOCK = 1 << 22
+
+
+def seal(folder: Path):
+    """Note the checksums of a complete checkpoint."""
+    sums = {str(path.relative_to(folder)): checksum(path) for path in files(folder)}
+    part = folder / f".{SEAL}"
+    part.write_text(json.dumps(sums))
+    part.replace(folder / SEAL)
+
+
+def damage(folder: Path) -> str:
+    """What is wrong with a checkpoint; "" when all is as it was saved."""
+    try:
+        sums = json.loads((folder / SEAL).read_text())
+    except FileNotFoundError:
+        return ""
+    except ValueError:
+        return f"{SEAL} is damaged"
+    for name, want in sums.items():
+        try:
+            if checksum(folder / name) != want:
+                return f"{name} is not as it was written"
+        except OSError as error:
+            return f"{name} cannot be read ({error.strerror})"
+    return ""
+
+
+def set_aside(folder: Path, say: Callable[[str], None]):
+    """Rename damaged checkpoints, newest first, until one is intact, so that a run goes on there.
+
+    Args:
+      folder: WORKDIR/checkpoints.
+    """
+    steps = sorted((d for d in folder.glob("*") if d.name.isdigit()), reverse=True)
+    for step, older in itertools.zip_longest(steps, steps[1:]):
+        why = damage(step)
+        if not why:
+            return
+        aside = step.with_name(f"{step.name}.damaged")
+        for i in range(1, 100):
+            if not aside.exists():
+                break
+            aside = step.with_name(f"{step.name}.damaged{i}")
+        step.rename(aside)
+        then = f"going back to step {int(older.name)}" if older else "there is none before"
+        say(f"{step} is damaged: {why}; it is {aside.name} now, {then}")
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.endswith(SEAL))
+
+
+def checksum(path: Path) -> int:
+    total = 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            total = zlib.crc32(block, total)
+    return total

@@ -1,0 +1,54 @@
+"""Videos with texts about them: frames of the whole video, and the texts' tokens."""
+
+import numpy as np
+
+from jaxvid.data.readers import ArrayReader
+from jaxvid.data.recipes import clip
+from jaxvid.data.sample import Sample, Transform
+from jaxvid.data.tokenizer import LENGTH
+from jaxvid.data.transforms import sampling, spatial
+from jaxvid.data.transforms.text import Tokenize
+
+# Of labels, when a model tells a video from others by their names: ActionCLIP's published ones.
+TEMPLATES = (
+    "a photo of action {}", "a picture of action {}", "Human action of {}", "{}, an action",
+    "{} this is an action", "{}, a video of action", "Playing action of {}", "{}",
+    "Playing a kind of action, {}", "Doing a kind of action, {}", "Look, the human is {}",
+    "Can you recognize the action of {}?", "Video classification of {}", "A video of {}",
+    "The man is {}", "The woman is {}",
+)  # fmt: skip
+
+
+def build(
+    split: str,
+    *,
+    frames: int = 12,
+    size: int = 224,
+    short_side: int = 256,
+    test_short_side: int = 0,
+    length: int = LENGTH,
+    templates: tuple[str, ...] = TEMPLATES,
+) -> list[Transform]:
+    """The transforms of one split: crops from the centre in all of them, as published.
+
+    Args:
+      split: "train" (a frame anywhere in each of `frames` equal parts), else their middles.
+      frames: of a video.
+      size: side of the square that the model sees, in pixels.
+      short_side: the video's short side before cropping.
+      test_short_side: the same in test; 0: as else.
+      length: tokens of a text.
+      templates: of labels, see `transforms.text.Tokenize`.
+    """
+    sampler = sampling.UniformFrames(frames, 1, split == "train", exact=True)
+    steps = clip.pipeline(
+        split, [sampler], [spatial.CenterCrop(size)], channels=3, size=size, short_side=short_side,
+        repeats=1, crops=1, test_size=0, test_short_side=test_short_side or short_side,
+    )  # fmt: skip
+    return [Tokenize(length, templates), *steps]
+
+
+def example(**_) -> Sample:
+    """A sample as a source gives it, for its shapes: a short black video and one text."""
+    reader = ArrayReader(np.zeros((32, 64, 64, 3), np.uint8), 25.0)
+    return {"reader": reader, "captions": ("a video",)}

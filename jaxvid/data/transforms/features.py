@@ -1,0 +1,93 @@
+"""Features of a video in place of its frames, and the segments in which something happens.
+
+Shapes: t rows of features, c channels, k segments.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxvid.data import features
+from jaxvid.data.sample import Sample
+from jaxvid.errors import UserError
+
+
+@dataclass(frozen=True)
+class Load:
+    """`path` -> `feature` float32 (t, c), and `duration` where the file knows it.
+
+    Attributes:
+      channels: that there must be; 0 takes any.
+
+    Raises:
+      VideoError: the file cannot be read.
+      UserError: other channels, or no duration.
+    """
+
+    channels: int = 0
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        name = sample.get("path", "the features")
+        if "feature" not in sample:
+            feature, made = features.read(sample["path"])
+            sample = {**sample, "feature": feature}
+            if made:
+                sample = {"duration": made.seconds(len(feature))} | sample
+        if "duration" not in sample:
+            raise UserError(f'{name}: how many seconds does it cover? Give "duration"')
+        if self.channels not in (0, sample["feature"].shape[1]):
+            raise UserError(
+                f"{name}: {sample['feature'].shape[1]} channels, but {self.channels} are expected"
+                " (config.data.recipe.channels): features of another backbone?"
+            )
+        return sample
+
+
+@dataclass(frozen=True)
+class Resample:
+    """`feature` (t, c) -> (frames, c): means over equal parts of the video.
+
+    A row stands for the middle of its part of the time; between rows is linear interpolation. Each
+    part is sampled at `places`.
+
+    Attributes:
+      frames: rows of the result; as many stay as they are.
+      exact: other numbers of rows are an error.
+    """
+
+    frames: int
+    places: int = 3
+    exact: bool = False
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        feature = sample["feature"]
+        rows = len(feature)
+        if rows == self.frames:
+            return sample
+        if self.exact:
+            raise UserError(
+                f"{sample.get('path', 'the features')}: {rows} rows, but {self.frames} are"
+                " expected; set config.data.recipe.resample=True to stretch or shrink them"
+            )
+        count = self.frames * self.places
+        at = np.clip((np.arange(count) + 0.5) / count * rows - 0.5, 0, rows - 1)
+        low = np.minimum(at.astype(int), max(rows - 2, 0))
+        share = (at - low)[:, None].astype(np.float32)
+        values = feature[low] * (1 - share) + feature[np.minimum(low + 1, rows - 1)] * share
+        return {**sample, "feature": values.reshape(self.frames, self.places, -1).mean(1)}
+
+
+@dataclass(frozen=True)
+class Pack:
+    """What is batched: `feature`, `duration`, `segments` (k, 2) and `segment_label` (k,).
+
+    A video of which nothing is known has one segment of padding.
+    """
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return {
+            "feature": np.ascontiguousarray(sample["feature"], np.float32),
+            "duration": np.float32(sample["duration"]),
+            "segments": np.asarray(sample.get("segments", np.zeros((1, 2))), np.float32),
+            "segment_label": np.asarray(sample.get("segment_label", [-1]), np.int32),
+        }

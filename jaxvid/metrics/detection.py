@@ -1,0 +1,304 @@
+"""Metrics of actions in boxes of key frames: mean average precision by frame. Host-side numpy.
+
+A box finds the true box of its class that it overlaps most, if by an IoU of 0.5 and if no box with
+a higher score has found that before. All values are fractions 0..1.
+
+Shapes: n proposals and k true boxes of a key frame, c classes.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxvid.errors import UserError
+from jaxvid.metrics.localization import interpolated_precision
+
+IOU = 0.5
+DIGITS = 4  # of scores: AVA's go through csv files
+SUSPICIOUS = 0.05  # a mAP below this may have a reason
+ENOUGH = 2000  # frames to find it in
+
+Group = tuple[str, int, int]
+
+
+class Frame(NamedTuple):
+    """One key frame.
+
+    Attributes:
+      scores: (n, c).
+      boxes: (n, 4), x1 y1 x2 y2 in pixels.
+      truth: (k, 4).
+      labels: (k, c), 0/1.
+      clip, time: number of its video, and when in it.
+      tube: (k,), what each true box is a part of, where that is known.
+    """
+
+    scores: np.ndarray
+    boxes: np.ndarray
+    truth: np.ndarray
+    labels: np.ndarray
+    clip: int
+    time: float
+    tube: np.ndarray | None = None
+
+
+class ClassRow(NamedTuple):
+    """One class of a report; NaN where it has no true box."""
+
+    name: str
+    n: int  # true boxes
+    ap: float
+
+
+@dataclass
+class Frames:
+    """Collects the key frames of an evaluation; `excluded` (c,) are true boxes in none of them."""
+
+    num_classes: int
+    frames: list[Frame] = field(default_factory=list, init=False)
+    excluded: np.ndarray = field(init=False)
+
+    def __post_init__(self):
+        self.excluded = np.zeros(self.num_classes, int)
+
+    def update(self, preds: Mapping[str, Any]) -> None:
+        """Take a batch.
+
+        score (b, n, c), proposals (b, n, 4), proposal_mask (b, n); boxes (b, k, 4), box_label
+        (b, k, c), box_mask (b, k); clip, time, mask (b,); perhaps excluded (b, c), tube (b, k).
+        """
+        for row in np.flatnonzero(np.asarray(preds["mask"]) > 0):
+            found, real = preds["proposal_mask"][row] > 0, preds["box_mask"][row] > 0
+            self.frames.append(
+                Frame(
+                    np.asarray(preds["score"][row], np.float32)[found],
+                    preds["proposals"][row][found],
+                    preds["boxes"][row][real],
+                    preds["box_label"][row][real] > 0,
+                    int(preds["clip"][row]),
+                    float(preds["time"][row]),
+                    preds["tube"][row][real] if "tube" in preds else None,
+                )
+            )
+            if "excluded" in preds:
+                self.excluded += preds["excluded"][row]
+
+    def counts(self) -> np.ndarray:
+        """int (c,): true boxes of each class.
+
+        Raises:
+          UserError: there is none.
+        """
+        found = sum((f.labels.sum(0) for f in self.frames), np.zeros(self.num_classes, int))
+        if not found.any():
+            raise UserError("nothing to evaluate: no key frame of the split has a box")
+        return found
+
+
+@dataclass
+class AvaMAP(Frames):
+    """mAP as MMAction2 evaluates AVA, with its quirks.
+
+    Scores above `least` count, with four digits. A class without any such score is left out of the
+    mean instead of counting 0. True boxes count where they are on the list of excluded times, too.
+
+    Attributes:
+      unscored: classes that are left out.
+      groups: (name, first, last class) of means that are reported as "map_NAME".
+      corrected: report "map_corrected" beside it, without those quirks.
+      least: the highest score that does not count.
+    """
+
+    unscored: Sequence[int] = ()
+    groups: Sequence[Group] = ()
+    corrected: bool = False
+    least: float = 0.002
+
+    def compute(self) -> dict[str, float]:
+        """{"map", perhaps "map_GROUP" and "map_corrected"}; warns of what may make it low."""
+        each = self.average_precision()
+        values = {"map": mean(each)}
+        for name, first, last in self.groups:
+            if not np.isnan(part := each[first : last + 1]).all():
+                values[f"map_{name}"] = mean(part)
+        if self.corrected:
+            values["map_corrected"] = mean(self.corrected_precision())
+        if values["map"] < SUSPICIOUS and (reasons := diagnose(self.frames, self.least)):
+            told = "\n  ".join(reasons)
+            warnings.warn(f"mAP is {values['map']:.2%}:\n  {told}", stacklevel=2)
+        return values
+
+    def average_precision(self) -> np.ndarray:
+        """(c,) with the quirks; NaN for classes that are left out."""
+        seen = [above(f.scores, self.least) for f in self.frames]
+        each = class_precision(self.frames, seen, self.counts() + self.excluded)
+        each[~np.any([np.isfinite(s).any(0) for s in seen], axis=0)] = np.nan
+        each[list(self.unscored)] = np.nan
+        return each
+
+    def corrected_precision(self) -> np.ndarray:
+        """(c,) without; NaN for classes without a true box, and for `unscored`."""
+        each = class_precision(self.frames, [f.scores for f in self.frames], self.counts())
+        each[list(self.unscored)] = np.nan
+        return each
+
+    def per_class(self, names: Sequence[str]) -> list[ClassRow]:
+        """A row for every class, in class order, with the quirks."""
+        counts = (self.counts() + self.excluded).tolist()
+        return list(map(ClassRow, names, counts, self.average_precision().tolist()))
+
+
+def above(scores: np.ndarray, least: float) -> np.ndarray:
+    """Rounded scores, -inf where they do not count."""
+    return np.where(scores > least, np.round(scores, DIGITS), -np.inf)
+
+
+def class_precision(
+    frames: Sequence[Frame], scores: Sequence[np.ndarray], counts: np.ndarray
+) -> np.ndarray:
+    """Average precision of each class (c,); NaN for a class without a true box.
+
+    Args:
+      scores: (n, c) of each frame, -inf where a box is not said to be of a class.
+      counts: (c,) true boxes of each class.
+    """
+    every = np.concatenate([np.zeros((0, len(counts))), *scores])
+    found = [hits(f, s) for f, s in zip(frames, scores, strict=True)]
+    right = np.concatenate([np.zeros((0, len(counts)), bool), *found])
+    each = np.full(len(counts), np.nan)
+    for c in np.flatnonzero(counts):
+        said = np.isfinite(every[:, c])
+        each[c] = ranked_precision(every[said, c], right[said, c], counts[c])
+    return each
+
+
+def hits(frame: Frame, scores: np.ndarray) -> np.ndarray:
+    """bool (n, c): a box finds a true box of a class; those of score -inf are the last to."""
+    right = np.zeros(scores.shape, bool)
+    overlap = iou(frame.boxes, frame.truth)
+    for c in np.flatnonzero(frame.labels.any(0)):
+        right[:, c] = found_first(overlap[:, frame.labels[:, c]], scores[:, c], IOU)
+    return right
+
+
+def found_first(overlap: np.ndarray, scores: np.ndarray, least: float) -> np.ndarray:
+    """bool (n,): those that find a true one (k), the highest score first.
+
+    Args:
+      overlap: (n, k).
+      scores: (n,).
+      least: overlap that it takes.
+    """
+    right = np.zeros(len(scores), bool)
+    if not overlap.size:
+        return right
+    nearest, taken = overlap.argmax(1), set()
+    able = overlap.max(1) >= least
+    for i in np.argsort(-scores, kind="stable"):
+        if able[i] and nearest[i] not in taken:
+            taken.add(nearest[i])
+            right[i] = True
+    return right
+
+
+def ranked_precision(scores: np.ndarray, right: np.ndarray, count: int) -> float:
+    """Area under precision and recall of scores (n,), some of them right, for `count` true ones."""
+    right = right[np.argsort(-scores, kind="stable")].cumsum()
+    return interpolated_precision(right / np.arange(1, len(right) + 1), right / count)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (n, 4) and (k, 4): (n, k); 0 for boxes without area."""
+    return paired_iou(np.asarray(a)[:, None], np.asarray(b))
+
+
+def paired_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (..., 4) and (..., 4), which broadcast: (...)."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    shared = np.maximum(sides, 0).prod(-1)
+    joint = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - shared
+    return shared / np.maximum(joint, 1e-12)
+
+
+def mean(values: np.ndarray) -> float:
+    """Of those that are numbers; 0 where none is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0
+
+
+# Why a mAP is so low
+
+
+def diagnose(frames: Sequence[Frame], least: float) -> list[str]:
+    """What may be wrong with the files, a sentence a reason; nothing where nothing shows.
+
+    Args:
+      least: scores up to this do not count.
+    """
+    frames = sorted(frames, key=lambda f: (f.clip, f.time))[:ENOUGH]
+    if not any((f.scores > least).any() for f in frames):
+        return [f"no score is above {least:g}: the model is not trained, or it diverged"]
+    if (share := covered(frames, frames)) < 0.5:
+        found = [f"{share:.0%} of the true boxes overlap a proposal by {IOU:g} or more"]
+        size, true_size = extent([f.boxes for f in frames]), extent([f.truth for f in frames])
+        if not 0.05 < size / true_size < 20:
+            found.append(
+                f"proposals are {size:.3g} pixels wide and true boxes {true_size:.3g}: one of the"
+                " files has pixels where shares of the picture, 0..1, are wanted"
+            )
+        other, step = shifted(frames)
+        if other > max(2 * share, 0.1):
+            found.append(
+                f"proposals fit the true boxes {abs(step):g} {'later' if step > 0 else 'earlier'}"
+                f" ({other:.0%} of them): times of one of the files are off"
+            )
+        return found
+    scores, counts = [above(f.scores, least) for f in frames], sum(f.labels.sum(0) for f in frames)
+    means = {}
+    for step in (-1, 0, 1):
+        moved = [f._replace(labels=np.roll(f.labels, step, 1)) for f in frames]
+        means[step] = mean(class_precision(moved, scores, np.roll(counts, step)))
+    step = max(means, key=lambda key: means[key])
+    if means[step] > max(3 * means[0], 0.1):
+        return [
+            f"scores fit the classes {'after' if step > 0 else 'before'} the true ones (mAP"
+            f" {means[step]:.0%}): one of the files numbers classes from 0 and one from 1; see"
+            " first_class of the source"
+        ]
+    return []
+
+
+def covered(truth: Sequence[Frame], boxes: Sequence[Frame]) -> float:
+    """Share of the true boxes that a proposal overlaps by enough; frames in pairs."""
+    best = [
+        iou(b.boxes, t.truth).max(0, initial=0)
+        for t, b in zip(truth, boxes, strict=True)
+        if len(t.truth)
+    ]
+    return float((np.concatenate(best) >= IOU).mean()) if best else 0.0
+
+
+def shifted(frames: Sequence[Frame]) -> tuple[float, float]:
+    """`covered` by true boxes of the neighbour that fits best, and how much later that is.
+
+    Args:
+      frames: by video and time.
+    """
+    found = [(0.0, 0.0)]
+    for step in (-2, -1, 1, 2):
+        pairs = zip(frames[max(step, 0) :], frames[max(-step, 0) :], strict=False)
+        same = [(t, b) for t, b in pairs if t.clip == b.clip]
+        if same:
+            times = [t.time - b.time for t, b in same]
+            found.append((covered(*zip(*same, strict=True)), float(np.median(times))))
+    return max(found)
+
+
+def extent(boxes: Sequence[np.ndarray]) -> float:
+    """The median width."""
+    joined = np.concatenate([np.zeros((0, 4)), *boxes])
+    return float(np.median(joined[:, 2] - joined[:, 0])) if len(joined) else 0.0

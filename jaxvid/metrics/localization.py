@@ -1,0 +1,226 @@
+"""Metrics of temporal localization, as ActivityNet's evaluation code defines them. Host-side numpy.
+
+Recall asks whether segments are found by few proposals, whatever their class (AR@AN, AUC). Average
+precision asks for segments with a class (mAP at a range of thresholds of IoU). All values are
+fractions 0..1.
+
+Shapes: n proposals of a video, (n, 3) start, end, score; k true segments of it, (k, 2) start, end;
+i thresholds.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxvid.errors import UserError
+from jaxvid.ops.segments import iou
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of IoU
+AT = {"50": 0, "75": 5, "95": 9}  # those reported on their own
+
+
+class Video(NamedTuple):
+    """Proposals (n, 3) of one video, and its true segments (k, 2) with labels (k,)."""
+
+    proposals: np.ndarray
+    truth: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def label(self) -> int:
+        """That of most true segments; -1 without one."""
+        return int(np.bincount(self.labels).argmax()) if len(self.labels) else -1
+
+
+class ClassRow(NamedTuple):
+    """One class of a report; NaN where it has no true segment."""
+
+    name: str
+    n: int  # true segments
+    ar: float  # share that 100 proposals a video find, over the thresholds of IoU
+    ap50: float
+    ap75: float
+    ap95: float
+    ap: float  # mean over the thresholds
+
+
+@dataclass
+class ProposalMetrics:
+    """AR, AUC and mAP of proposals, which have no class.
+
+    For mAP each gets the true label of its video, so mAP is what a perfect classifier of videos
+    would give.
+
+    Attributes:
+      detect: the predictions of one sample, without the batch axis -> (n, 3) in seconds.
+      num_classes: of the data.
+      limit: proposals a video.
+    """
+
+    detect: Callable[[Mapping[str, np.ndarray]], np.ndarray]
+    num_classes: int
+    limit: int = 100
+    videos: list[Video] = field(default_factory=list, init=False)
+
+    def update(self, preds: Mapping[str, Any]) -> None:
+        """Take a batch: what `detect` needs, segments (b, k, 2), segment_label (b, k), mask (b,).
+
+        Segments are in seconds; those with label -1 are padding.
+        """
+        for row in np.flatnonzero(np.asarray(preds["mask"]) > 0):
+            sample = {key: value[row] for key, value in preds.items()}
+            real = sample["segment_label"] >= 0
+            truth, labels = sample["segments"][real], sample["segment_label"][real]
+            self.videos.append(Video(self.detect(sample)[: self.limit], truth, labels))
+
+    def compute(self) -> dict[str, float]:
+        """{"ar1", "ar5", "ar10", "ar100", "auc", "map", "map50", "map75", "map95"}."""
+        videos = [video for video in self.videos if len(video.truth)]
+        if not videos:
+            raise UserError("nothing to evaluate: no video of the split has a segment")
+        recall = average_recall(
+            [v.truth for v in videos], [v.proposals for v in videos], self.limit
+        )
+        values = {f"ar{k}": recall.at(k) for k in (1, 5, 10, 100)} | {"auc": recall.auc}
+        mean = np.nanmean(self.average_precision(), 0)
+        values |= {"map": float(mean.mean())}
+        return values | {f"map{name}": float(mean[i]) for name, i in AT.items()}
+
+    def average_precision(self) -> np.ndarray:
+        """(classes, i), NaN for a class without a true segment."""
+        return np.array([self._of_class(average_precision, c) for c in range(self.num_classes)])
+
+    def per_class(self, names: Sequence[str]) -> list[ClassRow]:
+        """A row for every class, in class order."""
+
+        def recall(truth, found):
+            real = [i for i, segments in enumerate(truth) if len(segments)]
+            if not real:
+                return np.nan
+            pair = [truth[i] for i in real], [found[i] for i in real]
+            return average_recall(*pair, self.limit).at(100)
+
+        rows = []
+        for label, (name, ap) in enumerate(zip(names, self.average_precision(), strict=True)):
+            count = sum(int((video.labels == label).sum()) for video in self.videos)
+            at = [*(float(ap[i]) for i in AT.values()), float(ap.mean())]
+            rows.append(ClassRow._make([name, count, self._of_class(recall, label), *at]))
+        return rows
+
+    def _of_class(self, function: Callable, label: int):
+        """`function` of the true segments of a class, and of the proposals of its videos."""
+        nothing = np.zeros((0, 3))
+        return function(
+            [video.truth[video.labels == label] for video in self.videos],
+            [video.proposals if video.label == label else nothing for video in self.videos],
+        )
+
+
+class Recall(NamedTuple):
+    """Recall by 1 % to 100 % of the proposals.
+
+    Attributes:
+      mean: (100,) over thresholds.
+      each: (i, 100).
+      count: (100,) proposals a video, on average over videos.
+    """
+
+    mean: np.ndarray
+    each: np.ndarray
+    count: np.ndarray
+
+    @property
+    def auc(self) -> float:
+        """Area under `mean` over `count`, as a share of the largest."""
+        return float(np.trapezoid(self.mean, self.count) / self.count[-1])
+
+    def at(self, percent: int) -> float:
+        """The mean recall at so many percent: as published, AR@5 where the limit is 100."""
+        return float(self.mean[percent - 1])
+
+
+def average_recall(
+    truth: Sequence[np.ndarray],
+    proposals: Sequence[np.ndarray],
+    limit: float | None = None,
+    thresholds: np.ndarray = THRESHOLDS,
+) -> Recall:
+    """Recall of true segments by proposals, for a growing share of them ("AR@AN").
+
+    Videos differ in how much there is to propose, so each gives the same share of its proposals,
+    and only on average their number is `limit`.
+
+    Args:
+      truth, proposals: (k, 2) and (n, 3) of each video.
+      limit: proposals a video, on average; None takes all.
+
+    Raises:
+      UserError: there is no true segment.
+    """
+    videos, total = len(truth), sum(map(len, proposals))
+    positives = sum(map(len, truth))
+    if not positives:
+        raise UserError("recall needs a true segment")
+    limit = total / videos if limit is None else limit
+    ratio = limit * videos / max(total, 1)
+    overlaps = []
+    for segments, found in zip(truth, proposals, strict=True):
+        found = found[np.argsort(found[:, 2], kind="stable")[::-1]].astype(np.float32)
+        found = found[: min(int(len(found) * ratio), len(found)), :2]
+        overlaps.append(iou(segments[:, None].astype(np.float32), found))
+    retrieved = sum(overlap.shape[1] for overlap in overlaps)
+    shares = np.arange(1, 101) / 100 * (limit * videos / max(retrieved, 1))
+    hits = np.zeros((len(thresholds), len(shares)))
+    for overlap in overlaps:
+        best = np.maximum.accumulate(np.pad(overlap, ((0, 0), (1, 0))), 1)  # of the first 0, 1 ...
+        taken = np.minimum((overlap.shape[1] * shares).astype(int), overlap.shape[1])
+        hits += (best[:, taken] >= thresholds[:, None, None]).sum(1)
+    each = hits / positives
+    return Recall(each.mean(0), each, shares * (retrieved / videos))
+
+
+def average_precision(
+    truth: Sequence[np.ndarray],
+    detections: Sequence[np.ndarray],
+    thresholds: np.ndarray = THRESHOLDS,
+) -> np.ndarray:
+    """Of one class, at each threshold: (i,); NaN without a true segment.
+
+    The best detections come first, over all videos. Each takes the true segment that it overlaps
+    most among those that none has taken before, and is wrong where none is left that it overlaps
+    by the threshold.
+
+    Args:
+      truth, detections: (k, 2) and (n, 3) of each video.
+    """
+    positives = sum(map(len, truth))
+    if not positives:
+        return np.full(len(thresholds), np.nan)
+    owner = [video for video, found in enumerate(detections) for _ in found]
+    rows = np.concatenate([np.zeros((0, 3)), *detections])
+    right = np.zeros((len(thresholds), len(rows)), bool)
+    free = [np.ones((len(thresholds), len(segments)), bool) for segments in truth]
+    for place, row in enumerate(np.argsort(rows[:, 2], kind="stable")[::-1].tolist()):
+        segments, left = truth[owner[row]], free[owner[row]]
+        if len(segments):
+            overlap = np.where(left, iou(rows[row, :2], segments), -1)
+            best = overlap.argmax(1)
+            right[:, place] = overlap.max(1) >= thresholds
+            left[right[:, place], best[right[:, place]]] = False
+    found = right.cumsum(1)
+    precision, recall = found / np.arange(1, len(rows) + 1), found / positives
+    return np.array([interpolated_precision(*pair) for pair in zip(precision, recall, strict=True)])
+
+
+def interpolated_precision(precision: np.ndarray, recall: np.ndarray) -> float:
+    """Area under the best precision (n,) at each recall (n,), growing, or at a higher one."""
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((np.diff(recall, prepend=0) * best).sum())
+
+
+def random_proposals(rng: np.random.Generator, count: int, duration: float) -> np.ndarray:
+    """(count, 3) segments between uniform times, scores at random: what to compare with."""
+    ends = np.sort(rng.uniform(0, duration, (count, 2)), 1)
+    return np.concatenate([ends, rng.random((count, 1))], 1)

@@ -1,0 +1,67 @@
+"""ActionCLIP (Wang et al., 2021), https://arxiv.org/abs/2109.08472.
+
+CLIP for videos: a small transformer over time joins what it makes of the frames, and classes are
+texts, "a video of someone swimming".
+
+Shapes: b batch, t frames, f features of the space that videos and texts share.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvid.ckpt.convert import Weights
+from jaxvid.layers.clip import Transformer, normal
+from jaxvid.models import clip4clip
+from jaxvid.models.clip4clip import TwoTowers, backbone
+
+VARIANTS = clip4clip.VARIANTS
+INPUTS = clip4clip.INPUTS
+
+__all__ = ["INPUTS", "VARIANTS", "WEIGHTS", "backbone", "build"]
+
+
+class Adapter(Transformer):
+    """Features of frames (b, t, f) -> of their video (b, f): a mean after a residual transformer.
+
+    Attributes:
+      frames: t at most.
+    """
+
+    frames: int = 8
+
+    @nn.compact
+    def __call__(self, x):
+        t, f = x.shape[1:]
+        if t > self.frames:
+            raise ValueError(f"the adapter is for {self.frames} frames, not {t}")
+        places = nn.Embed(
+            self.frames, f, dtype=self.dtype, embedding_init=normal,
+            name="frame_position_embeddings",
+        )  # fmt: skip
+        return (x + self.blocks(x + places(np.arange(t)))).mean(1)
+
+
+def build(variant, *, num_classes=0, frames=8, layers=6, dtype: Any = jnp.float32, **overrides):
+    """The arguments of VisionTower, and of the adapter; `num_classes` changes nothing.
+
+    Args:
+      frames: of a video, at most.
+      layers: of the adapter.
+    """
+    vision = backbone(variant, dtype=dtype, **overrides)
+    text = clip4clip.text_tower(variant, vision)
+    shared: dict[str, Any] = dict(quick=vision.quick, remat=vision.remat, dtype=dtype)
+    return TwoTowers(vision, text, Adapter(layers, text.heads, **shared, frames=frames))
+
+
+# Weights
+
+ROWS = (*clip4clip.blocks("adapter.transformer", "adapter"), ("adapter", "adapter"))
+WEIGHTS = {
+    "mmaction": Weights(
+        (*clip4clip.towers("clip."), *ROWS), order=clip4clip.ORDER, adapt=clip4clip.other_size
+    )
+}

@@ -1,0 +1,236 @@
+"""Boundary-matching network (Lin et al., 2019), https://arxiv.org/abs/1907.09702.
+
+From the features of an untrimmed video: where actions start, where they end, and how well every
+segment matches one. It proposes segments, whatever the classes.
+
+Shapes: b batch, t bins of time, d durations, s starts, c channels; see `ops/boundary.py`.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxvid.ckpt.convert import Weights
+from jaxvid.layers.conv import Conv
+from jaxvid.ops import boundary
+
+VARIANTS: dict[str, dict] = {
+    "test": dict(channels=12, frames=8, width=8),
+    "mini": dict(frames=48, width=32),
+    "base": dict(),
+    "400": dict(channels=400),
+    "2048": dict(channels=2048),
+}
+INPUTS = {"feature": (8, 12)}  # what the test variant takes, without the batch
+
+# PyTorch's default, uniform within 1 / sqrt(fan in).
+uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+class Boundaries(NamedTuple):
+    """Probabilities: confidence (b, 2, d, s), start (b, t), end (b, t), float32.
+
+    The confidence of a segment comes twice: trained on its overlap by regression, and on whether
+    it is an action.
+    """
+
+    confidence: jax.Array
+    start: jax.Array
+    end: jax.Array
+
+
+class GroupConv(nn.Module):
+    """A convolution over three bins whose channels mix within `groups`; ReLU."""
+
+    features: int
+    groups: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):  # (b, t, c) -> (b, t, features)
+        shape = (3, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", uniform, shape)
+        bias = self.param("bias", bias_init(shape), (self.features,))
+        x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (0, 0)))
+        x = x.reshape(*x.shape[:2], self.groups, -1)
+        kernel = kernel.astype(self.dtype).reshape(3, shape[1], self.groups, -1)
+        # XLA may gather a batch that is spread over devices for a grouped convolution.
+        t = x.shape[1] - 2
+        before, at, after = (
+            jnp.einsum("btgi,igo->btgo", x[:, k : k + t], kernel[k]) for k in range(3)
+        )
+        x = before + at + after
+        return nn.relu(x.reshape(*x.shape[:2], -1) + bias.astype(self.dtype))
+
+
+class Base(nn.Module):
+    """Two convolutions over time: feature (b, frames, channels) -> (b, frames, width).
+
+    Attributes:
+      channels: of the features; 0 takes any.
+      frames: bins that a video is cut into.
+      groups: of channels in every convolution.
+      remat: recompute activations in the backward pass, also those of the map.
+    """
+
+    channels: int = 0
+    frames: int = 100
+    width: int = 256
+    groups: int = 4
+    remat: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, feature, *, train=False):
+        if feature.shape[1] != self.frames or self.channels not in (0, feature.shape[2]):
+            raise ValueError(
+                f"features are (b, {self.frames}, {self.channels or 'any'}), not {feature.shape}"
+            )
+        conv = nn.remat(GroupConv) if self.remat else GroupConv
+        x = conv(self.width, self.groups, self.dtype, name="conv1")(feature)
+        return conv(self.width, self.groups, self.dtype, name="conv2")(x)
+
+
+class Boundary(nn.Module):
+    """Probability that each bin is a boundary: (b, t, c) -> (b, t), float32."""
+
+    width: int
+    groups: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        x = GroupConv(self.width, self.groups, self.dtype, name="conv1")(x)
+        x = conv(1, (1,), x, self.dtype, "conv2")
+        return nn.sigmoid(x[..., 0].astype(jnp.float32))
+
+
+class SampleCells(nn.Module):
+    """Samples every segment of a sequence: (b, t, c) -> (b, d, s, features); ReLU."""
+
+    features: int
+    samples: int
+    per_sample: int
+    ratio: float
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        shape = (self.samples, 1, 1, x.shape[-1], self.features)
+        kernel = self.param("kernel", uniform, shape).astype(self.dtype)
+        bias = self.param("bias", bias_init(shape), (self.features,)).astype(self.dtype)
+        settings = self.samples, self.per_sample, self.ratio
+        return nn.relu(boundary.sample_cells(x, kernel[:, 0, 0], *settings) + bias)
+
+
+class Evaluate(nn.Module):
+    """Both confidences of every segment: (b, t, c) -> (b, 2, d, s), float32."""
+
+    samples: int
+    per_sample: int
+    ratio: float
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        width = x.shape[-1]
+        x = nn.relu(conv(width, (3,), x, self.dtype, "conv"))
+        settings = 2 * width, self.samples, self.per_sample, self.ratio, self.dtype
+        x = SampleCells(*settings, name="sample")(x)
+        for i, kernel in enumerate(((1, 1), (3, 3), (3, 3)), 1):
+            x = nn.relu(conv(width // 2, kernel, x, self.dtype, f"map{i}"))
+        x = conv(2, (1, 1), x, self.dtype, "map4")
+        return nn.sigmoid(jnp.moveaxis(x, -1, 1).astype(jnp.float32))
+
+
+class BMN(nn.Module):
+    """feature (b, t, c) -> Boundaries.
+
+    Attributes:
+      samples: of each segment and its surroundings.
+      per_sample: places whose mean is a sample.
+      ratio: how far the surroundings reach, of the segment's length on either side.
+    """
+
+    backbone: Base
+    samples: int = 32
+    per_sample: int = 3
+    ratio: float = 0.5
+
+    @nn.compact
+    def __call__(self, feature, *, train):
+        base = self.backbone
+        x = base(feature, train=train)
+        start = Boundary(base.width, base.groups, base.dtype, name="start")(x)
+        end = Boundary(base.width, base.groups, base.dtype, name="end")(x)
+        evaluate = nn.remat(Evaluate) if base.remat else Evaluate
+        settings = self.samples, self.per_sample, self.ratio, base.dtype
+        return Boundaries(evaluate(*settings, name="segments")(x), start, end)
+
+
+def conv(features, kernel, x, dtype, name):
+    """A convolution with bias, initialised as in PyTorch."""
+    bias = bias_init((*kernel, x.shape[-1], features))
+    layer = Conv(
+        features, kernel, use_bias=True, kernel_init=uniform, bias_init=bias, dtype=dtype, name=name
+    )
+    return layer(x)
+
+
+def bias_init(kernel):
+    """Uniform within 1 / sqrt(fan in) of a kernel's shape."""
+
+    def init(key, shape, dtype=jnp.float32):
+        bound = (kernel[-1] / math.prod(kernel)) ** 0.5
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+def backbone(variant, **overrides):
+    return Base(**{**VARIANTS[variant], **overrides})
+
+
+def build(
+    variant, *, num_classes=0, samples=32, per_sample=3, ratio=0.5, dtype=jnp.float32, **overrides
+):
+    """The arguments of BMN and Base; `num_classes` changes nothing."""
+    return BMN(backbone(variant, dtype=dtype, **overrides), samples, per_sample, ratio)
+
+
+# Weights
+
+
+def masks(net, names):
+    """What upstream stores of the map: how its cells are sampled, and which lie in the video."""
+    frames = net.backbone.frames
+    return {
+        "sample_mask": boundary.sampling_mask(frames, net.samples, net.per_sample, net.ratio),
+        "bm_mask": boundary.valid_cells(frames).astype("float32"),
+    }
+
+
+WEIGHTS = {
+    "mmaction": Weights(
+        rename=(
+            ("x_1d_b.0", "backbone/conv1"),
+            ("x_1d_b.2", "backbone/conv2"),
+            ("x_1d_s.0", "start/conv1"),
+            ("x_1d_s.2", "start/conv2"),
+            ("x_1d_e.0", "end/conv1"),
+            ("x_1d_e.2", "end/conv2"),
+            ("x_1d_p.0", "segments/conv"),
+            ("x_3d_p.0", "segments/sample"),
+            ("x_2d_p.0", "segments/map1"),
+            ("x_2d_p.2", "segments/map2"),
+            ("x_2d_p.4", "segments/map3"),
+            ("x_2d_p.6", "segments/map4"),
+        ),
+        skip=("sample_mask", "bm_mask"),
+        order="sample_mask bm_mask x_1d_b x_1d_s x_1d_e x_1d_p x_3d_p x_2d_p weight bias",
+        buffers=masks,
+    )
+}

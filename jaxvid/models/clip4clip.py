@@ -1,0 +1,191 @@
+"""CLIP4Clip (Luo et al., 2021), https://arxiv.org/abs/2104.08860.
+
+CLIP for videos: the mean of what it makes of the frames is compared with what it makes of a text.
+
+Shapes: b batch, t frames, n tokens, f features of the space that videos and texts share.
+"""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvid.ckpt import inflate
+from jaxvid.ckpt.convert import Weights
+from jaxvid.layers.clip import Scale, TextTower, VisionTower
+
+VARIANTS: dict[str, dict] = {
+    "test": dict(size=32, patch=16, width=16, depth=2, heads=2, features=8),
+    "mini": dict(size=32, patch=8, width=32, depth=2, heads=2, features=32),
+    "vitb32": dict(size=224, patch=32),
+    "vitb16": dict(size=224, patch=16),
+    "vitl14": dict(size=224, patch=14, width=1024, depth=24, heads=16, features=768),
+}
+# Of the text tower, whose features are those of the other.
+TEXT: dict[str, dict] = {
+    "test": dict(width=16, depth=2, heads=2, vocabulary=64, length=8),
+    "mini": dict(width=32, depth=2, heads=2),
+    "vitb32": dict(heads=8),
+    "vitb16": dict(heads=8),
+    "vitl14": dict(width=768, heads=12),
+}
+# what the test variant takes, without the batch
+INPUTS = {"video": (4, 32, 32, 3), "text": (8,)}
+
+
+class Matched(NamedTuple):
+    """Features of videos (b, f) and of texts (..., f), None where none were given; float32.
+
+    `scale` () multiplies their cosines.
+    """
+
+    video: jax.Array | None
+    text: jax.Array | None
+    scale: jax.Array
+
+
+class TwoTowers(nn.Module):
+    """video (b, t, h, w, 3) and token ids text (..., n) -> Matched; either may be left out.
+
+    Attributes:
+      backbone: frame by frame.
+      text: of the same features.
+      adapter: from features of frames (b, t, f) to those of videos (b, f); None is their mean.
+    """
+
+    backbone: VisionTower
+    text: TextTower
+    adapter: nn.Module | None = None
+
+    @nn.compact
+    def __call__(self, video=None, text=None, *, train):
+        if video is not None:
+            video = self.backbone(video, train=train)[:, :, 0, 0]
+            video = video.mean(1) if self.adapter is None else self.adapter(video)
+            video = video.astype(jnp.float32)
+        if text is not None:
+            text = self.text(text).astype(jnp.float32)
+        return Matched(video, text, Scale(name="similarity")())
+
+
+def backbone(variant, **overrides):
+    return VisionTower(**{**VARIANTS[variant], **overrides})
+
+
+def text_tower(variant, vision: VisionTower):
+    """The text tower that goes with a vision tower."""
+    shared: dict[str, Any] = dict(features=vision.features, quick=vision.quick, remat=vision.remat)
+    return TextTower(**TEXT[variant], **shared, dtype=vision.dtype)
+
+
+def build(variant, *, num_classes=0, dtype: Any = jnp.float32, **overrides):
+    """The arguments of VisionTower; `num_classes` changes nothing."""
+    vision = backbone(variant, dtype=dtype, **overrides)
+    return TwoTowers(vision, text_tower(variant, vision))
+
+
+# Weights
+
+ORDER = (
+    "clip adapter class_embedding positional_embedding text_projection logit_scale proj conv1"
+    " ln_pre visual frame_position_embeddings transformer ln_post token_embedding ln_final"
+    " attn ln_1 mlp ln_2 in_proj_weight in_proj_bias out_proj c_fc c_proj weight bias"
+)
+
+
+def blocks(torch, ours):
+    """Rows of a transformer, whose queries, keys and values have one matrix."""
+    return (
+        (f"{torch}.resblocks.{{i}}", f"{ours}/block{{i}}"),
+        (f"{torch}.resblocks.{{i}}.attn.in_proj_weight", f"{ours}/block{{i}}/attn/in_proj/weight"),
+        (f"{torch}.resblocks.{{i}}.attn.in_proj_bias", f"{ours}/block{{i}}/attn/in_proj/bias"),
+    )
+
+
+def other_size(net, path, value, shape):
+    """Positions of patches for frames of another size."""
+    if path.endswith("backbone/positional_embedding"):
+        old, new = (round((rows - 1) ** 0.5) for rows in (len(value), shape[0]))
+        return inflate.position_embedding(value, (1, old, old), (1, new, new))
+    return value
+
+
+def towers(prefix=""):
+    """CLIP's names, which OpenAI's code and open_clip's share."""
+    rows = (
+        *blocks(f"{prefix}visual.transformer", "backbone"),
+        *blocks(f"{prefix}transformer", "text"),
+        (f"{prefix}logit_scale", "similarity/logit_scale"),
+        (f"{prefix}visual", "backbone"),
+    )
+    own = ("positional_embedding", "text_projection", "token_embedding", "ln_final")
+    return (*rows, *((prefix + name, f"text/{name}") for name in own))
+
+
+# Of OpenAI's archive, numbers that its sizes tell too; of open_clip, the mask of later tokens.
+SKIP = ("input_resolution", "context_length", "vocab_size", "attn_mask")
+
+
+def hugging_face():
+    """transformers.CLIPModel."""
+    rows = [
+        ("logit_scale", "similarity/logit_scale"),
+        ("vision_model.embeddings.class_embedding", "backbone/class_embedding"),
+        ("vision_model.embeddings.patch_embedding", "backbone/conv1"),
+        ("vision_model.embeddings.position_embedding.weight", "backbone/positional_embedding"),
+        ("vision_model.pre_layrnorm", "backbone/ln_pre"),
+        ("vision_model.post_layernorm", "backbone/ln_post"),
+        ("visual_projection.weight", "backbone/proj"),
+        ("text_model.embeddings.token_embedding", "text/token_embedding"),
+        ("text_model.embeddings.position_embedding.weight", "text/positional_embedding"),
+        ("text_model.final_layer_norm", "text/ln_final"),
+        ("text_projection.weight", "text/text_projection"),
+    ]
+    for torch, ours in (("vision_model", "backbone"), ("text_model", "text")):
+        torch, ours = f"{torch}.encoder.layers.{{i}}", f"{ours}/block{{i}}"
+        rows += [
+            (f"{torch}.self_attn", f"{ours}/attn"),
+            (f"{torch}.layer_norm1", f"{ours}/ln_1"),
+            (f"{torch}.layer_norm2", f"{ours}/ln_2"),
+            (f"{torch}.mlp.fc1", f"{ours}/mlp/c_fc"),
+            (f"{torch}.mlp.fc2", f"{ours}/mlp/c_proj"),
+        ]
+    return Weights(tuple(rows), (".*position_ids",), adapt=other_size, fix=(joined, parted))
+
+
+def joined(tensors):
+    """Queries, keys and values in one; projections as OpenAI's code has them."""
+    found = dict(tensors)
+    for name in PROJECTIONS & found.keys():
+        found[name] = found[name].T
+    for name in tensors:
+        parts = [name.replace("q_proj", part) for part in PARTS]
+        if "q_proj" in name and found.keys() >= set(parts):
+            whole = np.concatenate([found.pop(part) for part in parts])
+            found[name.replace("q_proj", "in_proj")] = whole
+    return found
+
+
+def parted(tensors):
+    """What `joined` joined."""
+    found = {}
+    for name, value in tensors.items():
+        if name in PROJECTIONS:
+            value = np.ascontiguousarray(value.T)
+        if ".in_proj." in name:
+            parts = zip(PARTS, np.split(value, 3), strict=True)
+            found |= {name.replace("in_proj", part): x for part, x in parts}
+        else:
+            found[name] = value
+    return found
+
+
+PROJECTIONS = {"visual_projection.weight", "text_projection.weight"}
+PARTS = ("q_proj", "k_proj", "v_proj")
+WEIGHTS = {
+    "hf": hugging_face(),
+    "mmaction": Weights(towers("clip."), order=ORDER, adapt=other_size),
+    "openai": Weights(towers(), SKIP, ORDER, adapt=other_size),  # open_clip's too
+}

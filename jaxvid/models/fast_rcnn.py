@@ -1,0 +1,145 @@
+"""Fast R-CNN on clips (Girshick, 2015; Gu et al., 2018, AVA): what people in given boxes do.
+
+https://arxiv.org/abs/1705.08421. The features of another family's backbone, averaged over time, are
+resampled to the boxes of the key frame, and each box is classified.
+
+Shapes: b batch, t frames, n boxes, h height, w width, c channels.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvid.ckpt.convert import Weights
+from jaxvid.layers import resnet
+from jaxvid.models import slowfast, slowonly
+from jaxvid.ops.roi_align import roi_align
+
+# The last stage keeps its resolution: features are at 1/16 of the picture.
+FINE = dict(strides=(1, 2, 2, 1))
+VARIANTS: dict[str, dict] = {
+    "test": dict(family=slowonly, backbone="test", stride=8),
+    "test_slowfast": dict(family=slowfast, backbone="test", stride=8),
+    "slowonly_r50": dict(family=slowonly, backbone="r50", **FINE),
+    "slowonly_r101": dict(family=slowonly, backbone="r101", **FINE),
+    "slowfast_r50": dict(family=slowfast, backbone="r50", **FINE),
+}
+# what the test variant takes, without the batch
+INPUTS = {"video": (4, 32, 32, 3), "boxes": (5, 4)}
+
+
+class RoIHead(nn.Module):
+    """Features (b, t, h, w, c), or a tuple of pathways, and boxes (b, n, 4) -> (b, n, classes).
+
+    Attributes:
+      num_classes: of the logits.
+      background: the linear layer has an output more, the first, which stands for no class and is
+        dropped. It is never trained; published weights have it.
+      stride: pixels of the picture from one feature to the next.
+      size: bins along a side of a box.
+      pool: over time, "avg" or "max".
+      context: beside the features of a box are those of the whole picture, in as many bins.
+      mlp: a hidden layer before the last.
+      dropout: before the maximum over the bins, as published.
+    """
+
+    num_classes: int
+    background: bool = False
+    stride: int = 16
+    size: int = 8
+    pool: str = "avg"
+    context: bool = False
+    mlp: bool = False
+    dropout: float = 0.5
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, features, boxes, *, train):
+        over_time = {"avg": jnp.mean, "max": jnp.max}[self.pool]
+        maps = jnp.concatenate([over_time(x, axis=1) for x in jax.tree.leaves(features)], -1)
+        x = roi_align(maps, boxes, self.size, 1 / self.stride)
+        if self.context:
+            whole = bin_means(maps, self.size)[:, None]
+            x = jnp.concatenate([x, jnp.broadcast_to(whole, x.shape)], -1)
+        x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        x = x.max((2, 3))
+        init = nn.initializers.glorot_normal()
+        if self.mlp:
+            x = nn.relu(nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=init, name="hidden")(x))
+        outputs = self.num_classes + self.background
+        x = nn.Dense(outputs, dtype=self.dtype, kernel_init=init, name="fc")(x)
+        return x[..., self.background :].astype(jnp.float32)
+
+
+def bin_means(x, size):
+    """Means of (b, h, w, c) in bins, (b, size, size, c); bins overlap where they share a pixel."""
+
+    def share(pixels):
+        i, pixel = np.arange(size)[:, None], np.arange(pixels)
+        inside = (pixel >= i * pixels // size) & (pixel < -(-(i + 1) * pixels // size))
+        return (inside / inside.sum(1, keepdims=True)).astype(x.dtype)
+
+    return jnp.einsum("ph,qw,bhwc->bpqc", share(x.shape[1]), share(x.shape[2]), x)
+
+
+class FastRCNN(nn.Module):
+    """video (b, t, h, w, 3), boxes (b, n, 4) x1 y1 x2 y2 in its pixels -> logits (b, n, classes).
+
+    Boxes may be padding: what comes of them is of no use, and changes nothing else.
+    """
+
+    backbone: nn.Module
+    head: nn.Module
+
+    def __call__(self, video, boxes, *, train):
+        return self.head(self.backbone(video, train=train), boxes, train=train)
+
+
+def backbone(variant, **overrides):
+    options = dict(VARIANTS[variant])
+    options.pop("stride", None)
+    family, name = options.pop("family"), options.pop("backbone")
+    return family.backbone(name, **{**options, **overrides})
+
+
+def build(
+    variant,
+    *,
+    num_classes,
+    background=False,
+    pool="avg",
+    context=False,
+    mlp=False,
+    dropout=0.5,
+    dtype=jnp.float32,
+    **overrides,
+):
+    """The detector; `overrides` go to the backbone, the rest to the head (see `RoIHead`)."""
+    stride = VARIANTS[variant].get("stride", 16)
+    head = RoIHead(
+        num_classes, background, stride=stride, pool=pool, context=context, mlp=mlp,
+        dropout=dropout, dtype=dtype,
+    )  # fmt: skip
+    return FastRCNN(backbone(variant, dtype=dtype, **overrides), head)
+
+
+# Weights
+
+
+def openmmlab(net):
+    """The backbone's own names, and those of the head."""
+    family = slowfast if isinstance(net.backbone, slowfast.SlowFast) else slowonly
+    rows = family.WEIGHTS["mmaction"].rows(net)
+    own = tuple(row for row in rows if row[1].startswith("backbone"))
+    head = "roi_head.bbox_head.fc_cls"
+    if net.head.mlp:
+        return (*own, (f"{head}.0", "head/hidden"), (f"{head}.2", "head/fc"))
+    return (*own, (head, "head/fc"))
+
+
+# A recogniser's head has no place here: to start from one, leave out head/.* of the model too.
+SKIP = (*resnet.BUFFERS, "cls_head.*")
+WEIGHTS = {"mmaction": Weights(openmmlab, SKIP, resnet.ORDER)}

@@ -1,0 +1,125 @@
+"""From boundary scores to proposals: segments that may hold an action (Lin et al., 2018, BSN).
+
+All on the host, in NumPy, but `peaks`.
+
+Shapes: t bins of time, n proposals.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvid.ops.segments import coverage, iou, length
+
+
+def peaks(scores, threshold: float = 0.5) -> Any:
+    """Bins (..., t) that may be boundaries, of NumPy or JAX: bool, False at both ends.
+
+    These are local maxima, and what is above `threshold` times the best.
+    """
+    inner = scores[..., 1:-1]
+    local = (inner > scores[..., 2:]) & (inner > scores[..., :-2])
+    strong = inner > threshold * scores.max(-1, keepdims=True)
+    xp = jnp if isinstance(scores, jax.Array) else np
+    return xp.pad(local | strong, [(0, 0)] * (scores.ndim - 1) + [(1, 1)])
+
+
+def soft_nms(
+    segments: np.ndarray,
+    scores: np.ndarray,
+    *,
+    alpha: float = 0.4,
+    low: float = 0.5,
+    high: float = 0.9,
+    keep: int = 100,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take the best, lower the scores of those that overlap it, again and again.
+
+    Gaussian soft non-maximum suppression (Bodla et al., 2017), with BSN's threshold, which grows
+    with the segment that was taken.
+
+    Args:
+      segments: (n, 2), within 0..1.
+      scores: (n,).
+      alpha: the score is multiplied by exp(-IoU^2 / alpha),
+      low, high: where the IoU is above low + (high - low) * length.
+      keep: as published, `keep` + 1 segments come back.
+
+    Returns:
+      Segments and scores, in the order in which they were taken.
+    """
+    segments, scores = np.asarray(segments), np.array(scores, np.float64)
+    taken, values = [], []
+    for _ in range(min(keep + 1, len(scores))):
+        best = scores.argmax()
+        taken.append(best)
+        values.append(scores[best])
+        overlap = iou(segments[best], segments)
+        close = overlap > low + (high - low) * length(segments[best])
+        scores = np.where(close, scores * np.exp(-np.square(overlap) / alpha), scores)
+        scores[taken] = -np.inf
+    return segments[taken], np.array(values)
+
+
+def pair_boundaries(start: np.ndarray, end: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """BSN's proposals: every peak of `start` (t,) with every later one of `end`.
+
+    Both ends of the video count as peaks.
+
+    Returns:
+      (n, 5), the best first: start and end within 0..1, in the middle of their bins; the scores of
+      both, and their product.
+    """
+    found = np.stack([peaks(start, threshold), peaks(end, threshold)])
+    found[:, [0, -1]] = True
+    e, s = np.nonzero(np.tril(np.outer(found[1], found[0]), -1))
+    middle = (np.arange(len(start)) + 0.5) / len(start)
+    rows = np.stack([middle[s], middle[e], start[s], end[e], start[s] * end[e]], 1)
+    return rows[np.argsort(-rows[:, 4], kind="stable")]
+
+
+def best_matches(segments: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(n, 2): the largest IoU of each segment (n, 2) with `truth` (k, 2), and share it covers."""
+    pairs = segments[:, None], truth
+    return np.stack([iou(*pairs).max(1), coverage(*pairs).max(1)], 1)
+
+
+def boundary_features(
+    segments: np.ndarray,
+    action: np.ndarray,
+    *,
+    ratio: float = 0.2,
+    samples: int = 8,
+    samples_inside: int = 16,
+    places: int = 3,
+) -> np.ndarray:
+    """How action scores run over each segment and its boundaries ("BSP feature").
+
+    Args:
+      segments: (n, 2), within 0..1.
+      action: (t,) scores of equal bins of 0..1; beyond them it is 0.
+      ratio: of a segment's length, what counts as its boundary on either side of it.
+      samples, samples_inside: of each boundary, and of the segment.
+      places: a sample is the mean over so many intervals, ends included.
+
+    Returns:
+      (n, samples_inside + 2 samples): the segment, its start, its end.
+    """
+    bins = len(action)
+    around = bins // 4 + 10
+    middles = (np.arange(-around, bins + around) + 0.5) / bins
+    known = np.pad(action, around)
+    start, end = segments.T
+    reach = (end - start) * ratio
+
+    def sample(first, last, count):
+        step = (last - first) / (count - 1)
+        at = np.arange(count * places + 1) / places - 0.5
+        values = np.interp(first[:, None] + step[:, None] * at, middles, known)
+        windows = np.lib.stride_tricks.sliding_window_view(values, places + 1, axis=1)
+        return windows[:, ::places].mean(-1)
+
+    boundaries = (sample(at - reach, at + reach, samples) for at in (start, end))
+    return np.concatenate([sample(start, end, samples_inside), *boundaries], 1)

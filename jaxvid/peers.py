@@ -1,0 +1,191 @@
+"""What the processes of a run tell each other: that they are there, and that one has failed.
+
+They do so by the key-value store of JAX's coordination service, which lives in process 0, and not
+by collectives: a process that failed or is stuck takes no part in those.
+"""
+
+import atexit
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import jax
+from jax._src.distributed import global_state  # its store and barriers have no public name yet
+
+from jaxvid import log
+from jaxvid.errors import UserError
+
+GRACE = 5  # seconds for news of a failure to get around
+_met = threading.Event()  # all processes; before that the store does not answer
+_ending = threading.Lock()  # of the one thread that ends this process
+
+
+@contextmanager
+def together(stopped: type[BaseException]) -> Iterator[None]:
+    """What ends one process ends all of them, and the one where it happened says so first.
+
+    Args:
+      stopped: raised by all processes alike, when they agreed to stop; only process 0 speaks.
+    """
+    try:
+        yield
+    except stopped:
+        if alone():
+            raise
+        meet("the end", 300)  # a launcher may end the others as soon as one is gone
+        if jax.process_index() == 0:
+            raise
+        sys.exit(130)
+    except (Exception, KeyboardInterrupt) as error:
+        if alone():
+            raise
+        if isinstance(error, KeyboardInterrupt):
+            fail("interrupted")
+        if isinstance(error, UserError):
+            fail(str(error))
+        # It may come of a process that is gone. If that one said why, this one ends meanwhile.
+        time.sleep(GRACE)
+        traceback.print_exception(error)
+        fail(f"{type(error).__name__}: {error}")
+
+
+def fail(message: str):
+    """End all processes: this one with `message`, unless another one failed before."""
+    if not alone():
+        try:
+            client().key_value_set("jaxvid/failing", "")
+        except jax.errors.JaxRuntimeError:  # another one was first, or the store is gone
+            time.sleep(GRACE)
+    _ending.acquire(timeout=GRACE)
+    log.complain(message)
+    if not alone():
+        with suppress(jax.errors.JaxRuntimeError):
+            client().key_value_set("jaxvid/failed", f"{log.process()}: {message}")
+    _end()
+
+
+@contextmanager
+def deadline(seconds: float, explain: Callable[[], str]) -> Iterator[None]:
+    """All end with `explain()` if the block is not done in time, however stuck it is."""
+    timer = threading.Timer(seconds, lambda: fail(explain()))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def meet(place: str, timeout: float):
+    """Wait for all processes; after `timeout` seconds all end, and those not there are named."""
+    here = f"jaxvid/at/{place}/"
+    put(here)
+
+    def explain():
+        there, hosts = told(here), told("jaxvid/host/")
+        late = [p for p in range(global_state.num_processes) if p not in there]
+        names = ", ".join(f"process {p} ({hosts.get(p, 'unknown host')})" for p in late[:8])
+        more = f" and {len(late) - 8} more" if len(late) > 8 else ""
+        return f"waited {timeout:.0f} s at {place} for {names}{more}"
+
+    everyone = f"jaxvid/all at/{place}"
+    with deadline(timeout, explain):
+        # The client's own barrier would keep the thread of the deadline from running.
+        while global_state.process_id == 0 and len(told(here)) < global_state.num_processes:
+            time.sleep(0.1)
+        if global_state.process_id == 0:
+            client().key_value_set(everyone, "")
+        client().blocking_key_value_get(everyone, int((timeout + 60) * 1000))
+
+
+def agreed(what: str, step: int, wish: bool) -> bool:
+    """Whether all do something after this step; all ask at every step, and hear the same.
+
+    It is done at the step after the first wish. The one who wishes says so before that step, which
+    nobody finishes without him: so all have heard of it at its end.
+    """
+    if alone():
+        return wish
+    key = f"jaxvid/agreed/{what}"
+    if wish:
+        with suppress(jax.errors.JaxRuntimeError):  # another wish was first
+            client().key_value_set(key, str(step + 1))
+    try:
+        return step >= int(client().key_value_try_get(key))
+    except jax.errors.JaxRuntimeError:  # no wish yet
+        return False
+
+
+def listen():
+    """All processes have met; from now on this one ends when another fails."""
+    _met.set()
+    over = threading.Event()
+    thread = threading.Thread(target=_listen, args=(over,), name="failures of peers", daemon=True)
+    thread.start()
+
+    @atexit.register
+    def _():  # Python cannot end while a thread is inside the client
+        over.set()
+        thread.join()
+
+
+def put(folder: str, value: str = ""):
+    """Tell the others `value`, under FOLDER/ and the number of this process."""
+    client().key_value_set(f"{folder}{global_state.process_id}", value)
+
+
+def compared(what: str, value: float) -> dict[int, float]:
+    """The last `value` of each process that has one, by its number; nobody waits for the others."""
+    if alone():
+        return {}
+    folder = f"jaxvid/last {what}/"
+    client().key_value_set(f"{folder}{global_state.process_id}", str(value), allow_overwrite=True)
+    return {process: float(text) for process, text in told(folder).items()}
+
+
+def told(folder: str) -> dict[int, str]:
+    """What processes have put there, by their number."""
+    return {int(k.rsplit("/")[-1]): v for k, v in client().key_value_dir_get(folder)}
+
+
+def client() -> Any:
+    return global_state.client
+
+
+def alone() -> bool:
+    return not _met.is_set() or global_state.num_processes == 1
+
+
+def _listen(over: threading.Event):
+    message = ""
+    while not message:
+        try:
+            message = client().blocking_key_value_get("jaxvid/failed", 1000)
+        except jax.errors.JaxRuntimeError as error:
+            # Otherwise process 0 is gone, and JAX ends this one.
+            if over.is_set() or "DEADLINE_EXCEEDED" not in str(error):
+                return
+    _ending.acquire()
+    log.complain("ends, as " + message.splitlines()[0][:300])
+    _end()
+
+
+def _end():
+    try:
+        sys.stdout.flush()
+        if not alone():
+            put("jaxvid/ended/")
+            limit = time.monotonic() + GRACE
+            # The others hear of it from process 0, which goes last.
+            while global_state.process_id == 0 and time.monotonic() < limit:
+                time.sleep(0.2)
+                if len(told("jaxvid/ended/")) == global_state.num_processes:
+                    break
+            time.sleep(0.3)  # from their last word to their end
+    finally:
+        os._exit(1)

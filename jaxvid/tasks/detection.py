@@ -1,0 +1,154 @@
+"""Spatio-temporal detection: what people do, in boxes of key frames (Gu et al., 2018, AVA).
+
+Boxes are given. In training they are the true ones and the proposals that overlap one of them
+closely; in evaluation all proposals are classified.
+
+Shapes: b batch, t frames, h height, w width, n proposals, k true boxes, r boxes in training, c
+classes.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxvid.errors import UserError
+from jaxvid.metrics.detection import AvaMAP, Group
+from jaxvid.metrics.tubes import MultiSportsMAP
+from jaxvid.ops import boxes, losses
+from jaxvid.results import Detected
+from jaxvid.tasks.base import Report
+
+TOP = 3  # classes of a box among which recall is logged in training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """One sigmoid a class for each box; or without `multi_label`, a softmax.
+
+    The batch has `video` uint8 (b, 1, t, h, w, 3), `proposals` (b, n, 4) in its pixels with
+    `proposal_mask` (b, n), and in training `boxes` (b, k, 4), `box_mask` (b, k) and `box_label`
+    (b, k, c).
+
+    Attributes:
+      mean, std: of the pixel values 0..255, for each channel (RGB).
+      rois: boxes of a key frame that are trained on, at most: chosen at random.
+      match: IoU by which a proposal stands for a true box.
+      focal: (alpha, gamma) of the focal loss, see `losses.focal`; (1, 0) is none.
+      metric: "ava" or "multisports", whose mean average precision is reported.
+      unscored: classes that it leaves out.
+      groups: (name, first, last class) of means that AVA's has beside.
+      both: report AVA's mAP also without its quirks, MultiSports' also with MMAction2's error.
+
+    Raises:
+      UserError: another `metric`, or a class in `unscored` that is none.
+    """
+
+    num_classes: int
+    mean: tuple[float, ...] = (123.675, 116.28, 103.53)
+    std: tuple[float, ...] = (58.395, 57.12, 57.375)
+    multi_label: bool = True
+    rois: int = 32
+    match: float = 0.9
+    focal: tuple[float, float] = (1.0, 0.0)
+    metric: str = "ava"
+    unscored: tuple[int, ...] = ()
+    groups: tuple[Group, ...] = ()
+    both: bool = False
+
+    def __post_init__(self):
+        if self.metric not in ("ava", "multisports"):
+            raise UserError(f'config.task.metric is ava or multisports, not "{self.metric}"')
+        if wrong := [c for c in self.unscored if not 0 <= c < self.num_classes]:
+            raise UserError(
+                f"config.task.unscored has class {wrong[0]}, but there are {self.num_classes}"
+                " classes; for a data set of your own set --config.task.unscored='()'"
+            )
+
+    def prepare(self, rng, batch, train):
+        video = batch["video"].astype(jnp.float32)
+        batch = batch | {"video": (video - jnp.array(self.mean)) / jnp.array(self.std)}
+        if not train:
+            return batch | {"rois": batch["proposals"]}
+        keys = ("boxes", "box_mask", "box_label", "proposals", "proposal_mask")
+        given = (batch[key] for key in keys)
+        rois, target, weight = jax.vmap(self._draw)(jax.random.split(rng, len(video)), *given)
+        # Boxes count alike over the whole batch, so that the loss of a sample is a sum, and their
+        # mean is right also where the batch goes through in parts.
+        mask = batch["mask"]
+        weight = weight * mask[:, None]
+        weight = weight * (mask.sum() / jnp.maximum(weight.sum(), 1))
+        return batch | {"rois": rois, "target": target, "weight": weight}
+
+    def _draw(self, rng, truth, present, label, proposals, found):
+        """Of one key frame: boxes (r, 4), targets (r, c), and 0 for what is padding (r,)."""
+        owner = boxes.assign(proposals, truth, present, self.match)
+        fits = jnp.concatenate([present > 0, (owner >= 0) & (found > 0)])
+        chosen, weight = boxes.choose(rng, fits, min(self.rois, len(fits)))
+        every = jnp.concatenate([truth, proposals])
+        targets = jnp.concatenate([label, label[owner]]).astype(jnp.float32)
+        return every[chosen], targets[chosen], weight
+
+    def inputs(self, batch):
+        return {"video": batch["video"][:, 0], "boxes": batch["rois"]}
+
+    def loss(self, out, batch):  # out (b, r, c)
+        target, weight = batch["target"], batch["weight"]
+        if self.multi_label:
+            loss = optax.sigmoid_binary_cross_entropy(out, target)
+            loss = losses.focal(loss, *self.focal).mean(-1)
+        else:
+            loss = losses.focal(losses.cross_entropy(out, target), *self.focal)
+        # not lax.top_k, see `boxes.choose`
+        top = out >= jnp.sort(out)[..., -min(TOP, self.num_classes), None]
+        recall = (top * target).sum(-1) / jnp.maximum(target.sum(-1), 1)
+        mask = batch["mask"]
+        total = losses.masked_mean((weight * loss).sum(1), mask)
+        return total, {"recall_top3": losses.masked_mean((weight * recall).sum(1), mask)}
+
+    def predict(self, out, batch):  # out (b, n, c)
+        """Scores, and boxes in pixels of the original video."""
+        squash = jax.nn.sigmoid if self.multi_label else jax.nn.softmax
+        found = {"score": squash(out)}
+        back = 1 / batch["scale"][:, None, jnp.array([1, 0, 1, 0])]
+        for key in ("proposals", "boxes"):
+            if key in batch:
+                found[key] = batch[key] * back
+        kept = ("proposal_mask", "box_mask", "box_label", "tube", "clip", "time", "excluded")
+        return found | {key: batch[key] for key in kept if key in batch}
+
+    def metrics(self):
+        if self.metric == "ava":
+            return [AvaMAP(self.num_classes, self.unscored, self.groups, self.both)]
+        return [MultiSportsMAP(self.num_classes, self.unscored, self.both)]
+
+    def describe(self, preds, names, topk=None):
+        """The `topk` (3) most likely classes of each box."""
+        real = preds["proposal_mask"] > 0
+        score, found = preds["score"][real], preds["proposals"][real]
+        order = np.argsort(-score, axis=1, kind="stable")[:, : topk or TOP]
+        return Detected(
+            labels=tuple(tuple(names[i] for i in row) for row in order),
+            scores=tuple(map(tuple, np.take_along_axis(score, order, 1).tolist())),
+            boxes=tuple(map(tuple, found.tolist())),
+            time=float(preds["time"]),
+        )
+
+    def report(self, preds, ids, names):
+        """The scores of all boxes, and a row a class."""
+        metric = self.metrics()[0]
+        metric.update(preds | {"mask": np.ones(len(ids))})
+        rows = metric.per_class(names)
+        keys = ("score", "proposals", "proposal_mask", "time")
+        files = {
+            "predictions.npz": dict(id=np.array(ids), **{key: preds[key] for key in keys}),
+            "report.csv": [type(rows[0])._fields, *rows],
+        }
+        weakest = sorted((r for r in rows if r.n and r.ap == r.ap), key=lambda r: r.ap)[:5]
+        told = ", ".join(f"{r.name} {r.ap:.0%}" for r in weakest)
+        return Report(files, [f"weakest classes: {told}"])
+
+
+build = Detection

@@ -1,0 +1,165 @@
+"""Temporal localization by proposals: where in an untrimmed video something happens.
+
+Boundary-matching networks (Lin et al., 2019, BMN) score segments, whatever their class.
+
+Shapes: b batch, k segments of a video, t bins of time, d durations, s starts, c channels, n
+proposals.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvid.metrics.localization import ProposalMetrics, random_proposals
+from jaxvid.ops import losses
+from jaxvid.ops.boundary import valid_cells
+from jaxvid.ops.proposals import peaks, soft_nms
+from jaxvid.ops.segments import boundary_targets
+from jaxvid.results import Localized
+from jaxvid.tasks.base import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Localization:
+    """Segments between likely starts and ends, by how well they fit an action.
+
+    The batch has `feature` (b, t, c), `duration` (b,) in seconds, and what is to be found:
+    `segments` (b, k, 2) in seconds with `segment_label` (b, k), -1 for padding.
+
+    Attributes:
+      num_classes: of the data; the model knows none.
+      reg_weight: of the loss on overlaps.
+      peak: a bin is a boundary where its score is a local maximum, or above so much of the best.
+      late: bins by which proposals end after the segment that was scored. The published results are
+        made with 1; with 0 they end where it ends.
+      alpha, low, high: of soft non-maximum suppression, see `ops.proposals.soft_nms`.
+      keep: proposals a video.
+    """
+
+    num_classes: int
+    reg_weight: float = 10.0
+    peak: float = 0.5
+    late: int = 1
+    alpha: float = 0.4
+    low: float = 0.5
+    high: float = 0.9
+    keep: int = 100
+
+    def prepare(self, rng, batch, train):
+        if not train:
+            return batch
+        mask, t = batch["mask"], batch["feature"].shape[1]
+        duration = jnp.maximum(batch["duration"], 1e-6)[:, None, None]  # of skipped samples 0
+        segments = jnp.clip(batch["segments"] / duration, 0, 1)
+        overlap, start, end = boundary_targets(segments, batch["segment_label"] >= 0, t)
+        # Weights are balanced over the whole batch here, so that the loss of a sample is a sum and
+        # the mean over samples that of the batch, also where it goes through in parts.
+        count = jnp.maximum(mask.sum(), 1)
+
+        def balanced(positive, negative, entries):
+            weights = losses.balanced_weights(positive, negative, entries)
+            return jnp.stack(weights, 1) * (count / entries)
+
+        def boundary(target):
+            real = mask[:, None]
+            return balanced((target > 0.5) * real, target <= 0.5, count * t)
+
+        real, valid = mask[:, None, None], jnp.asarray(valid_cells(t))
+        good, others = (overlap > 0.9) * real, (overlap <= 0.9) * valid * real
+        drawn = losses.overlap_weights(rng, overlap * real, valid) * real
+        return batch | {
+            "overlap": overlap,
+            "overlap_weight": drawn**2 * (0.5 * count / jnp.maximum(drawn.sum(), 1)),
+            "start_weight": boundary(start),
+            "end_weight": boundary(end),
+            "cell_weight": balanced(good, others, jnp.maximum(good.sum(), 1) + others.sum()),
+        }
+
+    def inputs(self, batch):
+        return {"feature": batch["feature"]}
+
+    def loss(self, out, batch):
+        def log_loss(probability, weights):
+            each = losses.weighted_log_loss(probability, weights[:, 0], weights[:, 1])
+            return each.sum(tuple(range(1, each.ndim)))
+
+        regression, classification = out.confidence[:, 0], out.confidence[:, 1]
+        start = log_loss(out.start, batch["start_weight"])
+        end = log_loss(out.end, batch["end_weight"])
+        error = jnp.square(regression - batch["overlap"])
+        terms = {
+            "boundary_loss": start + end,
+            "overlap_loss": (batch["overlap_weight"] * error).sum((1, 2)),
+            "cell_loss": log_loss(classification, batch["cell_weight"]),
+        }
+        terms = {key: losses.masked_mean(term, batch["mask"]) for key, term in terms.items()}
+        boundary, overlap, cell = terms.values()
+        return boundary + self.reg_weight * overlap + cell, terms
+
+    def predict(self, out, batch):
+        """score (b, d, s): 0 where a cell is no proposal."""
+        t = out.start.shape[1]
+        starts = peaks(out.start, self.peak).at[:, 0].set(True)
+        ends = peaks(out.end, self.peak).at[:, -1].set(True)
+        # The end of a cell is the bin after its last.
+        after = np.add.outer(np.arange(t), np.arange(t)) + 1  # (d, s)
+        inside, after = after < t, np.minimum(after, t - 1)
+        score = out.start[:, None] * out.end[:, after] * out.confidence.prod(1)
+        score = jnp.where(inside & starts[:, None] & ends[:, after], score, 0)
+        return {"score": score} | {k: batch[k] for k in ("segments", "segment_label", "duration")}
+
+    def proposals(self, preds: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Of one sample, on the host: (n, 3) start, end in seconds and score, the best first."""
+        score = preds["score"]
+        d, s = np.nonzero(score)
+        segments = np.stack([s, s + d + 1 + self.late], 1) / len(score)
+        segments, values = soft_nms(
+            segments, score[d, s], alpha=self.alpha, low=self.low, high=self.high, keep=self.keep
+        )
+        order = np.argsort(-values, kind="stable")[: self.keep]
+        seconds = np.clip(segments[order], 0, 1) * preds["duration"]
+        return np.column_stack([seconds, values[order]])
+
+    def metrics(self):
+        return [ProposalMetrics(self.proposals, self.num_classes, self.keep)]
+
+    def describe(self, preds, names, topk=None):
+        """The `topk` (10) best proposals; where there are several classes, each is an "action"."""
+        found = self.proposals(preds)[: topk or 10]
+        label = names[0] if len(names) == 1 else "action"
+        return Localized(
+            labels=(label,) * len(found),
+            scores=tuple(found[:, 2].tolist()),
+            segments=tuple((start, end) for start, end in found[:, :2].tolist()),
+            duration=float(preds["duration"]),
+        )
+
+    def report(self, preds, ids, names):
+        """All proposals, a row a class, and how much better than chance they are."""
+        rows = preds | {"mask": np.ones(len(ids))}
+        (ours,), rng = self.metrics(), np.random.default_rng(0)
+        chance = replace(ours, detect=lambda p: random_proposals(rng, self.keep, p["duration"]))
+        for metric in (ours, chance):
+            metric.update(rows)
+        found = {
+            name: [
+                {"label": "action", "score": score, "segment": [start, end]}
+                for start, end, score in video.proposals.tolist()
+            ]
+            for name, video in zip(ids, ours.videos, strict=True)
+        }
+        table = ours.per_class(names)
+        both = zip(ours.compute().items(), chance.compute().values(), strict=True)
+        return Report(
+            {
+                "predictions.json": {"version": "VERSION 1.3", "results": found},
+                "report.csv": [type(table[0])._fields, *table],
+            },
+            ["with random proposals in brackets; mAP with the true label of each video"]
+            + [f"  {name:<6} {value:7.2%}  ({other:.2%})" for (name, value), other in both],
+        )
+
+
+build = Localization

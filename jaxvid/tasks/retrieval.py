@@ -1,0 +1,105 @@
+"""Videos and texts in one space: contrastive training (Radford et al., 2021), retrieval both ways.
+
+Shapes: b batch, n texts of a sample, l tokens, f features.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvid.errors import UserError
+from jaxvid.metrics.retrieval import Retrieval as Ranks
+from jaxvid.ops import losses
+from jaxvid.results import Recognized
+from jaxvid.tasks.base import Report
+
+HIDDEN = -1e9  # similarity to what is masked
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """The texts of a batch against all its videos, over all devices.
+
+    The batch has `video` uint8 (b, 1, t, h, w, 3) and `text` int32 (b, n, l), where zeros are
+    padding; one text in training. Batches of videos alone can be predicted. With
+    `config.accumulate`, only what goes through at once is compared.
+
+    Attributes:
+      num_classes: of no use here.
+      mean, std: of the pixel values 0..255 (RGB).
+      temperature: what multiplies cosines where classes are told by their texts, as published.
+    """
+
+    num_classes: int
+    mean: tuple[float, ...] = (122.771, 116.746, 104.093)
+    std: tuple[float, ...] = (68.5, 66.632, 70.323)
+    temperature: float = 100.0
+
+    def prepare(self, rng, batch, train):
+        video = batch["video"].astype(jnp.float32)
+        return batch | {"video": (video - jnp.array(self.mean)) / jnp.array(self.std)}
+
+    def inputs(self, batch):
+        text = {"text": batch["text"]} if "text" in batch else {}
+        return {"video": batch["video"][:, 0], **text}
+
+    def loss(self, out, batch):
+        mask = batch["mask"]
+        score = out.scale * unit(out.video) @ unit(out.text[:, 0]).T
+        score = jnp.where(mask > 0, score, HIDDEN), jnp.where(mask > 0, score.T, HIDDEN)
+        target = jnp.eye(len(mask))
+        texts, videos = (losses.masked_mean(losses.cross_entropy(s, target), mask) for s in score)
+        right = [(s.argmax(-1) == jnp.arange(len(mask))).astype(jnp.float32) for s in score]
+        v2t, t2v = (losses.masked_mean(r, mask) for r in right)
+        return (texts + videos) / 2, {"t2v_r1": t2v, "v2t_r1": v2t}
+
+    def predict(self, out, batch):
+        """`video` (b, f) and `text` (b, n, f) of length 1; `text_mask` (b, n)."""
+        found = {"video": unit(out.video)}
+        if out.text is None:
+            return found
+        mask = (batch["text"] > 0).any(-1).astype(jnp.float32)
+        return found | {"text": unit(out.text), "text_mask": mask}
+
+    def metrics(self):
+        return [Ranks()]
+
+    def describe(self, preds, names, topk=None):
+        """The `topk` (5) most likely of the labels `names`, each of which is several of `text`."""
+        if "text" not in preds:
+            raise UserError("this model compares videos with texts: give it labels to choose from")
+        cosine = preds["text"] @ preds["video"]
+        score = self.temperature * cosine.reshape(len(names), -1)
+        score = np.exp(score - score.max(0))
+        score = (score / score.sum(0)).mean(1)
+        order = np.argsort(-score, kind="stable")[: topk or 5]
+        return Recognized(tuple(names[i] for i in order), tuple(score[order].tolist()))
+
+    def report(self, preds, ids, names):
+        """Features, and the ranks of each video; those that texts find last are told."""
+        metric = Ranks()
+        metric.update(preds | {"mask": np.ones(len(ids))})
+        by_text, by_video = metric.ranks()
+        owner = np.nonzero(preds["text_mask"] > 0)[0]
+        worst = [float(by_text[owner == i].max()) for i in range(len(ids))]
+        rows = list(zip(ids, worst, by_video.tolist(), strict=True))
+        arrays = {k: preds[k] for k in ("video", "text", "text_mask")}
+        hardest = sorted(rows, key=lambda row: -row[1])[:5]
+        told = ", ".join(f"{name} (rank {rank:g})" for name, rank, _ in hardest)
+        return Report(
+            {
+                "predictions.npz": dict(id=np.array(ids), **arrays),
+                "ranks.csv": [("video", "rank_of_video_by_its_worst_text", "rank_of_text"), *rows],
+            },
+            [f"hardest to find: {told}"],
+        )
+
+
+def unit(x: jax.Array) -> jax.Array:
+    """Vectors of length 1; zeros stay."""
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.square(x).sum(-1, keepdims=True), 1e-24))
+
+
+build = Retrieval

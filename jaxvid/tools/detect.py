@@ -1,0 +1,75 @@
+"""Say what people in a video do, from moment to moment, and draw it.
+
+    python -m jaxvid.tools.detect VIDEO --checkpoint RUN --proposals people.csv --out seen.mp4
+    python -m jaxvid.tools.detect VIDEO --checkpoint slowonly_r50_ava21 --detector my_module:people
+
+Boxes of people come from a file, lines VIDEO,TIME,x1,y1,x2,y2,score with corners as shares of the
+picture (.json and .pkl: see `data/proposals.py`), or from a function of yours, which gets frames
+uint8 (h, w, 3) and returns boxes (n, 4) in pixels, or with scores (n, 5).
+"""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from dataclasses import asdict
+
+from jaxvid import predict
+from jaxvid.cli import guard
+from jaxvid.detect import Detector, detect
+from jaxvid.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.detect")
+    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("video")
+    add("--checkpoint", required=True, help="workdir, file or name of the zoo")
+    boxes = parser.add_mutually_exclusive_group(required=True)
+    boxes.add_argument("--proposals", help="file of boxes")
+    boxes.add_argument("--detector", metavar="MODULE:FUNCTION", help="function that finds boxes")
+    add("--every", type=float, default=1.0, help="seconds between moments, with --detector")
+    add("--start", type=float, default=0.0, help="time in the file at which the video begins")
+    add("--least", type=float, default=0.9, help="score of a box (%(default)s)")
+    add("--topk", type=int, help="classes of each box (3)")
+    add("--json", action="store_true", help="one JSON object a moment")
+    add("--out", help="write the video with what was found")
+    args = parser.parse_args(argv)
+    return guard(lambda: report(args))
+
+
+def report(args: argparse.Namespace):
+    """Detect and print, as the command's arguments say."""
+    proposals = args.proposals or find(args.detector)
+    model = predict.load(args.checkpoint)
+    options = dict(every=args.every, start=args.start, least=args.least, topk=args.topk)
+    found = detect(model, args.video, proposals, **options)
+    if args.json:
+        for moment in found.moments:
+            print(json.dumps({"video": args.video, **asdict(moment)}))
+    else:
+        for line in found.lines():
+            print(line)
+    if args.out:
+        predict.annotate(args.video, found, args.out)
+        print(f"wrote {args.out}", file=sys.stderr)
+
+
+def find(name: str) -> Detector:
+    """The function MODULE:FUNCTION, of a module here or installed.
+
+    Raises:
+      UserError: there is none.
+    """
+    module, _, function = name.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"--detector={name}: {error}; it is MODULE:FUNCTION") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Find the largest config.batch whose training step fits into memory.
+
+    python -m jaxvid.tools.find_batch --config configs/swin_k400.py:tiny [--limit-gib 40]
+
+Steps are compiled, not run, and no data are read. Each line is a batch, what XLA says its step
+needs on a device, and whether that fits. Without devices like those of the cluster, give their
+memory.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvid import cli, log, plug
+from jaxvid import mesh as meshes
+from jaxvid.errors import UserError
+from jaxvid.train import memory
+from jaxvid.train.begin import plan
+
+CLASSES = 400  # where data would have told; hardly matters here
+
+
+def report(config: Any, limit_gib: float):
+    """Try batches and print."""
+    limit = int(limit_gib * 2**30) or memory.capacity()
+    needs = needing(config)
+
+    def fits(batch):
+        needed = needs(batch)
+        log.say(f"{batch:8,}  {log.size(needed):>10}  {'fits' if needed <= limit else 'too large'}")
+        return needed <= limit
+
+    log.say(f"{log.devices()}, {log.size(limit)} each")
+    unit = meshes.build(**config.mesh).shape["data"] * config.accumulate
+    log.say(f"--config.batch={largest(fits, unit)}")
+
+
+def needing(config: Any) -> Callable[[int], int]:
+    """A function: config.batch -> bytes that a step needs on a device."""
+    classes, recipe = config.data.num_classes or CLASSES, config.data.recipe
+    model = plug.load("models", config.model, num_classes=classes, dtype=jnp.dtype(config.dtype))
+    task = plug.load("tasks", config.task, num_classes=classes)
+    mesh = meshes.build(**config.mesh)
+    sample = {"label": np.int32(0)} | plug.load("data.recipes", recipe, "example")
+    rng = np.random.default_rng(0)
+    for transform in plug.load("data.recipes", recipe, split="train"):
+        sample = transform(sample, rng)
+    sample |= {"mask": np.float32(1), "index": np.int32(0)}
+
+    def needs(batch):
+        config.batch = batch
+        place = meshes.over_data(mesh)
+        shapes = {
+            key: jax.ShapeDtypeStruct((batch, *np.shape(x)), np.asarray(x).dtype, sharding=place)
+            for key, x in sample.items()
+        }
+        planned = plan(config, model, task, mesh, shapes, steps_per_epoch=1000.0)
+        step = planned.step(lambda _: None)
+        step.compile(planned.places, shapes)
+        return step.memory
+
+    return needs
+
+
+def largest(fits: Callable[[int], bool], unit: int) -> int:
+    """The largest multiple of `unit` that fits, to an eighth of itself.
+
+    Raises:
+      UserError: not even `unit` does.
+    """
+    if not fits(unit):
+        raise UserError(f"not even a batch of {unit} fits; a run says what else would help")
+    power = 1
+    while fits(2 * power * unit):
+        power *= 2
+    good = power
+    for part in (2, 4, 8):
+        step = power // part
+        if step and fits((good + step) * unit):
+            good += step
+    return good * unit
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.find_batch", allow_abbrev=False)
+    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("--config", required=True, help="FILE or FILE:VARIANT; --config.KEY=VALUE changes it")
+    add("--limit-gib", type=float, default=0.0, help="memory of a device; by default what it has")
+    args, overrides = parser.parse_known_args(argv)
+    sys.argv[1:] = [f"--config={args.config}", *overrides]  # read as flags of absl
+    config = cli.define_config()
+    return cli.run(lambda: report(cli.config(config), args.limit_gib))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

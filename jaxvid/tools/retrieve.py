@@ -1,0 +1,123 @@
+"""Find videos by what they show, in words.
+
+    python -m jaxvid.tools.retrieve "a dog catches a ball" DIR --checkpoint MODEL [--topk 5]
+
+Prints the videos of DIR, the most similar first, with their cosine. What the model makes of each
+video is kept in a file of jaxvid's cache (`--index` names another), and only videos that are new or
+changed are read again. A video that cannot be read is reported, and the exit code is 1.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from jaxvid import predict
+from jaxvid.cli import guard
+from jaxvid.data.cache import default_root
+from jaxvid.data.decode import VideoError
+from jaxvid.errors import UserError
+from jaxvid.tools import jobs
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.retrieve")
+    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("query", help="what to look for")
+    add("videos", type=Path, help="a folder, or one video")
+    add("--checkpoint", required=True, help="workdir, file or name of the zoo")
+    add("--topk", type=int, default=5, help="videos to print (%(default)s)")
+    add("--index", type=Path, help="file of the videos' features (in the cache)")
+    args = parser.parse_args(argv)
+    return guard(lambda: retrieve(args))
+
+
+def retrieve(args: argparse.Namespace):
+    """Print what is found.
+
+    Raises:
+      UserError: the model knows no texts, or there are videos that cannot be read.
+    """
+    model = predict.load(args.checkpoint)
+    if not args.query.strip():
+        raise UserError("the query is empty")
+    (query,) = model.texts(captions=(args.query,))
+    file = args.index or default_index(args.videos, str(model.source))
+    videos, bad = jobs.find(args.videos), []
+    feature, found = index(model, videos, file, bad)
+    score = feature @ query if found else np.zeros(0)
+    for i in np.argsort(-score, kind="stable")[: args.topk]:
+        print(f"{score[i]:.3f}  {found[i]}")
+    if bad:
+        raise UserError("\n  ".join([f"{len(bad)} videos cannot be read:", *bad]))
+
+
+def index(
+    model: predict.Model, videos: Sequence[Path], file: Path, bad: list[str]
+) -> tuple[np.ndarray, list[str]]:
+    """Features (n, f) of the videos that can be read, and their paths; also in `file` from now on.
+
+    Args:
+      bad: why the others cannot; added to.
+    """
+    stamps = {str(path): _stamp(path) for path in videos}
+    known = _read(file, str(model.source))
+    kept = {key: known[key] for key, stamp in stamps.items() if known.get(key, ("",))[0] == stamp}
+    new = [path for path in stamps if path not in kept]
+    for path in track(new, "videos", transient=True, console=Console(stderr=True)):
+        try:
+            batch = model._batch(path)
+        except VideoError as error:
+            bad.append(str(error))
+            continue
+        preds = model.step(model.variables, batch)
+        kept[path] = stamps[path], np.asarray(preds["video"][0])
+    paths = [path for path in stamps if path in kept]
+    if not paths:
+        return np.zeros((0, 0), np.float32), []
+    feature = np.stack([kept[path][1] for path in paths])
+    if new or kept.keys() != known.keys():
+        stamped = [kept[path][0] for path in paths]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f".{file.name}.{os.getpid()}.part")
+        with part.open("wb") as out:
+            np.savez(out, paths=paths, stamps=stamped, feature=feature, model=str(model.source))
+        part.replace(file)
+    return feature, paths
+
+
+def default_index(videos: Path, source: str) -> Path:
+    """The file for this folder and this checkpoint, in jaxvid's cache."""
+    name = hashlib.sha256(json.dumps([str(videos.resolve()), source]).encode()).hexdigest()
+    return default_root() / "retrieve" / f"{name[:16]}.npz"
+
+
+def _stamp(path: Path) -> str:
+    about = path.stat()
+    return f"{about.st_size} {about.st_mtime_ns}"
+
+
+def _read(file: Path, source: str) -> dict[str, tuple[str, np.ndarray]]:
+    """Path -> its stamp and its features, as the same checkpoint made them."""
+    if not file.exists():
+        return {}
+    try:
+        with np.load(file) as stored:
+            if str(stored["model"]) != source:
+                raise UserError(f"{file}: an index of {stored['model']}, not of {source}")
+            rows = zip(stored["stamps"].tolist(), stored["feature"], strict=True)
+            return dict(zip(stored["paths"].tolist(), rows, strict=True))
+    except (ValueError, KeyError, OSError) as error:
+        raise UserError(f"{file}: this is no index of videos: {error}; delete it") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""What a run starts from: its optimiser, where arrays stay, the state, and the training step."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxvid import log, plug
+from jaxvid import mesh as meshes
+from jaxvid.ckpt import store
+from jaxvid.errors import UserError, did_you_mean
+from jaxvid.tasks.base import Task
+from jaxvid.train import optim
+from jaxvid.train.step import Compiled, TrainState, init_state, init_variables, make_train_step
+
+OFFLOADS = ("", "optimizer")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before anything is computed.
+
+    Attributes:
+      config: the keys of configs/common.py.
+      tx: the optimiser.
+      rate: step -> learning rate.
+      fresh: batch -> the state at step 0.
+      places: the state's shapes, with shardings.
+      fetch: brings the optimiser state to the device.
+    """
+
+    config: Any
+    model: Any
+    task: Task
+    mesh: jax.sharding.Mesh
+    tx: optax.GradientTransformation
+    rate: Callable[[int], float]
+    fresh: Callable[[Any], TrainState]
+    places: TrainState
+    fetch: Callable[[Any], Any]
+
+    @property
+    def layout(self) -> Any:
+        """Tree of shardings of the state."""
+        return jax.tree.map(lambda leaf: leaf.sharding, self.places)
+
+    def step(self, say: Callable[[str], None]) -> Compiled:
+        """The training step, not compiled yet."""
+        config = self.config
+        function = make_train_step(
+            self.model, self.task, self.tx, config.accumulate, config.ema, self.fetch
+        )
+        places = (self.layout, meshes.replicated(self.mesh))
+        return Compiled(function, say, donate_argnums=0, out_shardings=places)
+
+
+def plan(
+    config: Any, model: Any, task: Task, mesh: jax.sharding.Mesh, batch: Any, steps_per_epoch: float
+) -> Plan:
+    """How to train on batches like `batch` (arrays, or shapes).
+
+    Raises:
+      UserError: an optimiser, schedule, layout or offload that there is not.
+    """
+    if config.offload not in OFFLOADS:
+        known = did_you_mean(config.offload, OFFLOADS[1:])
+        raise UserError(f'config.offload: "{config.offload}" is nothing to offload.{known}')
+    length = dict(steps_per_epoch=steps_per_epoch, epochs=config.epochs)
+    factor = plug.call(optim.schedule, "config.schedule", **length, **config.schedule)
+    settings = scale_rate(config.optim, config.batch)
+    shapes = jax.eval_shape(lambda b: init_variables(model, task, b, config.seed), batch)
+    tx = plug.call(optim.build, "config.optim", params=shapes["params"], factor=factor, **settings)
+
+    def fresh(batch):
+        variables = init_variables(model, task, batch, config.seed)
+        return init_state(variables, tx, config.seed, config.ema)
+
+    abstract = jax.eval_shape(fresh, batch)
+    layout = on_device = meshes.shardings(mesh, abstract, config.sharding)
+    if config.offload:
+        layout = replace(layout, opt_state=meshes.on_host(layout.opt_state))
+
+    def fetch(opt_state):
+        return jax.device_put(opt_state, on_device.opt_state) if config.offload else opt_state
+
+    return Plan(
+        config, model, task, mesh, tx, lambda step: settings["lr"] * float(factor(step)),
+        fresh, jax.tree.map(meshes.shape_on, abstract, layout), fetch,
+    )  # fmt: skip
+
+
+def begin(
+    planned: Plan, batch: Any, checkpoints: store.Store, initial: Callable[[dict], dict] | None
+) -> tuple[TrainState, dict]:
+    """The state at the newest checkpoint, or a fresh one, each array created where it stays.
+
+    Returns:
+      The state, and the checkpoint's meta, empty when fresh.
+    """
+    newest = checkpoints.latest()
+    if newest is not None:
+        state, meta = checkpoints.restore(newest, planned.places)
+        log.say(f"resumed from step {newest} in {checkpoints.folder}")
+        return state, meta
+    # Runs once, so it is not worth optimising: that would take longer than the rest.
+    quick = {"xla_backend_optimization_level": 0}
+    make = jax.jit(planned.fresh, out_shardings=planned.layout, compiler_options=quick)
+    state = make(batch)
+    if initial:
+        loaded = initial({"params": state.params, **state.model_state})
+        params = loaded.pop("params")
+        ema = jax.tree.map(jnp.copy, params) if planned.config.ema else None
+        state = replace(state, params=params, model_state=loaded, ema=ema)
+    return state, {}
+
+
+def scale_rate(optimizer: Mapping, batch: int) -> dict:
+    """The optimiser's settings with lr times batch / base_batch, where a base_batch is given."""
+    settings = dict(optimizer)
+    base = settings.pop("base_batch", 0)
+    return settings | {"lr": settings["lr"] * (batch / base if base else 1)}

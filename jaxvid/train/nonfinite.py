@@ -1,0 +1,134 @@
+"""A loss or gradient that is not finite: where it began, and for which samples."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvid import log, paths
+from jaxvid import mesh as meshes
+from jaxvid.data.sample import Source
+from jaxvid.errors import UserError
+from jaxvid.train.begin import Plan
+from jaxvid.train.step import TrainState
+
+POLICIES = ("stop", "skip")
+IN_A_ROW = 10  # skipped steps that end a run all the same
+SHOWN = 5  # samples named
+
+
+class Nonfinite:
+    """Stops the run with the reason, or goes on without the batch: the step changed nothing.
+
+    Args:
+      policy: "stop" or "skip".
+
+    Raises:
+      UserError: another policy.
+    """
+
+    def __init__(self, policy: str, planned: Plan, source: Source):
+        if policy not in POLICIES:
+            raise UserError(f'config.nonfinite: "{policy}" is none of {", ".join(POLICIES)}')
+        self._policy, self._planned, self._source = policy, planned, source
+        self._row = self.skipped = 0
+
+    def met(self, step: int, state: TrainState, batch: dict, logs: dict) -> bool:
+        """Whether step number `step` was not finite.
+
+        Raises:
+          UserError: it was, and that ends the run.
+        """
+        if np.isfinite([logs["loss"], logs["grad_norm"]]).all():
+            self._row = 0
+            return False
+        self._row, self.skipped = self._row + 1, self.skipped + 1
+        where, rows = first_bad(self._planned, state, batch, step)
+        told = (
+            f"the loss is {logs['loss']} and the gradient's norm {logs['grad_norm']} at step"
+            f" {step}: {where}{self._samples(rows)}"
+        )
+        if self._policy == "stop" or self._row == IN_A_ROW:
+            many = f"; so were the {IN_A_ROW - 1} steps before" if self._policy == "skip" else ""
+            raise UserError(
+                f"{told}{many}; try a lower config.optim.lr, or config.optim.clip;"
+                " config.nonfinite=skip leaves such batches out"
+            )
+        log.say(f"skipped: {told}")
+        return True
+
+    def _samples(self, rows: Sequence[int]) -> str:
+        if not rows:
+            return ""
+        names = ", ".join(self._source.id(row) for row in rows[:SHOWN])
+        more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+        return f", for {names}{more}"
+
+
+def first_bad(
+    planned: Plan, state: TrainState, batch: dict, step: int
+) -> tuple[str, tuple[int, ...]]:
+    """What was not finite first in step number `step`, in words, and rows of the source.
+
+    Args:
+      state: its parameters are those that the step began with.
+    """
+    model, task, order = planned.model, planned.task, []
+
+    def seen(module, method):
+        order.append("/".join((*module.path, method)))  # as calls end: parts before the whole
+        return True
+
+    def run(state, batch):
+        rng = jax.random.fold_in(jax.random.wrap_key_data(state.rng), step - 1)
+        augment_rng, dropout_rng = jax.random.split(rng)
+        ready = task.prepare(augment_rng, batch, train=True)
+
+        def forward(params):
+            out, found = model.apply(
+                {"params": params, **state.model_state}, **task.inputs(ready), train=True,
+                mutable=[*state.model_state, "intermediates"], capture_intermediates=seen,
+                rngs={"dropout": dropout_rng},
+            )  # fmt: skip
+            return task.loss(out, ready)[0], found["intermediates"]
+
+        grads, found = jax.grad(forward, has_aux=True)(state.params)
+        rows = jax.tree.map(lambda x: good_rows(x, len(batch["mask"])), (task.inputs(ready), found))
+        return *rows, jax.tree.map(lambda x: jnp.isfinite(x).all(), grads), batch["index"]
+
+    places = meshes.replicated(planned.mesh)
+    run = jax.jit(run, out_shardings=places)
+    try:
+        inputs, found, grads, index = jax.device_get(run(state, batch))
+    except jax.errors.JaxRuntimeError as error:  # it keeps all outputs, and no parts of the batch
+        return f"where, could not be found out ({str(error).splitlines()[0][:100]})", ()
+
+    def samples(good):
+        return tuple(np.asarray(index)[~good].tolist()) if good.shape else ()
+
+    for name, good in paths.flatten(inputs).items():
+        if not np.all(good):
+            return f"{name} of the batch, after augmentation, is not finite", samples(good)
+    outputs = paths.flatten(found)  # a call has several, numbered
+    for call in order:
+        for name, good in outputs.items():
+            if name.startswith(call + "/") and not np.all(good):
+                layer = call.removesuffix("/__call__")
+                return f"the output of {layer} is not finite", samples(good)
+    bad = [name for name, good in paths.flatten(grads).items() if not good]
+    if bad:
+        many = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        return f"all outputs are finite, but not the gradient of {bad[-1]}{many}", ()
+    return "computed once more, all is finite", ()
+
+
+def good_rows(x: Any, samples: int) -> jax.Array:
+    """bool (samples,): whose values are finite; bool () where rows are not of samples."""
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        return jnp.array(True)
+    good = jnp.isfinite(x)
+    if x.ndim and len(x) % samples == 0:
+        return good.reshape(samples, -1).all(1)
+    return good.all()

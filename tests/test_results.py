@@ -1,0 +1,118 @@
+"""What predictions look like: in the terminal, on frames and as a picture."""
+
+import numpy as np
+
+from jaxvid import results
+from jaxvid.results import Detected, Localized, Moments, Recognized
+
+FOUND = Localized(
+    labels=("jump", "run", "jump"),
+    scores=(0.8, 0.5, 0.2),
+    segments=((2.0, 5.0), (4.0, 6.0), (8.0, 10.0)),
+    duration=10.0,
+)
+FRAME = np.full((240, 320, 3), 90, np.uint8)
+
+
+def test_lines():
+    assert list(Recognized(("wave", "run"), (0.75, 0.2)).lines()) == [" 75.0%  wave", " 20.0%  run"]
+    assert next(FOUND.lines()) == " 80.0%      2.00 s to     5.00 s  jump"
+    assert len(list(FOUND.lines())) == 3
+
+
+def test_drawing_leaves_the_frame_alone():
+    drawn = Recognized(("wave",), (0.75,)).draw(FRAME, 0.0)
+    assert (FRAME == 90).all()
+    assert (drawn != FRAME).any()
+    assert (drawn[120:] == FRAME[120:]).all()  # in a corner
+
+
+def test_a_bar_shows_segments_and_now():
+    bar = FOUND.draw(FRAME, 7.0)[-1].astype(int)
+    assert (FOUND.draw(FRAME, 7.0)[:200] == FRAME[:200]).all()  # nothing goes on
+    red = bar[:, 0]
+    assert red[[32, 220, 300]].tolist()[:2] == [32, 32]  # dark where there is nothing
+    assert red[80] == red[150] > red[170] > red[300] > 32  # brighter with the score
+    assert bar[224].tolist() == [255, 255, 255]
+    assert FOUND.draw(FRAME, 10.0)[-1, -1].tolist() == [255, 255, 255]
+
+
+def test_what_goes_on_is_written():
+    one, two = FOUND.draw(FRAME, 2.5), FOUND.draw(FRAME, 4.5)
+    assert (one[5:20, :100] != FRAME[5:20, :100]).any()
+    assert (two[25:34] != one[25:34]).any()  # a second line
+
+
+def test_a_picture_hides_no_segment():
+    picture = FOUND.picture(width=640)
+    assert picture.shape == (26 * 3, 640, 3)  # two rows and the axis
+    assert results.in_rows(FOUND.segments) == [0, 1, 0]
+    assert results.in_rows([(0, 4), (1, 2), (2, 3), (1, 3), (4, 5)]) == [0, 1, 1, 2, 0]
+    brightest = picture[26 + 4 :, :, 0].max(0)
+    assert brightest.max() > 32
+    assert Localized((), (), (), 3.0).picture().shape[1] == 960  # nothing found
+
+
+# Boxes
+
+
+def seen(*boxes, time=0.0):
+    count = len(boxes)
+    return Detected((("stand", "wave"),) * count, ((0.9, 0.4),) * count, boxes, time)
+
+
+def dark(frame):
+    """Where the ground of text is."""
+    return (frame == 90 // 3).all(-1)
+
+
+def test_boxes_are_drawn_with_their_classes():
+    drawn = seen((100, 60, 300, 200)).draw(FRAME, 0.0)
+    assert (drawn[60:200, [100, 299]] == results.ORANGE).all(-1).mean() > 0.6  # but for the text
+    assert (drawn[150, 110:290] == 90).all()  # what is in a box stays
+    y, x = np.nonzero(dark(drawn))
+    wide, high = results.extent([("stand", 0.9), ("wave", 0.4)], 0.5)
+    place = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1])
+    assert np.abs(place - [102, 60, 100 + wide, 60 + high]).max() <= 1  # lines of the box are there
+    assert (drawn[60 : 60 + high, 100:102] == results.ORANGE).all()
+    assert (seen((400, 300, 500, 400)).draw(FRAME, 0.0)[:150] == 90).all()  # out of the picture
+
+
+def test_text_fits_its_ground_and_the_picture():
+    one = seen((0, 0, 50, 50)).draw(FRAME, 0.0)
+    for box in ((300, 0, 320, 50), (0, 230, 50, 240)):
+        moved = seen(box).draw(FRAME, 0.0)
+        assert abs(int(dark(moved).sum()) - int(dark(one).sum())) < 60  # all of it is in sight
+    wide, _ = results.extent([("stand", 0.9), ("wave", 0.4)], 0.5)
+    assert (one[5:20, wide:] == 90).all()
+    letters = np.nonzero((one[:40] > 120).all(-1))[1]
+    assert wide - 16 < letters.max() < wide
+
+
+def test_no_text_hides_another():
+    places = []
+    for place in ((0, 0, 50, 20), (30, 10, 80, 30), (10, 5, 60, 25), (60, 0, 90, 10)):
+        places.append(results.below(places, place))
+    assert places == [(0, 0, 50, 20), (30, 20, 80, 40), (10, 40, 60, 60), (60, 0, 90, 10)]
+    assert results.below(places[:2], (10, 5, 40, 15)) == (10, 40, 40, 50)  # past both, in turn
+    assert results.below([(0, 0, 9, 20), (0, 20, 9, 40)], (0, 5, 9, 15)) == (0, 40, 9, 50)
+    one, both = (seen(*[(40, 40, 90, 90)] * n).draw(FRAME, 0.0) for n in (1, 2))
+    assert abs(int(dark(both).sum()) - 2 * int(dark(one).sum())) < 60
+    _, high = results.extent([("stand", 0.9), ("wave", 0.4)], 0.5)
+    assert (both[40 + high : 40 + 2 * high, 40:42] == results.SHADES[1]).all()  # of the other box
+
+
+def test_each_moment_stands_for_the_frames_near_it():
+    moments = Moments((seen((10, 10, 60, 60), time=1.0), seen((200, 100, 260, 160), time=3.0)))
+    for time, shown in ((0.0, 0), (1.9, 0), (2.1, 1), (9.0, 1)):
+        want = moments.moments[shown].draw(FRAME, time)
+        np.testing.assert_array_equal(moments.draw(FRAME, time), want)
+    assert len(list(moments.lines())) == 2
+    assert (Moments(()).draw(FRAME, 0.0) == FRAME).all()
+
+
+def test_marks_of_an_axis():
+    marks = {seconds: results.tick(seconds) for seconds in (0.4, 1, 7, 25, 60, 133, 900)}
+    assert {k: round(float(v), 6) for k, v in marks.items()} == {
+        0.4: 0.05, 1: 0.1, 7: 1, 25: 5, 60: 10, 133: 20, 900: 100,
+    }  # fmt: skip
