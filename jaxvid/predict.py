@@ -134,6 +134,7 @@ class Model:
     def _label_texts(self, labels: tuple[str, ...]) -> np.ndarray:
         """The features of `labels`, kept for the next video."""
         if labels not in self._known:
+            print(f"encoding {len(labels)} labels, once for all videos", file=sys.stderr)
             self._known = {labels: self.texts(labels=labels)}
         return self._known[labels]
 

@@ -1,0 +1,302 @@
+"""PyTorch's implementations of the architectures that jaxvid has, with a step that trains them.
+
+Published configs of MMAction2 are taken from its wheel; what that leaves out or needs its compiled
+operators is put together from torchvision's and transformers' parts. They see clips that are
+normalised already, while our step starts from uint8.
+"""
+
+import copy
+import importlib.util
+import sys
+import types
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PIP = {
+    "torchvision": "pip install torch torchvision",
+    "transformers": "pip install torch transformers",
+    "mmaction": "pip install torch torchvision mmengine==0.10.7 einops importlib_metadata;"
+    " pip install --no-deps --no-build-isolation mmcv-lite==2.1.0 mmaction2==1.2.0",
+}
+# family -> what there is; family:variant of our config -> MMAction2's file
+AVAILABLE = {
+    "swin": ("torchvision", "mmaction"),
+    "clip4clip": ("transformers",),
+    "actionclip": ("transformers",),
+}
+RECOGNITION = {
+    "swin:tiny": "swin/swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb",
+    "swin:small": "swin/swin-small-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb",
+    "swin:base": "swin/swin-base-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb",
+    "tsn:r50_u3": "tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_kinetics400-rgb",
+    "tsn:r50_u8": "tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x8-100e_kinetics400-rgb",
+    "tsm:r50_u8": "tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb",
+    "tsm:r50_u16": "tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x16-50e_kinetics400-rgb",
+    "slowonly:r50_4x16": "slowonly/slowonly_r50_8xb16-4x16x1-256e_kinetics400-rgb",
+    "slowonly:r50_8x8": "slowonly/slowonly_r50_8xb16-8x8x1-256e_kinetics400-rgb",
+    "slowonly:r101_8x8": "slowonly/slowonly_r101_8xb16-8x8x1-196e_kinetics400-rgb",
+    "slowfast:r50_4x16": "slowfast/slowfast_r50_8xb8-4x16x1-256e_kinetics400-rgb",
+    "slowfast:r50_8x8": "slowfast/slowfast_r50_8xb8-8x8x1-256e_kinetics400-rgb",
+    "slowfast:r101_8x8": "slowfast/slowfast_r101_8xb8-8x8x1-256e_kinetics400-rgb",
+}
+SKELETON = "{0}/{0}_8xb16-joint-u100-80e_ntu60-xsub-keypoint-{1}"
+FILES = {name: f"recognition/{file}" for name, file in RECOGNITION.items()} | {
+    **{f"{g}:{d}_j": f"skeleton/{SKELETON.format(g, d)}" for g in ("stgcn", "stgcnpp")
+       for d in ("2d", "3d")},
+    "bmn:400": "localization/bmn/bmn_2xb8-400x100-9e_activitynet-feature",
+    "bmn:2048": "localization/bmn/bmn_2xb8-2048x100-9e_activitynet-slowonly-k700-feature",
+    "fast_rcnn:r50_4x16": "detection/slowonly/"
+    "slowonly_kinetics400-pretrained-r50_8xb16-4x16x1-20e_ava21-rgb",
+}  # fmt: skip
+
+
+@dataclass
+class Peer:
+    """A module, what it takes, and the loss of what it gives."""
+
+    module: Any
+    inputs: tuple
+    loss: Callable[[Any], Any]
+
+    @property
+    def parameters(self) -> int:
+        named = self.module.named_parameters()
+        return sum(p.numel() for name, p in named if not name.endswith("mask"))  # BMN's is none
+
+
+def available(name: str) -> tuple[dict[str, Callable], list[str]]:
+    """Of family:variant, (package -> function that builds a Peer), and what would bring the rest.
+
+    The functions take our inputs as NumPy arrays, and our number of classes.
+    """
+    family = name.partition(":")[0]
+    found, missing = {}, []
+    for package in AVAILABLE.get(family, ("mmaction",)):
+        if package == "mmaction" and name not in FILES:
+            missing.append(f"{name}: no config of MMAction2's is named in benchmarks/peers.py")
+        elif not all(map(importlib.util.find_spec, ("torch", package))):
+            missing.append(f"{name}, {package} is not installed: {PIP[package]}")
+        else:
+            make = {"torchvision": swin, "transformers": clip, "mmaction": mmaction}[package]
+            found[package] = lambda arrays, classes, make=make: make(name, arrays, classes)
+    return found, missing
+
+
+def swin(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
+    from torchvision.models import video
+
+    size = {"tiny": "t", "small": "s", "base": "b"}[name.partition(":")[2]]
+    module = getattr(video, f"swin3d_{size}")(num_classes=classes)
+    return Peer(module, (channels_first(arrays["video"]),), classification(len(arrays["video"])))
+
+
+def clip(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
+    """CLIP on frames, with ActionCLIP's transformer over time where that is asked for."""
+    import torch
+    from torch import nn
+    from transformers import CLIPConfig, CLIPModel
+
+    class TwoTowers(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.clip = CLIPModel(config)
+            vision, text = self.clip.vision_model, self.clip.text_model
+            for part in (vision.embeddings, vision.pre_layrnorm, text.embeddings):
+                part.requires_grad_(False)  # as CLIP4Clip's recipe, and our config, have it
+            width, heads = config.projection_dim, config.text_config.num_attention_heads
+            self.adapter = self.places = None
+            if name.startswith("actionclip"):
+                options: Any = dict(activation=quick_gelu, batch_first=True, norm_first=True)
+                layer = nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, **options)
+                self.adapter = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
+                self.places = nn.Parameter(0.02 * torch.randn(8, width))
+
+        def forward(self, video, text):
+            b, t = video.shape[:2]
+            x = self.clip.vision_model(pixel_values=video.flatten(0, 1)).pooler_output
+            x = self.clip.visual_projection(x).reshape(b, t, -1)
+            if self.adapter is not None:
+                x = x + self.adapter(x + self.places[:t])
+            text = self.clip.text_projection(self.clip.text_model(input_ids=text).pooler_output)
+            x, text = (nn.functional.normalize(y.float(), dim=-1) for y in (x.mean(1), text))
+            return self.clip.logit_scale.exp() * x @ text.T
+
+    def quick_gelu(x):
+        return x * torch.sigmoid(1.702 * x)
+
+    def loss(score):
+        target = torch.arange(len(score), device=score.device)
+        entropy = nn.functional.cross_entropy
+        return (entropy(score, target) + entropy(score.T, target)) / 2
+
+    patch = {"vitb32": 32, "vitb16": 16}[name.partition(":")[2]]
+    config: Any = CLIPConfig(vision_config=dict(patch_size=patch))
+    text = torch.tensor(arrays["text"][:, 0])
+    return Peer(TwoTowers(), (channels_first(arrays["video"], frames=True), text), loss)
+
+
+def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
+    # Missing from the wheel, and broken by newer versions of transformers.
+    for lacking in ("localizers.drn", "localizers.drn.drn", "multimodal"):
+        stub: Any = types.ModuleType(f"mmaction.models.{lacking}")
+        stub.__path__, stub.__all__, stub.DRN = [], [], None
+        sys.modules.setdefault(stub.__name__, stub)
+    warnings.simplefilter("ignore")
+    import mmaction.models
+    import torch
+    from mmaction.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+    from torch import nn
+    from torchvision.ops import roi_align
+
+    class Recognizer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone, self.head = MODELS.build(model.backbone), MODELS.build(model.cls_head)
+
+        def forward(self, x):
+            frames = x.shape[1]
+            x = self.backbone(x.flatten(0, 1) if flat else x)
+            return self.head(x, num_segs=frames)
+
+    class Detector(nn.Module):
+        """Its own head needs compiled operators, and works on lists."""
+
+        def __init__(self):
+            super().__init__()
+            self.backbone = MODELS.build(model.backbone)
+            self.dropout, self.head = nn.Dropout(0.5), nn.Linear(2048, classes + 1)
+
+        def forward(self, video, boxes):
+            maps = self.backbone(video).mean(2).float()
+            x = roi_align(maps, list(boxes), 8, 1 / 16, aligned=True)
+            x = self.head(self.dropout(x).amax((2, 3)))
+            return x.reshape(*boxes.shape[:2], -1)
+
+    class Localizer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = MODELS.build(model)
+
+        def forward(self, feature):
+            return self.net._forward(feature)
+
+    init_default_scope("mmaction")
+    root = Path(mmaction.models.__file__).parents[1] / ".mim" / "configs"
+    model = Config.fromfile(root / f"{FILES[name]}.py").model
+    family = name.partition(":")[0]
+    flat = family in ("tsn", "tsm")
+    if family == "bmn":
+        feature = torch.tensor(np.swapaxes(arrays["feature"], 1, 2).copy())
+        b, t = len(feature), feature.shape[2]
+        truth = torch.rand(b, t, t), torch.rand(b, t), torch.rand(b, t)
+        net = Localizer()
+
+        def loss(out):
+            given = (x.to(out[0].device) for x in truth)
+            return net.net.loss_cls(*(x.float() for x in out), *given, net.net.bm_mask)[0]
+
+        return Peer(net, (feature,), loss)
+    if family == "fast_rcnn":
+        entropy = nn.functional.binary_cross_entropy_with_logits
+        inputs = channels_first(arrays["video"]), torch.tensor(arrays["boxes"])
+        return Peer(Detector(), inputs, lambda out: entropy(out.float(), torch.zeros_like(out)))
+    model.cls_head.num_classes = classes
+    if "keypoint" in arrays:
+        data = torch.tensor(arrays["keypoint"])
+    else:
+        data = channels_first(arrays["video"], frames=flat)
+    return Peer(Recognizer(), (data,), classification(len(data)))
+
+
+def channels_first(video: np.ndarray, frames: bool = False):
+    """(b, t, h, w, c) -> (b, c, t, h, w), or (b, t, c, h, w)."""
+    import torch
+
+    return torch.tensor(np.moveaxis(video, -1, 2 if frames else 1).copy())
+
+
+def classification(rows: int) -> Callable[[Any], Any]:
+    import torch
+
+    target = torch.zeros(rows, dtype=torch.long)
+    return lambda out: torch.nn.functional.cross_entropy(out.float(), target.to(out.device))
+
+
+def runs(peer: Peer, config: Any, low: bool, compiled: bool, train: bool) -> dict[str, Callable]:
+    """Ways to run a peer -> function that runs one step and returns a tensor.
+
+    Args:
+      low: bfloat16 by autocast.
+      compiled: also by torch.compile.
+    """
+    import torch
+
+    torch.set_float32_matmul_precision("high")  # TF32, as XLA has it
+    torch.backends.cudnn.benchmark = True
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    clip = dict(config.optim).get("clip")
+
+    def optimizer(module):
+        rows = [p for p in module.parameters() if p.requires_grad]
+        kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+        extra: Any = dict(momentum=0.9) if config.optim.name == "sgd" else {}
+        extra |= dict(fused=True) if device == "cuda" else {}
+        return kind[config.optim.name](rows, lr=1e-5, **extra)
+
+    def way(module, inputs, call):
+        cast = torch.autocast(device, torch.bfloat16, enabled=low)
+
+        def forward():
+            with torch.no_grad(), cast:
+                return call(*inputs)
+
+        def step():
+            tx.zero_grad(set_to_none=True)
+            with cast:
+                out = call(*inputs)
+            loss = peer.loss(out)
+            loss.backward()
+            if clip:
+                torch.nn.utils.clip_grad_norm_(module.parameters(), clip)
+            tx.step()
+            return loss
+
+        module.train(train)
+        tx = optimizer(module)
+        return step if train else forward
+
+    def last(x):
+        known = {4: torch.channels_last, 5: torch.channels_last_3d}
+        return x.contiguous(memory_format=known[x.ndim]) if x.ndim in known else x
+
+    plain = peer.module.to(device)
+    inputs = tuple(x.to(device) for x in peer.inputs)
+    # Frames as pictures are folded into the batch, which makes them four-dimensional.
+    folded = inputs[0].ndim == 5 and inputs[0].shape[2] == 3
+    turned = copy.deepcopy(plain)
+    for p in turned.parameters():
+        p.data = last(p.data)
+    if folded:
+        b, t = inputs[0].shape[:2]
+        moved = last(inputs[0].flatten(0, 1)).unflatten(0, (b, t)), *inputs[1:]
+    else:
+        moved = tuple(map(last, inputs))
+    ways = {"eager": way(plain, inputs, plain), "channels last": way(turned, moved, turned)}
+    if compiled:
+        ways["compiled"] = way(turned, moved, torch.compile(turned))
+    return ways
+
+
+def finish():
+    """Wait for the GPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

@@ -1,0 +1,111 @@
+"""What benchmarks compute without timing anything: collectives of a program, predictions, rows."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from benchmarks import peers, scaling, train_step
+from benchmarks.scaling import Collective, Links
+from jaxvid import mesh as meshes
+from jaxvid.errors import UserError
+
+HLO = """\
+HloModule jit_train_step, is_scheduled=true, num_partitions=8
+  %a = (f32[1,64]{1,0}, bf16[10]{0}) all-reduce(%x, %y), replica_groups={{0,1,2,3},{4,5,6,7}}, to_apply=%add
+  %b = f32[16,8]{1,0} all-gather(%x), replica_groups=mesh['d'=4,'m'=2] {'d'}, dimensions={0}
+  %c = f32[2,8]{1,0} reduce-scatter(%x), replica_groups=[1,8]<=[8], dimensions={0}, to_apply=%add
+  %d = (f32[2]{0}, f32[16]{0}) all-gather-start(%x), replica_groups={}, dimensions={0}
+  %e = f32[16]{0} all-gather-done(%d)
+  %f = f32[5]{0} all-reduce-start(%x), replica_groups=[2,4]<=[4,2]T(1,0), to_apply=%add
+  %g = (f32[3]{0}, f32[3]{0}, u32[], u32[]) collective-permute-start(%x), source_target_pairs={{0,1}}
+  %h = s64[] all-reduce(%x), replica_groups={{0},{1}}, to_apply=%add
+  %i = f32[4]{0} all-to-all(%x), replica_groups=mesh['d'=8] {'d':(2)4}, dimensions={0}
+  %j = f32[7]{0} add(%all-reduce.1, %all-gather.2), metadata={op_name="all-reduce"}
+"""  # noqa: E501
+
+
+def test_collectives_are_read_from_a_program():
+    assert scaling.collectives(HLO) == [
+        Collective("all-reduce", 64 * 4 + 10 * 2, 4),
+        Collective("all-gather", 16 * 8 * 4, 4),
+        Collective("reduce-scatter", 2 * 8 * 4 * 8, 8),  # of the whole
+        Collective("all-gather", 16 * 4, 8),  # empty groups are all devices
+        Collective("all-reduce", 5 * 4, 4),
+        Collective("collective-permute", 3 * 4, 8),
+        Collective("all-to-all", 4 * 4, 4),
+    ]
+
+
+def test_the_gradient_of_a_replicated_matrix_is_reduced_once():
+    mesh = meshes.build()
+    rows = NamedSharding(mesh, PartitionSpec("data"))
+    x = jax.ShapeDtypeStruct((16, 32), jnp.float32, sharding=rows)
+    w = jax.ShapeDtypeStruct((32, 24), jnp.float32, sharding=meshes.replicated(mesh))
+    gradient = jax.jit(jax.grad(lambda w, x: jnp.square(x @ w).sum()))
+    text = gradient.lower(w, x).compile().as_text()
+    assert scaling.collectives(text or "") == [Collective("all-reduce", 32 * 24 * 4, 8)]
+
+
+@pytest.mark.parametrize(
+    "kind,sent",
+    [("all-reduce", 1500), ("all-gather", 750), ("reduce-scatter", 750), ("all-to-all", 750),
+     ("collective-permute", 1000)],
+)  # fmt: skip
+def test_a_ring_sends(kind, sent):
+    assert Collective(kind, 1000, 4).sent == sent
+
+
+def test_a_step_waits_for_the_slower_link():
+    links = Links(nvlink=100.0, network=10.0, reached=0.5, latency=(1.0, 3.0))
+    found = [Collective("all-reduce", 800, 8), Collective("all-gather", 100, 2)]
+    near = 2 * 7 / 8 * 800 / 50 + 1 + 0.5 * 100 / 50 + 1
+    assert links.seconds(found, 1) == pytest.approx(near)
+    far = 2 * 15 / 16 * 800 / 5 + 3 + 0.5 * 100 / 50 + 1  # a pair stays within a node
+    assert links.seconds(found, 2) == pytest.approx(far)
+    links = Links(nvlink=10.0, network=100.0, reached=0.5, latency=(1.0, 3.0))
+    assert links.seconds(found[:1], 2) == pytest.approx(2 * 15 / 16 * 800 / 5 + 3)
+
+
+def test_overlap_hides_what_is_shorter():
+    assert scaling.efficiency(3.0, 1.0) == (0.75, 1.0)
+    assert scaling.efficiency(1.0, 3.0) == (0.25, pytest.approx(1 / 3))
+
+
+def test_collectives_are_summed_by_kind():
+    found = [Collective("all-reduce", 10**6, 8), Collective("all-reduce", 10**6, 2)]
+    assert scaling.summary(found) == "all-reduce 2: 2.0 MB"
+    assert scaling.summary([]) == "none"
+
+
+def test_ratios_are_of_neighbours():
+    # The ratio of the medians would be 0.67.
+    assert train_step.cell([1.0, 2.0, 9.0], [1.0, 4.0, 3.0]) == "2000.0, 1.00 (0.50-3.00)"
+    assert train_step.cell(None, [1.0]) == "-"
+
+
+def test_ways_run_in_turns_and_the_first_round_does_not_count():
+    said = []
+    ways = {name: lambda name=name: said.append(name) for name in "ab"}
+    times = train_step.in_turns(ways, rounds=2, steps=2)
+    assert "".join(said) == 3 * "aabb"
+    assert {name: len(row) for name, row in times.items()} == {"a": 2, "b": 2}
+
+
+@pytest.mark.parametrize("name", [*train_step.CASES, *peers.FILES])
+def test_every_model_with_a_peer_has_a_config(name):
+    assert train_step.configure(name, small=True).batch == 2
+    assert train_step.configure(name).batch >= 8
+
+
+def test_an_unknown_model_is_named():
+    with pytest.raises(UserError, match=r'no model "swim" here\. Did you mean "swin"'):
+        train_step.configure("swim")
+
+
+def test_peers_that_are_not_there_say_what_would_bring_them(monkeypatch):
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
+    found, missing = peers.available("swin:tiny")
+    assert found == {}
+    assert ["pip install torch" in line for line in missing] == [True, True]
+    assert "no config" in peers.available("slowfast:none")[1][0]
