@@ -25,6 +25,14 @@ gc.set_threshold(200_000, 20, 100)
 CASES = json.loads((Path(__file__).parent / "cases.json").read_text())
 
 
+# Files of one long run each, which start first so that none is left to one worker at the end.
+FIRST = ("test_end_to_end.py", "test_faults.py", "test_equality.py", "test_step.py", "_run.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not item.path.name.endswith(FIRST))
+
+
 def cases(group: str):
     """Parameters for the published behaviour cases of one group: (args, input, expected, seed)."""
     return [

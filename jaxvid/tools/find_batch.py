@@ -47,6 +47,9 @@ def needing(config: Any) -> Callable[[int], int]:
     task = plug.load("tasks", config.task, num_classes=classes)
     mesh = meshes.build(**config.mesh)
     sample = {"label": np.int32(0)} | plug.load("data.recipes", recipe, "example")
+    if "proposals" in sample:  # training has the truth, too
+        truth = np.zeros((len(sample["proposals"]), classes), np.uint8)
+        sample |= {"boxes": sample["proposals"], "box_label": truth}
     rng = np.random.default_rng(0)
     for transform in plug.load("data.recipes", recipe, split="train"):
         sample = transform(sample, rng)

@@ -23,7 +23,12 @@ from tests.conftest import fill
 FAMILIES = {
     m.name: plug.module("models", m.name) for m in pkgutil.iter_modules(models.__path__)
 }  # fmt: skip
-VARIANTS = [(name, variant) for name, module in FAMILIES.items() for variant in module.VARIANTS]
+# Those of published size are traced by tests/ckpt/test_zoo.py too.
+VARIANTS = [
+    pytest.param(name, variant, marks=() if "test" in variant else pytest.mark.slow)
+    for name, module in FAMILIES.items()
+    for variant in module.VARIANTS
+]
 TABLES = [(name, upstream) for name, module in FAMILIES.items() for upstream in module.WEIGHTS]
 CLASSES = 7
 TORCH_LEAF = {

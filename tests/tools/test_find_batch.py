@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import bmn_own, finetune, quickstart
+from configs import bmn_own, fast_rcnn_own, finetune, quickstart
 from jaxvid.errors import UserError
 from jaxvid.tools import find_batch
 from jaxvid.train import memory
@@ -40,6 +40,13 @@ def test_other_tasks_have_batches_too():
     config = bmn_own.get_config("mini")
     config.model = dict(name="bmn", variant="test", channels=16, samples=4)
     config.data.recipe.frames, config.data.recipe.channels = 8, 16
+    assert find_batch.needing(config)(8) > 0
+
+
+def test_detection_has_boxes_to_learn_from():
+    config = fast_rcnn_own.get_config("mini")
+    config.model.variant = "test"
+    config.data.recipe.boxes = 4
     assert find_batch.needing(config)(8) > 0
 
 
