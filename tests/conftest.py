@@ -19,10 +19,27 @@ import jax
 import numpy as np
 import pytest
 
+from jaxvid.train.step import Compiled
+
 # Traced programs are millions of objects, which need not be looked through again and again.
 gc.set_threshold(200_000, 20, 100)
 
 CASES = json.loads((Path(__file__).parent / "cases.json").read_text())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_program_a_run():
+    """A training step that is compiled twice is an error in tests; users get a line and a count."""
+    compile = Compiled.compile
+
+    def once(self, state, batch):
+        found = compile(self, state, batch)
+        assert self.name != "train_step" or self.count == 1, "the training step was recompiled"
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Compiled, "compile", once)
+        yield
 
 
 # Files of one long run each, which start first so that none is left to one worker at the end.

@@ -23,6 +23,8 @@ from jaxvid.errors import UserError
 from jaxvid.tools import detect as tool
 from tests.data import people
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):

@@ -23,6 +23,8 @@ from jaxvid.results import Localized
 from jaxvid.tools import extract_features
 from tests.conftest import fill
 
+pytestmark = pytest.mark.long
+
 CHANNELS = 16  # of swin's test variant
 
 

@@ -15,6 +15,8 @@ from jaxvid.data.encode import write_video
 from jaxvid.errors import UserError
 from jaxvid.tools import retrieve
 
+pytestmark = pytest.mark.long
+
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "white": (240,) * 3}
 
 

@@ -12,6 +12,8 @@ from jaxvid.errors import UserError
 from jaxvid.models import swin
 from tests.conftest import fill
 
+pytestmark = pytest.mark.long
+
 IMAGE = dict(name="swin", variant="test", patch=(1, 4, 4), window=(1, 4, 4))
 VIDEO = dict(name="swin", variant="test", patch=(2, 4, 4), window=(4, 4, 4))
 

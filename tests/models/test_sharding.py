@@ -3,10 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxvid import mesh as meshes
 from tests.conftest import ROWS, crossings
 from tests.models.test_contract import each_family, inputs, make, variables_of
+
+pytestmark = pytest.mark.long
 
 
 def compile_step(apply, params, state, batch):

@@ -16,6 +16,8 @@ from jaxvid.models import stgcn, stgcnpp
 from jaxvid.ops import graph
 from tests.conftest import CASES, fill
 
+pytestmark = pytest.mark.long
+
 CLASSES = 5
 each_family = pytest.mark.parametrize("family", [stgcn, stgcnpp], ids=["stgcn", "stgcnpp"])
 

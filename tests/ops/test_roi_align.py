@@ -9,6 +9,8 @@ import pytest
 
 from jaxvid.ops.roi_align import bin_weights, roi_align
 
+pytestmark = pytest.mark.long
+
 SIZE, SCALE = 3, 1 / 4
 H, W, C = 7, 9, 2
 

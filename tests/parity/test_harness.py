@@ -18,6 +18,8 @@ from tests.parity.__main__ import main
 from tests.parity.cases import CASES, Case
 from tests.parity.golden import Golden
 
+pytestmark = pytest.mark.long
+
 TSN = dict(name="tsn", variant="test")
 SHAPE = (2, 2, 3, 32, 32)
 TOY = Case(TSN, cases.segments, "n t h w c -> (n t) c h w")

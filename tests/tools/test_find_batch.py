@@ -7,6 +7,8 @@ from jaxvid.errors import UserError
 from jaxvid.tools import find_batch
 from jaxvid.train import memory
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("unit,limit,found", [(1, 1, 1), (1, 100, 96), (8, 87, 80), (8, 999, 960)])
 def test_the_largest_multiple_that_fits_to_an_eighth(unit, limit, found):

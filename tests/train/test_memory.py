@@ -15,6 +15,8 @@ from jaxvid.train.evaluate import batch_size
 from jaxvid.train.step import Compiled, make_eval_step
 from tests.conftest import fill
 
+pytestmark = pytest.mark.long
+
 FRAMES, SIZE = 4, 64
 
 
