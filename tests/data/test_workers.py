@@ -17,6 +17,8 @@ from jaxvid.data import loader
 from jaxvid.errors import UserError
 from tests.data.test_loader import Numbers, draw, take, test
 
+pytestmark = pytest.mark.long
+
 
 def stream(steps: int):
     """Run in a process of its own: says which shared memory each batch lies in."""

@@ -14,6 +14,8 @@ from jaxvid.layers.non_local import NonLocal
 from jaxvid.layers.norm import BatchNorm
 from tests.conftest import fill
 
+pytestmark = pytest.mark.long
+
 TINY: dict[str, Any] = dict(depths=(2, 1), width=4)
 VIDEO = np.random.default_rng(1).standard_normal((2, 4, 16, 24, 3)).astype(np.float32)
 

@@ -13,6 +13,8 @@ from jaxvid import plug
 from jaxvid.ckpt.convert import export
 from tests.conftest import CASES, fill
 
+pytestmark = pytest.mark.long
+
 CLASSES = 5
 
 

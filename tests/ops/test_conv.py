@@ -8,6 +8,8 @@ from jax import lax
 
 from jaxvid.ops.conv import conv, depthwise_conv
 
+pytestmark = pytest.mark.long
+
 # input without channels, kernel, strides, padding, dilation; what exceeds the kernel is batch
 CASES = {
     "pointwise": ((2, 3, 5, 4), (1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1)),

@@ -17,6 +17,8 @@ from jaxvid.tasks.localization import Localization
 from jaxvid.train.step import init_state, init_variables, make_train_step
 from tests.conftest import cases, fill
 
+pytestmark = pytest.mark.long
+
 T = 8
 
 

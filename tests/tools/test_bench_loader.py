@@ -12,6 +12,8 @@ from jaxvid import plug
 from jaxvid.data import dataset
 from jaxvid.tools import bench_loader
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def config():

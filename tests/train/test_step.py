@@ -13,6 +13,8 @@ from jaxvid.train import optim
 from jaxvid.train.step import Compiled, init_state, init_variables, make_eval_step, make_train_step
 from tests.conftest import fill, gathers
 
+pytestmark = pytest.mark.long
+
 CLASSES, BATCH = 5, 8
 
 
