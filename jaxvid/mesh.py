@@ -8,15 +8,16 @@ from jaxvid import paths
 from jaxvid.errors import UserError
 
 # Rows (path pattern, layout). A layout names a mesh axis for each dimension of the parameter,
-# () replicates it, and "fsdp" cuts its largest divisible dimension over the data axis.
+# () replicates it, and "fsdp" cuts its largest divisible dimension over the data axis; vectors are
+# too short to be worth that. Cut parameters are gathered for each step.
 LAYOUTS: dict[str, paths.Rules] = {
     "replicated": (),
     "fsdp": ((".*", "fsdp"),),
     # Megatron's split (Shoeybi et al., 2019): widen by columns, narrow by rows.
     "tensor": (
-        (".*/(qkv|fc1)/kernel", (None, "model")),
-        (".*/(qkv|fc1)/bias", ("model",)),
-        (".*/(proj|fc2)/kernel", ("model", None)),
+        (".*/(qkv|in_proj|fc1|c_fc)/kernel", (None, "model")),
+        (".*/(qkv|in_proj|fc1|c_fc)/bias", ("model",)),
+        (".*/(proj|out_proj|fc2|c_proj)/kernel", ("model", None)),
     ),
 }
 
@@ -51,6 +52,16 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def on_host(layout):
     """The same layout (a tree of shardings) in the host's memory, which devices can read."""
     return jax.tree.map(lambda sharding: sharding.with_memory_kind("pinned_host"), layout)
+
+
+def gathered(layout):
+    """The same layout (a tree of shardings) with nothing cut over the data axis."""
+
+    def whole(sharding):
+        axes = (None if axis == "data" else axis for axis in sharding.spec)
+        return NamedSharding(sharding.mesh, PartitionSpec(*axes))
+
+    return jax.tree.map(whole, layout)
 
 
 def over_data(mesh: Mesh) -> NamedSharding:
@@ -92,6 +103,8 @@ def put_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
 def _spec(shape, row, mesh):
     if row == "fsdp":
         size = mesh.shape["data"]
+        if len(shape) < 2:
+            return PartitionSpec()
         fits = [axis for axis, length in enumerate(shape) if length % size == 0]
         if not fits:
             return PartitionSpec()

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
+from jaxvid.layers.attention import SplitHeads
+
 normal = nn.initializers.normal(0.02)
 
 
@@ -26,8 +28,7 @@ class Attention(nn.Module):
     @nn.compact
     def __call__(self, x):
         n, c = x.shape[-2:]
-        qkv = nn.Dense(3 * c, dtype=self.dtype, kernel_init=normal, name="in_proj")(x)
-        q, k, v = rearrange(qkv, "... n (s g d) -> s ... g n d", s=3, g=self.heads)
+        q, k, v = SplitHeads(self.heads, self.dtype, normal, name="in_proj")(x)
         scores = ((q * q.shape[-1] ** -0.5) @ k.swapaxes(-1, -2)).astype(jnp.float32)
         if self.causal:
             scores = jnp.where(np.tri(n, dtype=bool), scores, -jnp.inf)

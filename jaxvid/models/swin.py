@@ -18,6 +18,7 @@ from einops import rearrange
 from jaxvid.ckpt import inflate
 from jaxvid.ckpt.convert import Weights
 from jaxvid.layers import heads
+from jaxvid.layers.attention import SplitHeads
 
 VARIANTS: dict[str, dict] = {
     "test": dict(width=8, depths=(2, 1), heads=(2, 4), window=(2, 2, 2), patch=(2, 4, 4)),
@@ -96,8 +97,7 @@ class WindowAttention(nn.Module):
     @nn.compact
     def __call__(self, x, mask):  # (b, k, n, c), (k, n, n) or None -> (b, k, n, c)
         n, c = x.shape[-2:]
-        qkv = nn.Dense(3 * c, dtype=self.dtype, kernel_init=normal, name="qkv")(x)
-        q, k, v = rearrange(qkv, "b k n (s g d) -> s b k g n d", s=3, g=self.heads)
+        q, k, v = SplitHeads(self.heads, self.dtype, normal, name="qkv")(x)
         offsets = math.prod(2 * s - 1 for s in self.window)
         table = self.param("relative_position_bias_table", normal, (offsets, self.heads))
         # A window clipped to a small grid takes the top-left part of the full window's index:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax
 import numpy as np
@@ -34,7 +34,13 @@ class Task(Protocol):
     """A frozen dataclass. The first four methods are pure and run under jit; shapes are static.
 
     The others see what `predict` returned, as NumPy arrays on the host.
+
+    Attributes:
+      compares: the loss of a sample depends on the outputs of others, as in contrastive learning,
+        and is not the mean over the parts of a batch.
     """
+
+    compares: ClassVar[bool]
 
     def prepare(self, rng: jax.Array, batch: Batch, train: bool) -> Batch:
         """uint8 to float, normalise, augment over the batch, build targets."""
@@ -52,7 +58,7 @@ class Task(Protocol):
         """What metrics and users need of each sample, leading b."""
         ...
 
-    def metrics(self) -> list[Metric]: ...
+    def metrics(self) -> Sequence[Metric]: ...
 
     def describe(
         self, preds: dict[str, np.ndarray], names: tuple[str, ...], topk: int | None

@@ -8,6 +8,7 @@ classes.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +46,8 @@ class Detection:
     Raises:
       UserError: another `metric`, or a class in `unscored` that is none.
     """
+
+    compares: ClassVar[bool] = False
 
     num_classes: int
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)

@@ -8,6 +8,7 @@ proposals.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -37,6 +38,8 @@ class Localization:
       alpha, low, high: of soft non-maximum suppression, see `ops.proposals.soft_nms`.
       keep: proposals a video.
     """
+
+    compares: ClassVar[bool] = False
 
     num_classes: int
     reg_weight: float = 10.0

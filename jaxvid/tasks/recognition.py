@@ -1,9 +1,10 @@
 """Clip recognition: one class, or several, for a clip.
 
-Shapes: b batch, v views, t frames, h height, w width, c classes.
+Shapes: b batch, v views, t frames, h height, w width, c classes, k categories.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +53,8 @@ class Recognition:
       UserError: another `average`, `flip_labels` that are no classes, categories that do not add up
         to the classes, or an augmentation of pixels where the model takes none.
     """
+
+    compares: ClassVar[bool] = False
 
     num_classes: int
     keys: tuple[str, ...] = ("video",)
@@ -128,18 +131,17 @@ class Recognition:
             if "label_mask" in batch:
                 known = batch["label_mask"]
                 batch = batch | {"label_mask": known * jnp.flip(known, 0)}
-        return batch | inputs | {"target": target, "mask": mask}
+        batch = batch | inputs | {"target": target, "mask": mask}
+        return batch | self._entry_weights(batch) if self.multi_label else batch
 
     def inputs(self, batch):
         return {key: batch[key].reshape(-1, *batch[key].shape[2:]) for key in self.keys}
 
     def loss(self, out, batch):  # out (b v, c)
         rows = jnp.repeat(batch["target"], len(out) // len(batch["target"]), 0)
-        mask = jnp.repeat(batch["mask"], len(out) // len(batch["mask"]))
         if self.multi_label:
-            known = batch.get("label_mask", jnp.ones_like(batch["target"]))
-            known = jnp.repeat(known, len(out) // len(known), 0) * mask[:, None]
-            return self._multi_label_loss(optax.sigmoid_binary_cross_entropy(out, rows), known)
+            return self._multi_label_loss(out, rows, batch)
+        mask = jnp.repeat(batch["mask"], len(out) // len(batch["mask"]))
         loss = losses.masked_mean(losses.cross_entropy(out, rows), mask)
         right = (out.argmax(-1) == rows.argmax(-1)).astype(jnp.float32)
         return loss, {"top1": losses.masked_mean(right, mask)}
@@ -168,8 +170,14 @@ class Recognition:
     def report(self, preds, ids, names):
         """The scores; with one class a sample, a row a class, too, and the confusion of classes."""
         score, label = preds["score"], preds["label"]
-        files: dict = {"predictions.npz": dict(id=np.array(ids), score=score, label=label)}
+        dump = dict(id=np.array(ids), score=score, label=label)
+        files: dict = {"predictions.npz": dump}
         if self.multi_label:
+            if "label_mask" in preds:
+                dump["label_mask"] = preds["label_mask"] > 0
+            if self.categories:
+                category, counts = zip(*self.categories, strict=True)
+                dump["category"] = np.repeat(category, counts)
             return Report(files)
         rows = classification.per_class_report(score, label, names)
         counts = classification.confusion_matrix(score.argmax(1), label, len(names))
@@ -202,27 +210,45 @@ class Recognition:
         swapped = {k: jnp.where(chosen[:, None], x[:, swap], x) for k, x in several.items()}
         return {"video": video, **swapped}
 
-    def _multi_label_loss(self, entries, known):  # cross-entropies and what counts of them (n, c)
-        if not self.category_weights:
-            return _mean_of_rows(entries, known), {}
-        ends = np.cumsum([count for _, count in self.categories])[:-1]
-        parts = zip(jnp.split(entries, ends, 1), jnp.split(known, ends, 1), strict=True)
-        each, present = [], []
-        for part, looked_for in parts:
-            each.append(_mean_of_rows(part, looked_for))
-            present.append(looked_for.any())
+    def _entry_weights(self, batch):
+        """By which the loss is the mean over samples of a sum, also where parts go through alone.
+
+        Means are over what is known of a sample, in a category, then over the samples of the whole
+        batch where anything is.
+        """
+        mask, target = batch["mask"], batch["target"]
+        known = batch.get("label_mask", jnp.ones_like(target)) * mask[:, None]
+        weights, present = [], []
+        for part in jnp.split(known, np.cumsum(self._sizes)[:-1], 1):
+            count = part.sum(1, keepdims=True)
+            samples = (count > 0).sum()
+            weights.append(part / jnp.maximum(count, 1) * mask.sum() / jnp.maximum(samples, 1))
+            present.append(samples > 0)
         # A category that no sample of the batch has takes nothing from the weight of the others.
-        weights = jnp.array(self.category_weights) * jnp.array(present)
-        loss = (weights * jnp.array(each)).sum() / jnp.where(weights.any(), weights.sum(), 1)
+        share = jnp.array(self.category_weights or (1.0,)) * jnp.array(present)
+        share = share / jnp.where(share.any(), share.sum(), 1)
+        share = jnp.broadcast_to(share, (len(mask), len(share)))
+        return {"entry_weight": jnp.concatenate(weights, 1), "category_share": share}
+
+    def _multi_label_loss(self, out, target, batch):  # (b v, c) each
+        views = len(out) // len(batch["mask"])
+        mask, weight, share = (
+            jnp.repeat(batch[key], views, 0) for key in ("mask", "entry_weight", "category_share")
+        )
+        entries = optax.sigmoid_binary_cross_entropy(out, target) * weight
+        parts = jnp.split(entries, np.cumsum(self._sizes)[:-1], 1)
+        each = jnp.stack([part.sum(1) for part in parts], 1)  # (b v, k)
+        loss = losses.masked_mean((share * each).sum(1), mask)
+        if not self.category_weights:
+            return loss, {}
         names = (f"loss_{name}" for name, _ in self.categories)
-        return loss, dict(zip(names, each, strict=True))
+        means = (losses.masked_mean(values, mask) for values in each.T)
+        return loss, dict(zip(names, means, strict=True))
 
-
-def _mean_of_rows(values, known):
-    """The mean of each row (n, c) over what is known of it, and over rows where anything is."""
-    count = known.sum(1)
-    rows = (values * known).sum(1) / jnp.maximum(count, 1)
-    return losses.masked_mean(rows, (count > 0).astype(jnp.float32))
+    @property
+    def _sizes(self):
+        """Of what the loss takes for categories: all classes are one where none is weighed."""
+        return [n for _, n in self.categories] if self.category_weights else [self.num_classes]
 
 
 build = Recognition

@@ -4,6 +4,7 @@ Shapes: b batch, n texts of a sample, l tokens, f features.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +24,15 @@ class Retrieval:
     """The texts of a batch against all its videos, over all devices.
 
     The batch has `video` uint8 (b, 1, t, h, w, 3) and `text` int32 (b, n, l), where zeros are
-    padding; one text in training. Batches of videos alone can be predicted. With
-    `config.accumulate`, only what goes through at once is compared.
+    padding; one text in training. Batches of videos alone can be predicted.
 
     Attributes:
       num_classes: of no use here.
       mean, std: of the pixel values 0..255 (RGB).
       temperature: what multiplies cosines where classes are told by their texts, as published.
     """
+
+    compares: ClassVar[bool] = True
 
     num_classes: int
     mean: tuple[float, ...] = (122.771, 116.746, 104.093)

@@ -29,6 +29,7 @@ class Plan:
       rate: step -> learning rate.
       fresh: batch -> the state at step 0.
       places: the state's shapes, with shardings.
+      gather: puts together the parameters that are cut between steps.
       fetch: brings the optimiser state to the device.
     """
 
@@ -40,6 +41,7 @@ class Plan:
     rate: Callable[[int], float]
     fresh: Callable[[Any], TrainState]
     places: TrainState
+    gather: Callable[[Any], Any]
     fetch: Callable[[Any], Any]
 
     @property
@@ -51,7 +53,7 @@ class Plan:
         """The training step, not compiled yet."""
         config = self.config
         function = make_train_step(
-            self.model, self.task, self.tx, config.accumulate, config.ema, self.fetch
+            self.model, self.task, self.tx, config.accumulate, config.ema, self.gather, self.fetch
         )
         places = (self.layout, meshes.replicated(self.mesh))
         return Compiled(function, say, donate_argnums=0, out_shardings=places)
@@ -83,12 +85,15 @@ def plan(
     if config.offload:
         layout = replace(layout, opt_state=meshes.on_host(layout.opt_state))
 
+    def gather(params):
+        return jax.lax.with_sharding_constraint(params, meshes.gathered(on_device.params))
+
     def fetch(opt_state):
         return jax.device_put(opt_state, on_device.opt_state) if config.offload else opt_state
 
     return Plan(
         config, model, task, mesh, tx, lambda step: settings["lr"] * float(factor(step)),
-        fresh, jax.tree.map(meshes.shape_on, abstract, layout), fetch,
+        fresh, jax.tree.map(meshes.shape_on, abstract, layout), gather, fetch,
     )  # fmt: skip
 
 

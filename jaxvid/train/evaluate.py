@@ -1,6 +1,6 @@
 """One pass over a split: every sample once, whatever the batch size, views and devices."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -41,7 +41,7 @@ def evaluate(
     eval_step: Callable,
     variables: dict,
     batches: Iterable[dict[str, jax.Array]],
-    metrics: list[Metric],
+    metrics: Sequence[Metric],
     tick: Callable[[int], None] = lambda done: None,
 ) -> dict[str, float]:
     """Run `batches` through `eval_step` and the metrics.

@@ -20,6 +20,7 @@ from jaxvid import mesh as meshes
 from jaxvid.errors import UserError
 from jaxvid.tasks.base import Task
 from jaxvid.train.begin import Plan
+from jaxvid.train.gradient import outputs
 from jaxvid.train.step import Compiled, init_variables
 
 SHOWN = 3  # savings in a message
@@ -100,6 +101,7 @@ def savings(planned: Plan, step: Compiled, batch: Any) -> dict[str, float]:
     if mesh.shape["data"] > 1 and config.sharding == "replicated":
         layout = meshes.shardings(mesh, places, "fsdp")
         cut = jax.tree.map(meshes.shape_on, places, layout)
+        # A step gathers its parameters, for which gradients that are cut make up.
         found["config.sharding=fsdp"] = size_on_device(places) - size_on_device(cut)
     # What follows changes nothing on a CPU: XLA keeps there what it was told to compute twice, and
     # computes in float32 what is bfloat16.
@@ -149,11 +151,7 @@ def residuals(model: Any, task: Task, batch: Any) -> int:
         batch = task.prepare(rng, batch, True)
 
         def loss(params):
-            out, _ = model.apply(
-                {"params": params, **state}, **task.inputs(batch), train=True,
-                mutable=list(state), rngs={"dropout": rng},
-            )  # fmt: skip
-            return task.loss(out, batch)[0]
+            return task.loss(outputs(model, task, params, state, batch, rng)[0], batch)[0]
 
         return jax.vjp(loss, params)[1]  # a pytree of what it keeps
 

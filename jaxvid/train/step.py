@@ -12,6 +12,7 @@ import optax
 from flax import struct
 
 from jaxvid.tasks.base import Batch, Task
+from jaxvid.train.gradient import gradient
 
 
 @struct.dataclass
@@ -52,6 +53,7 @@ def make_train_step(
     tx: optax.GradientTransformation,
     accumulate: int = 1,
     ema: float = 0.0,
+    gather: Callable[[Any], Any] = lambda params: params,
     fetch: Callable[[Any], Any] = lambda opt_state: opt_state,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Batch]]:
     """One optimiser step on one global batch.
@@ -60,54 +62,18 @@ def make_train_step(
       accumulate: the batch goes through in this many parts, one after the other; the gradient is
         that of the whole batch.
       ema: decay of the moving average of the parameters; 0 keeps none.
+      gather: puts together the parameters that are cut between steps.
       fetch: brings the optimiser state to the device, when it stays elsewhere between steps.
     """
 
-    def gradient(params, model_state, batch, rng):
-        def loss_fn(params):
-            out, new_state = model.apply(
-                {"params": params, **model_state},
-                **task.inputs(batch),
-                train=True,
-                mutable=list(model_state),
-                rngs={"dropout": rng},
-            )
-            loss, logs = task.loss(out, batch)
-            return loss, (new_state, logs | {"loss": loss})
-
-        (_, (model_state, logs)), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
-        return grads, model_state, logs
-
-    def accumulated(params, model_state, batch, rng):
-        # Part i takes rows i, i + k, ...: the rows of a device stay on it.
-        parts = jax.tree.map(
-            lambda x: jnp.moveaxis(x.reshape(-1, accumulate, *x.shape[1:]), 1, 0), batch
-        )
-        # Parts count by their unmasked samples, as they would in one batch.
-        weight = parts["mask"].sum(1) / jnp.maximum(batch["mask"].sum(), 1)
-
-        def body(carry, part):
-            model_state, total = carry
-            batch, weight, i = part
-            grads, model_state, logs = gradient(
-                params, model_state, batch, jax.random.fold_in(rng, i)
-            )
-            total = jax.tree.map(lambda t, x: t + weight * x, total, (grads, logs))
-            return (model_state, total), None
-
-        first = jax.tree.map(lambda x: x[0], parts)
-        shapes = jax.eval_shape(gradient, params, model_state, first, rng)
-        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (shapes[0], shapes[2]))
-        scanned = (parts, weight, jnp.arange(accumulate))
-        (model_state, (grads, logs)), _ = jax.lax.scan(body, (model_state, zeros), scanned)
-        return grads, model_state, logs
+    of_batch = gradient(model, task, accumulate)
 
     def train_step(state: TrainState, batch: Batch):
         rng = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
         augment_rng, dropout_rng = jax.random.split(rng)
         batch = task.prepare(augment_rng, batch, train=True)
-        compute = accumulated if accumulate > 1 else gradient
-        grads, model_state, logs = compute(state.params, state.model_state, batch, dropout_rng)
+        params = gather(state.params)
+        grads, model_state, logs = of_batch(params, state.model_state, batch, dropout_rng)
         held = fetch(state.opt_state)
         updates, opt_state = tx.update(grads, held, state.params)
         params = optax.apply_updates(state.params, updates)

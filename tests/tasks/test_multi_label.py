@@ -69,10 +69,11 @@ def test_published_losses(name):
         num_classes=sum(sizes), multi_label=True, category_weights=weights,
         categories=tuple(zip("ab", sizes, strict=True)),
     )  # fmt: skip
-    data = {"target": jnp.array(given["gt"]), "mask": jnp.ones(len(given["gt"]))}
+    label = jnp.array(given["gt"])
+    data = batch(len(label)) | {"label": label, "label_mask": jnp.ones_like(label)}
     if args["with_mask"]:
         data["label_mask"] = jnp.array(given["mask"])
-    loss, _ = ours.loss(jnp.array(given["pred"]), data)
+    loss, _ = ours.loss(jnp.array(given["pred"]), prepared(ours, data))
     if args["reduction"] == "sum":  # over what ours is the mean of
         loss = loss * (sizes[0] if weights else sum(sizes))
     assert float(loss) == pytest.approx(want, rel=1e-5)

@@ -62,14 +62,10 @@ def test_estimates_are_what_recompiling_finds(plain):
     said = memory.savings(planned, step, batch)
     changes = {"accumulate": 2, "batch": 32, "sharding": "fsdp"}
     assert said.keys() == {f"config.{k}={v}" for k, v in changes.items()}
-    for key in ("accumulate", "batch"):
+    for key in changes:
         _, smaller, _ = compiled(make(**{key: changes[key]}))
         saved = said[f"config.{key}={changes[key]}"]
         assert saved == pytest.approx(step.memory - smaller.memory, rel=0.1)
-    # Of the state alone: what XLA gathers for a moment is not part of the estimate.
-    cut, _, _ = compiled(make(sharding="fsdp"))
-    now, then = (memory.size_on_device(p.places) for p in (planned, cut))
-    assert said["config.sharding=fsdp"] == now - then > 0.5 * now
 
 
 def test_recomputing_keeps_less_of_the_forward_pass(plain):

@@ -1,5 +1,8 @@
 """The step: layouts, accumulation, remat, masks and EMA change how it is computed, not what."""
 
+import math
+import re
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -138,9 +141,11 @@ def compile_on(layout, data, model, net, task, state, tx):
     mesh = meshes.build(data, model)
     shardings = meshes.shardings(mesh, state, layout)
     rows = meshes.put_batch(mesh, batch())
-    step = jax.jit(
-        make_train_step(net, task, tx), out_shardings=(shardings, meshes.replicated(mesh))
+    whole = meshes.gathered(shardings.params)
+    function = make_train_step(
+        net, task, tx, gather=lambda params: jax.lax.with_sharding_constraint(params, whole)
     )
+    step = jax.jit(function, out_shardings=(shardings, meshes.replicated(mesh)))
     placed = jax.device_put(state, shardings)
     return step.lower(placed, rows).compile(), placed, rows
 
@@ -182,6 +187,20 @@ def test_cut_parameters_give_one_devices_numbers(layout, data, model, augmented)
     assert check_equal(compile_on(layout, data, model, *augmented[:4]), augmented)
 
 
+@pytest.mark.parametrize("layout,data,model", [("fsdp", 8, 1), ("tensor", 4, 2)])
+def test_cut_parameters_are_gathered_and_activations_are_not(layout, data, model, augmented):
+    step, state, _ = compile_on(layout, data, model, *augmented[:4])
+    cut = [x.size for x in jax.tree.leaves(state.params) if not x.sharding.is_fully_replicated]
+    found = [
+        math.prod(map(int, shape.split(",")))
+        for result in gathers(step.as_text())
+        for shape in re.findall(r"\[([\d,]+)\]", result)
+    ]
+    if layout == "fsdp":
+        assert sorted(found) == sorted(cut)
+    assert found and set(found) <= {x.size for x in jax.tree.leaves(state.params)}
+
+
 def test_rules_choose_the_dimension():
     mesh = meshes.build(4, 2)
     qkv = {"kernel": jnp.zeros((8, 24)), "bias": jnp.zeros(24)}
@@ -190,7 +209,7 @@ def test_rules_choose_the_dimension():
     assert tensor["a"]["qkv"]["kernel"].spec == PartitionSpec(None, "model")
     fsdp = meshes.shardings(mesh, tree, "fsdp")
     assert fsdp["a"]["qkv"]["kernel"].spec == PartitionSpec(None, "data")
-    assert fsdp["odd"].spec == PartitionSpec()
+    assert fsdp["odd"].spec == fsdp["a"]["qkv"]["bias"].spec == PartitionSpec()
 
 
 def test_no_activation_is_gathered_in_the_data_parallel_step(data_parallel):
