@@ -26,6 +26,7 @@ import numpy as np
 from jaxvid.data.decode import VideoReader
 from jaxvid.data.encode import write_video
 from jaxvid.data.transforms import sampling, spatial
+from jaxvid.tools.jobs import SPAWN
 from jaxvid.tools.transcode import Job, Settings, transcode
 
 GOPS, B_FRAMES = (12, 250), (0, 3)
@@ -103,7 +104,7 @@ def main() -> int:
     cells = itertools.product(SIZES, GOPS, B_FRAMES, SAMPLERS)
     print("| size | GOP | B | frames | decord, CPU ms | ours, CPU ms | ratio (quartiles) |")
     print("|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder, multiprocessing.Pool(args.workers) as pool:
+    with tempfile.TemporaryDirectory() as folder, SPAWN.Pool(args.workers) as pool:
         gains = []
         for size, gop, b, name in cells:
             path = Path(folder, f"{size}_{gop}_{b}.mp4")

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxvid.data.decode import VideoError, VideoReader
 from jaxvid.data.encode import write_video
+from jaxvid.tools.jobs import SPAWN
 
 CHUNK = 64  # frames in memory at a time
 EPSILON = 1e-6  # seconds, of rounding
@@ -27,7 +28,7 @@ def cut_all(cuts: Mapping[Path, Sequence[Cut]]) -> None:
     """Cuts the clips that are not there yet; says what could not be cut."""
     there = {video: todo for video, todo in cuts.items() if video.is_file()}
     print(f"{len(there):,} of {len(cuts):,} videos are there")
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(mp_context=SPAWN) as pool:
         for number, problems in enumerate(pool.map(cut, there, there.values()), 1):
             for problem in problems:
                 print(f"  {problem}")

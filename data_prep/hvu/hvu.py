@@ -7,6 +7,7 @@ from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
 from jaxvid.ckpt import zoo
+from jaxvid.data.labels import by_category
 from jaxvid.errors import UserError, did_you_mean
 
 
@@ -53,15 +54,16 @@ class Hvu(VideoBuilder):
 
     def list_text(self, clips, counts, separator):
         """MMAction2's form: tags by category, numbered within it."""
-        first: dict[str, int] = {}
-        for number, name in enumerate(self.names):
-            first.setdefault(name.partition("/")[0], number)
+        places = {
+            number: (category, place)
+            for category, numbers in by_category(self.names).items()
+            for place, number in enumerate(numbers)
+        }
         entries = []
         for clip, count in zip(clips, counts or [0] * len(clips), strict=True):
             label: dict[str, list[int]] = {}
-            for number in clip.labels:
-                category = self.names[number].partition("/")[0]
-                label.setdefault(category, []).append(number - first[category])
+            for category, place in (places[number] for number in clip.labels):
+                label.setdefault(category, []).append(place)
             about = (
                 {"frame_dir": clip.path, "total_frames": count}
                 if count

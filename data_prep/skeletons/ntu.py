@@ -27,6 +27,7 @@ import numpy as np
 
 from jaxvid import cli
 from jaxvid.errors import UserError
+from jaxvid.tools.jobs import SPAWN
 
 BODIES, JOINTS = 4, 25
 BODY, JOINT = 10, 12  # numbers in a line
@@ -62,7 +63,7 @@ def convert(source: Path, out: Path, classes: int) -> None:
         raise UserError(f"{source}: no .skeleton files of NTU RGB+D {classes} in it")
     print(f"{len(kept):,} files, {len(files) - len(kept)} left out as incomplete")
     annotations = []
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(mp_context=SPAWN) as pool:
         for number, annotation in enumerate(pool.map(annotate, kept, chunksize=64), 1):
             annotations.append(annotation)
             if not number % 5000:

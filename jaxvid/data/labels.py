@@ -64,6 +64,14 @@ def looked_for(names: tuple[str, ...], label: np.ndarray) -> np.ndarray:
     return np.isin(categories, categories[label == 1]).astype(np.float32)
 
 
+def by_category(names: Iterable[str]) -> dict[str, list[int]]:
+    """The numbers of the classes of each category."""
+    found: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        found.setdefault(name.partition("/")[0], []).append(number)
+    return found
+
+
 @lru_cache
 def _categories(names: tuple[str, ...]) -> np.ndarray:
     """A number for the category of each class."""

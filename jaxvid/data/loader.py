@@ -7,6 +7,7 @@ global batch of B.
 """
 
 import ctypes
+import functools
 import multiprocessing
 import os
 import queue
@@ -21,16 +22,14 @@ import grain
 import numpy as np
 from absl import flags
 
-from jaxvid.data import order
+from jaxvid.data import order, shared
 from jaxvid.data.decode import VideoError
 from jaxvid.data.sample import Sample, Source, Transform
 from jaxvid.errors import UserError
 
-SMALL = 2**16  # bytes; below, a pipe is faster than shared memory
+PATIENCE = 60.0  # seconds without a batch before that is said
 RETRIES = 9  # further files tried in place of one that cannot be read
 POLICIES = ("raise", "replace", "skip")
-
-_sharing = False  # this process is a worker: see `stack`
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ class Fetch:
         bad = np.full(RETRIES + 1, -1, np.int32)
         why, read, sample = [""] * len(bad), row, None
         for attempt in range(RETRIES + 1):
+            shared.note(read)
             try:
                 sample = self.read(read, rng)
                 break
@@ -59,6 +59,7 @@ class Fetch:
             except Exception as error:  # a mistake in a transform: say where it showed
                 error.add_note(f"while reading {self.source.id(read)}")
                 raise
+        shared.note(-1)
         mask = np.float32(index < len(self.source))
         if sample is None:
             raise UserError(f"{len(bad)} unreadable videos in a row: {'; '.join(why)}")
@@ -83,31 +84,37 @@ class Batches:
 
     def __init__(self, dataset: grain.MapDataset, fetch: Fetch, policy: str, workers: int, say):
         self._dataset, self._fetch, self._policy, self._say = dataset, fetch, policy, say
-        if workers < 0:
-            linux = sys.platform == "linux"
-            workers = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
-        self._workers = min(workers, len(dataset))
+        linux = sys.platform == "linux"
+        cores = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
+        if workers > cores:
+            say(f"{workers} data workers share {cores} cores: more are hardly faster")
+        self._workers = min(cores if workers < 0 else workers, len(dataset))
         self.unreadable: dict[int, str] = {}
-        self._iterator = None
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # grain reads its own flags
         if len(self._dataset) == 0:
             return
-        # A stream that stops early leaves shared memory to Python's resource tracker, which frees
-        # it, but not without a word on the user's terminal.
+        # A process that is killed leaves shared memory and semaphores to Python's resource tracker,
+        # which frees them, but not without a word on the user's terminal.
         os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
+        stream = shared.new_stream()
+        reading = np.zeros(0, int)
         options = grain.ReadOptions(num_threads=0 if self._workers else 1, prefetch_buffer_size=1)
         dataset = self._dataset.to_iter_dataset(options)
         if self._workers:
-            small = grain.experimental.DatasetOptions(min_shm_size=SMALL)
-            dataset = grain.experimental.WithOptionsIterDataset(dataset, small)
+            never = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)  # see `shared`
+            dataset = grain.experimental.WithOptionsIterDataset(dataset, never)
             options = grain.MultiprocessingOptions(self._workers, per_worker_buffer_size=2)
-            dataset = dataset.mp_prefetch(options, worker_init_fn=start_worker)
-        self._iterator = iter(dataset)
+            start = functools.partial(start_worker, stream)
+            dataset = dataset.mp_prefetch(options, worker_init_fn=start)
+            shared.remove_dead()
+            reading = shared.notes(stream, self._workers, create=True)
+        iterator = iter(dataset)
         try:
-            for batch in self._iterator:
+            while (sent := self._next(iterator, reading)) is not None:
+                batch = {key: shared.take(value) for key, value in sent.items()}
                 for row, why in zip(batch.pop("bad").flat, batch.pop("why").flat, strict=True):
                     if row >= 0 and int(row) not in self.unreadable:
                         self._report(int(row), str(why))
@@ -118,15 +125,29 @@ class Batches:
             code = str(error).partition("exit code ")[2].partition(".")[0]
             raise UserError(
                 f"a data worker died (exit code {code}): -9 is a kill, mostly for its memory, of"
-                " which fewer config.loader.workers need less; the same command goes on"
+                " which fewer config.loader.workers need less; -7 is a full /dev/shm, of which"
+                " docker run --shm-size gives more; the same command goes on."
+                + self._files(reading)
             ) from error
         finally:
-            self.close()
+            getattr(iterator, "close", lambda: None)()
+            shared.remove(stream)
 
-    def close(self):
-        if self._iterator is not None and hasattr(self._iterator, "close"):
-            self._iterator.close()
-        self._iterator = None
+    def _next(self, iterator: Iterator, reading: np.ndarray) -> dict | None:
+        """What workers send next, None at the end; says which files it waits for."""
+        timer = threading.Timer(
+            PATIENCE, lambda: self._say(f"no batch for {PATIENCE:g} s.{self._files(reading)}")
+        )
+        timer.daemon = True
+        timer.start()
+        try:
+            return next(iterator, None)
+        finally:
+            timer.cancel()
+
+    def _files(self, reading: np.ndarray) -> str:
+        files = [self._fetch.source.id(row) for row in reading.tolist() if row >= 0]
+        return f" Workers were reading {', '.join(files)}" if files else ""
 
     def _report(self, row: int, reason: str):
         source = self._fetch.source
@@ -230,11 +251,9 @@ def prefetch(iterable: Iterable, transfer: Callable = lambda x: x, depth: int = 
         thread.join(timeout=10)
 
 
-def start_worker(index: int, count: int):
+def start_worker(stream: str, index: int, count: int):
     """Workers read with one thread each, leave signals to the parent and die with it."""
-    global _sharing
-    del index, count
-    _sharing = True
+    shared.join(stream, index, count)
     cv2.setNumThreads(1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
@@ -257,7 +276,7 @@ def _shard(rows: grain.MapDataset, fetch: Fetch, batch: int, process: tuple[int,
     return rows.random_map(fetch).batch(batch // count, batch_fn=stack)[index::count]
 
 
-def stack(samples: Sequence[Sample]) -> dict[str, np.ndarray]:
+def stack(samples: Sequence[Sample]) -> dict[str, np.ndarray | shared.Segment]:
     """Samples as a batch; in a worker straight into the memory that it shares with the parent.
 
     grain's own stacks into fresh memory and copies that.
@@ -266,18 +285,16 @@ def stack(samples: Sequence[Sample]) -> dict[str, np.ndarray]:
       UserError: samples have different shapes.
     """
 
-    def together(key: str) -> np.ndarray:
+    def together(key: str) -> np.ndarray | shared.Segment:
         arrays = [np.asarray(sample[key]) for sample in samples]
-        first, shape = arrays[0], (len(arrays), *arrays[0].shape)
-        other = next((a.shape for a in arrays if a.shape != first.shape), first.shape)
-        if other != first.shape:
+        first = arrays[0].shape
+        other = next((a.shape for a in arrays if a.shape != first), first)
+        if other != first:
             raise UserError(
-                f'samples of one batch differ: "{key}" is {first.shape} and {other}; batches of one'
+                f'samples of one batch differ: "{key}" is {first} and {other}; batches of one'
                 " (config.batch, config.eval_batch) can hold them"
             )
-        if not _sharing or len(arrays) * first.nbytes < SMALL or first.dtype.kind in "OUS":
-            return np.stack(arrays)
-        return np.stack(arrays, out=grain.multiprocessing.SharedMemoryArray(shape, first.dtype))
+        return shared.stack(arrays)
 
     return {key: together(key) for key in samples[0]}
 

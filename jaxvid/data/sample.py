@@ -47,10 +47,18 @@ from typing import Any, Protocol, SupportsIndex
 
 import numpy as np
 
+from jaxvid.errors import UserError
+
 Sample = dict[str, Any]
 
 # Never leave the worker.
 HOST_KEYS = ("path", "template", "first", "total", "frames", "reader", "size", "fps")
+
+
+def check_split(split: str) -> None:
+    """A UserError where recipes have no such split."""
+    if split not in ("train", "val", "test"):
+        raise UserError(f'a split is train, val or test, not "{split}"')
 
 
 class Transform(Protocol):

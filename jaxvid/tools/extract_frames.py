@@ -160,12 +160,15 @@ def run(
       How many videos failed.
 
     Raises:
-      UserError: nothing to do, another run's settings, names that collide, or lists that name
-        videos which are not in `source`.
+      UserError: nothing to do, another run's settings, names that collide, or lists that are
+        not there.
     """
     FrameFolder(target, settings.template, total=1)  # the template is one
     if settings.kind == "flow":
         make_flow(settings.method)
+    for path in lists:
+        if not path.is_file():
+            raise UserError(f"{path}: no such list of videos")
     base = source if source.is_dir() else source.parent
     todo: dict[Path, Job] = {}
     for path in jobs.find(source):
@@ -198,7 +201,7 @@ def run(
 def write_list(path: Path, out: Path, counts: dict[str, int]):
     """A list of videos as a list of folders; those without frames are left out, and named."""
     lines = []
-    for number, (name, *labels) in rows(path, "video"):
+    for number, (name, *labels) in rows(path):
         folder = Path(name).with_suffix("").as_posix()
         if folder in counts:
             lines.append([folder, counts[folder], *labels])

@@ -3,15 +3,18 @@
     python -m jaxvid.tools.fuse rgb.npz flow.npz --weights 1 1.5 --out fused.npz
 
 A dump is an npz with `score` (n, c), `label` (n,) or 0/1 (n, c), and where known `id` (n,) str and
-`views`, the number of views behind each score. When every dump has ids, samples are matched by id,
-otherwise by order, if the labels agree. Prints the metrics of each dump and of the fusion.
+`views`, the number of views behind each score; with 0/1 labels maybe `label_mask` (n, c), 0 where
+nobody has looked for a label, and `category` (c,) str of each class. When every dump has ids,
+samples are matched by id, otherwise by order, if the labels agree. Prints the metrics of each dump
+and of the fusion.
 """
 
 import argparse
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +27,30 @@ from jaxvid.metrics.classification import (
     weighted_score,
 )
 
+KEYS = ("score", "label", "id", "views", "label_mask", "category")
+
 
 @dataclass(frozen=True)
 class Dump:
-    """A dumped evaluation: score float32 (n, c), label (n,) or (n, c), id (n,) str or None."""
+    """A dumped evaluation.
+
+    Attributes:
+      path: of the file.
+      score: float32 (n, c).
+      label: (n,) or (n, c).
+      id: str (n,).
+      views: behind each score.
+      label_mask: bool (n, c).
+      category: str (c,).
+    """
 
     path: str
     score: np.ndarray
     label: np.ndarray
     id: np.ndarray | None = None
     views: int = 1
+    label_mask: np.ndarray | None = None
+    category: np.ndarray | None = None
 
     def name(self, row: int) -> str:
         return f"sample {row}" if self.id is None else f'"{self.id[row]}"'
@@ -46,7 +63,7 @@ def read(path: str) -> Dump:
             if "score" not in file or "label" not in file:
                 missing = "score" if "score" not in file else "label"
                 raise UserError(f'{path}: no key "{missing}".{did_you_mean(missing, file.files)}')
-            arrays = {key: file[key] for key in ("score", "label", "id", "views") if key in file}
+            arrays = {key: file[key] for key in KEYS if key in file}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
@@ -68,15 +85,32 @@ def read(path: str) -> Dump:
             raise UserError(f'{path}: "id" {names.shape} does not fit "score" {score.shape}')
         if len(unique) < len(names):
             raise UserError(f'{path}: id "{unique[counts.argmax()]}" occurs more than once')
+    known, category = arrays.get("label_mask"), arrays.get("category")
+    for key, array, shape in (
+        ("label_mask", known, label.shape if label.ndim == 2 else None),
+        ("category", category, score.shape[1:]),
+    ):
+        if array is not None and array.shape != shape:
+            raise UserError(f'{path}: "{key}" {array.shape} does not fit "label" {label.shape}')
+    known = None if known is None else known > 0
     views = int(np.max(arrays.get("views", 1)))
-    return Dump(path, score.astype(np.float32), label, names, views)
+    return Dump(path, score.astype(np.float32), label, names, views, known, category)
 
 
 def match(dumps: Sequence[Dump]) -> list[Dump]:
     """The dumps with their samples in the order of the first. Raises UserError if they differ."""
     first, *others = dumps
     by_id = all(d.id is not None for d in dumps)
-    return [first, *(_match(first, other, by_id) for other in others)]
+    dumps = [first, *(_match(first, other, by_id) for other in others)]
+    # What is known of the data is known for all dumps, or their metrics would not compare.
+    told = {}
+    for key in ("label_mask", "category"):
+        found = [d for d in dumps if getattr(d, key) is not None]
+        for dump in found[1:]:
+            if not np.array_equal(getattr(dump, key), getattr(found[0], key)):
+                raise UserError(f'{found[0].path} and {dump.path} have another "{key}"')
+        told[key] = getattr(found[0], key) if found else None
+    return [replace(dump, **told) for dump in dumps]
 
 
 def _match(first: Dump, other: Dump, by_id: bool) -> Dump:
@@ -92,9 +126,9 @@ def _match(first: Dump, other: Dump, by_id: bool) -> Dump:
             if len(missing):
                 raise UserError(f'{two.path}: no id "{missing[0]}", which {one.path} has')
         order = np.argsort(other.id)[np.argsort(np.argsort(first.id))]
-        other = Dump(
-            other.path, other.score[order], other.label[order], other.id[order], other.views
-        )
+        ordered = ("score", "label", "id", "label_mask")
+        found = {key: getattr(other, key) for key in ordered}
+        other = replace(other, **{k: v[order] for k, v in found.items() if v is not None})
     elif len(first.score) != len(other.score):
         raise UserError(
             f"{first.path} has {len(first.score)} samples, {other.path} {len(other.score)}: "
@@ -117,13 +151,19 @@ def fuse(dumps: Sequence[Dump], weights: Sequence[float]) -> Dump:
     """The weighted sum of matched dumps, as MMAction2 fuses; its views are those of all."""
     score = weighted_score([d.score for d in dumps], weights).astype(np.float32)
     names = next((d.id for d in dumps if d.id is not None), None)
-    return Dump("fused", score, dumps[0].label, names, sum(d.views for d in dumps))
+    views = sum(d.views for d in dumps)
+    return replace(dumps[0], path="fused", score=score, id=names, views=views)
 
 
 def evaluate(dump: Dump) -> dict[str, float]:
-    """Top-1, top-5 and mean class accuracy, or the two mAPs of multi-label samples."""
-    metric = (Accuracy if dump.label.ndim == 1 else MultiLabelMAP)(dump.score.shape[1])
-    metric.update({"score": dump.score, "label": dump.label, "mask": np.ones(len(dump.label))})
+    """Top-1, top-5 and mean class accuracy, or the mAPs of multi-label samples."""
+    preds = {"score": dump.score, "label": dump.label, "mask": np.ones(len(dump.label))}
+    if dump.label_mask is not None:
+        preds["label_mask"] = dump.label_mask
+    classes = dump.score.shape[1]
+    categories = [] if dump.category is None else Counter(dump.category.tolist()).items()
+    metric = Accuracy(classes) if dump.label.ndim == 1 else MultiLabelMAP(classes, [*categories])
+    metric.update(preds)
     return metric.compute()
 
 
@@ -167,9 +207,7 @@ def _class_names(path: str, dump: Dump) -> list[str]:
 
 
 def _write(path: str, dump: Dump) -> None:
-    arrays = {"score": dump.score, "label": dump.label, "views": np.int32(dump.views)}
-    if dump.id is not None:
-        arrays["id"] = dump.id
+    arrays = {key: value for key in KEYS if (value := getattr(dump, key)) is not None}
     try:
         with open(path, "wb") as file:  # given a name, savez would append ".npz" to it
             np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -31,6 +31,7 @@ from jaxvid.errors import UserError
 
 RUN = 32  # frames in memory at a time
 GRACE = 5.0  # seconds to clean up when asked to end
+# A forked copy of a process with threads, such as OpenCV's, may hang.
 SPAWN = multiprocessing.get_context("spawn")
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -110,7 +110,7 @@ def test_the_official_file(tmp_path):
 @pytest.mark.parametrize(
     "videos,message",
     [
-        ("{", "a.json: not json"),
+        ("{", "a.json:1: this is no json"),
         ("[1, 2]", "a.json: expected"),
         ('{"v_a": 3}', "a.json: expected"),
         ('{"v_a": {"duration": 1}, "v_b": {"duration": 1}, "v_a": {}}', '"v_a" is there twice'),

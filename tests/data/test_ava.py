@@ -227,6 +227,8 @@ def test_a_csv_without_boxes(files, rows, message):
 
 
 def test_bad_exclusions_are_named(files):
+    with pytest.raises(UserError, match=r"none\.csv: no such .* config\.data\.val\.exclude$"):
+        read(files(), exclude="none.csv")
     with pytest.raises(UserError, match=r'ex\.csv:2: expected "video,time", found "clip_a"'):
         read(files(ex__csv="clip_a,0902\nclip_a\n"), exclude="ex.csv")
     with pytest.raises(UserError, match="no key frame of val has a box"):

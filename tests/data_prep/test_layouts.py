@@ -4,15 +4,30 @@ Labels are written out where they are known from elsewhere than the class names 
 """
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
-from data_prep import layout
+from data_prep import build, layout
 from jaxvid.ckpt import zoo
-from jaxvid.data.sources import frame_folders, video_list
+from jaxvid.data import dataset
+from jaxvid.data.sources import frame_folders, tag_list
 from jaxvid.errors import UserError
 from tests.data_prep import fakes
 from tests.data_prep.fakes import listed, stored, written
+
+
+def of_readme(name: str, number: int, root: Path) -> dict[str, Any]:
+    """The sources of a block of Python in the README of a data set, all videos of them there."""
+    text = Path(build.__file__).with_name(name).joinpath("README.md").read_text()
+    config: Any = SimpleNamespace()
+    lines = text.split("```python\n")[number + 1].partition("```")[0].splitlines()
+    (end,) = [i for i, line in enumerate(lines) if "c.task" in line][:1] or [len(lines)]
+    exec("\n".join(lines[:end]), {"c": config})
+    return dataset.build(**config.data | dict(root=str(root))).splits
 
 
 def test_ucf101(tmp_path):
@@ -153,11 +168,9 @@ def test_multi_moments_in_time(tmp_path):
         "mmit_train_list_videos.txt": [f"{train} 312 0 7"],
         "mmit_val_list_videos.txt": [f"{val} 5"],
     }
-    source = video_list.build(
-        "train", root=str(tmp_path), file="lists/mmit_train_list_videos.txt", prefix="videos",
-        multi_label=True, num_classes=313,
-    )  # fmt: skip
+    source = of_readme("mmit", 1, tmp_path)["train"]
     assert source.labels.values.tolist() == [0, 7, 312]
+    assert source.id(0) == str(tmp_path / "videos" / train)
 
 
 def test_hvu(tmp_path):
@@ -177,6 +190,32 @@ def test_hvu(tmp_path):
     assert entry["filename"] == path
     assert sum(map(len, entry["label"].values())) == 4
     assert stored("hvu", tmp_path) == {"train": 1, "val": 1}
+    sources = of_readme("hvu", 1, tmp_path)
+    for split in ("train", "val"):  # what the lists say is what the records say
+        (sample,), (record,) = sources[split], of_readme("hvu", 0, tmp_path / "data")[split]
+        assert sample["path"] == str(tmp_path / f"videos_{split}" / path)
+        for key in ("label", "label_mask"):
+            np.testing.assert_array_equal(sample[key], record[key])
+        assert np.flatnonzero(sample["label"]).tolist() == sorted(labels)
+
+
+def test_hvu_frames(tmp_path):
+    rows = ("beach,x,0,1", "crowd|doing_karate,y,0,1")
+    clips = ["x_000000_000010", "y_000000_000010"]
+    for split in ("Train", "Val"):
+        fakes.text(tmp_path / f"HVU_{split}_V1.0.csv", "Tags,youtube_id,time_start,time_end", *rows)
+        fakes.videos(tmp_path / f"videos_{split.lower()}", [f"{clip}.mp4" for clip in clips])
+    fakes.frames(tmp_path / "rawframes", clips, "img_{:05}.jpg")
+    written("hvu", tmp_path, "--rawframes", str(tmp_path / "rawframes"))
+    names = zoo.labels("hvu")
+    source = tag_list.build(
+        "val", root=str(tmp_path), file="lists/hvu_val.json", prefix="rawframes", names=names
+    )
+    tags = [{names[i].partition("/")[2] for i in np.flatnonzero(s["label"])} for s in source]
+    assert tags == [{"beach"}, {"crowd", "doing_karate"}]
+    assert [(s["path"], s["total"]) for s in source] == [
+        (str(tmp_path / "rawframes" / clip), fakes.FRAMES) for clip in clips
+    ]
 
 
 def test_hvu_numbers_tags_as_published(tmp_path, data_folder):
@@ -189,6 +228,10 @@ def test_hvu_numbers_tags_as_published(tmp_path, data_folder):
         fakes.videos(tmp_path / f"videos_{split.lower()}", ["x_000000_000010.mp4"])
     (entry,) = json.loads(written("hvu", tmp_path)["hvu_val_video.json"][0])
     assert entry["label"] == sample["label"]
+    names, file = zoo.labels("hvu"), "annotations/hvu_video_test_anno.json"
+    source = tag_list.build("val", root=str(data_folder), file=file, names=names)
+    named = {f"{c}/{published[c][n]}" for c, numbers in sample["label"].items() for n in numbers}
+    assert {names[i] for i in np.flatnonzero(source[0]["label"])} == named
 
 
 def test_gym99(tmp_path):

@@ -1,9 +1,12 @@
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from jaxvid.tasks.recognition import Recognition
 from jaxvid.tools import fuse
 
 RNG = np.random.default_rng(0)
@@ -78,6 +81,35 @@ def test_multi_label(save, capsys):
     assert capsys.readouterr().out.split()[:3] == ["weight", "map", "mmit_map"]
 
 
+def test_what_nobody_looked_for_does_not_count(save, tmp_path, capsys):
+    """The metrics of a task with categories and masks, from what its evaluation writes."""
+    names = [f"c{i}" for i in range(C)]
+    task: Any = Recognition(num_classes=C, multi_label=True, categories=(("a", 3), ("b", 4)))
+    label = (RNG.random((N, C)) < 0.4).astype(np.int32)
+    known = np.repeat(RNG.random((N, 2)) < 0.6, (3, 4), axis=1)
+    (metric,), files = task.metrics(), []
+    metric.update({"score": ONE, "label": label, "mask": np.ones(N), "label_mask": known})
+    for name, score, order in (("a", ONE, np.arange(N)), ("b", TWO, RNG.permutation(N))):
+        rows = dict(score=score[order], label=label[order], label_mask=known[order] * 1.0)
+        report = task.report(rows, list(IDS[order]), names)
+        files.append(save(f"{name}.npz", **report.files["predictions.npz"]))
+    out = str(tmp_path / "out.npz")
+    assert fuse.main([*files, "--out", out]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["weight", "map", "map_a", "map_b", "mmit_map"]
+    assert lines[0].split()[2:] == [f"{value:.4f}" for value in metric.compute().values()]
+    fused = fuse.read(out)
+    np.testing.assert_array_equal(fused.label_mask, known)
+    assert fuse.evaluate(fused) == fuse.evaluate(replace(fused, score=ONE + TWO))
+    # Without a mask in one of the dumps that of the other counts, in whatever order.
+    bare = save("bare.npz", id=IDS, score=TWO, label=label)
+    for pair in ([files[0], bare], [bare, files[0]]):
+        assert fuse.main(pair) == 0
+        assert capsys.readouterr().out.splitlines()[-1].split()[1:] == lines[-1].split()[1:]
+    other = save("other.npz", id=IDS, score=TWO, label=label, label_mask=~known)
+    fails(capsys, [files[0], other], r'a\.npz and .*other\.npz have another "label_mask"')
+
+
 def test_lists_the_hardest_classes_by_name(save, tmp_path, capsys):
     label = np.array([0, 0, 1, 1])
     score = np.eye(3, dtype=np.float32)[[0, 2, 1, 1]]
@@ -108,6 +140,8 @@ OTHER = (LABEL + 1) % C
         ({"score": TWO, "label": LABEL + C}, r'b\.npz: "label" goes beyond the 7 classes'),
         ({"score": TWO, "label": LABEL.astype(object)}, r"b\.npz: not an npz of plain arrays"),
         ({"score": TWO, "label": LABEL, "id": IDS[1:]}, r'b\.npz: "id" \(39,\) does not fit'),
+        ({"score": TWO, "label": LABEL, "label_mask": LABEL}, r'"label_mask" \(40,\) does not fit'),
+        ({"score": TWO, "label": LABEL, "category": ["x"]}, r'"category" \(1,\) does not fit'),
         ({"score": TWO, "label": LABEL, "id": ["x"] * N}, r'b\.npz: id "x" occurs more than once'),
     ],
 )

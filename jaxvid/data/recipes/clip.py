@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from jaxvid.data.readers import ArrayReader
-from jaxvid.data.sample import Sample, Transform
+from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import color, policies, sampling, spatial, video
 from jaxvid.data.transforms.repeat import Repeat
 from jaxvid.errors import UserError
@@ -123,8 +123,7 @@ def pipeline(
 
     What the arguments mean is said in `build`.
     """
-    if split not in ("train", "val", "test"):
-        raise UserError(f'a split is train, val or test, not "{split}"')
+    check_split(split)
     if crops not in CROPS:
         raise UserError(f"config.data.recipe.crops is 1, 3 or 10, not {crops}")
     if split == "train":

@@ -7,10 +7,9 @@ fixed length with masks: see `transforms.boxes.PackBoxes`.
 import numpy as np
 
 from jaxvid.data.recipes import clip
-from jaxvid.data.sample import Sample, Transform
+from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import boxes as box
 from jaxvid.data.transforms import sampling, spatial, video
-from jaxvid.errors import UserError
 
 
 def build(
@@ -43,8 +42,7 @@ def build(
         shapes make a batch. Without, all videos must have one shape, or batches hold one key frame:
         config.eval_batch=1 on one device, as published. In prediction there is none.
     """
-    if split not in ("train", "val", "test"):
-        raise UserError(f'a split is train, val or test, not "{split}"')
+    check_split(split)
     train = split == "train"
     if train:
         shape = [
@@ -65,6 +63,8 @@ def build(
     ]
 
 
-def example(**_) -> Sample:
+def example(num_classes: int = 1, **_) -> Sample:
     """A sample as a source gives it, for its shapes: a short black video, one box."""
-    return clip.example() | {"time": np.float32(0), "proposals": np.array([[0, 0, 1, 1]], "f4")}
+    box = np.array([[0, 0, 1, 1]], np.float32)
+    truth = {"boxes": box, "box_label": np.ones((1, num_classes), np.uint8)}
+    return clip.example() | truth | {"time": np.float32(0), "proposals": box}

@@ -5,7 +5,7 @@ Or the key points alone, `keypoint` (v m t j 3) in pixels of the maps, for `ops.
 """
 
 from jaxvid.data.recipes import skeleton as skeleton_recipe
-from jaxvid.data.sample import Transform
+from jaxvid.data.sample import Transform, check_split
 from jaxvid.data.transforms import heatmap, pose, skeleton, spatial, video
 from jaxvid.errors import UserError
 from jaxvid.skeletons import find
@@ -55,8 +55,7 @@ def build(
       drawn: without, training samples hold key points and the device draws.
       people: that undrawn samples have room for; those after the last are dropped.
     """
-    if split not in ("train", "val", "test"):
-        raise UserError(f'a split is train, val or test, not "{split}"')
+    check_split(split)
     if limbs and layout != "coco":
         raise UserError(f'limbs are those of the layout "coco", not "{layout}"')
     train, test = split == "train", split == "test"

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from jaxvid.data.sample import Sample, Transform
+from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import features
-from jaxvid.errors import UserError
 
 
 def build(
@@ -17,8 +16,7 @@ def build(
       channels: that they must have; 0 takes any.
       resample: stretch or shrink features of another length; otherwise they are an error.
     """
-    if split not in ("train", "val", "test"):
-        raise UserError(f'a split is train, val or test, not "{split}"')
+    check_split(split)
     return [
         features.Load(channels),
         features.Resample(frames, exact=not resample),

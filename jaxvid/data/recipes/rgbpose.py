@@ -3,9 +3,8 @@ uint8 (v t h w 3) and `heatmap` float32 (v t h w j), with frames and sizes of th
 """
 
 from jaxvid.data.recipes import clip, skeleton
-from jaxvid.data.sample import Sample, Transform
+from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import heatmap, pose, spatial, video
-from jaxvid.errors import UserError
 from jaxvid.skeletons import find
 
 
@@ -38,8 +37,7 @@ def build(
       layout: of the joints, see `jaxvid.skeletons`.
       clips: views in test.
     """
-    if split not in ("train", "val", "test"):
-        raise UserError(f'a split is train, val or test, not "{split}"')
+    check_split(split)
     train, views = split == "train", clips if split == "test" else 1
     joints = tuple(zip(find(layout).left, find(layout).right, strict=True))
     augment = [spatial.RandomResizedCrop(size, area), spatial.Flip(flip, joints=joints)]

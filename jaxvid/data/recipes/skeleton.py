@@ -7,9 +7,8 @@ stream: x, y, score or x, y, z.
 
 import numpy as np
 
-from jaxvid.data.sample import Sample, Transform
+from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import pose, skeleton, video
-from jaxvid.errors import UserError
 from jaxvid.skeletons import find
 
 
@@ -35,8 +34,7 @@ def build(
       beyond: "" spreads a clip over all of a sample. "loop" and "zero" take its frames as they
         are and say what fills the clip after the last one, see `pose.PadFrames`.
     """
-    if split not in ("train", "val", "test"):
-        raise UserError(f'a split is train, val or test, not "{split}"')
+    check_split(split)
     if beyond:
         sampler = [pose.PadFrames(frames, beyond)]
     else:

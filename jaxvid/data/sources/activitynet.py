@@ -7,7 +7,6 @@ official file has all videos under "database", each with its "subset". A video's
 file of its name in a folder, see `data/features.py`.
 """
 
-import json
 import math
 import os
 import warnings
@@ -18,6 +17,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from jaxvid.data import annotations
 from jaxvid.data.decode import VideoError
 from jaxvid.data.features import Made, read_made
 from jaxvid.data.sample import Sample
@@ -102,8 +102,8 @@ def build(
     Raises:
       UserError: no such file, or a list of what is wrong, each with its video and segment.
     """
-    path = Path(root, file)
-    videos = read_json(path, split)
+    path = annotations.find(root, file, split)
+    videos = read_videos(path, split)
     if outside not in ("error", "kept"):
         raise UserError(f'config.data.{split}.outside is error or kept, not "{outside}"')
     if problems := list(find_problems(videos, path, names, outside)):
@@ -119,8 +119,8 @@ def build(
     segments = np.zeros((len(kept), most, 2), np.float32)
     segment_labels = np.full((len(kept), most), -1, np.int32)
     labels = np.zeros((len(kept), len(names)), np.int32)
-    for row, annotations in enumerate(kept):
-        for place, annotation in enumerate(annotations):
+    for row, own in enumerate(kept):
+        for place, annotation in enumerate(own):
             segments[row, place] = annotation["segment"]
             segment_labels[row, place] = number[annotation["label"]]
             labels[row, number[annotation["label"]]] = 1
@@ -134,30 +134,13 @@ def build(
     )
 
 
-def read_json(path: Path, split: str) -> dict[str, dict]:
+def read_videos(path: Path, split: str) -> dict[str, dict]:
     """Videos by name, of one split where the file has several.
 
     Raises:
-      UserError: there is no such file, it is no json, or a name occurs twice.
+      UserError: it is no json, or a name occurs twice, or there are none.
     """
-    if not path.is_file():
-        raise UserError(
-            f"{path}: no such {split} annotations; set config.data.root or config.data.{split}.file"
-        )
-
-    def unique(pairs):
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            seen = [key for key, _ in pairs]
-            twice = next(key for i, key in enumerate(seen) if key in seen[:i])
-            raise UserError(f'{path}: "{twice}" is there twice')
-        return found
-
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            found = json.load(file, object_pairs_hook=unique)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not json ({error})") from None
+    found = annotations.parse_json(annotations.read_text(path), path)
     if isinstance(found, dict):
         found = found.get("database", found)
     if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxvid.data import annotations
 from jaxvid.data import proposals as files
 from jaxvid.data.keyframes import Boxes, Key, KeyFrames, check_boxes, find_files, flat
 from jaxvid.data.sources.video_list import rows, to_numbers
@@ -62,11 +63,13 @@ def build(
     Raises:
       UserError: no such file, or a line that cannot be used; it names file, line and why.
     """
-    path = Path(root, file)
-    table, classes, lines = read_csv(path, split)
+    path = annotations.find(root, file, split, "list")
+    table, classes, lines = read_csv(path)
     told = Path(root, meaning) if meaning else None
     labels, names = number_classes(classes, names, num_classes, first_class, told, path, lines)
-    left_out = read_keys(Path(root, exclude)) if exclude else set()
+    left_out = set()
+    if exclude:
+        left_out = read_keys(annotations.find(root, exclude, split, "list", "exclude"))
     frames: dict[Key, dict[tuple, set[int]]] = {}
     first_line: dict[Key, int] = {}
     again = []
@@ -132,10 +135,10 @@ def proposed(
     return flat([np.zeros((0, 4))] * len(keys))
 
 
-def read_csv(path: Path, split: str) -> tuple[list[tuple[Key, tuple]], list[str], list[int]]:
+def read_csv(path: Path) -> tuple[list[tuple[Key, tuple]], list[str], list[int]]:
     """Of every line with a box: (key frame, box), class as it stands there, and line number."""
     table, classes, lines = [], [], []
-    for number, cells in rows(path, split):
+    for number, cells in rows(path):
         if len(cells) == 2 or (number == 1 and not is_number(cells[1])):  # nobody, or a header
             continue
         if len(cells) < 7:
@@ -159,7 +162,7 @@ def read_csv(path: Path, split: str) -> tuple[list[tuple[Key, tuple]], list[str]
 def read_keys(path: Path) -> set[Key]:
     """Key frames in a csv of VIDEO,TIME."""
     found = set()
-    for number, cells in rows(path, "exclusion"):
+    for number, cells in rows(path):
         if len(cells) != 2 or not is_number(cells[1]):
             raise UserError(f'{path}:{number}: expected "video,time", found "{",".join(cells)}"')
         found.add(Key(cells[0], float(cells[1])))

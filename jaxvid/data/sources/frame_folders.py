@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxvid.data import annotations
 from jaxvid.data.sample import Sample
 from jaxvid.data.sources.video_list import Videos, rows, to_numbers
 from jaxvid.errors import UserError
@@ -68,10 +69,10 @@ def build(
     Raises:
       UserError: no such file, or a line that cannot be read; it names file and line.
     """
-    path = Path(root, file)
+    path = annotations.find(root, file, split, "list")
     expected = "folder offset frames label" if offset else "folder frames label"
     paths, counts, raw, lines = [], [], [], []
-    for number, cells in rows(path, split):
+    for number, cells in rows(path):
         folder, *rest = cells
         before, labels = rest[: 1 + offset], rest[1 + offset :]
         if not labels or (len(labels) > 1 and not multi_label):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxvid import pickles
+from jaxvid.data import annotations
 from jaxvid.data.keyframes import Key, KeyFrames, find_files, flat
 from jaxvid.data.sources.ava import proposed
 from jaxvid.errors import UserError
@@ -41,11 +42,7 @@ def build(
     Raises:
       UserError: no such file, something lacks in it, or names are not as many as its classes.
     """
-    path = Path(root, file)
-    if not path.is_file():
-        raise UserError(
-            f"{path}: no such {split} annotations; set config.data.root or config.data.{split}.file"
-        )
+    path = annotations.find(root, file, split)
     about = pickles.load(path.read_bytes(), str(path))
     for key in ("labels", LISTS[split], "gttubes", "resolution"):
         if key not in about:

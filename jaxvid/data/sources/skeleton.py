@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvid.data import poses
+from jaxvid.data import annotations, poses
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError, did_you_mean
 
@@ -93,11 +93,7 @@ def build(
     Raises:
       UserError: no such file or split, or an annotation that cannot be used.
     """
-    path = Path(root, file)
-    if not path.is_file():
-        raise UserError(
-            f"{path}: no such {split} annotations; set config.data.root or config.data.{split}.file"
-        )
+    path = annotations.find(root, file, split)
     folder = poses.ensure(path)
     found = poses.read(str(folder))
     if not suffix and "keypoint" not in found.flat:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvid.data import manifests
+from jaxvid.data import annotations, manifests
 from jaxvid.data.labels import looked_for, ragged
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError, did_you_mean
@@ -111,9 +111,9 @@ def build(
     Raises:
       UserError: no such file, or a line that cannot be read; it names file and line.
     """
-    path = Path(root, file)
+    path = annotations.find(root, file, split, "list")
     paths, raw, lines = [], [], []
-    for number, cells in rows(path, split):
+    for number, cells in rows(path):
         name, *labels = cells
         if not labels or (len(labels) > 1 and not multi_label):
             comma, quote = (",", "") if _is_csv(path) else (" ", ", and paths with spaces a csv")
@@ -170,16 +170,12 @@ def read_weights(path: Path, count: int) -> np.ndarray:
     return np.array(weights) / np.mean(weights)
 
 
-def rows(path: Path, split: str) -> Iterator[tuple[int, list[str]]]:
+def rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """(line number, cells) of every line that says something.
 
     Raises:
-      UserError: there is no such file, or it is not text, or not a csv as its name says.
+      UserError: it is not text, or not a csv as its name says.
     """
-    if not path.is_file():
-        raise UserError(
-            f"{path}: no such {split} list; set config.data.root or config.data.{split}.file"
-        )
     number, header = 0, _is_csv(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxvid.data import annotations
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError
 
@@ -102,15 +103,8 @@ def build(
         listed twice; it names file and line.
     """
     del names, num_classes
-    path = Path(root, file)
-    if not path.is_file():
-        raise UserError(
-            f"{path}: no such {split} captions; set config.data.root or config.data.{split}.file"
-        )
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: this is not text in UTF-8") from None
+    path = annotations.find(root, file, split, "captions")
+    text = annotations.read_text(path)
     kinds = {".json": _json, ".csv": _csv}
     found: Captions = {}
     for video, caption, place in kinds.get(path.suffix.lower(), _lines)(path, text, subset):
@@ -145,20 +139,10 @@ Found = Iterator[tuple[str, Any, Place]]  # video, caption
 
 
 def _json(path: Path, text: str, subset: str) -> Found:
-    def pairs(items):
-        # Of two equal keys json would keep the last, and say nothing.
-        found = dict(items)
-        if len(found) < len(items):
-            keys = [key for key, _ in items]
-            key = next(key for i, key in enumerate(keys) if key in keys[:i])
-            line = _line(path, key, last=True)
-            raise UserError(f'{path}:{line}: "{key}" is listed twice; join its captions')
-        return found
+    def twice(key):
+        return f'{path}:{_line(path, key, last=True)}: "{key}" is listed twice; join its captions'
 
-    try:
-        content = json.loads(text, object_pairs_hook=pairs)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: this is no json: {error.msg}") from None
+    content = annotations.parse_json(text, path, twice)
     if isinstance(content, dict) and {"videos", "sentences"} <= content.keys():
         kept = {v["video_id"] for v in content["videos"] if subset in ("", v.get("split"))}
         seen: set[str] = set()

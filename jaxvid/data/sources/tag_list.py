@@ -1,0 +1,108 @@
+"""A json list of videos with tags of several categories, as MMAction2 has HVU.
+
+    [{"filename": "a.mp4", "label": {"scene": [17], "action": [3, 40]}}, ...]
+
+Tags are numbered within their category. Folders of frames have "frame_dir" and "total_frames" in
+place of "filename".
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxvid.data import annotations
+from jaxvid.data.labels import by_category, ragged
+from jaxvid.data.sources.frame_folders import FrameFolders
+from jaxvid.data.sources.video_list import scanned
+from jaxvid.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True, repr=False)
+class TagList(FrameFolders):
+    """Videos, which have no template, or folders of frames."""
+
+    def where(self, index: int) -> str:
+        return f"{self.origin}[{int(index)}]"
+
+
+def build(
+    split: str,
+    *,
+    root: str,
+    file: str,
+    prefix: str = "",
+    template: str = "img_{:05}.jpg",
+    first: int = 1,
+    category_mask: bool = False,
+    manifest: str = "",
+    names: tuple[str, ...] = (),
+    num_classes: int | None = None,
+) -> TagList:
+    """Read a list. Its samples are multi-label.
+
+    Args:
+      split: only for messages.
+      root: folder that `file` and `prefix` lie in.
+      file: the json.
+      prefix: folder of the videos, or of the folders of frames.
+      template, first: of frames, see frame_folders.
+      category_mask, manifest: see video_list.
+      names: "category/tag" for each class, such as config.data.names="hvu" has.
+
+    Raises:
+      UserError: no such file, or an entry that cannot be read; it names file and entry, from 0.
+    """
+    path = annotations.find(root, file, split, "list")
+    if not names or not all("/" in name for name in names):
+        raise UserError(f'{path}: tags need class names "category/tag", as config.data.names="hvu"')
+    entries = _read(path)
+    frames = "frame_dir" in entries[0]
+    key, *others = ("frame_dir", "total_frames") if frames else ("filename",)
+    classes, labels = by_category(names), []
+    for index, entry in enumerate(entries):
+        where = f"{path}[{index}]"
+        if not {key, *others, "label"} <= entry.keys():
+            keys = ", ".join(f'"{k}"' for k in (key, *others, "label"))
+            raise UserError(f"{where}: expected {keys}, found {json.dumps(entry):.80}")
+        labels.append(_labels(entry["label"], classes, where))
+    paths = [str(Path(root, prefix, entry[key])) for entry in entries]
+    total, problems = scanned(root, manifest, paths)
+    if frames:
+        total = np.array([entry["total_frames"] for entry in entries], np.int32)
+    return TagList(
+        paths, ragged(labels, len(names)), tuple(names), str(path), (), total, problems,
+        category_mask=category_mask, template=template if frames else "",
+        first=[first] * len(paths),
+    )  # fmt: skip
+
+
+def _labels(tags: Any, classes: Mapping[str, Sequence[int]], where: str) -> list[int]:
+    """Tags of an entry, by category -> their classes."""
+    if not isinstance(tags, dict):
+        raise UserError(
+            f'{where}: "label" is {json.dumps(tags):.80}, not {{"CATEGORY": [TAG ...]}}'
+        )
+    found = []
+    for category, numbers in tags.items():
+        if category not in classes:
+            hint = did_you_mean(category, classes)
+            raise UserError(f'{where}: no such category: "{category}".{hint}')
+        known = range(len(classes[category]))
+        if not isinstance(numbers, list) or not all(n in known for n in numbers):
+            raise UserError(
+                f'{where}: tags of "{category}" are {json.dumps(numbers):.80}, not some of'
+                f" 0..{known[-1]}"
+            )
+        found += [classes[category][n] for n in numbers]
+    return found
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    entries = annotations.parse_json(annotations.read_text(path), path)
+    if not entries or not isinstance(entries, list) or {dict} != {type(e) for e in entries}:
+        raise UserError(f"{path}: expected [{{...}}, ...], a json object for each video")
+    return entries
