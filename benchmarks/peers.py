@@ -7,6 +7,7 @@ normalised already, while our step starts from uint8.
 
 import copy
 import importlib.util
+import os
 import sys
 import types
 import warnings
@@ -114,7 +115,7 @@ def clip(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
                 options: Any = dict(activation=quick_gelu, batch_first=True, norm_first=True)
                 layer = nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, **options)
                 self.adapter = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
-                self.places = nn.Parameter(0.02 * torch.randn(8, width))
+                self.places = nn.Parameter(0.02 * torch.randn(12, width))
 
         def forward(self, video, text):
             b, t = video.shape[:2]
@@ -238,6 +239,7 @@ def runs(peer: Peer, config: Any, low: bool, compiled: bool, train: bool) -> dic
     """
     import torch
 
+    torch.set_num_threads(len(os.sched_getaffinity(0)))  # OpenMP has counted them at its import
     torch.set_float32_matmul_precision("high")  # TF32, as XLA has it
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -18,12 +18,13 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 from jax.sharding import AxisType
 
 from benchmarks import train_step
+from jaxvid.train.begin import Plan
+from jaxvid.train.rehearsal import rehearse
 
 SIZES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "s64": 8, "u64": 8}
 SIZES |= {"f32": 4, "s32": 4, "u32": 4, "f64": 8, "c64": 8, "c128": 16}
@@ -142,8 +143,10 @@ def efficiency(compute: float, communication: float) -> tuple[float, float]:
     return compute / (compute + communication), compute / max(compute, communication)
 
 
-def compiled(name: str, layout: str, devices: int, args: argparse.Namespace) -> Any:
-    """The training step for so many fake devices."""
+def compiled(
+    name: str, layout: str, devices: int, args: argparse.Namespace
+) -> tuple[str, Plan, dict]:
+    """The text of the training step for so many fake devices, its plan, and the batch."""
     model = 2 if layout == "tensor" and devices > 1 else 1
     shape, kinds = (devices // model, model), (AxisType.Auto,) * 2
     chosen = jax.devices()[:devices]
@@ -151,9 +154,9 @@ def compiled(name: str, layout: str, devices: int, args: argparse.Namespace) -> 
     config = train_step.configure(name, args.small, args.batch)
     config.batch *= devices
     config.sharding, config.dtype = layout, args.dtype
-    planned, _, batch = train_step.parts(config, mesh)
-    step = planned.step(lambda _: None)
-    return step.compile(planned.places, batch).as_text(), step
+    planned, _, batch = rehearse(config, mesh)
+    step = planned.step(lambda _: None).compile(planned.places, batch)
+    return step.as_text() or "", planned, batch
 
 
 def assumptions(args: argparse.Namespace, links: Links, slow: Links) -> str:
@@ -195,14 +198,14 @@ def main() -> int:
     for name in args.model:
         for layout in args.layout:
             for devices in args.devices:
-                text, step = compiled(name, layout, devices, args)
+                text, planned, batch = compiled(name, layout, devices, args)
                 found = collectives(text)
                 sent = sum(c.sent for c in found) / 1e6
                 print(
                     f"| {name} | {layout} | {devices} | {summary(found)} | {sent:.1f} |", flush=True
                 )
                 if devices == NODE:
-                    whole[name, layout] = found, step.flops
+                    whole[name, layout] = found, planned.flops(batch)
     links, slow = Links(), Links(network=50e9)
     print(assumptions(args, links, slow))
     columns = [f"{n * NODE} GPUs" for n in args.nodes]

@@ -38,10 +38,10 @@ import numpy as np
 
 from benchmarks import peers
 from jaxvid import mesh as meshes
-from jaxvid import plug
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.train.begin import Plan, plan
-from jaxvid.train.step import init_state, init_variables, make_train_step
+from jaxvid.train.begin import Plan
+from jaxvid.train.rehearsal import CLASSES, rehearse
+from jaxvid.train.step import init_state, init_variables
 
 # family -> config, its variant, what else the model's spec has, and the recipe's small sizes
 CASES: dict[str, tuple[str, str, dict, dict]] = {
@@ -55,7 +55,12 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
     "bmn": ("bmn_anet", "400", {}, {}),
     "fast_rcnn": ("slowonly_ava21", "r50_4x16", {}, dict(size=96)),
     "clip4clip": ("clip4clip_msrvtt", "vitb32", {}, dict(frames=2)),
-    "actionclip": ("clip4clip_msrvtt", "vitb32", dict(name="actionclip"), dict(frames=2)),
+    "actionclip": (
+        "clip4clip_msrvtt",
+        "vitb32",
+        dict(name="actionclip", frames=12),
+        dict(frames=2),
+    ),
 }
 COLUMNS = (
     "model, inputs", "dtype", "what", "ms", "clips/s", "MFU", "GiB", "compile s", "PyTorch",
@@ -75,26 +80,6 @@ def configure(name: str, small: bool = False, batch: int = 0) -> Any:
         config.data.recipe.update(sizes)
     config.batch = batch or (2 if small else max(8, config.batch // 8))
     return config
-
-
-def parts(config: Any, mesh: jax.sharding.Mesh) -> tuple[Plan, dict, dict]:
-    """How to train by this config, a sample, and the shapes of a batch."""
-    classes, recipe = config.data.num_classes or 400, config.data.recipe
-    model = plug.load("models", config.model, num_classes=classes, dtype=jnp.dtype(config.dtype))
-    task = plug.load("tasks", config.task, num_classes=classes)
-    rng = np.random.default_rng(0)
-    sample = {"label": np.int32(0)} | plug.load("data.recipes", recipe, "example")
-    if recipe.name == "detection":
-        sample |= {"boxes": sample["proposals"], "box_label": np.ones((1, classes), np.uint8)}
-    for transform in plug.load("data.recipes", recipe, split="train"):
-        sample = transform(sample, rng)
-    sample |= {"mask": np.float32(1), "index": np.int32(0)}
-    place = meshes.over_data(mesh)
-    shapes = {
-        k: jax.ShapeDtypeStruct((config.batch, *np.shape(x)), np.asarray(x).dtype, sharding=place)
-        for k, x in sample.items()
-    }
-    return plan(config, model, task, mesh, shapes, steps_per_epoch=1000.0), sample, shapes
 
 
 def noise(sample: dict[str, Any], batch: int) -> dict[str, np.ndarray]:
@@ -124,15 +109,12 @@ def train_step(planned: Plan, batch: Any, variables: Any) -> Ours:
     held = [jax.device_put(jax.tree.map(jnp.copy, state), planned.layout)]
     step = planned.step(lambda _: None)
     step.compile(planned.places, batch)
-    written = make_train_step(
-        planned.model, planned.task, planned.tx, config.accumulate, config.ema, planned.fetch
-    )
 
     def run():
         held[0], logs = step(held[0], batch)
         return logs
 
-    return Ours(run, step.seconds, step.memory, flops(jax.jit(written).lower(held[0], batch)))
+    return Ours(run, step.seconds, step.memory, planned.flops(batch))
 
 
 def forward(planned: Plan, batch: Any, variables: Any) -> Ours:
@@ -148,12 +130,8 @@ def forward(planned: Plan, batch: Any, variables: Any) -> Ours:
     seconds = time.monotonic() - start
     memory: Any = compiled.memory_analysis()
     size = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-    return Ours(lambda: compiled(variables, batch), seconds, size, flops(lowered))
-
-
-def flops(lowered: Any) -> float:
-    """Before optimisation, which turns operations into calls that XLA does not count."""
-    return float((lowered.cost_analysis() or {}).get("flops", 0.0))
+    flops = float((lowered.cost_analysis() or {}).get("flops", 0.0))
+    return Ours(lambda: compiled(variables, batch), seconds, size, flops)
 
 
 def weights(planned: Plan, batch: Any) -> Any:
@@ -216,7 +194,7 @@ def measure(name: str, args: argparse.Namespace):
         config = configure(name, args.small, args.batch)
         config.dtype = dtype
         full = name if ":" in name else f"{name}:{CASES[name][1]}"
-        planned, sample, _ = parts(config, mesh)
+        planned, sample, _ = rehearse(config, mesh)
         batch = meshes.put_batch(mesh, noise(sample, config.batch))
         variables = weights(planned, batch)
         count = sum(x.size for x in jax.tree.leaves(variables["params"]))
@@ -224,7 +202,7 @@ def measure(name: str, args: argparse.Namespace):
         arrays = {k: np.asarray(x) for k, x in planned.task.inputs(ready).items()}
         shown = "; ".join(" x ".join(map(str, x.shape)) for x in arrays.values())
         makers, missing = peers.available(full) if args.peers else ({}, [])
-        found = {p: make(arrays, config.data.num_classes or 400) for p, make in makers.items()}
+        found = {p: make(arrays, config.data.num_classes or CLASSES) for p, make in makers.items()}
         notes += missing
         for package, peer in found.items():
             if peer.parameters != count:

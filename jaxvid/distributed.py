@@ -39,7 +39,7 @@ def start(timeout: float, heartbeat: int = 100):
 
     Args:
       timeout: seconds to wait for them; then this process ends, and says for whom it waited.
-      heartbeat: seconds without a sign of life after which a process counts as dead, and all end.
+      heartbeat: seconds without a sign of life after which a process counts as lost, and all end.
 
     Raises:
       UserError: the environment speaks of several processes, but not of where they meet.
@@ -73,12 +73,13 @@ def start(timeout: float, heartbeat: int = 100):
             jax.distributed.initialize(
                 **known,
                 initialization_timeout=int(timeout) + 60,
-                heartbeat_timeout_seconds=heartbeat,
+                # `listen` is to be first: JAX ends with a dump of its C++ stack, from half of this.
+                heartbeat_timeout_seconds=4 * heartbeat,
             )
     except ValueError as error:
         raise UserError(f"{sign} is set, but JAX cannot tell the processes: {error}") from error
-    peers.put("jaxvid/host/", socket.gethostname())
-    peers.listen()
+    peers.put(peers.HOSTS, socket.gethostname())
+    peers.listen(heartbeat)
     devices = f"waited {timeout:.0f} s for all processes to find their devices; is a driver stuck?"
     with peers.deadline(timeout, lambda: devices):
         jax.devices()
@@ -164,7 +165,7 @@ def claim(workdir: Path, config: Mapping, timeout: float):
 
 def places(mesh: Mesh) -> Iterator[str]:
     """A line for each of the first processes: its host, and where on the mesh its devices are."""
-    hosts = peers.told("jaxvid/host/")
+    hosts = peers.told(peers.HOSTS)
     owners = np.vectorize(lambda device: device.process_index)(mesh.devices)
     for process in sorted(hosts)[:SHOWN]:
         places = zip(mesh.axis_names, np.nonzero(owners == process), strict=True)

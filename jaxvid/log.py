@@ -147,16 +147,16 @@ class Progress:
     Args:
       total: steps of the run.
       batch: clips of a step.
+      flops: of a step on one device; 0 where unknown.
       state: of an earlier Progress; the averages go on as if never interrupted.
     """
 
-    def __init__(self, total: int, batch: int, state: Mapping | None = None):
-        self.total, self.batch = total, batch
+    def __init__(self, total: int, batch: int, flops: float = 0.0, state: Mapping | None = None):
+        self.total, self.batch, self.flops = total, batch, flops
         self._sums: dict[str, float] = dict((state or {}).get("sums", {}))
         self._count: int = (state or {}).get("count", 0)
         self._seconds = self._waited = 0.0
         self._timed = 0
-        self._flops = 0.0
         self._began = time.monotonic()
 
     def state(self) -> dict:
@@ -168,7 +168,7 @@ class Progress:
         """Since the last line."""
         return self._timed
 
-    def add(self, logs: Mapping[str, jax.Array], seconds: float, waited: float, flops: float):
+    def add(self, logs: Mapping[str, jax.Array], seconds: float, waited: float):
         """One step: its logs, how long it took, how much of that was waiting for data."""
         for name, value in logs.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value)
@@ -176,7 +176,6 @@ class Progress:
         self._timed += 1
         self._seconds += seconds
         self._waited += waited
-        self._flops += flops
 
     def flush(self) -> dict[str, float]:
         """The averages, under the names of metrics.jsonl; starts anew."""
@@ -187,10 +186,10 @@ class Progress:
             "train/clips_per_s": self.batch * self._timed / seconds,
             "train/data_wait": self._waited / seconds,
         }
-        if peak := peak_flops():
-            values["train/mfu"] = self._flops / seconds / peak
+        if self.flops and (peak := peak_flops()):
+            values["train/mfu"] = self.flops * self._timed / seconds / peak
         self._sums, self._count, self._timed = {}, 0, 0
-        self._seconds = self._waited = self._flops = 0.0
+        self._seconds = self._waited = 0.0
         return values
 
     def line(self, step: int, epoch: float, values: Mapping[str, float]) -> str:
@@ -205,21 +204,6 @@ class Progress:
         if "train/mfu" in values:
             shown.append(f"mfu {values['train/mfu']:.1%}")
         return "  ".join(shown)
-
-
-def straggler(waits: Mapping[int, float]) -> list[str]:
-    """A line on the process that waits for data much more than the others do, if there is one.
-
-    Args:
-      waits: share of its time that each process waits.
-    """
-    if len(waits) < 2:
-        return []
-    worst = max(waits, key=lambda process: waits[process])
-    others = float(np.median([wait for process, wait in waits.items() if process != worst]))
-    if waits[worst] < 0.05 or waits[worst] < 2 * others:
-        return []
-    return [f"process {worst} waits {waits[worst]:.0%} of its time for data, others {others:.0%}"]
 
 
 def metrics_line(values: Mapping[str, float]) -> str:

@@ -5,11 +5,14 @@ by collectives: a process that failed or is stuck takes no part in those.
 """
 
 import atexit
+import itertools
 import os
+import socket
 import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -21,6 +24,8 @@ from jaxvid import log
 from jaxvid.errors import UserError
 
 GRACE = 5  # seconds for news of a failure to get around
+ALIVE = "jaxvid/alive/"
+HOSTS = "jaxvid/host/"
 _met = threading.Event()  # all processes; before that the store does not answer
 _ending = threading.Lock()  # of the one thread that ends this process
 
@@ -87,7 +92,7 @@ def meet(place: str, timeout: float):
     put(here)
 
     def explain():
-        there, hosts = told(here), told("jaxvid/host/")
+        there, hosts = told(here), told(HOSTS)
         late = [p for p in range(global_state.num_processes) if p not in there]
         names = ", ".join(f"process {p} ({hosts.get(p, 'unknown host')})" for p in late[:8])
         more = f" and {len(late) - 8} more" if len(late) > 8 else ""
@@ -121,17 +126,27 @@ def agreed(what: str, step: int, wish: bool) -> bool:
         return False
 
 
-def listen():
-    """All processes have met; from now on this one ends when another fails."""
+def listen(patience: float):
+    """All processes have met; from now on this one ends when another fails, or is lost.
+
+    Args:
+      patience: seconds without a sign of life. Process 0 hears of all the others, they of it.
+    """
     _met.set()
-    over = threading.Event()
-    thread = threading.Thread(target=_listen, args=(over,), name="failures of peers", daemon=True)
-    thread.start()
+    over, silence = threading.Event(), Counter()
+    threads = [
+        threading.Thread(target=_listen, args=(over, silence, patience), name="failures of peers"),
+        threading.Thread(target=_beat, args=(over, silence, patience / 10), name="signs of life"),
+    ]
+    for thread in threads:
+        thread.daemon = True
+        thread.start()
 
     @atexit.register
     def _():  # Python cannot end while a thread is inside the client
         over.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
 
 
 def put(folder: str, value: str = ""):
@@ -153,6 +168,18 @@ def told(folder: str) -> dict[int, str]:
     return {int(k.rsplit("/")[-1]): v for k, v in client().key_value_dir_get(folder)}
 
 
+def workers(wanted: int) -> int:
+    """Data workers of this process: so many, or for -1 one a core that is left to it.
+
+    Processes on one host share its cores, unless each is bound to some.
+    """
+    every = os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else every
+    if wanted >= 0 or alone() or cores < every:
+        return cores if wanted < 0 else wanted
+    return max(1, every // list(told(HOSTS).values()).count(socket.gethostname()))
+
+
 def client() -> Any:
     return global_state.client
 
@@ -161,7 +188,7 @@ def alone() -> bool:
     return not _met.is_set() or global_state.num_processes == 1
 
 
-def _listen(over: threading.Event):
+def _listen(over: threading.Event, silence: Counter[int], patience: float):
     message = ""
     while not message:
         try:
@@ -170,9 +197,45 @@ def _listen(over: threading.Event):
             # Otherwise process 0 is gone, and JAX ends this one.
             if over.is_set() or "DEADLINE_EXCEEDED" not in str(error):
                 return
+            # Rounds of a second, not the time: one that was halted itself has heard nobody.
+            for process in list(silence):
+                silence[process] += 1
+                if silence[process] > patience:
+                    _lose(process, patience)
     _ending.acquire()
     log.complain("ends, as " + message.splitlines()[0][:300])
     _end()
+
+
+def _beat(over: threading.Event, silence: Counter[int], pause: float):
+    """Give signs of life, and note whose have come: `silence` counts from there."""
+    key, last = f"{ALIVE}{global_state.process_id}", {}
+    for count in itertools.count():
+        with suppress(jax.errors.JaxRuntimeError):
+            # Without a network this waits for ever.
+            client().key_value_set(key, str(count), allow_overwrite=True)
+            signs = told(ALIVE) if global_state.process_id == 0 else {0: str(count)}
+            for process in signs:
+                if signs[process] != last.get(process):
+                    silence[process] = 0
+            for process in silence.keys() - signs.keys():  # which has ended well
+                del silence[process]
+            last = signs
+        if over.wait(pause):
+            break
+    with suppress(jax.errors.JaxRuntimeError):
+        client().key_value_delete(key)
+
+
+def _lose(process: int, patience: float):
+    why = f"for {patience:.0f} s: it is gone, or stuck, or the network between is cut"
+    if process:
+        host = told(HOSTS).get(process, "unknown host")
+        fail(f"process {process} ({host}) gave no sign of life {why}")
+    # Nobody is there to be told.
+    _ending.acquire(timeout=GRACE)
+    log.complain(f"process 0 at {global_state.coordinator_address} did not answer {why}")
+    os._exit(1)
 
 
 def _end():

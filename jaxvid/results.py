@@ -70,28 +70,31 @@ class Localized:
         return frame
 
     def picture(self, width: int = 960) -> np.ndarray:
-        """A timeline, uint8 (h, w, 3): segments in rows, so that none hides another."""
-        left, line, rows = 20, 26, in_rows(self.segments)
-        picture = np.full((line * (max(rows, default=0) + 2), width, 3), DARK, np.uint8)
-        axis = len(picture) - line
+        """A timeline, uint8 (h, w, 3): segments in rows, so that none hides another or its text."""
+        left, line, size = 20, 26, 0.4
 
         def column(seconds):
             return left + round(seconds / self.duration * (width - 2 * left))
 
+        texts = [f"{s:.2f} {label}" for s, label in zip(self.scores, self.labels, strict=True)]
+        bars = [(column(start), column(end)) for start, end in self.segments]
+        wide = [text_width(text, size) + 8 for text in texts]
+        places = [max(min(a, width - w), 0) for (a, _), w in zip(bars, wide, strict=True)]
+        rows = in_rows(
+            [(min(a, x), max(b, x + w)) for (a, b), x, w in zip(bars, places, wide, strict=True)]
+        )
+        picture = np.full((line * (max(rows, default=0) + 2), width, 3), DARK, np.uint8)
+        axis = len(picture) - line
         step = tick(self.duration)
         for i in range(int(self.duration / step) + 1):
             at = column(i * step)
             cv2.line(picture, (at, 4), (at, axis), (60, 60, 60), 1)
-            write(picture, f"{i * step:g} s", (at - 8, len(picture) - 8), 0.4, GREY)
-        for row, (start, end), label, score in zip(
-            rows, self.segments, self.labels, self.scores, strict=True
-        ):
-            corners = (column(start), row * line + 6), (column(end) - 1, row * line + line + 2)
+            write(picture, f"{i * step:g} s", (at - 8, len(picture) - 8), size, GREY)
+        for row, (a, b), x, text, score in zip(rows, bars, places, texts, self.scores, strict=True):
             shade = colour(np.array(score / self.scores[0])).tolist()
-            cv2.rectangle(picture, *corners, shade, cv2.FILLED)
-            inside = picture[:, : max(corners[1][0] - 2, 0)]  # a view: longer text is cut off
-            text = f"{score:.2f} {label}"
-            write(inside, text, (corners[0][0] + 4, corners[1][1] - 6), 0.4, WHITE)
+            top = row * line
+            cv2.rectangle(picture, (a, top + 6), (b - 1, top + line + 2), shade, cv2.FILLED)
+            write(picture, text, (x + 4, top + line - 4), size, WHITE)
         return picture
 
 

@@ -15,6 +15,8 @@ esac
 count=$1; shift
 # shellcheck source=launch/gpu.env
 . "$(dirname "${BASH_SOURCE[0]}")/gpu.env"
+# shellcheck source=launch/wait.bash
+. "$(dirname "${BASH_SOURCE[0]}")/wait.bash"
 
 if [ -z "$each" ]; then
   JAX_LOCAL_DEVICE_IDS=$(seq -s, 0 $((count - 1)))
@@ -30,15 +32,4 @@ for ((i = 0; i < count; i++)); do
   pids+=($!)
 done
 trap 'kill -TERM "${pids[@]}" 2>/dev/null || true' INT TERM USR1
-
-# A signal ends `wait` early, so each process is waited for until it is gone.
-code=0
-for pid in "${pids[@]}"; do
-  while :; do
-    status=0
-    wait "$pid" || status=$?
-    kill -0 "$pid" 2>/dev/null || break
-  done
-  if [ "$code" = 0 ]; then code=$status; fi
-done
-exit "$code"
+wait_for "${pids[@]}"

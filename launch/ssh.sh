@@ -14,6 +14,8 @@ mapfile -t hosts < <(sed 's/#.*//' "$1" | awk 'NF {print $1}'); shift
 if [ ${#hosts[@]} = 0 ]; then echo "$0: there are no hosts in the file" >&2; exit 2; fi
 # shellcheck source=launch/gpu.env
 . "$(dirname "${BASH_SOURCE[0]}")/gpu.env"
+# shellcheck source=launch/wait.bash
+. "$(dirname "${BASH_SOURCE[0]}")/wait.bash"
 read -ra ssh <<<"${SSH:-ssh}"
 port=${JAXVID_PORT:-12355}
 export JAX_COORDINATOR_ADDRESS="${hosts[0]##*@}:$port" JAX_NUM_PROCESSES=${#hosts[@]}
@@ -35,15 +37,4 @@ done
 trap 'for i in "${!hosts[@]}"; do
   "${ssh[@]}" "${hosts[i]}" "kill -TERM \$(cat $pidfile-$i.pid)" </dev/null &
 done' INT TERM USR1
-
-# A signal ends `wait` early, so each process is waited for until it is gone.
-code=0
-for pid in "${pids[@]}"; do
-  while :; do
-    status=0
-    wait "$pid" || status=$?
-    kill -0 "$pid" 2>/dev/null || break
-  done
-  if [ "$code" = 0 ]; then code=$status; fi
-done
-exit "$code"
+wait_for "${pids[@]}"

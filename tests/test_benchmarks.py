@@ -9,6 +9,7 @@ from benchmarks import peers, scaling, train_step
 from benchmarks.scaling import Collective, Links
 from jaxvid import mesh as meshes
 from jaxvid.errors import UserError
+from jaxvid.train.rehearsal import rehearse
 
 HLO = """\
 HloModule jit_train_step, is_scheduled=true, num_partitions=8
@@ -96,6 +97,13 @@ def test_ways_run_in_turns_and_the_first_round_does_not_count():
 def test_every_model_with_a_peer_has_a_config(name):
     assert train_step.configure(name, small=True).batch == 2
     assert train_step.configure(name).batch >= 8
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_actionclip_takes_the_clips_of_clip4clip(small):
+    config = train_step.configure("actionclip", small, batch=8)
+    planned, *_ = rehearse(config, meshes.build())
+    assert "adapter" in planned.places.params
 
 
 def test_an_unknown_model_is_named():

@@ -6,6 +6,7 @@ Runs of several processes are in tests/multihost.
 import signal
 import threading
 import time
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,7 +27,7 @@ def environment(monkeypatch):
     started = []
     monkeypatch.setattr(jax.distributed, "initialize", lambda **known: started.append(known))
     monkeypatch.setattr(peers, "put", lambda *_: None)
-    monkeypatch.setattr(peers, "listen", lambda: None)
+    monkeypatch.setattr(peers, "listen", lambda _: None)
     for name in (*distributed.SIGNS, *distributed.COUNTS, *distributed.RANKS):
         monkeypatch.delenv(name, raising=False)
     before = settings.jax_enable_preemption_service, signal.getsignal(signal.SIGUSR1)
@@ -180,3 +181,101 @@ def test_a_deadline_ends_what_is_stuck_and_only_that(monkeypatch):
         assert ended.wait(10)
     time.sleep(0.1)
     assert said == ["waited for nothing"]
+
+
+class Store:
+    """The coordination service's, of a run where nobody fails."""
+
+    def __init__(self):
+        self.held: dict[str, str] = {}
+
+    def blocking_key_value_get(self, key, timeout):
+        raise jax.errors.JaxRuntimeError("DEADLINE_EXCEEDED: nothing yet")
+
+    def key_value_set(self, key, value, allow_overwrite):
+        self.held[key] = value
+
+    def key_value_dir_get(self, folder):
+        return [(key, value) for key, value in self.held.items() if key.startswith(folder)]
+
+    def key_value_delete(self, key):
+        self.held.pop(key, None)
+
+
+@pytest.fixture
+def held(monkeypatch):
+    store = Store()
+    monkeypatch.setattr(peers, "client", lambda: store)
+    return store.held
+
+
+class Over(threading.Event):
+    """Set after some waits, before each of which something happens."""
+
+    def __init__(self, *then):
+        super().__init__()
+        self._then = [*then]
+
+    def wait(self, timeout=None):
+        if self._then:
+            self._then.pop(0)()
+        return not self._then
+
+
+def test_a_process_is_lost_after_so_many_silent_rounds(held, monkeypatch):
+    lost = []
+
+    def lose(process, patience):
+        lost.append((process, dict(silence)))
+        over.set()
+
+    monkeypatch.setattr(peers, "_lose", lose)
+    over, silence = threading.Event(), Counter({0: -9, 2: 1})
+    peers._listen(over, silence, 3)
+    assert lost == [(2, {0: -6, 2: 4})]
+
+
+def test_process_0_hears_who_gave_a_sign_who_did_not_and_who_ended(held):
+    """This one is process 0, as no other was started."""
+    one, two, three = (f"{peers.ALIVE}{process}" for process in (1, 2, 3))
+    held |= {one: "0", two: "0", three: "0"}
+    silence, seen = Counter(), []
+
+    def later():
+        silence.update([0, 1, 2, 3])
+        held[one] = "1"
+        del held[three]
+
+    over = Over(later, lambda: seen.append(dict(silence)))
+    peers._beat(over, silence, 0.1)
+    assert seen == [{0: 0, 1: 0, 2: 1}]
+    assert held == {one: "1", two: "0"}  # its own sign is gone, too
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_others_hear_whether_process_0_answers(answers, held, monkeypatch):
+    monkeypatch.setattr(peers.global_state, "process_id", 3)
+    if not answers:
+        monkeypatch.setattr(Store, "key_value_set", fails)
+    silence, seen = Counter({0: 5}), []
+    peers._beat(Over(lambda: seen.append(dict(silence))), silence, 0.1)
+    assert seen == [{0: 0 if answers else 5}]
+
+
+def fails(*_, **__):
+    raise jax.errors.JaxRuntimeError("UNAVAILABLE")
+
+
+@pytest.mark.skipif(not hasattr(peers.os, "sched_getaffinity"), reason="binds no process to cores")
+def test_processes_of_one_host_share_its_cores_for_data(held, monkeypatch):
+    monkeypatch.setattr(peers, "alone", lambda: False)
+    monkeypatch.setattr(peers.os, "cpu_count", lambda: 12)
+    monkeypatch.setattr(peers.os, "sched_getaffinity", lambda _: range(12))
+    here = peers.socket.gethostname()
+    held.update({f"{peers.HOSTS}{i}": name for i, name in enumerate([here, "b", here, here, "b"])})
+    assert peers.workers(-1) == 4
+    assert peers.workers(0) == 0 and peers.workers(7) == 7
+    monkeypatch.setattr(peers.os, "sched_getaffinity", lambda _: range(6))  # bound to some
+    assert peers.workers(-1) == 6
+    monkeypatch.setattr(peers, "alone", lambda: True)
+    assert peers.workers(-1) == 6

@@ -198,6 +198,7 @@ def test_export_and_predict_from_the_file(workdir, dump, tmp_path):
     assert 'Did you mean "mmaction"' in done.stderr
 
 
+@pytest.mark.long
 def test_time_control_command(workdir):
     done = run("--workdir", workdir, module="jaxvid.tools.time_control")
     assert [line.split()[0] for line in done.stdout.splitlines()[:4]] == [
@@ -235,6 +236,7 @@ FINETUNE = (
 )  # fmt: skip
 
 
+@pytest.mark.long
 def test_finetuning_from_another_run(clips, workdir, tmp_path):
     # The window of the quickstart's model is its variant's, so its weights fit another head.
     done = run(
@@ -254,6 +256,7 @@ def test_unknown_weights_are_named_before_anything_compiles(clips, tmp_path):
     assert "compiled" not in done.stdout
 
 
+@pytest.mark.long
 def test_broken_videos_are_replaced_in_training_and_stop_evaluation(clips, tmp_path):
     (clips / "left" / "broken.mp4").write_bytes(b"")
     (clips / "right" / "broken too.mp4").write_bytes(b"no video at all")

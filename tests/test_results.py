@@ -1,6 +1,7 @@
 """What predictions look like: in the terminal, on frames and as a picture."""
 
 import numpy as np
+import pytest
 
 from jaxvid import results
 from jaxvid.results import Detected, Localized, Moments, Recognized
@@ -51,6 +52,23 @@ def test_a_picture_hides_no_segment():
     brightest = picture[26 + 4 :, :, 0].max(0)
     assert brightest.max() > 32
     assert Localized((), (), (), 3.0).picture().shape[1] == 960  # nothing found
+
+
+def throwing(*segments):
+    return Localized(("throwing darts",) * len(segments), (1.0,) * len(segments), segments, 60.0)
+
+
+def test_texts_of_short_segments_are_whole():
+    def width(*segments):
+        picture = throwing(*segments).picture(640)
+        return np.ptp((picture[..., 2] > 200).nonzero()[1])  # white is also blue, orange is not
+
+    long = width((5.0, 40.0))
+    assert long > 80
+    assert width((5.0, 5.1)) == pytest.approx(long, abs=1)
+    assert width((59.9, 60.0)) == pytest.approx(long, abs=1)
+    assert throwing((5.0, 5.1), (6.0, 6.1)).picture(640).shape[0] == 26 * 3  # one below the other
+    assert throwing((5.0, 5.1), (36.0, 36.1)).picture(640).shape[0] == 26 * 2
 
 
 # Boxes

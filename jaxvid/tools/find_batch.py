@@ -12,17 +12,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from jaxvid import cli, log, plug
+from jaxvid import cli, log
 from jaxvid import mesh as meshes
 from jaxvid.errors import UserError
 from jaxvid.train import memory
-from jaxvid.train.begin import plan
-
-CLASSES = 400  # where data would have told; hardly matters here
+from jaxvid.train.rehearsal import rehearse
 
 
 def report(config: Any, limit_gib: float):
@@ -42,27 +36,11 @@ def report(config: Any, limit_gib: float):
 
 def needing(config: Any) -> Callable[[int], int]:
     """A function: config.batch -> bytes that a step needs on a device."""
-    classes, recipe = config.data.num_classes or CLASSES, config.data.recipe
-    model = plug.load("models", config.model, num_classes=classes, dtype=jnp.dtype(config.dtype))
-    task = plug.load("tasks", config.task, num_classes=classes)
     mesh = meshes.build(**config.mesh)
-    sample = {"label": np.int32(0)} | plug.load("data.recipes", recipe, "example")
-    if "proposals" in sample:  # training has the truth, too
-        truth = np.zeros((len(sample["proposals"]), classes), np.uint8)
-        sample |= {"boxes": sample["proposals"], "box_label": truth}
-    rng = np.random.default_rng(0)
-    for transform in plug.load("data.recipes", recipe, split="train"):
-        sample = transform(sample, rng)
-    sample |= {"mask": np.float32(1), "index": np.int32(0)}
 
     def needs(batch):
         config.batch = batch
-        place = meshes.over_data(mesh)
-        shapes = {
-            key: jax.ShapeDtypeStruct((batch, *np.shape(x)), np.asarray(x).dtype, sharding=place)
-            for key, x in sample.items()
-        }
-        planned = plan(config, model, task, mesh, shapes, steps_per_epoch=1000.0)
+        planned, _, shapes = rehearse(config, mesh)
         step = planned.step(lambda _: None)
         step.compile(planned.places, shapes)
         return step.memory

@@ -58,6 +58,16 @@ class Plan:
         places = (self.layout, meshes.replicated(self.mesh))
         return Compiled(function, say, donate_argnums=0, out_shardings=places)
 
+    def flops(self, batch: Any) -> float:
+        """Floating point operations of a step on one device; traced, not compiled.
+
+        XLA counts them in the program as written: compiled ones call libraries, whose work it does
+        not see. It counts the body of a loop once, so that the batch goes through at once here.
+        """
+        function = make_train_step(self.model, self.task, self.tx, ema=self.config.ema)
+        cost = jax.jit(function).lower(self.places, batch).cost_analysis() or {}
+        return float(cost.get("flops", 0.0)) / self.mesh.size
+
 
 def plan(
     config: Any, model: Any, task: Task, mesh: jax.sharding.Mesh, batch: Any, steps_per_epoch: float

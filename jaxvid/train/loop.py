@@ -21,6 +21,7 @@ from jaxvid.train.begin import begin, plan
 from jaxvid.train.evaluate import batch_size, evaluate
 from jaxvid.train.nonfinite import Nonfinite
 from jaxvid.train.step import Compiled, make_eval_step
+from jaxvid.train.stragglers import Stragglers
 from jaxvid.train.watchdog import Watchdog
 
 
@@ -76,8 +77,8 @@ def train(
         return {}
 
     # The step is the data position: the stream starts there, nothing is replayed.
-    reading = dict(
-        workers=config.loader.workers,
+    reading = dict[str, Any](
+        workers=peers.workers(config.loader.workers),
         process=meshes.part(mesh),
         say=log.warn,
     )
@@ -94,7 +95,8 @@ def train(
 
         planned = plan(config, model, task, mesh, batch, steps_per_epoch)
         state, meta = begin(planned, batch, checkpoints, initial)
-        progress = log.Progress(total, config.batch, meta.get("progress"))
+        flops = planned.flops(batch) if log.peak_flops() else 0.0
+        progress = log.Progress(total, config.batch, flops, meta.get("progress"))
         log.show(log.parameter_table(state.params))
         axes = " x ".join(f"{name} {size}" for name, size in mesh.shape.items())
         log.say(f"mesh: {axes}; parameters {config.sharding}; {config.dtype} computation")
@@ -121,6 +123,7 @@ def train(
             )  # fmt: skip
             return {f"val/{k}": v for k, v in found.items()}
 
+        stragglers = Stragglers()
         writer = log.Writer(workdir, start)
         metrics: dict[str, float] = {}
         if meta.get("eval_due"):  # stopped before the evaluation of its last step
@@ -134,7 +137,7 @@ def train(
             state, logs = train_step(state, batch)
             logs = jax.device_get(logs)  # wait here, so that time spent on data shows as such
             if not nonfinite.met(step, state, batch, logs):
-                progress.add(logs, time.monotonic() - began, waited, train_step.flops)
+                progress.add(logs, time.monotonic() - began, waited)
             epoch, stop, metrics = step / steps_per_epoch, asked_to_stop(step), {}
 
             if progress.steps and (step % config.log_every == 0 or step == total):
@@ -142,7 +145,7 @@ def train(
                 values["train/recompiles"] = train_step.count - 1
                 writer.write(step, epoch, values)
                 log.say(progress.line(step, epoch, values))
-                log.bullet(log.straggler(peers.compared("wait", values["train/data_wait"])))
+                log.bullet(stragglers.lines(values["train/data_wait"]))
             if step in eval_steps and not stop:
                 metrics = validate(state)
                 writer.write(step, epoch, metrics)

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvid import log
+from jaxvid import log, peers
 from jaxvid import mesh as meshes
 from jaxvid.data import loader
 from jaxvid.data.sample import Source
@@ -63,7 +63,7 @@ def collect(model: Any, source: Source) -> tuple[dict[str, np.ndarray], dict[str
     options = config["loader"]
     batches = loader.eval_batches(
         source, model.pipeline, batch=batch_size(config, model.mesh, views(config)),
-        workers=options["workers"], on_error=options["eval_on_error"],
+        workers=peers.workers(options["workers"]), on_error=options["eval_on_error"],
         process=meshes.part(model.mesh), say=log.warn,
     )  # fmt: skip
     collected = Predictions()

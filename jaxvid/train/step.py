@@ -142,7 +142,6 @@ class Compiled:
     Attributes:
       count: compilations so far; more than one means that shapes changed during the run.
       seconds: time the last one took.
-      flops: floating point operations of one call on one device, 0 where unknown.
       memory: bytes on one device: arguments, results and temporaries of one call.
       temporary: of these, the temporaries.
     """
@@ -156,7 +155,6 @@ class Compiled:
         self._cache: dict[tuple, Any] = {}
         self.count = 0
         self.seconds = 0.0
-        self.flops = 0.0
         self.memory = self.temporary = 0
 
     def __call__(self, state, batch):
@@ -173,8 +171,6 @@ class Compiled:
         self.count += 1
         again = "recompiled (the batch has another shape)" if self.count > 1 else "compiled"
         self._say(f"{again} {self.name} in {self.seconds:.1f} s")
-        cost = compiled.cost_analysis()
-        self.flops = float(cost.get("flops", 0.0)) if cost else 0.0
         memory = compiled.memory_analysis()
         if memory is not None:
             self.temporary = memory.temp_size_in_bytes

@@ -8,7 +8,7 @@ one was not.
 """
 
 import argparse
-import json
+import functools
 import os
 import random
 import re
@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from rich.console import Console
@@ -28,7 +29,7 @@ from jaxvid.ckpt import integrity, store
 from jaxvid.data import motion
 from tests.faults import kill_resume
 from tests.faults.kill_resume import COMMAND, ONE_DEVICE, compare, last_step
-from tests.multihost import runs
+from tests.multihost import hosts, runs
 
 
 @dataclass
@@ -101,8 +102,6 @@ def worker_killed(folder: Path, whole: Path, args) -> Found:
 
 def host_killed(folder: Path, whole: Path, args) -> Found:
     """One of two processes is killed in a step: the other ends and names it; both go on."""
-    alone = folder / "alone"
-    ended = runs.wait(runs.start(1, 4, (*runs.CONFIG, f"--workdir={alone}")))
     both = folder / "both"
     command = (*runs.CONFIG, f"--workdir={both}")
     started = runs.start(2, 2, command)
@@ -113,15 +112,48 @@ def host_killed(folder: Path, whole: Path, args) -> Found:
     seconds = time.monotonic() - began
     code = started[0].returncode
     again = runs.wait(runs.start(2, 2, command))
-    fine = ended[0].code == 0 and all(end.code == 0 for end in again)
-    lines = [json.loads(line) for line in (both / "metrics.jsonl").read_text().splitlines()]
-    whole_lines = [json.loads(x) for x in (alone / "metrics.jsonl").read_text().splitlines()]
-    gap = max(
-        abs(a["train/loss"] - b["train/loss"])
-        for a, b in zip(lines, whole_lines, strict=True) if "train/loss" in a
-    )  # fmt: skip
-    good = fine and code not in (0, None) and len(lines) == len(whole_lines) and gap < 1e-4
+    gap = gap_to_one_process(folder, both)
+    good = all(end.code == 0 for end in again) and code not in (0, None) and gap < 1e-4
     return Found(1, int(good), f"the other gone after {seconds:.0f} s; losses differ by {gap:.1e}")
+
+
+def network_cut(folder: Path, whole: Path, args) -> Found:
+    """The wire between two hosts: both end and say why; with a wire, both go on."""
+    if why := hosts.missing():
+        return Found(0, 0, f"not tried: {why}")
+    both = folder / "both"
+    impatient = (
+        "import functools; from jaxvid import distributed;"
+        "distributed.start = functools.partial(distributed.start, heartbeat=20);"
+        "import runpy; runpy.run_module('jaxvid.main', run_name='__main__', alter_sys=True)"
+    )
+    run = functools.partial(
+        runs.start, 2, 2, (*runs.CONFIG, f"--workdir={both}"), ("-c", impatient)
+    )
+    with hosts.two_hosts(folder) as two:
+        started = run(hosts=two)
+        until_step(started[0], both, 6)
+        two[1].wire("down")
+        cut = runs.wait(started, 120)
+        two[1].wire("up")
+        again = runs.wait(run(hosts=two))
+    said = [next((x for x in end.out.splitlines() if x.startswith("error: ")), "") for end in cut]
+    gap = gap_to_one_process(folder, both)
+    ended = all(said) and all(end.code == 1 for end in cut)
+    good = ended and all(end.code == 0 for end in again) and gap < 1e-4
+    seconds = max(end.seconds for end in cut)
+    lost = re.sub(r"^error: process . of . \(\w+\): | at \S+|: it is.*", "", said[0])
+    seen = f'"{lost}"; both gone after {seconds:.0f} s; losses differ by {gap:.1e}'
+    return Found(1, int(good), seen)
+
+
+def gap_to_one_process(folder: Path, both: Path) -> float:
+    """The largest difference of a loss of `both` from those of a run in one process."""
+    runs.run(1, 4, folder / "alone", *runs.CONFIG)
+    one, two = runs.losses(folder / "alone"), runs.losses(both)
+    return (
+        max((abs(one[s] - two[s]) for s in one), default=inf) if one.keys() == two.keys() else inf
+    )
 
 
 def disk_full(folder: Path, whole: Path, args) -> Found:
@@ -196,6 +228,7 @@ FAULTS: dict[str, Callable] = {
     "SIGTERM": terminated,
     "worker killed": worker_killed,
     "host killed": host_killed,
+    "network cut": network_cut,
     "disk full": disk_full,
     "corrupt checkpoint": corrupt,
     "loss not finite": not_finite,

@@ -18,6 +18,7 @@ import orbax.checkpoint as ocp
 
 from jaxvid import paths
 from jaxvid.ckpt import store
+from tests.multihost.hosts import Host
 
 ROOT = Path(__file__).parents[2]
 # Everything random is on, and neither split divides by anything.
@@ -58,23 +59,25 @@ def start(
     args: Sequence[str] | Mapping[int, Sequence[str]],
     command: Sequence[str] = ("-m", "jaxvid.main"),
     only: Sequence[int] | None = None,
+    hosts: Sequence[Host] = (),
 ) -> list[subprocess.Popen]:
     """Start `processes` of `devices` each.
 
     Args:
       args: of all processes, or by process.
       only: those to start; the others are missing.
+      hosts: where each runs, instead of here.
     """
     port, started = str(free_port()), []
     for index in range(processes) if only is None else only:
         own = args[index] if isinstance(args, Mapping) else args
-        many = dict(JAX_COORDINATOR_ADDRESS=f"localhost:{port}", JAX_PROCESS_ID=str(index))
+        first = hosts[0].name if hosts else "localhost"
+        many = dict(JAX_COORDINATOR_ADDRESS=f"{first}:{port}", JAX_PROCESS_ID=str(index))
         many["JAX_NUM_PROCESSES"] = str(processes)
         env = environment(devices, **(many if processes > 1 else {}))
         streams: Any = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        started.append(
-            subprocess.Popen([sys.executable, *command, *own], cwd=ROOT, env=env, **streams)
-        )
+        line = [*(hosts[index].enter if hosts else ()), sys.executable, *command, *own]
+        started.append(subprocess.Popen(line, cwd=ROOT, env=env, **streams))
     return started
 
 

@@ -38,11 +38,11 @@ sys.exit(cli.guard(main))
 """
 
 
-def start(*work: str, values=(), patience=60.0, only=None):
+def start(*work: str, values=(), patience=60.0, only=None, hosts=()):
     """Processes of two devices each, with what each of them does after the start."""
     values = values or ["8"] * len(work)
     args = {i: (str(patience), values[i], w) for i, w in enumerate(work)}
-    return runs.start(len(work), 2, args, ("-c", PROGRAM), only)
+    return runs.start(len(work), 2, args, ("-c", PROGRAM), only, hosts)
 
 
 def ended(*work: str, **options):

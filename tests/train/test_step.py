@@ -242,5 +242,4 @@ def test_compiled_says_what_it_does_and_counts_other_shapes(plain):
         "compiled eval_step",
         "recompiled (the batch has another shape) eval_step",
     ]
-    assert step.flops > 0
     assert step.memory > 0

@@ -1,0 +1,42 @@
+"""What a run would train on is known without its data."""
+
+import jax
+import pytest
+
+from configs import bmn_own, fast_rcnn_own, quickstart
+from jaxvid import mesh as meshes
+from jaxvid.errors import UserError
+from jaxvid.train.rehearsal import CLASSES, rehearse
+
+
+def test_a_batch_has_the_shapes_that_data_would_give():
+    config = quickstart.get_config()
+    planned, sample, shapes = rehearse(config, meshes.build())
+    assert shapes.keys() == sample.keys() >= {"video", "label", "mask", "index"}
+    assert shapes["video"].shape == (config.batch, *sample["video"].shape)
+    assert shapes["video"].sharding == meshes.over_data(planned.mesh)
+    assert planned.config is config
+    assert all(leaf.sharding for leaf in jax.tree.leaves(planned.places))
+
+
+def test_detection_has_the_truth_of_all_classes():
+    config = fast_rcnn_own.get_config("mini")
+    config.update_from_flattened_dict({"model.variant": "test", "data.recipe.boxes": 4})
+    _, _, shapes = rehearse(config, meshes.build())
+    assert shapes["box_label"].shape == (config.batch, 4, CLASSES)  # data would have told
+    assert shapes["boxes"].shape == shapes["proposals"].shape == (config.batch, 4, 4)
+
+
+def test_localization_has_features():
+    config = bmn_own.get_config("mini")
+    config.model = dict(name="bmn", variant="test", channels=16, samples=4)
+    config.update_from_flattened_dict({"data.recipe.frames": 8, "data.recipe.channels": 16})
+    _, _, shapes = rehearse(config, meshes.build())
+    assert shapes["feature"].shape == (config.batch, 8, 16)
+
+
+def test_a_part_that_there_is_not_is_named():
+    config = quickstart.get_config()
+    config.update_from_flattened_dict({"task.name": "recogniton"})
+    with pytest.raises(UserError, match='Did you mean "recognition"'):
+        rehearse(config, meshes.build())
