@@ -198,7 +198,7 @@ def test_export_and_predict_from_the_file(workdir, dump, tmp_path):
     assert 'Did you mean "mmaction"' in done.stderr
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_time_control_command(workdir):
     done = run("--workdir", workdir, module="jaxvid.tools.time_control")
     assert [line.split()[0] for line in done.stdout.splitlines()[:4]] == [

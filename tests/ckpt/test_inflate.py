@@ -35,7 +35,7 @@ def image_checkpoint():
     return net, variables, tensors
 
 
-@pytest.mark.parametrize("frames", [4, 16])
+@pytest.mark.parametrize("frames", [4, pytest.param(16, marks=pytest.mark.slow)])
 def test_swin_on_a_constant_clip(frames):
     """Half a window of 4 tokens in time, one, and two that shift; in space windows are padded."""
     net2d, variables2d, tensors = image_checkpoint()

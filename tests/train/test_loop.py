@@ -41,6 +41,7 @@ def asking_at(stop):
     return interruptible
 
 
+@pytest.mark.long
 def test_a_stopped_run_goes_on_as_if_it_had_not(config, tmp_path, monkeypatch):
     """It stops at the step of an evaluation, which is made up for."""
     stop = 6
