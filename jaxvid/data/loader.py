@@ -28,6 +28,10 @@ from jaxvid.data.sample import Sample, Source, Transform
 from jaxvid.errors import UserError
 
 PATIENCE = 60.0  # seconds without a batch before that is said
+DEATHS = {
+    "-9": " (killed, mostly for its memory: fewer config.loader.workers need less)",
+    "-7": " (/dev/shm is full: docker run --shm-size gives more)",
+}
 RETRIES = 9  # further files tried in place of one that cannot be read
 POLICIES = ("raise", "replace", "skip")
 
@@ -124,10 +128,8 @@ class Batches:
                 raise
             code = str(error).partition("exit code ")[2].partition(".")[0]
             raise UserError(
-                f"a data worker died (exit code {code}): -9 is a kill, mostly for its memory, of"
-                " which fewer config.loader.workers need less; -7 is a full /dev/shm, of which"
-                " docker run --shm-size gives more; the same command goes on."
-                + self._files(reading)
+                f"a data worker died, with exit code {code}{DEATHS.get(code, '')}; the same command"
+                f" goes on.{self._files(reading)}"
             ) from error
         finally:
             getattr(iterator, "close", lambda: None)()

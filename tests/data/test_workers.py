@@ -207,7 +207,7 @@ class Trouble(Numbers):
 
 
 def test_what_kills_a_worker_is_named():
-    with pytest.raises(UserError, match=r"died \(exit code -9\).* Workers were reading 3\.mp4$"):
+    with pytest.raises(UserError, match=r"exit code -9 \(killed.* Workers were reading 3\.mp4$"):
         take(test(Trouble(), 2, 1))
 
 
