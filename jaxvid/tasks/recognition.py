@@ -132,7 +132,7 @@ class Recognition:
                 known = batch["label_mask"]
                 batch = batch | {"label_mask": known * jnp.flip(known, 0)}
         batch = batch | inputs | {"target": target, "mask": mask}
-        return batch | self._entry_weights(batch) if self.multi_label else batch
+        return batch | self._entry_weights(batch) if train and self.multi_label else batch
 
     def inputs(self, batch):
         return {key: batch[key].reshape(-1, *batch[key].shape[2:]) for key in self.keys}
