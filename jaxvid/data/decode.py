@@ -324,6 +324,17 @@ def _read_index(container: Any, stream: Any, path: str) -> _Index:
     return _Index(False, start, times, fps, pts, dts, {t: k for k, t in enumerate(pts)}, frame_of)
 
 
+# Up to version 18, PyAV refuses files whose tags are not UTF-8 unless it is given this argument.
+# Version 19 has no such argument and reads them.
+_OLD = int(av.__version__.split(".")[0]) < 19
+_TOLERANT: dict[str, Any] = {"metadata_errors": "ignore"} if _OLD else {}
+
+
+def open_media(file: str | io.BytesIO) -> Any:
+    """An open PyAV container of a file to read; tags (title, artist) may be in any encoding."""
+    return av.open(file, **_TOLERANT)
+
+
 def _open_container(source: str | os.PathLike | bytes, path: str) -> Any:
     """An open container, or a VideoError in plain words where FFmpeg says 'invalid data'."""
     if not isinstance(source, bytes) and os.path.isdir(source):
@@ -335,7 +346,7 @@ def _open_container(source: str | os.PathLike | bytes, path: str) -> Any:
     try:
         # "file:" keeps FFmpeg from taking what stands before a colon for a protocol.
         file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{path}"
-        container = av.open(file, metadata_errors="ignore")
+        container = open_media(file)
         if container.format.name != "tty":  # as which any text passes: an animation in ANSI codes
             return container
         container.close()

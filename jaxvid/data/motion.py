@@ -236,7 +236,7 @@ def _poses(name: str, rng: np.random.Generator) -> np.ndarray:
 def _outline(rng: np.random.Generator) -> np.ndarray:
     """(n, 2) corners of a random shape: centre of mass at the origin, furthest corner at 1."""
     points = np.array(SHAPES[rng.choice(list(SHAPES))], np.float32)
-    points *= rng.uniform(0.85, 1.15, 2) * (rng.choice([-1, 1]), 1)
+    points *= rng.uniform(0.85, 1.15, 2) * np.array([rng.choice([-1, 1]), 1])
     moments = cv2.moments(points)
     points -= np.array([moments["m10"], moments["m01"]]) / moments["m00"]
     return points / np.linalg.norm(points, axis=1).max()

@@ -216,7 +216,7 @@ def shift_mask(grid, size, shift):
         label = np.zeros(g, np.int32)
         if d:
             label[-s:], label[-d:] = 1, 2
-        region = region * 3 + np.expand_dims(label, [a for a in range(3) if a != axis])
+        region = region * 3 + np.expand_dims(label, tuple(a for a in range(3) if a != axis))
     a, i, j = size
     region = rearrange(region, "(t a) (h i) (w j) -> (t h w) (a i j)", a=a, i=i, j=j)
     return np.where(region[:, :, None] == region[:, None], 0.0, -100.0).astype(np.float32)

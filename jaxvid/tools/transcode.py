@@ -24,7 +24,7 @@ import av
 import numpy as np
 
 from jaxvid.cli import guard
-from jaxvid.data.decode import VideoReader, plain_words
+from jaxvid.data.decode import VideoReader, open_media, plain_words
 from jaxvid.data.encode import write_video
 from jaxvid.errors import UserError
 from jaxvid.tools import jobs
@@ -107,7 +107,7 @@ def add_sound(picture: Path, source: Path, target: Path) -> Path:
     with (
         plain_words(str(source)),
         av.open(str(picture)) as video,
-        av.open(f"file:{source}", metadata_errors="ignore") as both,
+        open_media(f"file:{source}") as both,
         av.open(str(target), "w") as out,
     ):
         if not both.streams.audio:
