@@ -162,7 +162,7 @@ def compiled(
 def assumptions(args: argparse.Namespace, links: Links, slow: Links) -> str:
     near, far = (1e6 * seconds for seconds in links.latency)
     return f"""
-One step takes flops / (mfu * peak) = computing, with XLA's count of the flops of a device, mfu
+One step takes flops / (mfu * peak) = computing, with the model's operations on a device, mfu
 {args.mfu:.0%} and peak {args.peak / 1e12:.0f} TFLOP/s (bfloat16, dense, of an H100 or H200 SXM).
 Each collective takes sent / ({links.reached:.0%} of the rate) + latency, where n devices send
   all-reduce 2 (n - 1) / n * bytes;  all-gather, reduce-scatter, all-to-all (n - 1) / n * bytes

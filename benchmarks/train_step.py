@@ -40,6 +40,7 @@ from benchmarks import peers
 from jaxvid import mesh as meshes
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.train.begin import Plan
+from jaxvid.train.flops import flops
 from jaxvid.train.rehearsal import CLASSES, rehearse
 from jaxvid.train.step import init_state, init_variables
 
@@ -125,13 +126,12 @@ def forward(planned: Plan, batch: Any, variables: Any) -> Ours:
         return planned.model.apply(variables, **task.inputs(batch), train=False)
 
     start = time.monotonic()
-    lowered = jax.jit(function).lower(variables, batch)
-    compiled = lowered.compile()
+    compiled = jax.jit(function).lower(variables, batch).compile()
     seconds = time.monotonic() - start
     memory: Any = compiled.memory_analysis()
     size = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-    flops = float((lowered.cost_analysis() or {}).get("flops", 0.0))
-    return Ours(lambda: compiled(variables, batch), seconds, size, flops)
+    operations = flops(function, variables, batch) / planned.mesh.size
+    return Ours(lambda: compiled(variables, batch), seconds, size, operations)
 
 
 def weights(planned: Plan, batch: Any) -> Any:

@@ -1,5 +1,6 @@
 """What a run starts from: its optimiser, where arrays stay, the state, and the training step."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,8 @@ from jaxvid.ckpt import store
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.tasks.base import Task
 from jaxvid.train import optim
+from jaxvid.train.flops import TRAINING, flops
+from jaxvid.train.gradient import outputs
 from jaxvid.train.step import Compiled, TrainState, init_state, init_variables, make_train_step
 
 OFFLOADS = ("", "optimizer")
@@ -59,14 +62,12 @@ class Plan:
         return Compiled(function, say, donate_argnums=0, out_shardings=places)
 
     def flops(self, batch: Any) -> float:
-        """Floating point operations of a step on one device; traced, not compiled.
-
-        XLA counts them in the program as written: compiled ones call libraries, whose work it does
-        not see. It counts the body of a loop once, so that the batch goes through at once here.
-        """
-        function = make_train_step(self.model, self.task, self.tx, ema=self.config.ema)
-        cost = jax.jit(function).lower(self.places, batch).cost_analysis() or {}
-        return float(cost.get("flops", 0.0)) / self.mesh.size
+        """Return the model's floating-point operations in a training step on one device."""
+        rng = jax.random.key(0)
+        ready = jax.eval_shape(lambda b: self.task.prepare(rng, b, train=True), batch)
+        forward = functools.partial(outputs, self.model, self.task)
+        operations = flops(forward, self.places.params, self.places.model_state, ready, rng)
+        return TRAINING * operations / self.mesh.size
 
 
 def plan(

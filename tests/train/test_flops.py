@@ -1,0 +1,92 @@
+"""Counted operations are those of formulas, and of the published numbers of every family."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import lax
+
+from jaxvid import plug
+from jaxvid.ckpt import zoo
+from jaxvid.train.flops import flops
+
+IMAGE = jax.ShapeDtypeStruct((2, 9, 9, 4), jnp.float32)
+KERNEL = jax.ShapeDtypeStruct((3, 3, 4, 8), jnp.float32)
+OUT = 2 * 5 * 5 * 8  # elements, with strides of 2 and a padding of 1
+CONV = 2 * OUT * 3 * 3 * 4
+
+
+def conv(x, kernel, groups=1):
+    layout = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(
+        x, kernel, (2, 2), [(1, 1)] * 2, dimension_numbers=layout, feature_group_count=groups
+    )
+
+
+def square(x):
+    return x @ x
+
+
+def loop(x):
+    return lax.scan(lambda carry, _: (carry @ carry, None), x, length=5)[0]
+
+
+def branches(x):
+    return lax.cond(x[0, 0] > 0, lambda x: x @ x @ x, square, x)
+
+
+def remade(x):
+    return jax.jit(jax.checkpoint(square))(x)
+
+
+@pytest.mark.parametrize(
+    "function, products", [(square, 1), (loop, 5), (branches, 2), (remade, 1), (jnp.tanh, 0)]
+)
+def test_products(function, products):
+    assert flops(function, jax.ShapeDtypeStruct((7, 7), jnp.float32)) == products * 2 * 7**3
+
+
+def test_a_batched_product():
+    x, y = jnp.zeros((3, 4, 5)), jnp.zeros((3, 6, 5))
+    assert flops(lambda x, y: jnp.einsum("bik,bjk->bij", x, y), x, y) == 2 * 3 * 4 * 6 * 5
+
+
+def test_a_convolution_and_its_gradients():
+    assert flops(conv, IMAGE, KERNEL) == CONV
+
+    def loss(x, kernel):
+        return conv(x, kernel).sum()
+
+    # Of the forward pass, for the kernel, and for the image, whose 9 x 9 pixels stand for 10 x 10.
+    found = flops(jax.grad(loss, (0, 1)), IMAGE, KERNEL)
+    assert found == pytest.approx(CONV + CONV + CONV * 81 / 100)
+
+
+def test_groups_share_the_work():
+    kernel = jax.ShapeDtypeStruct((3, 3, 1, 8), jnp.float32)
+    assert flops(lambda x, k: conv(x, k, 4), IMAGE, kernel) == CONV / 4
+
+
+# Name of the zoo -> what a published count was made with: frames, size; people, frames, joints.
+PUBLISHED = {
+    "swin_tiny_32x2_k400": (32, 224, 224, 3),
+    "swin_base_u32_ssv2": (32, 224, 224, 3),
+    "slowonly_r50_8x8_k400": (8, 256, 256, 3),
+    "slowonly_r50_4x16_in1k-nl_k400": (4, 256, 256, 3),
+    "slowfast_r50_4x16_k400": (32, 256, 256, 3),
+    "slowfast_r101_8x8_k400": (32, 256, 256, 3),
+    "tsm_r50_u8_k400": (8, 224, 224, 3),
+    "tsm_r50_u8_nl-gaussian_k400": (8, 224, 224, 3),
+    "tsn_r50_u8_k400": (25, 224, 224, 3),
+    "stgcn_2d_u100_joint_ntu60": (2, 100, 17, 3),
+    "stgcnpp_3d_u100_joint_ntu60": (2, 100, 25, 3),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_counts(name):
+    row = zoo.find(name)
+    net = plug.load("models", row.spec, num_classes=row.num_classes, dtype=jnp.float32)
+    x = jax.ShapeDtypeStruct((1, *PUBLISHED[name]), jnp.float32)
+    variables = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), x)
+    found = flops(lambda v, x: net.apply(v, x, train=False), variables, x)
+    assert found == pytest.approx(2e9 * row.flops_g, rel=0.02)
