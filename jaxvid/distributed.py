@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import jaxvid
 from jaxvid import config as configs
 from jaxvid import log, peers
+from jaxvid import mesh as meshes
 from jaxvid.data.labels import MultiLabels
 from jaxvid.errors import UserError
 
@@ -35,7 +36,7 @@ SHOWN = 16  # processes listed
 
 
 def start(timeout: float, heartbeat: int = 100):
-    """Join the other processes, if the environment speaks of any; the first use of JAX.
+    """Join the other processes, if the environment names any; the first use of JAX's devices.
 
     Args:
       timeout: seconds to wait for them; then this process ends, and says for whom it waited.
@@ -52,6 +53,7 @@ def start(timeout: float, heartbeat: int = 100):
                 f"this is process {rank} of {count}, but JAX_COORDINATOR_ADDRESS=HOST:PORT, where"
                 " process 0 is, is not set; the scripts in launch/ do that"
             )
+        meshes.find_devices()
         return
     known: dict[str, Any] = {}
     if address:
@@ -82,7 +84,7 @@ def start(timeout: float, heartbeat: int = 100):
     peers.listen(heartbeat)
     devices = f"waited {timeout:.0f} s for all processes to find their devices; is a driver stuck?"
     with peers.deadline(timeout, lambda: devices):
-        jax.devices()
+        meshes.find_devices()
 
 
 def health_check(mesh: Mesh, digest: Mapping[str, str], timeout: float):

@@ -53,7 +53,7 @@ def train(config: Any, workdir: Path, patience: float = PATIENCE):
     """Build the parts that `config` names and train; returns the last validation metrics."""
     import jax.numpy as jnp
 
-    from jaxvid import distributed, log, weights
+    from jaxvid import distributed, log, versions, weights
     from jaxvid import mesh as meshes
     from jaxvid.data import dataset
     from jaxvid.train import loop
@@ -68,6 +68,7 @@ def train(config: Any, workdir: Path, patience: float = PATIENCE):
     pipelines = {s: plug.load("data.recipes", recipe, split=s) for s in ("train", "val")}
     resolved = plain(config)
     log.say(f"jaxvid in {workdir}: {log.devices()}")
+    log.bullet(versions.faults())
     same = distributed.digest(resolved, data.splits)
     distributed.health_check(meshes.build(**config.mesh), same, patience)
     distributed.claim(workdir, resolved, patience)

@@ -1,5 +1,7 @@
 """The device mesh, shardings by path rules, and arrays that span processes."""
 
+import os
+
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -20,6 +22,23 @@ LAYOUTS: dict[str, paths.Rules] = {
         (".*/(proj|out_proj|fc2|c_proj)/kernel", ("model", None)),
     ),
 }
+
+
+def find_devices() -> list[jax.Device]:
+    """Return the devices that JAX computes on.
+
+    Raises:
+      UserError: there are none of the kind that JAX_PLATFORMS asks for.
+    """
+    try:
+        return jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        reason = f": {error}" if str(error) else ""
+        raise UserError(
+            f'JAX finds no devices for JAX_PLATFORMS="{asked}"{reason}. Install what it needs'
+            " (pip install 'jaxvid[cuda12]' for NVIDIA GPUs), or unset JAX_PLATFORMS"
+        ) from error
 
 
 def build(data: int = -1, model: int = 1) -> Mesh:

@@ -58,9 +58,10 @@ IMPORTS = {
     "ckpt.inflate": ".errors cv2 numpy",
     "weights": ".errors .config .plug .paths .ckpt jax",
     "mesh": ".errors .paths jax numpy",
+    "versions": "packaging",
     "log": ".paths jax numpy rich tensorboardX",
     "peers": ".errors .log jax",
-    "distributed": ". .errors .config .log .peers .data.labels jax numpy",
+    "distributed": ". .errors .config .log .mesh .peers .data.labels jax numpy",
     "train": TRAIN,
     "train.step": TRAIN + " flax",
     "main": "*",
@@ -209,7 +210,7 @@ def test_defaults_live_in_signatures():
 
 # Size and docstrings
 
-LONGEST = 400  # lines
+LONGEST = 500  # lines of a file; at 400 it probably has two subjects
 
 
 @pytest.mark.parametrize("folder", ["jaxvid", "configs", "data_prep", "tests"])

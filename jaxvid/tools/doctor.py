@@ -3,7 +3,6 @@
 python -m jaxvid.tools.doctor
 """
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -18,14 +17,12 @@ import jax
 import numpy as np
 
 import jaxvid
-from jaxvid import log
+from jaxvid import log, versions
+from jaxvid import mesh as meshes
 from jaxvid.data.decode import VideoReader
 from jaxvid.data.encode import write_video
+from jaxvid.errors import UserError
 
-PACKAGES = (
-    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "ml_collections", "numpy", "av",
-    "opencv-python-headless", "tensorflow-datasets", "dm-pix",
-)  # fmt: skip
 CODECS = ("h264", "hevc", "vp9", "av1", "mpeg4", "gif")
 MIN_SHARED = 1 << 30
 
@@ -35,7 +32,7 @@ def main() -> int:
     problems = 0
     for subject, ok, fact in facts():
         problems += not ok
-        print(f"{'ok ' if ok else 'BAD'} {subject:<16} {fact}")
+        print(f"{'ok ' if ok else 'BAD'} {subject:<22} {fact}")
     print("all well" if not problems else f"{problems} problem(s), see BAD above")
     return min(problems, 1)
 
@@ -43,19 +40,23 @@ def main() -> int:
 def facts() -> Iterator[tuple[str, bool, str]]:
     """(subject, is it well, what was found)."""
     yield "jaxvid", True, jaxvid.__version__
-    supported = sys.version_info >= (3, 11)
-    yield "python", supported, f"{platform.python_version()} on {platform.platform()}"
-    for package in PACKAGES:
-        try:
-            yield package, True, importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            yield package, False, "not installed"
-    yield "devices", True, log.devices()
-    yield "matrix product", *matrix_product()
+    yield "system", True, platform.platform()
+    for package in versions.NEWEST:
+        yield package, *versions.judge(package)
+    if cudnn := versions.cudnn():
+        faults = versions.faults()
+        yield "cuDNN", not faults, faults[0] if faults else str(cudnn)
+    try:
+        meshes.find_devices()
+    except UserError as error:
+        yield "devices", False, str(error)
+    else:
+        yield "devices", True, log.devices()
+        yield "matrix product", *matrix_product()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield "cores", True, f"{cores}"
-    versions = ", ".join(f"{k} {'.'.join(map(str, v))}" for k, v in av.library_versions.items())
-    yield "FFmpeg", True, versions
+    libraries = ", ".join(f"{k} {'.'.join(map(str, v))}" for k, v in av.library_versions.items())
+    yield "FFmpeg", True, libraries
     missing = [codec for codec in CODECS if codec not in av.codecs_available]
     yield "codecs", not missing, f"missing: {', '.join(missing)}" if missing else ", ".join(CODECS)
     yield "decoding", *round_trip()
@@ -65,10 +66,19 @@ def facts() -> Iterator[tuple[str, bool, str]]:
 
 
 def matrix_product() -> tuple[bool, str]:
-    """A product on the default device, against NumPy."""
+    """A float32 product on the default device, at JAX's highest and at its default precision."""
     x = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
-    error = float(np.abs(np.asarray(jax.numpy.asarray(x) @ x) - x @ x).max())
-    return error < 1, f"differs from NumPy by {error:.1e}"
+    exact = x.astype(np.float64) @ x
+
+    def error(precision: str) -> float:
+        product = jax.numpy.matmul(x, x, precision=precision)
+        return float(np.abs(np.asarray(product) - exact).max() / np.abs(exact).max())
+
+    highest, default = error("highest"), error("default")
+    rounded = ", as the device rounds float32 factors (TF32 or bfloat16)"
+    note = rounded if default > 10 * highest else ""
+    ok = highest < 1e-5 and default < 1e-2
+    return ok, f"relative error {highest:.0e} at highest precision, {default:.0e} by default{note}"
 
 
 def round_trip() -> tuple[bool, str]:
