@@ -1,6 +1,7 @@
 """The device mesh, shardings by path rules, and arrays that span processes."""
 
 import os
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,7 +25,7 @@ LAYOUTS: dict[str, paths.Rules] = {
 }
 
 
-def find_devices() -> list[jax.Device]:
+def find_devices() -> list[Any]:
     """Return the devices that JAX computes on.
 
     Raises:
