@@ -1,11 +1,21 @@
-"""Labels of multi-label sets, kept ragged: HVU's as 0/1 would take 6 GB."""
+"""Labels as lists have them, numbers or names, and labels of multi-label sets.
 
+The latter are kept ragged: HVU's as 0/1 would take 6 GB.
+"""
+
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from jaxvid.data.annotations import NUMBER, whole_number
+from jaxvid.errors import UserError, did_you_mean
+
+MOST_CLASSES = 1_000_000  # a larger label is an id, or the wrong column
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,3 +86,101 @@ def by_category(names: Iterable[str]) -> dict[str, list[int]]:
 def _categories(names: tuple[str, ...]) -> np.ndarray:
     """A number for the category of each class."""
     return np.unique([name.partition("/")[0] for name in names], return_inverse=True)[1]
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of classes in the order of their labels: numbers by value, others by alphabet."""
+    names = set(names)
+    if all(name.isascii() and name.isdigit() for name in names):
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
+    return tuple(sorted(names))
+
+
+def to_numbers(
+    raw: Sequence[Sequence[str]],
+    names: Sequence[str],
+    multi_label: bool,
+    num_classes: int | None,
+    path: Path,
+    lines: Sequence[int],
+) -> tuple[Any, tuple[str, ...]]:
+    """Labels as a list has them -> `labels` and `names` of a source.
+
+    Labels are numbers where all of them are, also as data frames write them (2.0), and else names.
+
+    Args:
+      raw: labels of each row, numbers as text or names of classes; one where not `multi_label`.
+      names: class names by label, where another split has settled them.
+      path, lines: where the rows are from, for messages.
+
+    Raises:
+      UserError: an empty label, a name that is not in `names`, a number with a fraction, or a label
+        out of range; names file and line.
+    """
+    numbers, names = _numbers(raw, names, path, lines)
+    if multi_label:
+        return _ragged(numbers, num_classes or len(names), path, lines), tuple(names)
+    return np.array([n[0] for n in numbers], np.int32), tuple(names)
+
+
+def _numbers(raw, names, path, lines):
+    """Labels as numbers, and the class names they stand for when they were names."""
+    first: dict[str, int] = {}  # line of each label
+    for labels, line in zip(raw, lines, strict=True):
+        for label in labels:
+            first.setdefault(label, line)
+    words = [label for label in first if not NUMBER.fullmatch(label)]
+    # Where some classes are called by words, a numeral can be the name of another.
+    named = first.keys() <= set(names) and not all(map(NUMBER.fullmatch, names))
+    if not words and not named:
+        value = {label: _number(label, f"{path}:{line}") for label, line in first.items()}
+        return [[value[label] for label in labels] for labels in raw], names
+    names = names or _names(first, words, path)
+    index = {name: i for i, name in enumerate(names)}
+    for label, line in first.items():
+        if label not in index:
+            near = did_you_mean(label, names)
+            raise UserError(f'{path}:{line}: no such class: "{label}".{near}')
+    return [[index[label] for label in labels] for labels in raw], names
+
+
+def _number(label: str, where: str) -> int:
+    value = whole_number(label)
+    if value is None:
+        raise UserError(
+            f'{where}: label "{label}" is no whole number; if it is the name of a class, list the'
+            " names in a file (config.data.names)"
+        )
+    if abs(value) > MOST_CLASSES:
+        raise UserError(
+            f"{where}: label {label} is no class, which are numbered from 0; is it an id?"
+        )
+    return value
+
+
+def _names(first: dict[str, int], words: Sequence[str], path: Path) -> tuple[str, ...]:
+    """The class names of a list in which not all labels are numbers."""
+    for label in words:
+        # "nan" is what a data frame writes where a number is missing.
+        if not label or (label.lower() == "nan" and len(words) == 1 < len(first)):
+            raise UserError(f"{path}:{first[label]}: the label is missing: {label!r}")
+    if len(words) < len(first):
+        warnings.warn(
+            f'{path}: labels are numbers and words, such as "{words[0]}" in line'
+            f" {first[words[0]]}; all of them are taken as names of classes",
+            stacklevel=2,
+        )
+    return in_order(first)
+
+
+def _ragged(numbers, num_classes, path, lines):
+    if not num_classes:
+        raise UserError(f"{path}: a multi-label list of numbers needs config.data.num_classes")
+    for values, line in zip(numbers, lines, strict=True):
+        for value in values:
+            if not 0 <= value < num_classes:
+                raise UserError(
+                    f"{path}:{line}: label {value} is outside 0..{num_classes - 1}"
+                    f" (config.data.num_classes={num_classes})"
+                )
+    return ragged(numbers, num_classes)

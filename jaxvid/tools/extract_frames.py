@@ -24,9 +24,9 @@ import cv2
 import numpy as np
 
 from jaxvid.cli import guard
+from jaxvid.data import annotations
 from jaxvid.data.decode import VideoError, VideoReader
 from jaxvid.data.readers import FrameFolder
-from jaxvid.data.sources.video_list import rows
 from jaxvid.errors import UserError
 from jaxvid.tools import jobs
 
@@ -201,7 +201,7 @@ def run(
 def write_list(path: Path, out: Path, counts: dict[str, int]):
     """A list of videos as a list of folders; those without frames are left out, and named."""
     lines = []
-    for number, (name, *labels) in rows(path):
+    for number, (name, *labels) in annotations.rows(path):
         folder = Path(name).with_suffix("").as_posix()
         if folder in counts:
             lines.append([folder, counts[folder], *labels])

@@ -104,8 +104,8 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path, file, text, message):
 
 
 def test_a_list_that_is_not_utf8(tmp_path):
-    for encoding in ("latin-1", "utf-16"):
-        with pytest.raises(UserError, match=r"train\.csv: this is not text in UTF-8"):
+    for encoding, hint in (("latin-1", "$"), ("utf-16", "; it is UTF-16, save it as UTF-8")):
+        with pytest.raises(UserError, match=rf"train\.csv: this is not text in UTF-8{hint}"):
             read(tmp_path, "caf\u00e9.mp4,0\n", "train.csv", encoding)
 
 
@@ -136,14 +136,76 @@ def test_numbers_stay_numbers_where_names_are_known(tmp_path):
 
 def test_a_numeral_can_be_the_name_of_a_class(tmp_path):
     """Even in a validation list that happens to have no other classes."""
-    train = read(tmp_path, "a.mp4 hello\nb.mp4 2\nc.mp4 10\n")
+    with pytest.warns(UserWarning, match='numbers and words, such as "hello" in line 1'):
+        train = read(tmp_path, "a.mp4 hello\nb.mp4 2\nc.mp4 10\n")
     assert train.names == ("10", "2", "hello")
     assert read(tmp_path, "d.mp4 10\ne.mp4 2\n", names=train.names).labels.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("label", ["--1", "1-", "\u00b2", "1.0"])
+@pytest.mark.filterwarnings("ignore:.*numbers and words")
+@pytest.mark.parametrize("label", ["--1", "1-", "\u00b2", "1.0.0", "0x1"])
 def test_what_is_no_number_is_a_name(tmp_path, label):
     assert read(tmp_path, f"a.mp4 {label}\nb.mp4 0\n").names == tuple(sorted(["0", label]))
+
+
+@pytest.mark.parametrize("label", ["2", "2.0", "2.", "+2", "2e0", "02", '"2"'])
+def test_whole_numbers_are_numbers_however_they_are_written(tmp_path, label):
+    for file, text in (("t.csv", f"a.mp4,{label}\nb.mp4,10.0\n"), ("t.txt", f"a {label}\nb 10\n")):
+        source = read(tmp_path, text, file)
+        assert source.labels.tolist() == [2, 10] and source.names == ()
+    assert read(tmp_path, "a.mp4 0 \nb.mp4  -1.0\n").labels.tolist() == [0, -1]  # check_labels
+
+
+@pytest.mark.parametrize(
+    "label,message",
+    [
+        ("1.5", r'train\.csv:3: label "1\.5" is no whole number.*config\.data\.names'),
+        ("99999999999", r"train\.csv:3: label 99999999999 is no class"),
+        ("9" * 5000, r"train\.csv:3: label"),
+        ("-2147483649", r"train\.csv:3: label -2147483649 is no class"),
+        ("1e300", r"train\.csv:3: label 1e300 is no class"),
+        ("nan", r"train\.csv:3: the label is missing: 'nan'"),
+        ("NaN", r"train\.csv:3: the label is missing: 'NaN'"),
+        (",1", r'train\.csv:3: expected "path,label", found "b\.mp4,,1"$'),
+    ],
+)
+def test_a_label_that_is_no_class_is_named(tmp_path, label, message):
+    with pytest.raises(UserError, match=message):
+        read(tmp_path, f"path,label\na.mp4,0\nb.mp4,{label}\n", "train.csv")
+
+
+def test_names_of_classes_may_look_like_fractions_where_they_are_listed(tmp_path):
+    with pytest.raises(UserError, match="no whole number"):
+        read(tmp_path, "a.mp4 1.5\n", names=("1.5", "2.5"))
+    assert read(tmp_path, "a.mp4 v1.5\n", names=("v1.5", "v2.5")).labels.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "file,text",
+    [
+        ("t.csv", "my clip.mp4;0\nb.mp4;1\n"),
+        ("t.csv", "path;label\nmy clip.mp4;0\nb.mp4;1\n"),
+        ("t.csv", "my clip.mp4\t0\nb.mp4\t1\n"),
+        ("t.tsv", "my clip.mp4\t0\nb.mp4\t1\n"),
+        ("t.TSV", "\ufefffile_name\tlabel\r\nmy clip.mp4\t0\r\nb.mp4\t1\r\n"),
+        ("t.csv", 'path, label\n"my clip.mp4", "0"\nb.mp4, 1\n'),
+        ("t.csv", "my clip.mp4,0\rb.mp4,1\r"),
+        ("t.txt", '"my clip.mp4" 0\nb.mp4 1\n'),
+        ("t.txt", "\ufeff# list\r\n\r\n'b.mp4' 1\r\n\"my clip.mp4\"\t0"),
+    ],
+)
+def test_lists_as_programs_write_them(tmp_path, file, text):
+    text = text.replace("'", "")
+    assert sorted(rows(read(tmp_path, text, file))) == [("b.mp4", 1), ("my clip.mp4", 0)]
+
+
+def test_quotes_within_words_are_letters(tmp_path):
+    assert rows(read(tmp_path, 'a"b".mp4 0\n"c 1\n')) == [('a"b".mp4', 0), ('"c', 1)]
+
+
+def test_a_first_line_with_a_number_is_no_header(tmp_path):
+    """A folder or a file may well be called "clip"."""
+    assert rows(read(tmp_path, "clip,0\nb,1\n", "t.csv")) == [("clip", 0), ("b", 1)]
 
 
 def test_multi_label(tmp_path):

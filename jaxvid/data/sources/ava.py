@@ -16,7 +16,7 @@ import numpy as np
 from jaxvid.data import annotations
 from jaxvid.data import proposals as files
 from jaxvid.data.keyframes import Boxes, Key, KeyFrames, check_boxes, find_files, flat
-from jaxvid.data.sources.video_list import rows, to_numbers
+from jaxvid.data.labels import to_numbers
 from jaxvid.errors import UserError, did_you_mean
 
 
@@ -138,7 +138,7 @@ def proposed(
 def read_csv(path: Path) -> tuple[list[tuple[Key, tuple]], list[str], list[int]]:
     """Of every line with a box: (key frame, box), class as it stands there, and line number."""
     table, classes, lines = [], [], []
-    for number, cells in rows(path):
+    for number, cells in annotations.rows(path):
         if len(cells) == 2 or (number == 1 and not is_number(cells[1])):  # nobody, or a header
             continue
         if len(cells) < 7:
@@ -162,7 +162,7 @@ def read_csv(path: Path) -> tuple[list[tuple[Key, tuple]], list[str], list[int]]
 def read_keys(path: Path) -> set[Key]:
     """Key frames in a csv of VIDEO,TIME."""
     found = set()
-    for number, cells in rows(path):
+    for number, cells in annotations.rows(path):
         if len(cells) != 2 or not is_number(cells[1]):
             raise UserError(f'{path}:{number}: expected "video,time", found "{",".join(cells)}"')
         found.add(Key(cells[0], float(cells[1])))
@@ -206,7 +206,8 @@ def number_classes(
             if cell not in label_of:
                 raise UserError(f'{path}:{line}: class "{cell}" is not in {meaning}')
         return [label_of[cell] for cell in classes], names
-    if not all(cell.removeprefix("-").isdecimal() for cell in set(classes)):
+    numbers = [n for n in map(annotations.whole_number, classes) if n is not None]
+    if len(numbers) < len(classes):
         cells = [[cell] for cell in classes]
         labels, names = to_numbers(cells, names, False, num_classes, path, lines)
         return np.asarray(labels).tolist(), names
@@ -215,13 +216,13 @@ def number_classes(
         raise UserError(
             f"{path}: classes are numbers here; set config.data.num_classes or config.data.names"
         )
-    for cell, line in zip(classes, lines, strict=True):
-        if not first <= int(cell) < first + count:
+    for cell, number, line in zip(classes, numbers, lines, strict=True):
+        if not first <= number < first + count:
             raise UserError(
                 f"{path}:{line}: class {cell} is outside {first}..{first + count - 1}: there are"
                 f" {count} classes, and the first is number {first} (first_class of this source)"
             )
-    return [int(cell) - first for cell in classes], names
+    return [number - first for number in numbers], names
 
 
 def read_meaning(path: Path, first: int) -> dict[int, str]:

@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from jaxvid.data import annotations
+from jaxvid.data.labels import to_numbers
 from jaxvid.data.sample import Sample
-from jaxvid.data.sources.video_list import Videos, rows, to_numbers
+from jaxvid.data.sources.video_list import Videos
 from jaxvid.errors import UserError
+
+MOST = 2**31  # frames that a folder may have
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,16 +75,17 @@ def build(
     path = annotations.find(root, file, split, "list")
     expected = "folder offset frames label" if offset else "folder frames label"
     paths, counts, raw, lines = [], [], [], []
-    for number, cells in rows(path):
+    for number, cells in annotations.rows(path):
         folder, *rest = cells
         before, labels = rest[: 1 + offset], rest[1 + offset :]
-        if not labels or (len(labels) > 1 and not multi_label):
+        if not folder or not labels or (len(labels) > 1 and not multi_label):
             more = "; several labels need multi_label=True" if labels else ""
             raise UserError(f'{path}:{number}: expected "{expected}", found {cells}{more}')
-        if not all(map(str.isdecimal, before)) or int(before[-1]) < 1:
+        numbers = [annotations.whole_number(cell) for cell in before]
+        if not all(n is not None and 0 <= n < MOST for n in numbers) or not numbers[-1]:
             raise UserError(f'{path}:{number}: "{" ".join(before)}" is no number of frames')
         paths.append(str(Path(root, prefix, folder)))
-        counts.append([int(count) for count in before])
+        counts.append(numbers)
         raw.append(labels)
         lines.append(number)
     if not paths:

@@ -2,12 +2,11 @@
 
 With several labels a line, `path label label ...`, the set is multi-label. Labels are numbers, or
 class names; blank lines, lines that start with # and the header of a csv are left out. Paths with
-spaces and names with spaces need a csv.
+spaces and names with spaces need quotes, or a csv.
 """
 
-import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,9 @@ from typing import Any
 import numpy as np
 
 from jaxvid.data import annotations, manifests
-from jaxvid.data.labels import looked_for, ragged
+from jaxvid.data.labels import looked_for, to_numbers
 from jaxvid.data.sample import Sample
-from jaxvid.errors import UserError, did_you_mean
-
-# What the first cell of a csv says when the line is no video.
-HEADER = (
-    "path", "paths", "video", "videos", "video_path", "file", "filename", "file_name", "clip",
-    "folder", "frame_dir",
-)  # fmt: skip
+from jaxvid.errors import UserError
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,13 +106,19 @@ def build(
     """
     path = annotations.find(root, file, split, "list")
     paths, raw, lines = [], [], []
-    for number, cells in rows(path):
+    for number, cells in annotations.rows(path):
         name, *labels = cells
         if not labels or (len(labels) > 1 and not multi_label):
-            comma, quote = (",", "") if _is_csv(path) else (" ", ", and paths with spaces a csv")
+            comma, quote = (
+                (",", "") if annotations.is_table(path) else (" ", ", and paths with spaces a csv")
+            )
             raise UserError(
                 f'{path}:{number}: expected "path{comma}label", found "{comma.join(cells)}"'
-                + (f"; several labels need multi_label=True{quote}" if labels else "")
+                + (
+                    f"; several labels need multi_label=True{quote}"
+                    if len(labels) > 1 and all(labels)
+                    else ""
+                )
             )
         video = Path(root, prefix, name)
         paths.append(str(video if video.suffix else video.with_suffix(suffix)))
@@ -157,7 +156,7 @@ def read_weights(path: Path, count: int) -> np.ndarray:
     if not path.is_file():
         raise UserError(f"{path}: no such file of weights")
     weights = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    for number, line in annotations.lines(path):
         try:
             weights.append(float(line))
         except ValueError:
@@ -168,88 +167,3 @@ def read_weights(path: Path, count: int) -> np.ndarray:
         found = f"{len(weights)} weights" if any(weights) else "no weight above 0"
         raise UserError(f"{path}: {found} for {count} videos")
     return np.array(weights) / np.mean(weights)
-
-
-def rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(line number, cells) of every line that says something.
-
-    Raises:
-      UserError: it is not text, or not a csv as its name says.
-    """
-    number, header = 0, _is_csv(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = csv.reader(file, strict=True)
-            words = enumerate(map(str.split, file), 1)
-            for number, cells in ((table.line_num, c) for c in table) if header else words:
-                cells = [c.strip() for c in cells if c.strip()]
-                if cells and not cells[0].startswith("#"):
-                    if not header or cells[0].lower() not in HEADER:
-                        yield number, cells
-                    header = False
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: this is not text in UTF-8") from None
-    except csv.Error as error:
-        raise UserError(f"{path}:{number + 1}: {error}") from None
-
-
-def _is_csv(path: Path) -> bool:
-    return path.suffix.lower() == ".csv"
-
-
-def to_numbers(
-    raw: Sequence[Sequence[str]],
-    names: Sequence[str],
-    multi_label: bool,
-    num_classes: int | None,
-    path: Path,
-    lines: Sequence[int],
-) -> tuple[Any, tuple[str, ...]]:
-    """Labels as a list has them -> `labels` and `names` of a Videos.
-
-    Args:
-      raw: labels of each row, numbers as text or names of classes; one where not `multi_label`.
-      names: class names by label, where another split has settled them.
-      path, lines: where the rows are from, for messages.
-
-    Raises:
-      UserError: a name that is not in `names`, or a label out of range; names file and line.
-    """
-    numbers, names = _numbers(raw, names, path, lines)
-    if multi_label:
-        return _ragged(numbers, num_classes or len(names), path, lines), tuple(names)
-    return np.array([n[0] for n in numbers], np.int32), tuple(names)
-
-
-def _numbers(raw, names, path, lines):
-    """Labels as numbers, and the class names they stand for when they were names."""
-    every = {label for labels in raw for label in labels}
-    # Where some classes are called by words, a numeral can be the name of another.
-    named = every <= set(names) and not all(map(_is_number, names))
-    if all(map(_is_number, every)) and not named:
-        return [[int(label) for label in labels] for labels in raw], names
-    names = names or tuple(sorted(every))
-    index = {name: i for i, name in enumerate(names)}
-    for labels, line in zip(raw, lines, strict=True):
-        for label in labels:
-            if label not in index:
-                near = did_you_mean(label, names)
-                raise UserError(f'{path}:{line}: no such class: "{label}".{near}')
-    return [[index[label] for label in labels] for labels in raw], names
-
-
-def _is_number(label: str) -> bool:
-    return label.removeprefix("-").isdecimal()
-
-
-def _ragged(numbers, num_classes, path, lines):
-    if not num_classes:
-        raise UserError(f"{path}: a multi-label list of numbers needs config.data.num_classes")
-    for values, line in zip(numbers, lines, strict=True):
-        for value in values:
-            if not 0 <= value < num_classes:
-                raise UserError(
-                    f"{path}:{line}: label {value} is outside 0..{num_classes - 1}"
-                    f" (config.data.num_classes={num_classes})"
-                )
-    return ragged(numbers, num_classes)
