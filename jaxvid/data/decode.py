@@ -10,8 +10,6 @@ never from the counts in the header. FFmpeg's own messages are not shown (PyAV's
 Shape letters: n frames asked for, t frames of a clip, h height, w width.
 """
 
-import contextlib
-import io
 import itertools
 import operator
 import os
@@ -26,18 +24,7 @@ from av.error import FFmpegError, InvalidDataError
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
-from jaxvid.errors import UserError
-
-
-class VideoError(UserError):
-    """A video that cannot be read or written: 'PATH: reason'."""
-
-    def __init__(self, path: str, reason: str):
-        super().__init__(path, reason)  # both, so that it can be pickled by a data worker
-        self.path, self.reason = path, reason
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+from jaxvid.data.containers import VideoError, open_container, plain_words
 
 
 class Reader:
@@ -176,7 +163,7 @@ class VideoReader(Reader):
     def _open(self) -> None:
         if self._container is not None:
             self._container.close()
-        self._container = _open_container(self._source, self.path)
+        self._container = open_container(self._source, self.path)
         streams = self._container.streams
         videos = [s for s in streams.video if not s.disposition & Disposition.attached_pic]
         if not videos:
@@ -324,39 +311,6 @@ def _read_index(container: Any, stream: Any, path: str) -> _Index:
     return _Index(False, start, times, fps, pts, dts, {t: k for k, t in enumerate(pts)}, frame_of)
 
 
-# Up to version 18, PyAV refuses files whose tags are not UTF-8 unless it is given this argument.
-# Version 19 has no such argument and reads them.
-_OLD = int(av.__version__.split(".")[0]) < 19
-_TOLERANT: dict[str, Any] = {"metadata_errors": "ignore"} if _OLD else {}
-
-
-def open_media(file: str | io.BytesIO) -> Any:
-    """An open PyAV container of a file to read; tags (title, artist) may be in any encoding."""
-    return av.open(file, **_TOLERANT)
-
-
-def _open_container(source: str | os.PathLike | bytes, path: str) -> Any:
-    """An open container, or a VideoError in plain words where FFmpeg says 'invalid data'."""
-    if not isinstance(source, bytes) and os.path.isdir(source):
-        raise VideoError(path, "is a directory")
-    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
-        head = file.read(12)
-    if not head:
-        raise VideoError(path, "zero-byte file")
-    try:
-        # "file:" keeps FFmpeg from taking what stands before a colon for a protocol.
-        file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{path}"
-        container = open_media(file)
-        if container.format.name != "tty":  # as which any text passes: an animation in ANSI codes
-            return container
-        container.close()
-        raise VideoError(path, "not a video file but text")
-    except (InvalidDataError, EOFError):
-        if head[4:8] == b"ftyp":
-            raise VideoError(path, "truncated: the list of frames (moov) is missing") from None
-        raise VideoError(path, "not a video file, or its beginning is damaged") from None
-
-
 def fit(height: int, width: int, short_side: int) -> tuple[int, int]:
     """(height, width) with that short side and the same aspect ratio; 0 changes nothing."""
     scale = (short_side or min(height, width)) / min(height, width)
@@ -389,17 +343,3 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, tuple[slice, slice]]:
     swap = abs(b) + abs(c) > abs(a) + abs(d)
     x, y = (c, b) if swap else (a, d)
     return swap, (slice(None, None, -1 if y < 0 else 1), slice(None, None, -1 if x < 0 else 1))
-
-
-@contextlib.contextmanager
-def plain_words(path: str) -> Iterator[None]:
-    """Turns whatever FFmpeg and the system raise into a VideoError."""
-    try:
-        yield
-    except UserError:
-        raise
-    except FileNotFoundError:
-        raise VideoError(path, "no such file") from None
-    except (FFmpegError, OSError, ValueError, IndexError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise VideoError(path, f"FFmpeg says: {reason}") from error

@@ -24,7 +24,8 @@ import av
 import numpy as np
 
 from jaxvid.cli import guard
-from jaxvid.data.decode import VideoReader, open_media, plain_words
+from jaxvid.data.containers import open_media, plain_words
+from jaxvid.data.decode import VideoReader
 from jaxvid.data.encode import write_video
 from jaxvid.errors import UserError
 from jaxvid.tools import jobs

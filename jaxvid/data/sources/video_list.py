@@ -108,17 +108,13 @@ def build(
     paths, raw, lines = [], [], []
     for number, cells in annotations.rows(path):
         name, *labels = cells
-        if not labels or (len(labels) > 1 and not multi_label):
-            comma, quote = (
-                (",", "") if annotations.is_table(path) else (" ", ", and paths with spaces a csv")
-            )
+        if not name or not labels or (len(labels) > 1 and not multi_label):
+            table = annotations.is_table(path)
+            comma, quote = (",", "") if table else (" ", ", and paths with spaces a csv")
+            several = len(labels) > 1 and all(labels)
             raise UserError(
                 f'{path}:{number}: expected "path{comma}label", found "{comma.join(cells)}"'
-                + (
-                    f"; several labels need multi_label=True{quote}"
-                    if len(labels) > 1 and all(labels)
-                    else ""
-                )
+                + (f"; several labels need multi_label=True{quote}" if several else "")
             )
         video = Path(root, prefix, name)
         paths.append(str(video if video.suffix else video.with_suffix(suffix)))
