@@ -1,16 +1,18 @@
 """What commands share: flags, and errors that are one line instead of a traceback."""
 
-import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from jaxvid import config_files
 from jaxvid.config import plain
 from jaxvid.errors import UserError, did_you_mean
+
+CONFIG_HELP = "NAME of a shipped config or your FILE, with :VARIANT; --config.KEY=VALUE changes it"
 
 
 def run(main: Callable[[], object]) -> int:
@@ -20,8 +22,7 @@ def run(main: Callable[[], object]) -> int:
       The exit code: 0; 1 after a UserError; 2 for flags that do not parse; 130 after Ctrl-C.
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
-        print(sys.modules["__main__"].__doc__, flags.FLAGS.main_module_help(), sep="")
-        return 0
+        return guard(show_help)
     try:
         rest = flags.FLAGS(sys.argv)[1:]
         if rest:
@@ -43,12 +44,34 @@ def guard(main: Callable[[], object]) -> int:
     sys.excepthook = quiet
     try:
         main()
+        sys.stdout.flush()
     except UserError as error:
         return complain(str(error), 1)
+    except BrokenPipeError:
+        if not reader_left():
+            raise
+        return 141  # as a shell reports SIGPIPE
     except KeyboardInterrupt as error:
         print(str(error) or "interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def show_help() -> None:
+    print(sys.modules["__main__"].__doc__, flags.FLAGS.main_module_help(), sep="")
+    if "config" in flags.FLAGS:
+        print("\n" + config_files.overview())
+
+
+def reader_left() -> bool:
+    """Whether nobody reads stdout any more, as after `| head`; if so, drop what is left of it."""
+    try:
+        print(flush=True)  # fails again, if it was stdout that broke
+    except BrokenPipeError:
+        # So that the flush at exit does not fail, too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def complain(message: str, code: int) -> int:
@@ -56,42 +79,40 @@ def complain(message: str, code: int) -> int:
     return code
 
 
-def define_config() -> flags.FlagHolder:
-    return config_flags.DEFINE_config_file("config", None, "Config file, FILE or FILE:VARIANT.")
+def define_config(values: flags.FlagValues = flags.FLAGS) -> flags.FlagHolder:
+    """Define --config, which names a config, and --config.KEY, which change it."""
+    holder = config_flags.DEFINE_config_file("config", None, CONFIG_HELP, flag_values=values)
+    values["config"].parser.parse = config_files.load  # type: ignore[assignment]
+    return holder
 
 
 def config_file() -> str | None:
-    """What --config names, FILE or FILE:VARIANT.
-
-    Raises:
-      UserError: there is no such file.
-    """
+    """What --config names: NAME or FILE, with :VARIANT or without; None without --config."""
     if flags.FLAGS["config"].present == 0:
         return None
-    name = config_flags.get_config_filename(flags.FLAGS["config"])
-    path = Path(name.split(":")[0])
-    if not path.is_file():
-        known = [p.stem for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
-        raise UserError(f"--config={path}: no such file.{did_you_mean(path.stem, known)}")
-    return name
+    return config_flags.get_config_filename(flags.FLAGS["config"])
 
 
 def config(holder: flags.FlagHolder) -> ConfigDict:
     """The config with its overrides.
 
     Raises:
-      UserError: --config is missing or names no file.
+      UserError: --config is missing.
     """
     if config_file() is None:
-        raise UserError("--config=FILE is needed; configs/README.md lists those there are")
+        raise UserError(
+            "--config is needed: the name of a shipped config, such as quickstart, or a file;"
+            " --help lists them"
+        )
     return holder.value
 
 
 def explain(error: Exception) -> str:
     """Why flags did not parse, with the nearest name of a key that the config does not have."""
     overrides = [a.removeprefix("--config.") for a in sys.argv if a.startswith("--config.")]
-    if isinstance(error, KeyError | AttributeError | TypeError) and overrides:
-        config = load_config()
+    named = re.search(r"(?:^|\0)--?config[=\0]([^\0]+)", "\0".join(sys.argv[1:]))
+    if isinstance(error, KeyError | AttributeError | TypeError) and overrides and named:
+        config = plain(config_files.load(named[1]))
         for override in overrides:
             tree, key = config, override.split("=")[0]
             for part in key.split("."):
@@ -101,13 +122,3 @@ def explain(error: Exception) -> str:
                     return f'no config key "{key}".{did_you_mean(part, tree)}'
                 tree = tree[part]
     return " ".join(str(error).split())
-
-
-def load_config() -> dict:
-    """The config that `sys.argv` names, without the overrides."""
-    joined = " ".join(sys.argv)
-    path, _, variant = re.search(r"--config[= ](\S+)", joined)[1].partition(":")  # type: ignore[index]
-    spec = importlib.util.spec_from_file_location("config", path)
-    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
-    spec.loader.exec_module(module)  # type: ignore[union-attr]
-    return plain(module.get_config(variant) if variant else module.get_config())

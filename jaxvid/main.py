@@ -1,7 +1,7 @@
 """Train and evaluate.
 
-python -m jaxvid.main --config configs/swin_k400.py:tiny --workdir runs/swin [--config.KEY=VALUE]
-python -m jaxvid.main --mode eval --config configs/swin_k400.py:tiny --checkpoint runs/swin
+python -m jaxvid.main --config swin_k400:tiny --workdir runs/swin [--config.KEY=VALUE ...]
+python -m jaxvid.main --mode eval --workdir runs/swin
 """
 
 import os
@@ -18,25 +18,32 @@ from jaxvid.errors import UserError
 # JAX and what needs it are imported inside functions: data workers are spawned, and import this
 # module again.
 
-CONFIG = cli.define_config()
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; by default runs/CONFIG_VARIANT.")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "What to do.")
 PATIENCE = 300
 # No scatters and gradients that add in any order; programs for CPUs are the same without it.
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
-START_TIMEOUT = flags.DEFINE_float(
-    "start_timeout", PATIENCE, "Seconds that processes of a run wait for each other at the start."
+
+# A program that calls `train` from Python may have flags of the same names.
+FLAGS = flags.FLAGS if __name__ == "__main__" else flags.FlagValues()
+CONFIG = cli.define_config(FLAGS)
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run; by default runs/CONFIG_VARIANT.", flag_values=FLAGS
 )
-CHECKPOINT = flags.DEFINE_string("checkpoint", None, "What to evaluate; by default the workdir.")
+MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "What to do.", flag_values=FLAGS)
+START_TIMEOUT = flags.DEFINE_float(
+    "start_timeout", PATIENCE, "Seconds that processes of a run wait for each other at the start.",
+    flag_values=FLAGS,
+)  # fmt: skip
+CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "What to evaluate; by default the workdir.", flag_values=FLAGS
+)
 
 
 def main():
     config = cli.config(CONFIG) if MODE.value == "train" or cli.config_file() else None
     workdir = Path(WORKDIR.value or default_workdir())
 
-    if config is not None and config.deterministic:
-        # XLA reads it when the first device is used.
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DETERMINISTIC}".strip()
+    if config is not None:
+        set_determinism(config)
 
     from jaxvid import distributed, peers
     from jaxvid.train.loop import Interrupted
@@ -47,6 +54,12 @@ def main():
             train(config, workdir, START_TIMEOUT.value)
         else:
             evaluate(config, workdir, CHECKPOINT.value or workdir, START_TIMEOUT.value)
+
+
+def set_determinism(config: Any) -> None:
+    """Ask XLA for the same numbers on every run, where the config does, before a device is used."""
+    if config.deterministic:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DETERMINISTIC}".strip()
 
 
 def train(config: Any, workdir: Path, patience: float = PATIENCE):

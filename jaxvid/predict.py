@@ -2,7 +2,8 @@
 
 python -m jaxvid.predict VIDEO... --checkpoint WORKDIR [--topk 5] [--json] [--out annotated.mp4]
 
-With --out timeline.png, what was found in time becomes a picture.
+With --out timeline.png, what was found in time becomes a picture. From Python,
+`jaxvid.predict(video, checkpoint)` loads the model and predicts, see `jaxvid.api.predict`.
 """
 
 import argparse
@@ -20,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvid import CallableModule, plug, weights
 from jaxvid import mesh as meshes
-from jaxvid import plug, weights
 from jaxvid.cli import guard
 from jaxvid.config import hashable
 from jaxvid.data import features
@@ -206,7 +207,10 @@ class Model:
 def load(
     spec: str | Path, split: str = "test", config: Any = None, recipe: Mapping | None = None
 ) -> Model:
-    """A model ready to predict.
+    """Load a trained or published model, ready to predict.
+
+    model = jaxvid.load("runs/quickstart")  # or "swin_tiny_k400", or a file of weights
+    print(model.predict("clip.mp4"))
 
     Args:
       spec: a workdir (its best checkpoint, else its latest), a name of the zoo, or a file.
@@ -284,6 +288,8 @@ def report(args: argparse.Namespace):
             annotate(video, found, args.out)
             print(f"wrote {args.out}", file=sys.stderr)
 
+
+sys.modules[__name__].__class__ = CallableModule
 
 if __name__ == "__main__":
     sys.exit(main())

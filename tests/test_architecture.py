@@ -36,13 +36,17 @@ TRAIN = (
     " jax numpy optax"
 )
 IMPORTS = {
-    "__init__": ".predict",
+    "__init__": ".api",
+    "__main__": ".cli .commands",
+    "api": "*",
+    "commands": ".errors",
     "errors": "",
     "plug": ".errors",
     "pickles": ".errors numpy",
     "skeletons": ".errors",
     "config": ".errors",
-    "cli": ".errors .config absl ml_collections",
+    "config_files": ".errors ml_collections",
+    "cli": ".errors .config .config_files absl ml_collections",
     "paths": ".errors jax",
     "ops": ".errors .skeletons .ops jax numpy optax dm_pix",
     "layers": ".ops .layers jax flax numpy einops",
@@ -63,6 +67,7 @@ IMPORTS = {
     "peers": ".errors .log jax",
     "distributed": ". .errors .config .log .mesh .peers .data.labels jax numpy",
     "train": TRAIN,
+    "train.__init__": ".",
     "train.step": TRAIN + " flax",
     "main": "*",
     "predict": "*",

@@ -161,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
     cores = os.cpu_count() or 1
     add = parser.add_argument
-    add("--config", required=True, help="FILE or FILE:VARIANT; --config.KEY=VALUE changes it")
+    add("--config", required=True, help=cli.CONFIG_HELP)
     add("--clips", type=int, default=32, help="clips to time the stages with (%(default)s)")
     add("--batches", type=int, default=6, help="batches to time a loader with (%(default)s)")
     add("--workers", type=int, nargs="+", default=sorted({1, max(cores // 2, 1), cores}))

@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.browse", allow_abbrev=False)
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("--config", required=True, help="FILE or FILE:VARIANT; --config.KEY=VALUE changes it")
+    add("--config", required=True, help=cli.CONFIG_HELP)
     add("--split", choices=("train", "val", "test"), default="train", help="(%(default)s)")
     add("--count", type=int, default=8, help="how many samples (%(default)s)")
     add("--out", default="browse", help="path and beginning of the names (%(default)s)")

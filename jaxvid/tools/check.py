@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.check", allow_abbrev=False)
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("--config", required=True, help="FILE or FILE:VARIANT; --config.KEY=VALUE changes it")
+    add("--config", required=True, help=cli.CONFIG_HELP)
     add("--manifest", metavar="FILE", type=Path, help="written by python -m jaxvid.tools.scan")
     add("--classes", action="store_true", help="list the classes with their counts")
     add("--lines", type=int, default=10, help="problems to list of each kind (%(default)s)")

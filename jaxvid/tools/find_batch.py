@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.find_batch", allow_abbrev=False)
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("--config", required=True, help="FILE or FILE:VARIANT; --config.KEY=VALUE changes it")
+    add("--config", required=True, help=cli.CONFIG_HELP)
     add("--limit-gib", type=float, default=0.0, help="memory of a device; by default what it has")
     args, overrides = parser.parse_known_args(argv)
     sys.argv[1:] = [f"--config={args.config}", *overrides]  # read as flags of absl

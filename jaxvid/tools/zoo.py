@@ -19,6 +19,7 @@ from rich.table import Table
 from jaxvid import plug
 from jaxvid.ckpt import zoo
 from jaxvid.ckpt.zoo import Row
+from jaxvid.cli import guard
 from jaxvid.errors import UserError, did_you_mean
 
 COLUMNS = (
@@ -109,12 +110,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--family", default="", help="such as swin, slowfast, stgcn")
     parser.add_argument("--json", action="store_true", help="one JSON object a row, all its fields")
     args = parser.parse_args(argv)
-    try:
-        rows = select(args.task, args.dataset, args.family)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    if args.json:
+    return guard(lambda: show(select(args.task, args.dataset, args.family), args.json))
+
+
+def show(rows: Sequence[Row], as_json: bool) -> None:
+    """Print rows: as JSON objects, as a table on a terminal, else separated by tabs."""
+    if as_json:
         for row in rows:
             print(json.dumps(asdict(row) | {"loads": loads(row)}))
     elif sys.stdout.isatty():
@@ -126,7 +127,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\t".join(COLUMNS))
         for row in rows:
             print("\t".join(cells(row)))
-    return 0
 
 
 if __name__ == "__main__":

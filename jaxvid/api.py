@@ -1,0 +1,143 @@
+"""What the commands do, as functions: train, evaluate, predict, features and load.
+
+They are also attributes of `jaxvid`, such as `jaxvid.train`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxvid import config_files, main
+from jaxvid.config import flat, plain
+from jaxvid.errors import UserError, did_you_mean
+from jaxvid.predict import Model, Video, load
+
+__all__ = ["Model", "evaluate", "features", "load", "predict", "train"]
+
+
+def train(
+    config: str | Path | ConfigDict,
+    workdir: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, float]:
+    """Train a model, or go on with a run that was stopped.
+
+    jaxvid.train("quickstart", "runs/quickstart")
+    jaxvid.train("finetune:tiny", "runs/mine", {"data.root": "CLIPS", "epochs": 5.0})
+
+    Data workers import the script that calls this, so a script needs `if __name__ == "__main__":`.
+
+    Args:
+      config: as --config: the name of a shipped config or a file, with :VARIANT or without; or a
+        ConfigDict, which is not changed.
+      workdir: folder of the run.
+      overrides: new values of config keys, by their names with dots.
+
+    Returns:
+      The last validation metrics, such as {"val/top1": 0.93}; empty when the run was complete.
+
+    Raises:
+      UserError: a wrong config, wrong data, or a workdir of another run; says what to change.
+    """
+    resolved = _config(config, overrides)
+    main.set_determinism(resolved)
+    return main.train(resolved, Path(workdir))
+
+
+def evaluate(
+    checkpoint: str | Path,
+    workdir: str | Path | None = None,
+    config: str | Path | ConfigDict | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, float]:
+    """Test a model on all views of its test or validation set.
+
+    jaxvid.evaluate("runs/quickstart")
+    jaxvid.evaluate("swin_tiny_k400", "runs/check", "swin_k400", {"data.root": "data/k400"})
+
+    Args:
+      checkpoint: the workdir of a run, a name of the zoo, or a file of weights.
+      workdir: predictions and reports go into its folder eval; by default `checkpoint`, if that is
+        a folder.
+      config: what to evaluate by, as in `train`; None takes the one of the checkpoint.
+      overrides: new values of keys of `config`.
+
+    Returns:
+      The metrics, such as {"test/top1": 0.93}.
+
+    Raises:
+      UserError: no such checkpoint or data, or no workdir to write to.
+    """
+    if workdir is None and not Path(checkpoint).is_dir():
+        raise UserError(f"{checkpoint} is no folder of a run: name a workdir for the reports")
+    if config is None and overrides:
+        raise UserError("overrides need the config that they change")
+    resolved = None if config is None else _config(config, overrides)
+    return main.evaluate(resolved, Path(workdir or checkpoint), checkpoint)
+
+
+def predict(video: Video | Sequence[Video], checkpoint: str | Path, **options: Any) -> Any:
+    """Predict what is in a video, or in each of a list.
+
+    found = jaxvid.predict("clip.mp4", "runs/quickstart")
+    print(found.labels[0], found.scores[0])
+
+    Args:
+      video: a path, an array uint8 (t, h, w, 3) RGB, or a list of them.
+      checkpoint: as `load` takes it. To predict more than once, load the model once.
+      **options: of `Model.predict`: topk, fps, labels.
+
+    Returns:
+      A result of `jaxvid.results`, such as Recognized; a list for a list.
+
+    Raises:
+      UserError: no such checkpoint, or a video that cannot be read.
+    """
+    return load(checkpoint).predict(video, **options)
+
+
+def features(video: Video | Sequence[Video], checkpoint: str | Path, fps: float = 0.0) -> Any:
+    """Compute the feature maps of a model's backbone.
+
+    maps = jaxvid.features("clip.mp4", "swin_tiny_k400")  # float32 (views, t, h, w, channels)
+
+    Args:
+      video, checkpoint: as in `predict`.
+      fps: frame rate of arrays, where the model samples by time.
+
+    Returns:
+      The maps, float32; a list for a list.
+
+    Raises:
+      UserError: no such checkpoint, or a video that cannot be read.
+    """
+    return load(checkpoint).features(video, fps)
+
+
+def _config(config: str | Path | ConfigDict, overrides: Mapping[str, Any] | None) -> ConfigDict:
+    """The config that is named, as a copy with overrides."""
+    given = config if isinstance(config, ConfigDict) else config_files.load(str(config))
+    copy = given.copy_and_resolve_references()
+    for key, value in (overrides or {}).items():
+        _set(copy, key, value)
+    return copy
+
+
+def _set(config: ConfigDict, key: str, value: Any) -> None:
+    """Give a key with dots another value.
+
+    Raises:
+      UserError: there is no such key, or its value has another type.
+    """
+    *folders, last = key.split(".")
+    tree: Any = config
+    for part in folders:
+        tree = tree.get(part) if isinstance(tree, ConfigDict) else None
+    if not isinstance(tree, ConfigDict) or last not in tree:
+        raise UserError(f'no config key "{key}".{did_you_mean(key, flat(plain(config)))}')
+    try:
+        tree[last] = value
+    except TypeError as error:
+        raise UserError(f"config.{key}={value!r}: {error}") from None
