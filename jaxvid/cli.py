@@ -1,7 +1,6 @@
 """What commands share: flags, and errors that are one line instead of a traceback."""
 
 import os
-import re
 import sys
 from collections.abc import Callable
 
@@ -15,8 +14,11 @@ from jaxvid.errors import UserError, did_you_mean
 CONFIG_HELP = "NAME of a shipped config or your FILE, with :VARIANT; --config.KEY=VALUE changes it"
 
 
-def run(main: Callable[[], object]) -> int:
+def run(main: Callable[[], object], default_config: Callable[[], str | None] = lambda: None) -> int:
     """Parse `sys.argv` as absl flags and call `main()`; --help says what there is.
+
+    Args:
+      default_config: what --config is where it is not given, FILE or FILE:VARIANT.
 
     Returns:
       The exit code: 0; 1 after a UserError; 2 for flags that do not parse; 130 after Ctrl-C.
@@ -24,6 +26,8 @@ def run(main: Callable[[], object]) -> int:
     if {"-h", "--help"} & set(sys.argv[1:]):
         return guard(show_help)
     try:
+        if argument("config") is None and (name := default_config()):
+            sys.argv.insert(1, f"--config={name}")
         rest = flags.FLAGS(sys.argv)[1:]
         if rest:
             raise UserError(f'unexpected argument "{rest[0]}"; flags look like --name=value')
@@ -107,13 +111,26 @@ def config(holder: flags.FlagHolder) -> ConfigDict:
     return holder.value
 
 
+def argument(name: str) -> str | None:
+    """The value of a flag in `sys.argv`, before flags are parsed; None where it is not given."""
+    for arg, following in zip(sys.argv[1:], [*sys.argv[2:], None], strict=True):
+        key, equals, value = arg.partition("=")
+        if key in (f"--{name}", f"-{name}"):
+            return value if equals else following
+    return None
+
+
+def overrides() -> list[str]:
+    """KEY=VALUE of each --config.KEY=VALUE in `sys.argv`."""
+    return [a.removeprefix("--config.") for a in sys.argv if a.startswith("--config.")]
+
+
 def explain(error: Exception) -> str:
     """Why flags did not parse, with the nearest name of a key that the config does not have."""
-    overrides = [a.removeprefix("--config.") for a in sys.argv if a.startswith("--config.")]
-    named = re.search(r"(?:^|\0)--?config[=\0]([^\0]+)", "\0".join(sys.argv[1:]))
-    if isinstance(error, KeyError | AttributeError | TypeError) and overrides and named:
-        config = plain(config_files.load(named[1]))
-        for override in overrides:
+    named = argument("config")
+    if isinstance(error, KeyError | AttributeError | TypeError) and overrides() and named:
+        config = plain(config_files.load(named))
+        for override in overrides():
             tree, key = config, override.split("=")[0]
             for part in key.split("."):
                 if not isinstance(tree, dict):

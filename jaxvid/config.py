@@ -45,10 +45,8 @@ def claim(workdir: Path, config: Mapping):
     """
     path = workdir / "config.json"
     if path.exists() and any((workdir / "checkpoints").glob("[0-9]*")):
-        old, new = flat(json.loads(path.read_text())), flat(config)
-        differ = [k for k in old.keys() | new.keys() if old.get(k) != new.get(k) and not is_free(k)]
-        if differ:
-            lines = [f"config.{k}: {old.get(k)} there, {new.get(k)} now" for k in sorted(differ)]
+        lines = differences(json.loads(path.read_text()), config)
+        if lines:
             raise UserError(
                 f"{workdir} holds a run with another config; use another --workdir:\n  "
                 + "\n  ".join(lines)
@@ -59,5 +57,13 @@ def claim(workdir: Path, config: Mapping):
     fresh.replace(path)
 
 
+def differences(there: Mapping, now: Mapping) -> list[str]:
+    """A line for each key that differs and must not when a run goes on."""
+    old, new = flat(hashable(there)), flat(hashable(now))
+    differ = [k for k in old.keys() | new.keys() if old.get(k) != new.get(k) and not is_free(k)]
+    return [f"config.{k}: {old.get(k)} there, {new.get(k)} now" for k in sorted(differ)]
+
+
 def is_free(key: str) -> bool:
+    """Whether a key may change when a run goes on."""
     return any(key == k or key.startswith(k + ".") for k in FREE)

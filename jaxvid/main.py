@@ -1,7 +1,8 @@
 """Train and evaluate.
 
 python -m jaxvid.main --config swin_k400:tiny --workdir runs/swin [--config.KEY=VALUE ...]
-python -m jaxvid.main --mode eval --workdir runs/swin
+python -m jaxvid.main --mode eval --workdir runs/swin [--config.data.root=DIR]
+python -m jaxvid.main --mode eval --config swin_k400:tiny --checkpoint swin_tiny_k400
 """
 
 import os
@@ -36,6 +37,14 @@ START_TIMEOUT = flags.DEFINE_float(
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "What to evaluate; by default the workdir.", flag_values=FLAGS
 )
+
+
+def config_of_checkpoint() -> str | None:
+    """What --config stands for where an evaluation only overrides keys of the checkpoint's."""
+    spec = cli.argument("checkpoint") or cli.argument("workdir")
+    if cli.argument("mode") != "eval" or not spec or not cli.overrides():
+        return None
+    return f"{Path(__file__).with_name('run_config.py')}:{spec}"
 
 
 def main():
@@ -86,20 +95,22 @@ def train(config: Any, workdir: Path, patience: float = PATIENCE):
     distributed.health_check(meshes.build(**config.mesh), same, patience)
     distributed.claim(workdir, resolved, patience)
     log.bullet(data.summary())
-    about = dict(data.about, config=resolved, names=data.names)
-    initial = weights.starting_from(config.init, model, config.model.name, log.say)
+    about = dict(data.about, config=resolved, names=data.names, data=data.identity)
+    initial = weights.starting_from(
+        config.init, model, config.model.name, log.say, names=data.names, config=resolved
+    )
     return loop.train(config, model, task, data.splits, pipelines, workdir, about, initial)
 
 
 def evaluate(config: Any, workdir: Path, checkpoint: str | Path, patience: float = PATIENCE):
     """Test a checkpoint on all views; `config` (or None) stands in for the one it came with."""
-    from jaxvid import distributed, predict
+    from jaxvid import distributed, log, predict
     from jaxvid.data import dataset
     from jaxvid.train import report
 
     cache_programs()
-    model = predict.load(checkpoint, config=plain(config) if config else None)
-    source = dataset.for_evaluation(model.config["data"], model.names, model.meta)
+    model = predict.load(checkpoint, config=plain(config) if config else None, say=log.say)
+    source = dataset.for_evaluation(model.config["data"], model.names, model.meta, log.say)
     same = distributed.digest(model.config, {"test": source})
     distributed.health_check(model.mesh, same, patience)
     return report.test(model, source, workdir)
@@ -123,4 +134,4 @@ def default_workdir() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(cli.run(main, config_of_checkpoint))

@@ -11,7 +11,7 @@ import functools
 import inspect
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvid import CallableModule, plug, weights
+from jaxvid import CallableModule, compare, plug, weights
 from jaxvid import mesh as meshes
+from jaxvid.ckpt.fetch import on_stderr
 from jaxvid.cli import guard
 from jaxvid.config import hashable
 from jaxvid.data import features
@@ -205,7 +206,11 @@ class Model:
 
 
 def load(
-    spec: str | Path, split: str = "test", config: Any = None, recipe: Mapping | None = None
+    spec: str | Path,
+    split: str = "test",
+    config: Any = None,
+    recipe: Mapping | None = None,
+    say: Callable[[str], object] = on_stderr,
 ) -> Model:
     """Load a trained or published model, ready to predict.
 
@@ -217,19 +222,16 @@ def load(
       split: whose preprocessing: "test" (all views, as published results are made) or "val".
       config: instead of the one that travels with the checkpoint.
       recipe: changes to the preprocessing, such as {"clips": 1, "crops": 1} for fewer views.
+      say: is called with a line for each way in which `config` changes the preprocessing.
 
     Raises:
-      UserError: nothing there, or a checkpoint of another model.
+      UserError: nothing there, a checkpoint of another model, or a `config` whose inputs are not
+        those that it was trained on.
     """
     origin = weights.find(spec)
-    if config is None and origin.config is None:
-        raise UserError(
-            f"{spec}: a file of weights without a config; name the model with --config, or rename"
-            " the file to that of its row in `python -m jaxvid.tools.zoo`"
-        )
-    # The layout of the training machine says nothing about this one.
-    here = dict(mesh=dict(data=-1, model=1), sharding="replicated")
-    config = hashable(config or {**(origin.config or {}), **here})
+    if config and origin.config:
+        compare.evaluated(origin.source, origin.config, config, say)
+    config = hashable(config or origin.local_config)
     config["data"]["recipe"] |= recipe or {}
     return Model(config, origin, split)
 

@@ -8,21 +8,24 @@
 """
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from jaxvid import paths, plug
+from jaxvid import compare, paths, plug
 from jaxvid.ckpt import fetch, safetensors_file, store, torch_file, zoo
-from jaxvid.ckpt.convert import Weights, convert, find_leaf, rename
+from jaxvid.ckpt.convert import Weights, convert, find_leaf, rename, to_flax
 from jaxvid.config import hashable
 from jaxvid.errors import UserError
 
 # What a task of the zoo's is trained as.
 TASKS = {"skeleton": "recognition", "audio": "recognition"}
+HEAD = "head/.*"  # parameters that depend on the classes, in every family
 NOT_PUBLISHED = "; not the published file of that name, by its hash"
 
 
@@ -43,6 +46,20 @@ class Origin:
     names: tuple[str, ...]
     meta: dict
     upstream: str = ""
+
+    @property
+    def local_config(self) -> dict:
+        """The config with the layout of this machine: that of the training says nothing here.
+
+        Raises:
+          UserError: nothing is known of the model.
+        """
+        if self.config is None:
+            raise UserError(
+                f"{self.source}: a file of weights without a config; name the model with --config,"
+                " or rename the file to that of its row in `python -m jaxvid.tools.zoo`"
+            )
+        return {**self.config, "mesh": dict(data=-1, model=1), "sharding": "replicated"}
 
 
 def find(spec: str | Path) -> Origin:
@@ -93,59 +110,156 @@ def read(origin: Origin, like: Mapping, net: Any, family: str) -> tuple[dict, st
     if origin.source.is_dir():
         variables, kind = store.load_variables(origin.source, like)
         return variables, f"loaded {kind} parameters of {origin.source}"
-    return place(origin, like, net, family)
+    return place(origin, Tensors.of(origin, like, net, family), like, net)
 
 
-def starting_from(init: Mapping, net: Any, family: str, say: Callable[[str], object]):
+def starting_from(
+    init: Mapping,
+    net: Any,
+    family: str,
+    say: Callable[[str], object],
+    names: Sequence[str] = (),
+    config: Mapping | None = None,
+):
     """What replaces a run's fresh variables by those that `config.init` names; None if it does not.
+
+    The head stays fresh where it is one for other classes than the run's; all else is loaded
+    strictly, parameters and running statistics.
 
     Args:
       init: "weights", a spec as above, and "skip", patterns of parameters that stay fresh.
-      say: is told what was loaded.
+      say: is called with what was loaded, and with how it was trained otherwise.
+      names: the run's classes, () where they are not known.
+      config: the run's, for a comparison of the preprocessing.
 
     Raises:
       UserError: there are no such weights; before anything is compiled.
     """
     if not init["weights"]:
         return None
-    origin, skip = find(init["weights"]), tuple(init["skip"])
+    origin, given = find(init["weights"]), tuple(init["skip"])
 
     def initial(variables: dict) -> dict:
-        if origin.source.is_dir():
-            params = store.load_into(variables["params"], origin.source, skip)
-            say(f"started from {origin.source}")
-            return {**variables, "params": params}
-        loaded, line = place(origin, variables, net, family, skip)
+        paths.label(variables["params"], [(p, True) for p in given], strict=True)
+        tensors = None if origin.source.is_dir() else Tensors.of(origin, variables, net, family)
+        skip = given
+        found = compare.classes(origin.names, names) if origin.names and names else ""
+        if not found and tensors:
+            found = tensors.other_head(variables, net)
+        heads = [k for k in paths.flatten(variables["params"]) if re.fullmatch(HEAD, k)]
+        if found and not all(store.skipped(f"params/{k}", given) for k in heads):
+            skip += (HEAD,)
+            say(f"the head starts fresh, as with --config.init.skip=\"('{HEAD}',)\": {found}")
+        try:
+            if tensors:
+                loaded, line = place(origin, tensors, variables, net, skip)
+            else:
+                loaded = store.load_into(variables, origin.source, skip)
+                line = f"started from {origin.source}"
+        except UserError as error:
+            raise UserError(f"{error}{_other_family(origin, family)}") from None
         say(line)
+        if origin.config and config:
+            for key, text in compare.preprocessing(origin.config, config).items():
+                if key.rpartition(".")[2] not in compare.VIEWS:
+                    say(f"  trained with another config.{key}: {text}")
         return loaded
 
     return initial
 
 
-def place(origin: Origin, like: Mapping, net: Any, family: str, skip=()) -> tuple[dict, str]:
+def _other_family(origin: Origin, family: str) -> str:
+    """The end of an error about weights that do not fit; empty where the family is the same."""
+    theirs = origin.config["model"]["name"] if origin.config else family
+    if theirs == family:
+        return ""
+    return f"\n{origin.source} is of config.model.name={theirs}, the run is of {family}"
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """The tensors of a file by the names that a table of their family knows.
+
+    Attributes:
+      named: tensors by upstream's names.
+      table: how they are named.
+      note: what was done to the names of the file, for the line on the load.
+    """
+
+    named: Mapping[str, Any]
+    table: Weights
+    note: str = ""
+
+    @classmethod
+    def of(cls, origin: Origin, like: Mapping, net: Any, family: str) -> "Tensors":
+        """Read a file; the table and the prefix are those by which most tensors find a place."""
+        tables = plug.module("models", family).WEIGHTS
+        tables = {origin.upstream: tables[origin.upstream]} if origin.upstream else tables
+        notes: list[str] = []
+        best, most = None, -1
+        for note, named in spellings(torch_file.load(origin.source, say=notes.append)):
+            table = likeliest(named, tables, like, net)
+            if (count := fitting(named, table, like, net)) > most:
+                best, most = cls(named, table, "".join([note, *notes])), count
+        assert best is not None  # the names as they are come first
+        return best
+
+    def other_head(self, like: Mapping, net: Any) -> str:
+        """How the head differs in shape from that of `like`; "" where it does not."""
+        want = {k: v for k, v in paths.flatten(like).items() if k.startswith(f"params/{HEAD[:-2]}")}
+        rows, found = self.table.rows(net), {}
+        for name, tensor in self.named.items():
+            path = rename(name, rows)
+            if path and (key := find_leaf(path, want)):
+                found[key] = to_flax(tensor, key).shape
+        if not found:
+            return "the file has none" if want else ""
+        for key, shape in found.items():
+            if shape != tuple(want[key].shape):
+                return f"{key} is {shape} in the file, {tuple(want[key].shape)} in the model"
+        return ""
+
+
+def spellings(tensors: Mapping) -> Iterator[tuple[str, dict]]:
+    """(note, tensors) as the file names them, without prefixes of most names, with "backbone."."""
+    yield "", dict(tensors)
+    prefix = ""
+    while True:
+        rest = [n.removeprefix(prefix) for n in tensors if n.startswith(prefix)]
+        words = Counter(n.partition(".")[0] for n in rest if "." in n)
+        word, count = words.most_common(1)[0] if words else ("", 0)
+        if count <= len(tensors) // 2:
+            break
+        prefix += f"{word}."
+        named = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+        if len(named) == len(tensors):
+            yield f'; names begin with "{prefix}", which was cut off', named
+    yield '; "backbone." was put before all names', {f"backbone.{k}": v for k, v in tensors.items()}
+
+
+def place(
+    origin: Origin, tensors: Tensors, like: Mapping, net: Any, skip: tuple[str, ...] = ()
+) -> tuple[dict, str]:
     """Convert the tensors of a file and put them where `like` says."""
-    tensors = torch_file.load(origin.source)
-    tables = plug.module("models", family).WEIGHTS
-    table = tables[origin.upstream] if origin.upstream else likeliest(tensors, tables, like, net)
-    variables, coverage = convert(tensors, like, table, skip=skip, net=net)
+    variables, coverage = convert(tensors.named, like, tensors.table, skip=skip, net=net)
     placed = jax.tree.map(lambda x, where: jax.device_put(x, where.sharding), variables, like)
     row = zoo.of_file(origin.source)
     own = "" if row is None or fetch.is_published(origin.source, row) else NOT_PUBLISHED
-    return placed, f"{coverage} from {origin.source}{own}"
+    return placed, f"{coverage} from {origin.source}{tensors.note}{own}"
 
 
 def likeliest(
     tensors: Mapping, tables: Mapping[str, Weights], like: Mapping, net: Any = None
 ) -> Weights:
     """The table by which most tensors find a place."""
-    want = paths.flatten(like)
+    return max(tables.values(), key=lambda table: fitting(tensors, table, like, net))
 
-    def fits(table):
-        rows = table.rows(net)
-        names = [rename(name, rows) for name in tensors]
-        return sum(1 for name in names if name and find_leaf(name, want))
 
-    return max(tables.values(), key=fits)
+def fitting(tensors: Mapping, table: Weights, like: Mapping, net: Any = None) -> int:
+    """How many tensors find a place by a table."""
+    want, rows = paths.flatten(like), table.rows(net)
+    names = [rename(name, rows) for name in tensors]
+    return sum(1 for name in names if name and find_leaf(name, want))
 
 
 def exported_meta(path: Path) -> dict | None:

@@ -31,7 +31,7 @@ FILES = {
 # Who may import what besides the standard library: jaxvid's own modules start with a dot, a name
 # covers what is below it, and the longest row that fits a file counts.
 TRAIN = (
-    ".errors .paths .plug .mesh .log .peers .ckpt .tasks.base .train"
+    ".errors .compare .paths .plug .mesh .log .peers .ckpt .tasks.base .train"
     " .data.loader .data.order .data.sample"
     " jax numpy optax"
 )
@@ -45,6 +45,7 @@ IMPORTS = {
     "pickles": ".errors numpy",
     "skeletons": ".errors",
     "config": ".errors",
+    "compare": ".errors .config .plug",
     "config_files": ".errors ml_collections",
     "cli": ".errors .config .config_files absl ml_collections",
     "paths": ".errors jax",
@@ -56,11 +57,11 @@ IMPORTS = {
     "detect": ".errors .data .results numpy",
     "extract": ".errors .data .mesh jax numpy",
     "tasks": ".errors .ops .metrics .results .tasks.base jax optax numpy",
-    "data": ".errors .plug .pickles .skeletons .data numpy grain av cv2 absl",
+    "data": ".errors .compare .plug .pickles .skeletons .data numpy grain av cv2 absl",
     "data.sources.tfds": ".errors .data numpy cv2 tensorflow_datasets",
     "ckpt": ".errors .paths .pickles .ckpt jax orbax flax.traverse_util numpy ml_dtypes",
     "ckpt.inflate": ".errors cv2 numpy",
-    "weights": ".errors .config .plug .paths .ckpt jax",
+    "weights": ".errors .compare .config .plug .paths .ckpt jax",
     "mesh": ".errors .paths jax numpy",
     "versions": "packaging",
     "log": ".paths jax numpy rich tensorboardX",
@@ -70,6 +71,7 @@ IMPORTS = {
     "train.__init__": ".",
     "train.step": TRAIN + " flax",
     "main": "*",
+    "run_config": ".weights ml_collections",
     "predict": "*",
     "tools": "*",
 }

@@ -8,6 +8,7 @@ A folder without the name of a step is an unfinished save and is ignored.
 
 import json
 import logging
+import re
 import shutil
 import threading
 from collections.abc import Mapping
@@ -176,6 +177,7 @@ def find(spec: str | Path) -> Path:
     path = Path(spec)
     if (path / "meta").is_dir():
         return path
+    path = path.parent if path.name == "checkpoints" else path
     steps = all_steps(path / "checkpoints")
     if not steps:
         raise UserError(f"{spec}: no checkpoint there (no {path / 'checkpoints'}/STEP)")
@@ -187,20 +189,20 @@ def find(spec: str | Path) -> Path:
     return path / "checkpoints" / f"{max(steps, key=rank):08d}"
 
 
-def load_variables(folder: Path, like: Mapping) -> tuple[dict, str]:
+def load_variables(folder: Path, like: Mapping, skip: tuple[str, ...] = ()) -> tuple[dict, str]:
     """The variables of a checkpoint, the moving average of the parameters where it has one.
 
     Args:
       folder: of one checkpoint.
       like: variables as shapes with shardings: where to put them.
+      skip: patterns of what the checkpoint may have beside them, by paths below a collection.
 
     Returns:
       {"params": ..., other collections} and which parameters they are, "EMA" or "trained".
     """
-    saved = saved_shapes(folder)
-    kind = "ema" if any(k.startswith("ema/") for k in saved) else "params"
+    kind = "ema" if any(k.startswith("ema/") for k in saved_shapes(folder)) else "params"
     state = {kind: like["params"], "model_state": {k: v for k, v in like.items() if k != "params"}}
-    check_fits(folder, state, subset=True)
+    check_fits(folder, state, skip, collections=(kind, "model_state"))
     restored = ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).restore(
         folder.absolute() / "state",
         args=ocp.args.PyTreeRestore(
@@ -213,19 +215,24 @@ def load_variables(folder: Path, like: Mapping) -> tuple[dict, str]:
     return variables, "EMA" if kind == "ema" else "trained"
 
 
-def load_into(params: Mapping, folder: Path, skip: tuple[str, ...] = ()) -> dict:
-    """`params` with all but the skipped ones replaced by those of another run.
+def load_into(variables: Mapping, folder: Path, skip: tuple[str, ...] = ()) -> dict:
+    """`variables` with all but the skipped ones replaced by those of another run.
 
     Args:
-      params: arrays, on the shardings that the result keeps.
+      variables: parameters and running statistics, on the shardings that the result keeps.
       folder: of one checkpoint.
-      skip: patterns of parameters that stay as they are, such as a head for other classes.
+      skip: patterns of paths below a collection that stay as they are, such as a head for other
+        classes.
     """
-    stays = paths.flatten(paths.label(params, [(p, True) for p in skip], False, strict=True))
-    flat = paths.flatten(params)
-    wanted = unflatten_dict({k: v for k, v in flat.items() if not stays[k]}, sep="/")
-    loaded, _ = load_variables(folder, {"params": wanted})
-    return unflatten_dict(flat | paths.flatten(loaded["params"]), sep="/")
+    flat = paths.flatten(variables)
+    wanted = unflatten_dict({k: v for k, v in flat.items() if not skipped(k, skip)}, sep="/")
+    loaded, _ = load_variables(folder, wanted, skip)
+    return unflatten_dict(flat | paths.flatten(loaded), sep="/")
+
+
+def skipped(key: str, skip: tuple[str, ...]) -> bool:
+    """Whether a pattern matches a path below its collection, "params/head/fc/bias"."""
+    return any(re.fullmatch(pattern, key.partition("/")[2]) for pattern in skip)
 
 
 def saved_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
@@ -236,8 +243,15 @@ def saved_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     return {name: tuple(leaf.shape) for name, leaf in tree.items() if hasattr(leaf, "shape")}
 
 
-def check_fits(folder: Path, state: Any, subset: bool = False):
-    """Raise a UserError that lists the arrays by which a checkpoint and `state` differ."""
+def check_fits(
+    folder: Path, state: Any, skip: tuple[str, ...] = (), collections: tuple[str, ...] = ()
+):
+    """Raise a UserError that lists the arrays by which a checkpoint and `state` differ.
+
+    Args:
+      skip: patterns of what may be only in the checkpoint, by paths below a collection.
+      collections: of the checkpoint, those that count; () for all.
+    """
     saved = saved_shapes(folder)
     want = {k: tuple(v.shape) for k, v in paths.flatten(state).items()}
     problems = []
@@ -246,10 +260,14 @@ def check_fits(folder: Path, state: Any, subset: bool = False):
             problems.append(f"{key} {shape} is not in the checkpoint.{did_you_mean(key, saved)}")
         elif saved[key] != shape:
             problems.append(f"{key} is {saved[key]} in the checkpoint, {shape} in the model")
-    if not subset:
-        problems += [
-            f"{key} {saved[key]} is only in the checkpoint" for key in saved.keys() - want.keys()
-        ]
+    beside = [
+        key
+        for key in saved.keys() - want.keys()
+        if not collections or key.partition("/")[0] in collections
+    ]
+    # Below model_state comes the name of a collection, as in "model_state/batch_stats/...".
+    beside = [key for key in beside if not skipped(key.removeprefix("model_state/"), skip)]
+    problems += [f"{key} {saved[key]} is only in the checkpoint" for key in sorted(beside)]
     if problems:
         more = f"\n  ... and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise UserError(f"{folder} holds another model:\n  " + "\n  ".join(problems[:5]) + more)

@@ -13,6 +13,7 @@ import mmap
 import re
 import struct
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,12 @@ from jaxvid.ckpt import safetensors_file
 from jaxvid.errors import UserError, did_you_mean
 
 # Where training code keeps the tensors of the model, best first.
-WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", "params", "net")
-PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile, before every name
+WRAPPERS = (
+    "state_dict", "model_state_dict", "model_state", "model", "module", "params", "net",
+    "ema_state_dict", "state_dict_ema", "model_ema", "ema",
+)  # fmt: skip
+PREFIX = "module."  # of DataParallel, before every name
+COMPILED = "_orig_mod."  # of torch.compile, before the names of what was compiled
 COUNTERS = ("n_averaged", "steps")  # what averaged models add to the prefixed names
 LEVELS = 8  # of wrappers
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -60,15 +65,18 @@ STORAGES = {
 }
 
 
-def load(path: str | Path, key: str | None = None) -> dict[str, np.ndarray]:
+def load(
+    path: str | Path, key: str | None = None, say: Callable[[str], object] = lambda text: None
+) -> dict[str, np.ndarray]:
     """The tensors of a checkpoint by their names.
 
-    Dictionaries around the tensors (`WRAPPERS`) are opened and what lies beside is left out; a
-    prefix in front of every name (`PREFIXES`) is cut off.
+    Dictionaries around the tensors (`WRAPPERS`) are opened and what lies beside is left out; the
+    prefixes of DataParallel and torch.compile are cut off.
 
     Args:
       path: .pth, .pt, .bin, .ckpt, .safetensors or .npz.
       key: the entry to read where a file holds several sets of weights, such as "ema_state_dict".
+      say: is called with which of several sets was read, '; its "model", not its "ema"'.
 
     Returns:
       {name: read-only array}, bfloat16 and float8 as those of ml_dtypes.
@@ -86,7 +94,7 @@ def load(path: str | Path, key: str | None = None) -> dict[str, np.ndarray]:
     else:
         value, places = _read_legacy(data, path)
     arrays = {}
-    for name, tensor in _unwrap(value, key, path).items():
+    for name, tensor in _unwrap(value, key, path, say).items():
         try:
             arrays[name] = tensor.view(data, places) if isinstance(tensor, Tensor) else tensor
         except (ValueError, TypeError, OverflowError) as error:
@@ -312,7 +320,9 @@ NAMES: dict[str, Any] = {
 }
 
 
-def _unwrap(value: Any, key: str | None, path: str | Path) -> dict[str, Tensor | np.ndarray]:
+def _unwrap(
+    value: Any, key: str | None, path: str | Path, say: Callable[[str], object]
+) -> dict[str, Tensor | np.ndarray]:
     """The dictionary that holds the tensors, its other entries and the common prefix left out."""
     outer = value
     for _ in range(LEVELS):
@@ -321,17 +331,24 @@ def _unwrap(value: Any, key: str | None, path: str | Path) -> dict[str, Tensor |
         if key is not None and key in value:
             value, key = value[key], None
             continue
-        inner = next((value[w] for w in WRAPPERS if isinstance(value.get(w), dict)), None)
-        if inner is None:
+        inner = [w for w in WRAPPERS if isinstance(value.get(w), dict)]
+        if not inner:
             break
-        value = inner
+        others = [
+            f'"{name}"'
+            for name, entry in value.items()
+            if name != inner[0] and isinstance(entry, dict) and any(map(_is_tensor, entry.values()))
+        ]
+        if others:
+            say(f'; its "{inner[0]}", not its {", ".join(others)[:200]}')
+        value = value[inner[0]]
     groups = [k for k, v in outer.items() if isinstance(v, dict)] if isinstance(outer, dict) else []
     groups = [group[:50] for group in groups if isinstance(group, str)]
     if key is not None:
         raise UserError(f'{path}: has no entry "{key}".{did_you_mean(key, groups)}')
     if not isinstance(value, dict):
         raise UserError(f"{path}: holds a {type(value).__name__} instead of named tensors")
-    named = {n: v for n, v in value.items() if isinstance(v, Tensor | np.ndarray)}
+    named = {n: v for n, v in value.items() if _is_tensor(v)}
     if not named:
         hint = f"; choose an entry with key=: {', '.join(groups[:20])}" if groups else ""
         raise UserError(f"{path}: holds no tensors where they usually are{hint}")
@@ -340,9 +357,16 @@ def _unwrap(value: Any, key: str | None, path: str | Path) -> dict[str, Tensor |
     return _without_prefix(named)
 
 
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor | np.ndarray)
+
+
 def _without_prefix(named: dict) -> dict:
+    """The tensors without the prefixes of DataParallel and torch.compile, and without counters."""
     names = [name for name in named if name not in COUNTERS]
-    for prefix in PREFIXES:
-        if names and all(name.startswith(prefix) for name in names):
-            return _without_prefix({name.removeprefix(prefix): named[name] for name in names})
-    return named
+    shorter = {name: name.replace(COMPILED, "") for name in names}
+    while names and all(name.startswith(PREFIX) for name in shorter.values()):
+        shorter = {name: short.removeprefix(PREFIX) for name, short in shorter.items()}
+    if len(set(shorter.values())) < len(names) or all(n == s for n, s in shorter.items()):
+        return named
+    return {short: named[name] for name, short in shorter.items()}

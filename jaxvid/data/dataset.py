@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxvid import plug
+from jaxvid import compare, plug
+from jaxvid.data.identity import identity
 from jaxvid.data.labels import MultiLabels
 from jaxvid.data.sample import Source
 from jaxvid.errors import UserError, did_you_mean
@@ -26,16 +27,23 @@ class Dataset:
     splits: sources by "train" and "val".
     num_classes: number of classes.
     names: class names by label; numbers as text when the data has no names.
+    root: folder of the data.
     """
 
     splits: dict[str, Source]
     num_classes: int
     names: tuple[str, ...]
+    root: str = ""
 
     @property
     def about(self) -> dict[str, Any]:
         """What else of the training data travels with a checkpoint, see `Source.about`."""
         return dict(getattr(self.splits["train"], "about", {}))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """By which a resumed run knows its videos again, for each split: see `data.identity`."""
+        return {split: identity(source, self.root) for split, source in self.splits.items()}
 
     def summary(self) -> Iterator[str]:
         """One line a split: videos, classes, smallest and largest class."""
@@ -111,7 +119,8 @@ def build(
     if problems:
         more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise UserError("the data has problems:\n  " + "\n  ".join(problems[:SHOWN]) + more)
-    return Dataset(sources, num_classes, listed or tuple(map(str, range(num_classes))))
+    listed = listed or tuple(map(str, range(num_classes)))
+    return Dataset(sources, num_classes, listed, root)
 
 
 def class_names(root: str, names: str) -> tuple[str, ...]:
@@ -137,19 +146,43 @@ def for_training(data: Mapping) -> Dataset:
     return build(**{k: v for k, v in data.items() if k != "recipe"})
 
 
-def for_evaluation(data: Mapping, names: tuple[str, ...], about: Mapping | None = None) -> Source:
+def for_evaluation(
+    data: Mapping,
+    names: tuple[str, ...],
+    about: Mapping | None = None,
+    say: Callable[[str], object] = lambda line: None,
+) -> Source:
     """The split to test on, "test" where `config.data` has one, else "val"; training is not read.
 
     Args:
       names: the classes of the model.
       about: what its checkpoint tells of the data that it was trained on.
+      say: is called with a line for what cannot be compared, such as labels without names.
+
+    Raises:
+      UserError: the data is of other classes than the model, or has another problem.
     """
     split = "test" if data.get("test") else "val"
     given = {k: v for k, v in data.items() if k not in ("recipe", "num_classes", "names")}
+    own = class_names(os.path.expanduser(data["root"]), data["names"]) if data.get("names") else ()
+    if found := compare.classes(names, own) if own else "":
+        raise UserError(
+            f"config.data.names={data['names']}: other classes than those of the checkpoint:"
+            f" {found}. --config.data.names= takes the labels as the checkpoint counts them"
+        )
     given |= dict(splits=(split,), checks=("labels", "missing"), known_names=names)
     source = build(num_classes=len(names), **given).splits[split]
     check_about(source, about or {})
+    if not own and compare.named(names) and not _has_names(data, split, len(names)):
+        say(f'{source.origin}: labels are numbers; 0 counts as "{names[0]}", as in the checkpoint')
     return source
+
+
+def _has_names(data: Mapping, split: str, num_classes: int) -> bool:
+    """Whether a split has class names of its own, not only those that it is given."""
+    root = os.path.expanduser(data["root"])
+    known: dict[str, Any] = dict(root=root, names=(), num_classes=num_classes)
+    return bool(plug.load("data.sources", data[split], split=split, **known).names)
 
 
 def check_about(source: Source, about: Mapping):

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from jaxvid import log, peers
+from jaxvid import compare, log, peers
 from jaxvid import mesh as meshes
 from jaxvid.ckpt import integrity, store
 from jaxvid.data import loader, order
@@ -72,6 +72,9 @@ def train(
         integrity.set_aside(workdir / "checkpoints", log.say)
     checkpoints = store.Store(workdir, config.keep, config.best)  # all meet here
     start = checkpoints.latest() or 0
+    if start:
+        newest = checkpoints.folder / f"{start:08d}"
+        compare.resumed(newest, store.read_meta(newest), about, log.say)
     if start >= total:
         log.say(f"nothing to do: {checkpoints.folder} holds step {start} of {total}")
         return {}

@@ -4,6 +4,8 @@ import pickle
 import zipfile
 from pathlib import Path
 
+import numpy as np
+
 PROTO, STOP = b"\x80\x02", b"."
 
 
@@ -44,6 +46,22 @@ def write_zip(path: Path, body: bytes, storages: dict[str, bytes], **options) ->
         for key, content in storages.items():
             archive.writestr(f"archive/data/{key}", content)
     return path
+
+
+def write_tensors(path: Path, entries: dict[str, dict[str, np.ndarray]], **options) -> Path:
+    """A `.pth` as `torch.save` writes it: dictionaries of float32 tensors, and `options`."""
+    storages, body = {}, {key: plain(value) for key, value in options.items()}
+    for entry, tensors in entries.items():
+        named = {}
+        for label, array in tensors.items():
+            array = np.ascontiguousarray(array, np.float32)
+            key = str(len(storages))
+            storages[key] = array.tobytes()
+            strides = tuple(step // array.itemsize for step in array.strides)
+            place = storage("Float", key, array.size)
+            named[label] = tensor(place, shape=array.shape, strides=strides)
+        body[entry] = mapping(named)
+    return write_zip(path, mapping(body), storages)
 
 
 def write_legacy(path: Path, body: bytes, storages: dict[str, tuple[int, bytes]]) -> Path:

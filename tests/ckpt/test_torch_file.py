@@ -239,9 +239,18 @@ def test_one_of_several_sets_of_weights(tmp_path):
     assert {n: a.shape for n, a in torch_file.load(path, "ema").items()} == {"fc.weight": (2, 2)}
     with pytest.raises(UserError, match=r'no entry "ena"\. Did you mean "ema"\?'):
         torch_file.load(path, "ena")
-    write(path, mapping({"ema": averaged, "teacher": averaged}))
-    with pytest.raises(UserError, match="choose an entry with key=: ema, teacher"):
+    said = []
+    torch_file.load(path, say=said.append)
+    assert said == ['; its "state_dict", not its "ema"']
+    write(path, mapping({"student": averaged, "teacher": averaged}))
+    with pytest.raises(UserError, match="choose an entry with key=: student, teacher"):
         torch_file.load(path)
+
+
+def test_a_compiled_part_of_a_model(tmp_path):
+    body = mapping({n: tensor(place()) for n in ("conv._orig_mod.weight", "fc.weight")})
+    got = torch_file.load(write(tmp_path / "x.pth", body))
+    assert list(got) == ["conv.weight", "fc.weight"]
 
 
 def test_no_tensors(tmp_path):

@@ -1,0 +1,160 @@
+"""What a checkpoint means, compared with where it is used again: classes, preprocessing, data.
+
+The functions here say how two of these differ. Who calls them decides what follows: a difference
+that would make results meaningless is refused, a harmless one is said.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jaxvid import plug
+from jaxvid.config import differences, hashable
+from jaxvid.errors import UserError
+
+# Keys of data recipes that change nothing but the augmentation of training.
+AUGMENTATION = (
+    "crop", "area", "scales", "scale_gap", "places", "randaugment", "policy", "color_jitter",
+    "grayscale", "repeats", "short_side_max",
+)  # fmt: skip
+# Keys that only choose the views of a test.
+VIEWS = ("clips", "crops", "every", "test_frames", "test_size", "test_short_side", "average")
+# What a task does to its inputs.
+TASK_INPUTS = (
+    "name", "keys", "mean", "std", "flow", "average", "multi_label",
+    "heatmap_size", "heatmap_sigma", "heatmap_limbs",
+)  # fmt: skip
+# A model that was trained with other values of these gives meaningless results.
+DECISIVE = (
+    "task.name", "task.keys", "task.mean", "task.std", "task.flow", "task.multi_label",
+    "data.recipe.channels", "data.recipe.flow", "data.recipe.layout", "data.recipe.streams",
+)  # fmt: skip
+LISTED = 3  # class names in one message
+
+
+def classes(there: Sequence[str], here: Sequence[str]) -> str:
+    """How two ordered lists of class names differ; "" where they agree.
+
+    Numbers in place of names are compared by how many there are. Spaces, underscores and capital
+    letters do not make a difference.
+    """
+    one, two = [[_simple(name) for name in names] for names in (there, here)]
+    if len(one) == len(two) and (one == two or not (named(there) and named(here))):
+        return ""
+    found = [f"{len(one)} classes there, {len(two)} here"] if len(one) != len(two) else []
+    if named(there) and named(here):
+        for place, names, others in (("there", there, two), ("here", here, one)):
+            if only := [f'"{name}"' for name in names if _simple(name) not in others]:
+                more = f" and {len(only) - LISTED} more" if len(only) > LISTED else ""
+                found.append(f"only {place}: {', '.join(only[:LISTED])}{more}")
+        moved = [
+            f'class {i} is "{a}" there, "{b}" here'
+            for i, (a, b) in enumerate(zip(there, here, strict=False))
+            if _simple(a) != _simple(b)
+        ]
+        found += moved[:1]
+    return "; ".join(found)
+
+
+def named(names: Sequence[str]) -> bool:
+    """Whether classes have names, and not only numbers."""
+    return list(names) != [str(i) for i in range(len(names))]
+
+
+def preprocessing(there: Mapping, here: Mapping) -> dict[str, str]:
+    """How the arrays that a model sees differ between two configs: {key: "8 there, 16 here"}.
+
+    Defaults are spelled out, augmentation of training is left out. Empty where one of them says
+    nothing of its preprocessing, such as published weights of an image model.
+    """
+    one, two = seen(there), seen(here)
+    if not one or not two:
+        return {}
+    keys = [key for key in one if key in two] + [
+        key for key in DECISIVE if (key in one) != (key in two)
+    ]
+    return {
+        key: f"{one.get(key)} there, {two.get(key)} here"
+        for key in keys
+        if one.get(key) != two.get(key)
+    }
+
+
+def seen(config: Mapping) -> dict[str, Any]:
+    """What decides the arrays that a model sees in evaluation, by the names of config keys."""
+    recipe, task = config["data"]["recipe"], config["task"]
+    if not recipe:
+        return {}
+    recipe = {
+        f"data.recipe.{key}": value
+        for key, value in plug.spec("data.recipes", **recipe).items()
+        if key not in AUGMENTATION
+    }
+    task = {
+        f"task.{key}": value
+        for key, value in plug.spec("tasks", **task).items()
+        if key in TASK_INPUTS
+    }
+    return {key: hashable(value) for key, value in (recipe | task).items()}
+
+
+def resumed(where: Any, meta: Mapping, about: Mapping, say: Callable[[str], object]):
+    """Compare what a checkpoint says of its run with the run that goes on from it.
+
+    Args:
+      where: the checkpoint, for messages.
+      meta: what travelled with the checkpoint.
+      about: the same of the run that goes on.
+      say: is called with a line for each harmless difference.
+
+    Raises:
+      UserError: other classes, another config or other training videos; says how they differ.
+    """
+    other = "use another --workdir; --config.init.weights=WORKDIR starts it from this one"
+    names = about.get("names", ())
+    if found := classes(meta.get("names", names), names):
+        raise UserError(f"{where}: trained on other classes: {found}. Bring them back, or {other}")
+    config = about.get("config", {})
+    if lines := differences(meta.get("config", config), config):
+        raise UserError("\n  ".join([f"{where}: trained with another config; {other}", *lines]))
+    for split, text in data(meta.get("data", {}), about.get("data", {})).items():
+        if split == "train":
+            raise UserError(
+                f"{where}: trained on other videos: {text}. Bring them back, or {other}"
+            )
+        say(f"{split}: {text}; metrics before and after step {meta.get('step', 0)} do not compare")
+
+
+def evaluated(where: Any, there: Mapping, here: Mapping, say: Callable[[str], object]):
+    """Compare a checkpoint's config with another one that is to evaluate it.
+
+    Args:
+      where: the checkpoint, for messages.
+      there, here: the two configs.
+      say: is called with a line for each difference that leaves results meaningful.
+
+    Raises:
+      UserError: the inputs would not be those that the model was trained on.
+    """
+    found = preprocessing(there, here)
+    if lines := [f"config.{key}: {text}" for key, text in found.items() if key in DECISIVE]:
+        hint = "without --config the checkpoint's own is used, and --config.KEY=VALUE changes it"
+        raise UserError("\n  ".join([f"{where}: trained on other inputs; {hint}", *lines]))
+    for key, text in found.items():
+        say(f"not as the checkpoint was trained: config.{key}: {text}")
+
+
+def data(there: Mapping, here: Mapping) -> dict[str, str]:
+    """{split: how its videos differ} of two `about["data"]`, see `data.identity`."""
+    found = {}
+    for split in (split for split in there if split in here and there[split] != here[split]):
+        one, two = there[split], here[split]
+        if one["set"] == two["set"]:
+            found[split] = "the same videos and labels in another order"
+        else:
+            sizes = (f"{x['videos']:,} videos (sha256 {x['set']})" for x in (one, two))
+            found[split] = "{} there, {} here".format(*sizes)
+    return found
+
+
+def _simple(name: str) -> str:
+    return " ".join(name.replace("_", " ").casefold().split())

@@ -1,0 +1,13 @@
+"""The config of a checkpoint as a config file, `run_config.py:SPEC`, so that flags can override it.
+
+`--mode eval --workdir RUN --config.KEY=VALUE` reads it, see main.py.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxvid import weights
+
+
+def get_config(spec: str) -> ConfigDict:
+    """The config that travels with what `spec` names, see `weights.find`."""
+    return ConfigDict(weights.find(spec).local_config)

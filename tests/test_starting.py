@@ -1,0 +1,199 @@
+"""Starting from a run or a file: all of it or an error, the head where the classes are the same."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvid import plug, weights
+from jaxvid.ckpt import safetensors_file, store
+from jaxvid.ckpt.convert import export
+from jaxvid.errors import UserError
+from jaxvid.paths import flatten
+from tests.ckpt.pickle_bytes import write_tensors
+from tests.conftest import fill
+
+
+def build(family, classes=3, seed=0, variant="test", **options):
+    """A model of a family and variables for it, on one device."""
+    spec = dict(name=family, variant=variant, **options)
+    net = plug.load("models", spec, num_classes=classes)
+    shape = plug.module("models", family).INPUTS["video"]
+    video = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), video)
+    return net, jax.device_put(fill(shapes, seed), jax.devices()[0])
+
+
+def save(workdir, family, variables, names, ema=None):
+    rest = {k: v for k, v in variables.items() if k != "params"}
+    state = {"params": variables["params"], "model_state": rest}
+    state |= {"ema": ema} if ema else {}
+    checkpoints = store.Store(workdir)
+    recipe = {"name": "clip", "frames": 4, "stride": 2}
+    config = {
+        "model": {"name": family},
+        "data": {"recipe": recipe},
+        "task": {"name": "recognition"},
+    }
+    checkpoints.save(1, state, dict(names=names, config=config), {})
+    checkpoints.wait()
+    checkpoints.close()
+    return workdir
+
+
+def start(spec, net, family, variables, said=None, skip=(), **known):
+    init = {"weights": str(spec), "skip": skip}
+    say = [].append if said is None else said.append
+    return flatten(weights.starting_from(init, net, family, say, **known)(variables))
+
+
+def same(a, b, but=""):
+    return {k for k in a if not np.array_equal(a[k], b[k])} == {k for k in a if but and but in k}
+
+
+@pytest.mark.parametrize("family", ["tsn", "slowonly", "slowfast", "swin"])
+def test_a_run_is_taken_over_with_its_statistics(tmp_path, family):
+    net, variables = build(family)
+    _, fresh = build(family, seed=1)
+    workdir = save(tmp_path / "w", family, variables, ("a", "b", "c"))
+    got = start(workdir, net, family, fresh, names=("a", "b", "c"))
+    assert same(got, flatten(variables))
+    assert same(start(workdir / "checkpoints", net, family, fresh), got)
+
+
+def test_the_moving_average_comes_with_the_statistics(tmp_path):
+    net, variables = build("tsn")
+    _, average = build("tsn", seed=2)
+    workdir = save(tmp_path / "w", "tsn", variables, ("a", "b", "c"), ema=average["params"])
+    got = start(workdir, net, "tsn", build("tsn", seed=1)[1])
+    assert same(got, flatten({**variables, "params": average["params"]}))
+
+
+@pytest.mark.parametrize(
+    "names,reason",
+    [
+        (("a", "b"), '3 classes there, 2 here; only there: "c"'),
+        (("a", "c", "b"), 'class 1 is "b" there, "c" here'),
+        (("0", "1", "2", "3"), "3 classes there, 4 here"),
+    ],
+)
+def test_the_head_starts_fresh_for_other_classes(tmp_path, names, reason):
+    _, variables = build("tsn")
+    net, fresh = build("tsn", classes=len(names), seed=1)
+    workdir, said = save(tmp_path / "w", "tsn", variables, ("a", "b", "c")), []
+    got = start(workdir, net, "tsn", fresh, said, names=names)
+    assert same({k: v for k, v in got.items() if "head" not in k}, flatten(variables))
+    assert same({k: v for k, v in got.items() if "head" in k}, flatten(fresh))
+    assert (
+        said[0] == f"the head starts fresh, as with --config.init.skip=\"('head/.*',)\": {reason}"
+    )
+    assert start(workdir, net, "tsn", fresh, said, skip=("head/.*",), names=names)
+    assert len([line for line in said if "starts fresh" in line]) == 1
+
+
+def test_a_pattern_that_skips_nothing_is_an_error(tmp_path):
+    net, variables = build("tsn")
+    workdir = save(tmp_path / "w", "tsn", variables, ("a", "b", "c"))
+    with pytest.raises(UserError, match='the rule "haed/'):
+        start(workdir, net, "tsn", variables, skip=("haed/.*",))
+
+
+@pytest.mark.parametrize(
+    "family,options", [("swin", {}), ("slowonly", {}), ("tsn", dict(depths=(1, 1)))]
+)
+def test_a_run_of_another_model_is_refused(tmp_path, family, options):
+    """Also one that has all of the model's parameters, and more."""
+    _, variables = build("tsn")
+    net, fresh = build(family, seed=1, **options)
+    workdir = save(tmp_path / "w", "tsn", variables, ("a", "b", "c"))
+    with pytest.raises(UserError, match="holds another model") as caught:
+        start(workdir, net, family, fresh, names=("a", "b", "c"))
+    assert ("config.model.name=tsn, the run is of" in str(caught.value)) == (family != "tsn")
+
+
+def test_other_preprocessing_is_said(tmp_path):
+    net, variables = build("tsn")
+    workdir, said = save(tmp_path / "w", "tsn", variables, ("a", "b", "c")), []
+    config = {"task": {"name": "recognition", "mean": (0.0,)}, "data": {"recipe": {
+        "name": "clip", "frames": 8, "stride": 2, "clips": 4}}}  # fmt: skip
+    start(workdir, net, "tsn", variables, said, names=("a", "b", "c"), config=config)
+    assert said[1] == "  trained with another config.data.recipe.frames: 4 there, 8 here"
+    assert "config.task.mean" in said[2] and len(said) == 3
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    "prefix", ["model.", "net.", "module.", "module.model.", "_orig_mod.", "model._orig_mod."]
+)
+@pytest.mark.parametrize("family", ["swin", "tsn"])
+def test_a_prefix_of_all_names_is_cut_off(tmp_path, family, prefix):
+    net, variables = build(family)
+    tensors = export(variables, plug.module("models", family).WEIGHTS["mmaction"], net)
+    path, said = tmp_path / "mine.safetensors", []
+    safetensors_file.write(path, {f"{prefix}{k}": v for k, v in tensors.items()})
+    assert same(start(path, net, family, build(family, seed=1)[1], said), flatten(variables))
+    assert ("names begin with" in said[0]) == ("model." in prefix or "net." in prefix)
+
+
+def test_a_compiled_backbone_and_a_backbone_alone(tmp_path):
+    """As torch.compile names a part of a model, and as a backbone is saved by itself."""
+    net, variables = build("tsn")
+    tensors = export(variables, plug.module("models", "tsn").WEIGHTS["mmaction"], net)
+    path, fresh = tmp_path / "mine.safetensors", build("tsn", seed=1)[1]
+    inner = {k.replace("backbone.", "backbone._orig_mod."): v for k, v in tensors.items()}
+    safetensors_file.write(path, inner)
+    assert same(start(path, net, "tsn", fresh), flatten(variables))
+    for prefix in ("backbone.", ""):
+        said = []
+        alone = {k.replace("backbone.", prefix): v for k, v in tensors.items() if "cls" not in k}
+        safetensors_file.write(path, alone)
+        got = start(path, net, "tsn", fresh, said)
+        assert same(got, flatten({**variables, "params": {
+            **variables["params"], "head": fresh["params"]["head"]}}))  # fmt: skip
+        assert said[0].endswith("the file has none")
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state", "model", "ema", "state_dict_ema"])
+def test_entries_of_a_file(tmp_path, key):
+    net, variables = build("tsn")
+    tensors = export(variables, plug.module("models", "tsn").WEIGHTS["mmaction"], net)
+    write_tensors(tmp_path / "w.pth", {key: tensors}, epoch=3)
+    assert same(start(tmp_path / "w.pth", net, "tsn", build("tsn", seed=1)[1]), flatten(variables))
+
+
+def test_one_of_several_entries_is_named(tmp_path):
+    net, variables = build("tsn")
+    tensors = export(variables, plug.module("models", "tsn").WEIGHTS["mmaction"], net)
+    other = {name: np.zeros_like(tensor) for name, tensor in tensors.items()}
+    write_tensors(tmp_path / "w.pth", {"ema": other, "model": tensors})
+    said = []
+    assert same(start(tmp_path / "w.pth", net, "tsn", variables, said), flatten(variables))
+    assert '; its "model", not its "ema"' in said[0]
+
+
+def test_a_file_with_other_classes_keeps_its_backbone(tmp_path):
+    net, variables = build("tsn", classes=5)
+    tensors = export(variables, plug.module("models", "tsn").WEIGHTS["mmaction"], net)
+    path, said = tmp_path / "mine.safetensors", []
+    safetensors_file.write(path, tensors)
+    net, fresh = build("tsn", classes=3, seed=1)
+    got = start(path, net, "tsn", fresh, said, names=("a", "b", "c"))
+    assert same({k: v for k, v in got.items() if "head" in k}, flatten(fresh))
+    assert said[0].endswith("is (32, 5) in the file, (32, 3) in the model")
+    del tensors["backbone.conv1.conv.weight"]
+    safetensors_file.write(path, tensors)
+    with pytest.raises(UserError, match="nothing to load into params/backbone/conv1"):
+        start(path, net, "tsn", fresh)
+
+
+def test_a_file_of_another_family_is_refused(tmp_path):
+    net, variables = build("tsn")
+    safetensors_file.write(
+        tmp_path / "a.safetensors",
+        export(variables, plug.module("models", "tsn").WEIGHTS["mmaction"], net),
+    )
+    net, fresh = build("swin")
+    with pytest.raises(UserError, match="the weights do not fit the model"):
+        start(tmp_path / "a.safetensors", net, "swin", fresh)
