@@ -1,23 +1,27 @@
 """Cutting clips out of long videos, where a data set is published as times."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from jaxvid.data.decode import VideoError, VideoReader
+from jaxvid.data.containers import VideoError
+from jaxvid.data.decode import VideoReader
 from jaxvid.data.encode import write_video
+from jaxvid.data.reader import ROUNDING
 from jaxvid.tools.jobs import SPAWN
-
-CHUNK = 64  # frames in memory at a time
-EPSILON = 1e-6  # seconds, of rounding
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A clip to be: the file, and where it starts and before which moment it ends, in seconds."""
+    """A clip to be: the file, and where it starts and before which moment it ends, in seconds.
+
+    It has the frames that appear from `start` to `end`, at their times. Where the rate varies, a
+    frame may stay on screen for longer than frames last on average. Such a frame is cut at both
+    ends of the clip, at all others clips begin and end with a whole frame.
+    """
 
     path: Path
     start: float
@@ -44,11 +48,10 @@ def cut(video: Path, cuts: Sequence[Cut]) -> list[str]:
     try:
         with VideoReader(video) as reader:
             for one in sorted(todo, key=lambda cut: cut.start):
-                first, stop = np.searchsorted(
-                    reader.times, np.array([one.start, one.end]) - EPSILON
-                )
+                frames, times = shown(reader, one.start, one.end)
                 try:
-                    write_video(one.path, _frames(reader, first, stop), reader.fps, crf=18)
+                    images = reader.read_on(frames)
+                    write_video(one.path, images, reader.fps, times=times, crf=18)
                 except VideoError as error:
                     problems.append(str(error))
     except VideoError as error:
@@ -56,6 +59,14 @@ def cut(video: Path, cuts: Sequence[Cut]) -> list[str]:
     return problems
 
 
-def _frames(reader: VideoReader, first: int, stop: int) -> Iterator[np.ndarray]:
-    for start in range(first, stop, CHUNK):
-        yield from reader.read(range(start, min(start + CHUNK, stop)))
+def shown(reader: VideoReader, start: float, end: float) -> tuple[range, np.ndarray]:
+    """The frames of a clip, and when they appear in it and the last one ends: see `Cut`."""
+    start, end, most = max(start, 0), min(end, reader.duration), 1 / reader.fps + ROUNDING
+    frames = reader.within(start, end)
+    edges = reader.edges[frames.start : frames.stop + 1].copy()
+    if min(edges[0], end) - start > most:
+        frames = range(frames.start - 1, frames.stop)
+        edges = np.insert(edges, 0, start)
+    if edges[-1] - end > most:
+        edges[-1] = end
+    return frames, edges - edges[0]

@@ -9,6 +9,7 @@
 Shapes: n boxes of a frame, h height, w width.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 
 from jaxvid.data import proposals as files
 from jaxvid.data.decode import VideoReader
+from jaxvid.data.reader import Reader
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.results import Moments
 
@@ -66,16 +68,22 @@ def detect(
 def run(detector: Detector, video: str | Path, every: float) -> Iterator[tuple[float, np.ndarray]]:
     """Seconds, and boxes as shares of the picture with scores (n, 5)."""
     with VideoReader(video) as reader:
-        fps = reader.fps or 25.0
-        step = max(1, round(every * fps))
         size = np.array([reader.width, reader.height] * 2)
-        for frame in range(min(step // 2, reader.frames - 1), reader.frames, step):
-            rows = np.asarray(detector(reader.read([frame])[0]), np.float64)
+        for time in moments(reader, every):
+            rows = np.asarray(detector(reader[reader.index_at(time)]), np.float64)
             rows = rows if rows.size else np.zeros((0, 5))
             if rows.ndim != 2 or rows.shape[1] not in (4, 5):
                 raise UserError(f"the detector gave {rows.shape}, not boxes (n, 4) or (n, 5)")
             scores = rows[:, 4] if rows.shape[1] == 5 else np.ones(len(rows))
-            yield frame / fps, np.column_stack([np.clip(rows[:, :4] / size, 0, 1), scores])
+            yield time, np.column_stack([np.clip(rows[:, :4] / size, 0, 1), scores])
+
+
+def moments(reader: Reader, every: float) -> list[float]:
+    """The middles of parts of `every` seconds, of one frame at least; one of a shorter video."""
+    every = max(every, 1 / reader.fps)
+    first = min(every / 2, float(reader.times[-1]))
+    count = math.ceil((reader.duration - first) / every - 1e-6)  # 1e-6: rounding
+    return [first + every * k for k in range(max(1, count))]
 
 
 def look_up(path: Path, video: Path, start: float) -> Iterator[tuple[float, np.ndarray]]:

@@ -1,5 +1,8 @@
 """A long video as features: a trained backbone's, averaged over a clip, a row every so many frames.
 
+Rows are evenly spaced in time, also where the rate of a video varies: frames are taken on screen at
+0, 1 / fps, 2 / fps ... seconds. So row k covers k * every / fps to (k + 1) * every / fps seconds.
+
 Shapes: t rows of features, f frames of a clip, c channels.
 """
 
@@ -13,7 +16,6 @@ import numpy as np
 
 from jaxvid import mesh as meshes
 from jaxvid.data import loader
-from jaxvid.data.decode import Reader, VideoReader
 from jaxvid.data.sample import Sample
 from jaxvid.data.transforms.sampling import ClipsEvery
 from jaxvid.data.transforms.video import Decode
@@ -26,7 +28,7 @@ class Extractor:
     Args:
       model: of `jaxvid.load(..., "val")`, whose preprocessing crops and normalises the frames.
       frames, stride, every: of `data.features.Made`.
-      fps: the rate at which they count; 0 is each video's own.
+      fps: the rate at which they count; 0 is each video's own, on average.
       rows: clips that go through the backbone at once, rounded up to fill the devices.
 
     Raises:
@@ -59,13 +61,12 @@ class Extractor:
 
         Raises:
           VideoError: the file cannot be read.
+          UserError: frames without a rate.
         """
         opened = self._open(dict(sample), np.random.default_rng(0))
         with opened["reader"] as reader:
             fps = self.fps or reader.fps
-            if not fps:
-                raise UserError(f"{reader.path}: its frame rate is unknown; give fps")
-            kept = at_rate(reader, self.fps)
+            kept = reader.at_rate(fps)
             clips = kept[self.clips.indices(len(kept))]
             with closing(loader.prefetch(self._batches(opened, clips), self._put)) as batches:
                 found = [np.asarray(self._pooled(self.model.variables, batch)) for batch in batches]
@@ -93,15 +94,3 @@ class Extractor:
         maps = jax.tree.leaves(self.model.maps(variables, batch))
         means = [x.astype(jnp.float32).mean(tuple(range(1, x.ndim - 1))) for x in maps]
         return jnp.concatenate(means, -1)
-
-
-def at_rate(reader: Reader, fps: float) -> np.ndarray:
-    """Numbers of the frames on screen every 1 / fps seconds; all for 0, or for their own rate."""
-    if not fps or abs(fps - reader.fps) < 1e-3 * fps:
-        return np.arange(reader.frames)
-    if not reader.fps:
-        raise UserError(f"{reader.path}: its frame rate is unknown")
-    times = np.arange(max(1, round(reader.frames / reader.fps * fps))) / fps
-    if isinstance(reader, VideoReader):
-        return np.array([reader.index_at(time) for time in times])
-    return np.minimum((times * reader.fps + 1e-6).astype(int), reader.frames - 1)

@@ -245,16 +245,10 @@ def annotate(video: str | Path, found: Any, path: str | Path):
         cv2.imwrite(str(path), found.picture()[..., ::-1])
         return
     with VideoReader(video) as reader:
-        fps = reader.fps or 25.0
-
-        def frames():
-            # In runs, so that a long video is never in memory as a whole.
-            for start in range(0, reader.frames, 64):
-                run = range(start, min(start + 64, reader.frames))
-                for i, frame in zip(run, reader.read(run), strict=True):
-                    yield found.draw(frame, i / fps)
-
-        write_video(path, frames(), fps)
+        shown = zip(reader.read_on(range(reader.frames)), reader.times.tolist(), strict=True)
+        write_video(
+            path, (found.draw(frame, time) for frame, time in shown), reader.fps, times=reader.edges
+        )
 
 
 def main(argv: list[str] | None = None) -> int:

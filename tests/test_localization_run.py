@@ -118,24 +118,6 @@ def test_a_model_that_sees_no_videos_is_no_backbone(workdir, data):
         extract.Extractor(jaxvid.load(workdir), 4, 0, 8)
 
 
-class Frames:
-    """A reader of so many frames at a rate."""
-
-    path = "v"
-
-    def __init__(self, frames, fps):
-        self.frames, self.fps = frames, fps
-
-
-def test_frames_at_another_rate():
-    assert extract.at_rate(Frames(6, 25.0), 0).tolist() == list(range(6))  # type: ignore[arg-type]
-    assert extract.at_rate(Frames(6, 25.0), 25.0).tolist() == list(range(6))  # type: ignore[arg-type]
-    assert extract.at_rate(Frames(10, 30.0), 15.0).tolist() == [0, 2, 4, 6, 8]  # type: ignore[arg-type]
-    assert extract.at_rate(Frames(3, 10.0), 20.0).tolist() == [0, 0, 1, 1, 2, 2]  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="frame rate is unknown"):
-        extract.at_rate(Frames(3, 0.0), 20.0)  # type: ignore[arg-type]
-
-
 # A run
 
 

@@ -20,7 +20,8 @@ SECONDS = 10.0
 def cuts(video: Path) -> list[Cut]:
     """The parts of a video; a rest of less than ten seconds makes one too."""
     with VideoReader(video) as reader:
-        length = float(reader.times[-1])
+        # The last moment that may begin a part: see `Cut`.
+        length = max(float(reader.times[-1]), reader.duration - 1 / reader.fps)
     starts = [SECONDS * part for part in range(int(length // SECONDS) + 1)]
     folder = video.with_suffix("")
     folder.mkdir(exist_ok=True)

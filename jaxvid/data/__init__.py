@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxvid.data.decode import Reader
     from jaxvid.data.loader import Batches
+    from jaxvid.data.reader import Reader
     from jaxvid.data.sample import Sample, Transform
 
 

@@ -11,12 +11,11 @@ Shape letters: n frames asked for, t frames of a clip, h height, w width.
 """
 
 import itertools
-import operator
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any
 
 import av
 import numpy as np
@@ -25,58 +24,8 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from jaxvid.data.containers import VideoError, open_container, plain_words
-
-
-class Reader:
-    """Frames by number, from a file, a folder or memory.
-
-    It has a length and takes what an array takes for its first axis: reader[7] is (h w c),
-    reader[-8:] and reader[[0, 4, 4]] are (n h w c). `with` frees what it holds open.
-
-    Attributes:
-      path: what messages call it.
-      frames: how many there are.
-      fps: frames per second, 0 where unknown.
-    """
-
-    path: str
-    frames: int
-    fps: float
-
-    def read(self, indices: Iterable[int] | np.ndarray) -> np.ndarray:
-        """The frames `indices` (n,), in any order and with repeats, as uint8 (n h w c)."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Frees what is held open; a second call does nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
-
-    def __len__(self) -> int:
-        return self.frames
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[index] for index in range(self.frames))
-
-    def __getitem__(self, key: int | slice | Sequence[int] | np.ndarray) -> np.ndarray:
-        try:
-            wanted = np.arange(self.frames)[list(key) if isinstance(key, tuple) else key]
-        except IndexError as error:
-            raise IndexError(f"{self.path}: {error}") from None
-        video = self.read(np.ravel(wanted))
-        return video.reshape(*wanted.shape, *video.shape[1:])
-
-    def _checked(self, indices: Iterable[int] | np.ndarray) -> np.ndarray:
-        """int64 (n,), all of them in [0, frames)."""
-        indices = [operator.index(index) for index in indices]
-        for index in indices:
-            if not 0 <= index < self.frames:
-                raise VideoError(self.path, f"there is no frame {index}, it has {self.frames}")
-        return np.array(indices, np.int64)
+from jaxvid.data.reader import Reader, is_constant
+from jaxvid.errors import UserError
 
 
 class VideoReader(Reader):
@@ -92,7 +41,10 @@ class VideoReader(Reader):
     Attributes:
       path: the path, or "<N bytes>".
       frames: how many frames are shown.
-      times: float64 (frames,), seconds from the first frame.
+      times: float64 (frames,), seconds from the first frame that is shown, by the timestamps of
+        the file. Sound that begins earlier does not count.
+      duration: seconds to the end of the last frame. It lasts as long as the file says where the
+        rate varies and nothing was reordered at the end, else 1 / fps.
       fps: frames per second, on average.
       height, width: of the frames that `read` returns: those of the first frame as shown, so after
         the rotation flag of a phone. Frames of another size further on are resized to it.
@@ -115,6 +67,7 @@ class VideoReader(Reader):
                 self._open()
                 self._index = index = _read_index(self._container, self._stream, self.path)
                 self.frames, self.times, self.fps = len(index.start), index.times, index.fps
+                self.duration = float(index.times[-1]) + index.last
                 self._wanted, self._last = set(), -1  # of the read under way, and its last
                 self._at = self._fed = -1
                 first = self._advance(0)
@@ -149,10 +102,15 @@ class VideoReader(Reader):
                 video[row] = resize(image, self.height, self.width)
         return video if np.array_equal(wanted, indices) else video[rows]
 
-    def index_at(self, seconds: float) -> int:
-        """The frame on screen at `seconds`; the first before the start, the last after the end."""
-        after = int(np.searchsorted(self.times, seconds + 1e-6, side="right"))  # 1e-6: rounding
-        return max(after - 1, 0)
+    def count_at(self, fps: float) -> None:
+        if fps == 1:  # time counts frames
+            super().count_at(fps)
+        elif abs(fps - self.fps) > 0.01 * fps:
+            raise UserError(
+                f"{self.path}: a video has timestamps, so remove fps={fps:g}, which is for folders"
+                " of frames; or set fps=1 where times count frames. This video has about"
+                f" {self.fps:.4g} frames per second"
+            )
 
     def close(self) -> None:
         if self._container is not None:
@@ -263,6 +221,7 @@ class _Index:
     start: np.ndarray  # int64 (frames,): the packet to start decoding with
     times: np.ndarray
     fps: float
+    last: float  # seconds that the last frame is shown
     pts: tuple[int | None, ...]  # of every packet
     dts: tuple[int | None, ...]
     packet_of: dict[int | None, int]  # by pts
@@ -272,7 +231,7 @@ class _Index:
 def _read_index(container: Any, stream: Any, path: str) -> _Index:
     """Reads all packets once, without decoding them, which takes milliseconds."""
     packets = [
-        (p.pts, p.dts, p.is_keyframe, p.size > 0 and not p.is_discard, p.is_corrupt)
+        (p.pts, p.dts, p.is_keyframe, p.size > 0 and not p.is_discard, p.duration, p.is_corrupt)
         for p in container.demux(stream)
     ][:-1]  # the last one is there to flush the decoder
     while packets and packets[-1][-1]:  # the file ends inside it
@@ -281,7 +240,7 @@ def _read_index(container: Any, stream: Any, path: str) -> _Index:
     listed = len(stream.index_entries) if "mp4" in container.format.name else 0
     if listed > len(packets):
         raise VideoError(path, f"truncated: {len(packets)} of {listed} frames decode")
-    pts, dts, key, show, _ = zip(*packets, strict=True) if packets else ((),) * 5
+    pts, dts, key, show, *_ = zip(*packets, strict=True) if packets else ((),) * 6
 
     # What comes before the first keyframe, or is shown before it, cannot be decoded.
     keys = [k for k, is_key in enumerate(key) if is_key] or [0]  # no keyframe: start anywhere
@@ -294,7 +253,7 @@ def _read_index(container: Any, stream: Any, path: str) -> _Index:
     if made_up or None in pts or len(set(pts)) < len(pts):
         start = np.full(len(shown), keys[0], np.int64)
         times = np.arange(len(shown)) / float(rate)
-        return _Index(True, start, times, float(rate), pts, dts, {}, {})
+        return _Index(True, start, times, float(rate), 1 / float(rate), pts, dts, {}, {})
 
     shown = sorted((k for k in shown if pts[k] >= pts[keys[0]]), key=pts.__getitem__)
     ticks = np.array([pts[k] for k in shown], np.int64)
@@ -307,8 +266,13 @@ def _read_index(container: Any, stream: Any, path: str) -> _Index:
     gaps = len(times) - 1
     steady = gaps < 1 or abs(times[-1] - gaps / rate) < 2 * stream.time_base
     fps = float(rate) if steady else gaps / float(times[-1])
+    # A packet lasts until the next one in the file, which only for the last one is until the end.
+    ordered = shown[-1] == len(packets) - 1
+    length = packets[-1][4] if ordered and not is_constant(times, fps) else None
+    last = float(length * stream.time_base) if length else 1 / fps
     frame_of = {tick: i for i, tick in enumerate(ticks.tolist())}
-    return _Index(False, start, times, fps, pts, dts, {t: k for k, t in enumerate(pts)}, frame_of)
+    packet_of: dict[int | None, int] = {t: k for k, t in enumerate(pts)}
+    return _Index(False, start, times, fps, last, pts, dts, packet_of, frame_of)
 
 
 def fit(height: int, width: int, short_side: int) -> tuple[int, int]:

@@ -30,7 +30,7 @@ class Made:
       backbone: the weights, as `jaxvid.load` takes them.
       frames, stride: of the clip behind a row; the frames of a clip lie `stride` apart.
       every: frames from the middle of a clip to that of the next.
-      fps: the rate at which `stride` and `every` count.
+      fps: the constant rate at which `stride` and `every` count: a row is every / fps seconds.
       channels: of a row.
     """
 

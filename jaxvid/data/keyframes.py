@@ -66,7 +66,8 @@ class KeyFrames:
       names: class names by label; may be empty.
       origin: the file of the annotations.
       lines: the line of each key frame in it; empty when that has no lines.
-      fps: frames per unit of time; 0 is each video's own rate, for times in seconds.
+      fps: frames per unit of time: that of folders of frames, or 1 where times count frames; 0 for
+        seconds of videos, which have timestamps.
       template: of the names of frames, where videos are folders.
       excluded: int32 (c,), true boxes at times that are left out, which AVA counts all the same.
       tube: int32 (k,), what a true box is a part of, numbered over all videos.

@@ -20,7 +20,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from jaxvid.data.decode import Reader, VideoError, VideoReader, fit, plain_words, resize
+from jaxvid.data.containers import VideoError, plain_words
+from jaxvid.data.decode import VideoReader, fit, resize
+from jaxvid.data.reader import Reader
 from jaxvid.errors import UserError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -37,6 +39,7 @@ def open_reader(
     total: int | None = None,
     short_side: int = 0,
     threads: int = 1,
+    fps: float = 0.0,
 ) -> Reader:
     """The reader for what lies at `path`, a video file where nothing says otherwise.
 
@@ -46,14 +49,17 @@ def open_reader(
       total: how many frames there must be; for a folder, how many of its frames to use.
       short_side: see VideoReader; arrays are never resized.
       threads: of a video decoder.
+      fps: frames per unit of time, where annotations state it: 30 for AVA's folders of frames, 1
+        where times count frames. By default that of a video's timestamps.
 
     Raises:
       VideoError: it is not there, cannot be read, or has not `total` frames.
+      UserError: a video file of another rate than `fps`.
     """
     name = os.fspath(path)
     suffix = os.path.splitext(name)[1].lower()
     if template:
-        return FrameFolder(name, template, first, total, short_side)
+        return FrameFolder(name, template, first, total, short_side, fps)
     if suffix in IMAGES:
         reader = ArrayReader(_shrink(read_image(name), short_side)[None], path=name)
     elif suffix in ARRAYS:
@@ -65,6 +71,8 @@ def open_reader(
     if total not in (None, reader.frames):
         reader.close()
         raise VideoError(name, f"it has {reader.frames} frames, but was listed with {total}")
+    if fps:
+        reader.count_at(fps)
     return reader
 
 
@@ -78,6 +86,7 @@ class FrameFolder(Reader):
       first: number of the first frame.
       total: how many there are; None looks.
       short_side: see VideoReader.
+      fps: frames per unit of time; see `open_reader`.
 
     Raises:
       UserError: a template without such places.
@@ -91,9 +100,10 @@ class FrameFolder(Reader):
         first: int = 1,
         total: int | None = None,
         short_side: int = 0,
+        fps: float = 0.0,
     ):
         self.path, self.template, self.first = os.fspath(path), template, first
-        self.fps, self._short_side = 0.0, short_side
+        self.fps, self._short_side = fps, short_side
         places = sum(field is not None for _, field, *_ in string.Formatter().parse(template))
         if places not in (1, 2):
             raise UserError(

@@ -26,7 +26,8 @@ segments.
 | segment_label | int32 (k,)   | their classes, -1 for padding                                     |
 | clip     | int32 ()          | number of the video of a key frame                                |
 | time     | float32 ()        | of a key frame, seconds from the video's start                    |
-| fps      | float             | at which `time` counts, if not the video's own rate; removed, too |
+| fps      | float             | frames per unit of `time` that annotations state, for frames      |
+|          |                   | without timestamps; 1 where `time` counts frames; removed, too    |
 | boxes    | float32 (n 4)     | true boxes of a key frame, x1 y1 x2 y2: shares of the picture as  |
 |          |                   | annotated, then pixels of `video`                                 |
 | box_label| uint8 (n c)       | one 0/1 per class for each of them                                |

@@ -6,7 +6,8 @@ DATA/videos/a/b.mp4 becomes DATA/frames/a/b/img_00001.jpg and so on; flow become
 images x_00001.jpg and y_00001.jpg, which hold -bound .. bound pixels as 0 .. 255, the first pair
 from frame 1 to frame 2. Both may share a folder. Folders that are complete are left alone, so the
 same command goes on where it was stopped. Lists of videos given with --list are written again as
-lists of folders with their numbers of frames, which the source frame_folders reads.
+lists of folders with their numbers of frames, which the source frame_folders reads. Folders have no
+timestamps: for annotations in seconds, take a constant rate with --fps and name it in the config.
 
 Training on video files needs no such frames, and they take several times the space.
 """
@@ -76,8 +77,8 @@ def extract(job: Job) -> tuple[int, bool]:
     """
     settings = job.settings
     with VideoReader(job.source, short_side=settings.short_side) as video:
-        wanted = jobs.at_rate(video, settings.fps) if settings.fps else range(video.frames)
-        images = jobs.frames(video, wanted)
+        wanted = video.at_rate(settings.fps) if settings.fps else range(video.frames)
+        images = video.read_on(wanted)
         count = len(wanted)
         if settings.kind == "flow":
             images, count = flows(images, settings), count - 1

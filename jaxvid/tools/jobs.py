@@ -14,22 +14,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from jaxvid.data.decode import VideoError, VideoReader
+from jaxvid.data.decode import VideoError
 from jaxvid.data.sources.class_folders import EXTENSIONS
 from jaxvid.errors import UserError
 
-RUN = 32  # frames in memory at a time
 GRACE = 5.0  # seconds to clean up when asked to end
 # A forked copy of a process with threads, such as OpenCV's, may hang.
 SPAWN = multiprocessing.get_context("spawn")
@@ -65,18 +63,6 @@ def find(root: Path, suffixes: Sequence[str] = EXTENSIONS) -> list[Path]:
     if not found:
         raise UserError(f"{root}: no videos in it (endings: {' '.join(suffixes)})")
     return sorted(found)
-
-
-def frames(video: VideoReader, wanted: Sequence[int]) -> Iterator[np.ndarray]:
-    """The frames `wanted` one by one, read so that few of them are in memory."""
-    for start in range(0, len(wanted), RUN):
-        yield from video.read(wanted[start : start + RUN])
-
-
-def at_rate(video: VideoReader, fps: float) -> list[int]:
-    """The frames on screen at 0, 1 / fps, 2 / fps ... seconds."""
-    length = video.times[-1] + 1 / video.fps
-    return [video.index_at(k / fps) for k in range(max(1, round(length * fps)))]
 
 
 def claim(path: Path, settings: Any) -> None:

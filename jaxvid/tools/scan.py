@@ -50,11 +50,11 @@ def probe(job: Job) -> Row:
             row = replace(row, sha256=hashlib.file_digest(file, "sha256").hexdigest())
     try:
         with VideoReader(job.path) as video:
-            for _ in jobs.frames(video, range(video.frames)) if job.decode else ():
+            for _ in video.read_on(range(video.frames)) if job.decode else ():
                 pass
             return replace(
                 row, status="ok", frames=video.frames, fps=round(video.fps, 4),
-                duration=round(float(video.times[-1]) + 1 / video.fps, 4),
+                duration=round(video.duration, 4),
                 decoded=video.frames if job.decode else 1, codec=video.codec,
                 rotation=video.rotation, width=video.width, height=video.height,
             )  # fmt: skip

@@ -9,6 +9,7 @@ from jaxvid.data.decode import VideoError
 from jaxvid.data.readers import ArrayReader
 from jaxvid.data.transforms import boxes, sampling
 from jaxvid.data.transforms.boxes import FILL, PackBoxes, ToPixels
+from jaxvid.data.transforms.video import Open
 from jaxvid.errors import UserError
 from tests.data import people
 
@@ -231,7 +232,8 @@ def test_time_may_count_frames():
     reader = ArrayReader(np.zeros((50, 2, 2, 3), np.uint8), 25.0)
     clip = sampling.KeyframeClip(1)
     assert clip({"reader": reader, "time": 1.0}, RNG)["frames"].tolist() == [[25]]
-    assert clip({"reader": reader, "time": 7.0, "fps": 1.0}, RNG)["frames"].tolist() == [[7]]
+    sample = {"reader": reader, "time": 7.0, "fps": 1.0}
+    assert clip(Open()(sample, RNG), RNG)["frames"].tolist() == [[7]]
 
 
 def test_frames_without_a_rate_are_an_error():

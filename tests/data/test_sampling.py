@@ -1,12 +1,12 @@
 """Which frames samplers take, against the published cases, index for index."""
 
 import itertools
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from jaxvid.data.decode import VideoError
+from jaxvid.data.readers import ArrayReader
 from jaxvid.data.transforms import sampling
 from tests.conftest import LegacyGenerator, cases
 
@@ -79,15 +79,16 @@ def test_keyframe_clip(args, given, expected, seed):
     train = not args.get("test_mode", False)
     sampler = sampling.KeyframeClip(**options(args), train=train, late=late)
     total = given["total_frames"] if "total_frames" in given else given["shot_info"][1]
-    time = given["timestamp"] - given["timestamp_start"]
-    frames = sampler.indices(total, given["fps"], time, legacy(seed))  # type: ignore[arg-type]
+    reader = ArrayReader(np.empty(total), given["fps"])
+    sample = {"reader": reader, "time": given["timestamp"] - given["timestamp_start"]}
+    frames = sampler(sample, legacy(seed))["frames"]
     assert frames.shape == (1, args["clip_len"])
     assert at(frames, given) == expected
 
 
 def draw(sampler, total, times=500, **sample):
     """int (times, v, t)."""
-    sample |= {"reader": SimpleNamespace(path="v.mp4", frames=total, fps=25.0)}
+    sample |= {"reader": ArrayReader(np.empty(total), 25.0, "v.mp4")}
     rng = np.random.default_rng(0)
     return np.stack([sampler(sample, rng)["frames"] for _ in range(times)])
 
@@ -121,7 +122,7 @@ def test_keyframes_are_found_by_time():
     def middle(time, late=0):
         return draw(sampling.KeyframeClip(1, late=late), 100, times=1, time=time).item()
 
-    assert [middle(t) for t in (-0.5, 0.0, 1.0, 1.99, 3.96, 4.9)] == [0, 0, 25, 50, 99, 99]
+    assert [middle(t) for t in (-0.5, 0.0, 1.0, 1.99, 3.96, 4.9)] == [0, 0, 25, 49, 99, 99]
     assert middle(1.0, late=1) == 26
     for time in (-1.1, 5.1, 902.0):
         with pytest.raises(VideoError, match=rf"v\.mp4: the key frame at {time:g} is not in it"):

@@ -51,7 +51,7 @@ def build(
       template: of the names of frames, "img_{:05}.jpg", where each video is a folder of them.
       start: time at which the videos begin: AVA's are cut out from second 900 on.
       fps: frames per unit of TIME: 30 for AVA's folders of frames, 1 where TIME counts frames;
-        0 takes that of each video.
+        0 for seconds of videos, which have timestamps.
       first_class: the number of the first class.
       meaning: file that says what the numbers of classes mean: .pbtxt (id and name), or a name a
         line. Then classes are those of `names`, and lines of others are left out.

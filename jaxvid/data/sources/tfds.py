@@ -17,8 +17,10 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
-from jaxvid.data.decode import Reader, VideoError, VideoReader, fit, resize
+from jaxvid.data.containers import VideoError
+from jaxvid.data.decode import VideoReader, fit, resize
 from jaxvid.data.labels import MultiLabels, looked_for
+from jaxvid.data.reader import Reader
 from jaxvid.data.readers import ENDS
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError, did_you_mean
@@ -111,8 +113,19 @@ class Recorded(Reader):
         """The same video, to be opened with another short side."""
         return Recorded(self._records, self._index, short_side)
 
-    def __getattr__(self, name: str) -> Any:  # frames, fps, times ...
+    def __getattr__(self, name: str) -> Any:  # frames, fps, height ...
         return getattr(self._reader, name)
+
+    @property
+    def times(self) -> np.ndarray:
+        return self._reader.times
+
+    @property
+    def duration(self) -> float:
+        return self._reader.duration
+
+    def count_at(self, fps: float) -> None:
+        self._reader.count_at(fps)
 
     def read(self, indices: Iterable[int] | np.ndarray) -> np.ndarray:
         return self._reader.read(indices)

@@ -44,10 +44,13 @@ class SampleClips:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         reader = sample["reader"]
-        return sample | {"frames": self.indices(reader.frames, reader.fps, rng)}
+        if not (self.target_fps and reader.fps):
+            return sample | {"frames": self.indices(reader.frames, 0.0, rng)}
+        even = reader.at_rate(reader.fps)  # evenly spaced in time, also where the rate varies
+        return sample | {"frames": even[self.indices(len(even), reader.fps, rng)]}
 
     def indices(self, total: int, fps: float, rng: np.random.Generator) -> np.ndarray:
-        """(clips, frames) indices into a video of `total` frames at `fps`."""
+        """(clips, frames) indices into a video of `total` frames at a constant `fps`."""
         ratio = (fps or self.target_fps) / self.target_fps if self.target_fps else 1.0
         if self.target_fps:
             span = max(1.0, self.frames * self.stride * ratio)
@@ -208,11 +211,11 @@ class ClipsEvery:
 
 @dataclass(frozen=True)
 class KeyframeClip:
-    """The clip around the frame at `time`, seconds from the video's start: AVA's key frame.
+    """The clip around the frame on screen at `time` seconds, such as AVA's key frame.
 
-    With `fps` in the sample, `time` counts at that rate instead of the video's own. Frames beyond
-    an end of the video are the frame at that end; but the key frame itself is in the video, or at
-    most one second (with `fps`, one unit of `time`) beyond.
+    Which frame that is, the reader knows: see `data/reader.py`. Frames beyond an end of the video
+    are the frame at that end; but the key frame itself is in the video, or at most one second (with
+    `fps` in the sample, one unit of `time`) beyond.
 
     Attributes:
       frames: frames in the clip.
@@ -234,22 +237,19 @@ class KeyframeClip:
                 "this model looks at boxes at a moment of a video: give a sample with time and"
                 " proposals, or use jaxvid.detect"
             )
-        fps = sample.get("fps") or reader.fps
-        if not fps:
-            raise UserError(f"{reader.path}: frames without a rate; set fps, such as 30 for AVA's")
-        time = float(sample["time"])
-        if not -1 <= time <= reader.frames / fps + 1:
+        time, end = float(sample["time"]), reader.duration
+        if not -1 <= time <= end + 1:
             raise VideoError(
                 reader.path,
-                f"the key frame at {time:g} is not in it: it ends at {reader.frames / fps:g}; set"
-                " start, the time at which videos begin, or fps, frames per unit of time",
+                f"the key frame at {time:g} is not in it: it ends at {end:g}; set start, the time"
+                " at which videos begin, or fps, frames per unit of time",
             )
-        return sample | {"frames": self.indices(reader.frames, fps, time, rng)}
+        return sample | {"frames": self.indices(reader.frames, reader.index_at(time), rng)}
 
-    def indices(self, total: int, fps: float, time: float, rng: np.random.Generator) -> np.ndarray:
-        """(1, frames) indices into a video of `total` frames at `fps`."""
-        middle = round(time * fps) + self.late
-        indices = middle + (np.arange(self.frames) - self.frames // 2) * self.stride
+    def indices(self, total: int, key: int, rng: np.random.Generator) -> np.ndarray:
+        """(1, frames) indices around the frame `key` of a video of `total` frames."""
+        inside = (np.arange(self.frames) - self.frames // 2) * self.stride
+        indices = key + self.late + inside
         if self.train:
             half = (self.stride + 1) // 2
             indices = indices + rng.integers(2 * half, size=self.frames) - half

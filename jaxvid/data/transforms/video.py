@@ -15,7 +15,7 @@ class Open:
     """`path` -> `reader`, unless the sample already has one (an array in memory, a record).
 
     The ending of the path, or the sample's `template`, says what kind of reader: see
-    `readers.open_reader`. `first` and `total` go with them.
+    `readers.open_reader`. `first`, `total` and `fps` go with them.
 
     Attributes:
       short_side: decode to this short side, as a ResizeShort further on would resize; 0 is off.
@@ -28,11 +28,15 @@ class Open:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if "reader" in sample:
-            shrunk = getattr(sample["reader"], "shrunk", None)  # of one that is not opened yet
-            return sample | {"reader": shrunk(self.short_side)} if shrunk else sample
+            reader = sample["reader"]
+            if shrunk := getattr(reader, "shrunk", None):  # it is not opened yet
+                reader = shrunk(self.short_side)
+            if "fps" in sample:
+                reader.count_at(sample["fps"])
+            return sample | {"reader": reader}
         if "problem" in sample:
             raise VideoError(sample["path"], sample["problem"])
-        about = {key: sample[key] for key in ("template", "first", "total") if key in sample}
+        about = {k: sample[k] for k in ("template", "first", "total", "fps") if k in sample}
         reader = open_reader(sample["path"], short_side=self.short_side, **about)
         return sample | {"reader": reader}
 
