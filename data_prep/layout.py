@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxvid.data.sources.class_folders import EXTENSIONS
+from jaxvid.data import annotations, files
 from jaxvid.errors import UserError, did_you_mean
 
 
@@ -28,11 +28,9 @@ def find(source: Path, *names: str) -> Path:
 def stems(folder: Path) -> dict[str, str]:
     """The videos at any depth below a folder: {name without ending: path below the folder}."""
     found = {}
-    for base, _, files in os.walk(folder, followlinks=True):
-        for file in files:
-            stem, ending = os.path.splitext(file)
-            if ending.lower() in EXTENSIONS:
-                found[stem] = os.path.relpath(os.path.join(base, file), folder)
+    for path in files.walk(folder):
+        if files.has_ending(path.name):
+            found[path.stem] = os.path.relpath(path, folder)
     return found
 
 
@@ -67,8 +65,6 @@ def json_file(path: Path) -> Any:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return annotations.read_text(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; see the README for --source") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: this is not text in UTF-8") from None

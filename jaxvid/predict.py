@@ -26,10 +26,10 @@ from jaxvid import mesh as meshes
 from jaxvid.ckpt.fetch import on_stderr
 from jaxvid.cli import guard
 from jaxvid.config import hashable
-from jaxvid.data import features
+from jaxvid.data import features, files
 from jaxvid.data.decode import VideoReader
 from jaxvid.data.encode import write_video
-from jaxvid.data.readers import IMAGES, ArrayReader
+from jaxvid.data.readers import ArrayReader
 from jaxvid.data.transforms.text import Tokenize
 from jaxvid.errors import UserError
 from jaxvid.extract import Extractor
@@ -239,7 +239,7 @@ def load(
 def annotate(video: str | Path, found: Any, path: str | Path):
     """Write what was found in `video` to `path`: drawn on the frames, or as a picture."""
     path = Path(path)
-    if path.suffix.lower() in IMAGES:
+    if files.has_ending(path.name, files.IMAGES):
         if not hasattr(found, "picture"):
             raise UserError(f"--out={path}: a {type(found).__name__} is no picture; name a video")
         cv2.imwrite(str(path), found.picture()[..., ::-1])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxvid import compare, plug
+from jaxvid.data import annotations
 from jaxvid.data.identity import identity
 from jaxvid.data.labels import MultiLabels
 from jaxvid.data.sample import Source
@@ -136,9 +137,8 @@ def class_names(root: str, names: str) -> tuple[str, ...]:
         if names not in known:
             hint = did_you_mean(names, known)
             raise UserError(f"{path}: no such file of class names (config.data.names).{hint}")
-        path = known[names]
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    return tuple(line.strip() for line in lines if line.strip())
+        path = Path(str(known[names]))
+    return tuple(name for _, name in annotations.lines(path))
 
 
 def for_training(data: Mapping) -> Dataset:

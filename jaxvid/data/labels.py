@@ -137,10 +137,13 @@ def _numbers(raw, names, path, lines):
         return [[value[label] for label in labels] for labels in raw], names
     names = names or _names(first, words, path)
     index = {name: i for i, name in enumerate(names)}
+    twice = {name for i, name in enumerate(names) if index[name] != i}
     for label, line in first.items():
         if label not in index:
             near = did_you_mean(label, names)
             raise UserError(f'{path}:{line}: no such class: "{label}".{near}')
+        if label in twice:
+            raise UserError(f'{path}:{line}: two classes are called "{label}"; number the labels')
     return [[index[label] for label in labels] for labels in raw], names
 
 

@@ -22,11 +22,10 @@ import numpy as np
 
 from jaxvid.data.containers import VideoError, plain_words
 from jaxvid.data.decode import VideoReader, fit, resize
+from jaxvid.data.files import ARRAYS, IMAGES, has_ending
 from jaxvid.data.reader import Reader
 from jaxvid.errors import UserError
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-ARRAYS = (".npy", ".npz")
 AXES = ("x", "y")  # the two images of a flow frame
 ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}  # of a file that begins so
 
@@ -57,12 +56,11 @@ def open_reader(
       UserError: a video file of another rate than `fps`.
     """
     name = os.fspath(path)
-    suffix = os.path.splitext(name)[1].lower()
     if template:
         return FrameFolder(name, template, first, total, short_side, fps)
-    if suffix in IMAGES:
+    if has_ending(name, IMAGES):
         reader = ArrayReader(_shrink(read_image(name), short_side)[None], path=name)
-    elif suffix in ARRAYS:
+    elif has_ending(name, ARRAYS):
         reader = read_array(name)
     elif os.path.isdir(name):
         raise VideoError(name, "a folder needs a template of its frames: img_{:05}.jpg")

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 from jaxvid.cli import guard
-from jaxvid.data import annotations
+from jaxvid.data import annotations, files
 from jaxvid.data.decode import VideoError, VideoReader
 from jaxvid.data.readers import FrameFolder
 from jaxvid.errors import UserError
@@ -203,13 +203,13 @@ def write_list(path: Path, out: Path, counts: dict[str, int]):
     """A list of videos as a list of folders; those without frames are left out, and named."""
     lines = []
     for number, (name, *labels) in annotations.rows(path):
-        folder = Path(name).with_suffix("").as_posix()
+        folder = Path(files.without_ending(name)).as_posix()
         if folder in counts:
             lines.append([folder, counts[folder], *labels])
         else:
             jobs.console.print(f"{path}:{number}: no frames of {name}", markup=False)
     with out.open("w", newline="", encoding="utf-8") as file:
-        comma = "," if out.suffix.lower() == ".csv" else " "
+        comma = {".csv": ",", ".tsv": "\t"}.get(out.suffix.lower(), " ")
         csv.writer(file, delimiter=comma, lineterminator="\n").writerows(lines)
     jobs.console.print(f"{out}: {len(lines):,} folders", markup=False)
 

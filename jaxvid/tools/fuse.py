@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxvid.data import annotations
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.metrics.classification import (
     Accuracy,
@@ -195,10 +196,9 @@ def hardest(dump: Dump, names: Sequence[str], rows: int = 10) -> str:
 
 def _class_names(path: str, dump: Dump) -> list[str]:
     try:
-        names = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        names = [name for _, name in annotations.lines(Path(path))]
+    except OSError as error:
         raise UserError(f"{path}: cannot read the class names ({error})") from None
-    names = [name.strip() for name in names if name.strip()]
     if len(names) != dump.score.shape[1]:
         raise UserError(f"{path}: {len(names)} class names for {dump.score.shape[1]} classes")
     if dump.label.ndim == 2:

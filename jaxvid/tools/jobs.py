@@ -24,8 +24,8 @@ import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jaxvid.data import files
 from jaxvid.data.decode import VideoError
-from jaxvid.data.sources.class_folders import EXTENSIONS
 from jaxvid.errors import UserError
 
 GRACE = 5.0  # seconds to clean up when asked to end
@@ -43,8 +43,10 @@ class Done:
     error: str = ""
 
 
-def find(root: Path, suffixes: Sequence[str] = EXTENSIONS) -> list[Path]:
-    """The files below a folder with one of these endings, sorted; or the file `root` itself.
+def find(root: Path) -> list[Path]:
+    """The videos below a folder, sorted, as training finds them; or the file `root` itself.
+
+    Prints how many other files there are.
 
     Raises:
       UserError: it does not exist, or there are none.
@@ -53,16 +55,13 @@ def find(root: Path, suffixes: Sequence[str] = EXTENSIONS) -> list[Path]:
         return [root]
     if not root.is_dir():
         raise UserError(f"{root}: no such file or folder")
-    found, seen = [], set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        been_here = os.path.realpath(folder) in seen  # by a link
-        seen.add(os.path.realpath(folder))
-        folders[:] = [name for name in folders if not name.startswith(".") and not been_here]
-        paths = (Path(folder, name) for name in names if not name.startswith("."))
-        found += [path for path in paths if path.suffix.lower() in suffixes and not been_here]
+    below = list(files.walk(root))
+    found = sorted(path for path in below if files.has_ending(path.name))
     if not found:
-        raise UserError(f"{root}: no videos in it (endings: {' '.join(suffixes)})")
-    return sorted(found)
+        raise UserError(f"{root}: no videos in it (endings: {' '.join(files.VIDEOS)})")
+    if ignored := files.left_out(below):
+        console.print(f"{root}: left out {ignored}", markup=False)
+    return found
 
 
 def claim(path: Path, settings: Any) -> None:

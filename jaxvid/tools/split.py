@@ -4,7 +4,8 @@
 
 Writes CLIPS/train.csv, val.csv and test.csv with a line `path,class` a video, which
 configs/finetune.py reads. Every class is divided by the same shares, and has a video in each list
-where it has enough of them.
+where it has enough of them. Where classes are called by numbers, they are written to classes.txt,
+and the lists have their place in it, counted from 0.
 
 Videos cut from one recording, or showing one person, must not end up on both sides: --group names
 what they have in common, as a regular expression for the path below CLIPS. In UCF101, whose names
@@ -25,7 +26,9 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxvid.cli import guard
+from jaxvid.data.annotations import NUMBER
 from jaxvid.data.sources import class_folders
+from jaxvid.data.sources.user_clips import CLASSES
 from jaxvid.errors import UserError
 
 
@@ -101,26 +104,38 @@ def run(
     out = out or folder
     shares = {"train": 1 - val - test, "val": val} | ({"test": test} if test else {})
     files = {name: out / f"{name}.csv" for name in shares}
+    videos = class_folders.build("train", root=str(folder))
+    numbered = all(map(NUMBER.fullmatch, videos.names))  # a list would say other classes
+    if numbered:
+        files[CLASSES] = out / CLASSES
+    if not len(videos):
+        raise UserError(f"{folder}: no videos in its sub-folders")
     for file in files.values():
         if file.exists() and not overwrite:
             raise UserError(f"{file} is there already; --overwrite replaces it")
-    videos = class_folders.build("train", root=str(folder))
-    if not len(videos):
-        raise UserError(f"{folder}: no videos in its sub-folders")
     below = [Path(path).relative_to(folder).as_posix() for path in videos.paths]
     split = assign(videos.labels, groups_of(below, group), list(shares.values()), seed)
     out.mkdir(parents=True, exist_ok=True)
+    if numbered:
+        files[CLASSES].write_text("".join(f"{name}\n" for name in videos.names), encoding="utf-8")
     counts = {}
-    for number, (name, file) in enumerate(files.items()):
-        rows = [
-            (Path(os.path.relpath(videos.paths[i], out)).as_posix(), videos.names[videos.labels[i]])
-            for i in np.flatnonzero(split == number).tolist()
-        ]
-        with file.open("w", newline="", encoding="utf-8") as handle:
+    for number, name in enumerate(shares):
+        chosen = np.flatnonzero(split == number).tolist()
+        labels = videos.labels[chosen].tolist()
+        classes = [videos.names[label] for label in labels]
+        paths = [_listed(videos.paths[i], out) for i in chosen]
+        rows = zip(paths, labels if numbered else classes, strict=True)
+        with files[name].open("w", newline="", encoding="utf-8") as handle:
             csv.writer(handle, lineterminator="\n").writerows([("path", "label"), *rows])
         counts[name] = Counter(dict.fromkeys(videos.names, 0))
-        counts[name].update(label for _, label in rows)
+        counts[name].update(classes)
     return counts
+
+
+def _listed(path: str, out: Path) -> str:
+    """A path as a list in `out` has it."""
+    name = Path(os.path.relpath(path, out)).as_posix()
+    return f"./{name}" if name[0] in "# " else name  # else it would be a comment
 
 
 def table(counts: dict[str, Counter[str]]) -> Table:

@@ -1,6 +1,7 @@
 """Folders of classes divided into lists: shares, seeds, groups that stay together."""
 
 import csv
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxvid.data import dataset
+from jaxvid.data.sources import user_clips
 from jaxvid.errors import UserError
 from jaxvid.tools import split
 
@@ -126,3 +128,30 @@ def test_nothing_to_divide(tmp_path):
     (tmp_path / "run").mkdir()
     with pytest.raises(UserError, match="no videos in its sub-folders"):
         split.run(tmp_path)
+
+
+@pytest.mark.parametrize("names", [["5", "7", "10"], ["0", "1", "2"], ["1.5", "2.0", "10.0"]])
+def test_classes_called_by_numbers_come_back(tmp_path, names):
+    for name in names:
+        for k in range(5):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"{k}.mp4").touch()
+    split.run(tmp_path)
+    for part in ("train", "val"):
+        source = user_clips.build(part, root=str(tmp_path))
+        assert set(source.names) == set(names)
+        for path, label in zip(source.paths, source.labels.tolist(), strict=True):
+            assert Path(path).parent.name == source.names[label]
+    with pytest.raises(UserError, match="is there already"):
+        split.run(tmp_path)
+
+
+def test_names_that_look_like_comments_and_tables_come_back(tmp_path):
+    for name in ("#run", 'a "b", c', " x"):
+        for k in range(5):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"#{k};0.mp4").touch()
+    split.run(tmp_path)
+    found = [user_clips.build(part, root=str(tmp_path)) for part in ("train", "val")]
+    assert sum(map(len, found)) == 15
+    assert all(os.path.exists(path) for source in found for path in source.paths)

@@ -1,17 +1,15 @@
-"""A folder with one sub-folder of videos for each class."""
+"""A folder with one sub-folder of videos for each class; `data/files.py` says what counts."""
 
 import hashlib
+import warnings
 from pathlib import Path
 
 import numpy as np
 
+from jaxvid.data import files as on_disk
+from jaxvid.data.labels import in_order
 from jaxvid.data.sources.video_list import Videos, scanned
 from jaxvid.errors import UserError, did_you_mean
-
-EXTENSIONS = (
-    ".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".gif", ".wmv", ".flv",
-    ".3gp", ".ts",
-)  # fmt: skip
 
 
 def build(
@@ -24,7 +22,9 @@ def build(
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Videos:
-    """List the videos under `root/folder/CLASS/`, classes in alphabetical order.
+    """List the videos under `root/folder/CLASS/`, classes by alphabet, or by number (2 before 10).
+
+    Warns of files that are left out.
 
     Args:
       split: "train", or another name for what training leaves over.
@@ -39,16 +39,19 @@ def build(
     base = Path(root, folder)
     if not base.is_dir():
         raise UserError(f"{base}: no such folder; set config.data.root")
-    found = sorted(d.name for d in base.iterdir() if d.is_dir() and not d.name.startswith("."))
+    there = [path for path in base.iterdir() if on_disk.counts(path.name)]
+    found = in_order(path.name for path in there if path.is_dir())
     if not found:
         raise UserError(f"{base}: no sub-folders; there must be one for each class")
-    names = tuple(names) or tuple(found)
-    paths, labels = [], []
+    names = tuple(names) or found
+    paths, labels, others = [], [], []
     for name in found:
         if name not in names:
             raise UserError(f"{base / name}: no such class.{did_you_mean(name, names)}")
         within = base / name
-        files = [p for p in within.rglob("[!.]*") if p.suffix.lower() in EXTENSIONS]
+        below = list(on_disk.walk(within))
+        files = [path for path in below if on_disk.has_ending(path.name)]
+        others += [path for path in below if not on_disk.has_ending(path.name)]
         # The order of hashes is random but the same everywhere, and adding files moves few.
         files.sort(key=lambda p: hashlib.sha1(p.relative_to(within).as_posix().encode()).digest())
         if share < 1:
@@ -56,5 +59,10 @@ def build(
             files = files[:kept] if split == "train" else files[kept:]
         paths += sorted(str(p) for p in files)
         labels += [names.index(name)] * len(files)
+    if ignored := on_disk.left_out(others):
+        warnings.warn(f"{base}: left out {ignored}", stacklevel=2)
+    if outside := [path.name for path in there if path.is_file() and on_disk.has_ending(path.name)]:
+        example = f"such as {min(outside)}"
+        warnings.warn(f"{base}: {len(outside):,} videos lie in no class, {example}", stacklevel=2)
     labels = np.array(labels, np.int32)
     return Videos(paths, labels, names, str(base), (), *scanned(root, manifest, paths))

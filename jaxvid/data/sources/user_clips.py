@@ -5,14 +5,19 @@
 | has train.csv or .txt (and val.csv or .txt)  | the first          | the second                  |
 | has folders train/ and val/                  | train/CLASS/*.mp4  | val/CLASS/*.mp4             |
 | has one folder for each class                | 80 % of each class | the rest, by hash of names  |
+
+With classes.txt, a class name a line, these are the classes and their order.
 """
 
 from pathlib import Path
 from typing import Any
 
+from jaxvid.data import annotations
 from jaxvid.data.sources import class_folders, video_list
 from jaxvid.data.sources.video_list import Videos
 from jaxvid.errors import UserError
+
+CLASSES = "classes.txt"
 
 
 def build(
@@ -38,6 +43,8 @@ def build(
     base = Path(root)
     if not base.is_dir():
         raise UserError(f"{base}: no such folder; set --config.data.root to your clips")
+    if not names and (base / CLASSES).is_file():
+        names = tuple(name for _, name in annotations.lines(base / CLASSES))
     known: dict[str, Any] = dict(manifest=manifest, names=names, num_classes=num_classes)
     lists = [f"{split}{e}" for e in (".csv", ".txt") if (base / f"{split}{e}").is_file()]
     if lists:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jaxvid.data import annotations, manifests
+from jaxvid.data.files import with_ending
 from jaxvid.data.labels import looked_for, to_numbers
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError
@@ -89,7 +90,7 @@ def build(
       root: folder that `file` and `prefix` lie in.
       file: the list.
       prefix: folder of the videos.
-      suffix: added to paths without an extension, such as ".mp4".
+      suffix: added to paths without the ending of a video, such as ".mp4".
       multi_label: labels become one 0/1 for each of `num_classes`.
       category_mask: for classes called "category/name" (HVU): samples have a `label_mask` float32
         (classes,), 1 where a class is of a category that the sample has any label of. Nobody has
@@ -116,8 +117,7 @@ def build(
                 f'{path}:{number}: expected "path{comma}label", found "{comma.join(cells)}"'
                 + (f"; several labels need multi_label=True{quote}" if several else "")
             )
-        video = Path(root, prefix, name)
-        paths.append(str(video if video.suffix else video.with_suffix(suffix)))
+        paths.append(with_ending(str(Path(root, prefix, name)), suffix))
         raw.append(labels)
         lines.append(number)
     if not paths:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from jaxvid.data import annotations
+from jaxvid.data.files import with_ending
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError
 
@@ -93,7 +94,7 @@ def build(
       root: folder that `file` and `prefix` lie in.
       file: the captions.
       prefix: folder of the videos.
-      suffix: added to videos without an extension.
+      suffix: added to videos without the ending of one.
       subset: of MSR-VTT's own file, "train", "validate" or "test".
       keep: captions of a video that count, the first ones; 0: all.
       names, num_classes: of no use here.
@@ -124,8 +125,7 @@ def _rows(found: Captions, folder: Path, suffix: str, single: bool, origin: str)
     paths, captions, ids, places = [], [], [], []
     most = 1 if single else max(map(len, found.values()))
     for video, texts in found.items():
-        path = folder / video
-        path = str(path if path.suffix else path.with_suffix(suffix))
+        path = with_ending(str(folder / video), suffix)
         each = [[text] for text in texts] if single else [texts]
         for i, group in enumerate(each):
             paths.append(path)
