@@ -24,7 +24,7 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from jaxvid.data.containers import VideoError, open_container, plain_words
-from jaxvid.data.reader import Reader, is_constant
+from jaxvid.data.reader import ROUNDING, Reader, is_constant
 from jaxvid.errors import UserError
 
 
@@ -43,8 +43,10 @@ class VideoReader(Reader):
       frames: how many frames are shown.
       times: float64 (frames,), seconds from the first frame that is shown, by the timestamps of
         the file. Sound that begins earlier does not count.
-      duration: seconds to the end of the last frame. It lasts as long as the file says where the
-        rate varies and nothing was reordered at the end, else 1 / fps.
+      start: the timestamp of that frame, in seconds, as the sound of the file counts them.
+      duration: seconds to the end of the last frame. It lasts 1 / fps at a constant rate, else as
+        long as the file says. A file does not say it where the last frames are stored in another
+        order than they are shown in.
       fps: frames per second, on average.
       height, width: of the frames that `read` returns: those of the first frame as shown, so after
         the rotation flag of a phone. Frames of another size further on are resized to it.
@@ -67,7 +69,7 @@ class VideoReader(Reader):
                 self._open()
                 self._index = index = _read_index(self._container, self._stream, self.path)
                 self.frames, self.times, self.fps = len(index.start), index.times, index.fps
-                self.duration = float(index.times[-1]) + index.last
+                self.start, self.duration = index.first, float(index.times[-1]) + index.last
                 self._wanted, self._last = set(), -1  # of the read under way, and its last
                 self._at = self._fed = -1
                 first = self._advance(0)
@@ -221,6 +223,7 @@ class _Index:
     start: np.ndarray  # int64 (frames,): the packet to start decoding with
     times: np.ndarray
     fps: float
+    first: Fraction  # the timestamp of the first frame, in seconds
     last: float  # seconds that the last frame is shown
     pts: tuple[int | None, ...]  # of every packet
     dts: tuple[int | None, ...]
@@ -253,7 +256,8 @@ def _read_index(container: Any, stream: Any, path: str) -> _Index:
     if made_up or None in pts or len(set(pts)) < len(pts):
         start = np.full(len(shown), keys[0], np.int64)
         times = np.arange(len(shown)) / float(rate)
-        return _Index(True, start, times, float(rate), 1 / float(rate), pts, dts, {}, {})
+        first = Fraction((stream.start_time or 0) * stream.time_base)
+        return _Index(True, start, times, float(rate), first, 1 / float(rate), pts, dts, {}, {})
 
     shown = sorted((k for k in shown if pts[k] >= pts[keys[0]]), key=pts.__getitem__)
     ticks = np.array([pts[k] for k in shown], np.int64)
@@ -267,12 +271,14 @@ def _read_index(container: Any, stream: Any, path: str) -> _Index:
     steady = gaps < 1 or abs(times[-1] - gaps / rate) < 2 * stream.time_base
     fps = float(rate) if steady else gaps / float(times[-1])
     # A packet lasts until the next one in the file, which only for the last one is until the end.
-    ordered = shown[-1] == len(packets) - 1
-    length = packets[-1][4] if ordered and not is_constant(times, fps) else None
-    last = float(length * stream.time_base) if length else 1 / fps
+    last = float((packets[-1][4] or 0) * stream.time_base)
+    usual = is_constant(times, fps) and last < 1 / fps + ROUNDING
+    if usual or not last or shown[-1] < len(packets) - 1:
+        last = 1 / fps
+    first = Fraction(int(ticks[0]) * stream.time_base)
     frame_of = {tick: i for i, tick in enumerate(ticks.tolist())}
     packet_of: dict[int | None, int] = {t: k for k, t in enumerate(pts)}
-    return _Index(False, start, times, fps, last, pts, dts, packet_of, frame_of)
+    return _Index(False, start, times, fps, first, last, pts, dts, packet_of, frame_of)
 
 
 def fit(height: int, width: int, short_side: int) -> tuple[int, int]:

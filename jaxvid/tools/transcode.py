@@ -72,17 +72,21 @@ def transcode(job: Job) -> tuple[int, int]:
     part.mkdir(parents=True)
     try:
         made = part / "picture.mp4"
-        write_picture(job.source, made, job.settings)
+        start = write_picture(job.source, made, job.settings)
         if job.settings.audio == "keep":
-            made = add_sound(made, job.source, part / "both.mp4")
+            made = add_sound(made, job.source, start, part / "both.mp4")
         made.replace(job.target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return job.source.stat().st_size, job.target.stat().st_size
 
 
-def write_picture(source: Path, target: Path, settings: Settings) -> None:
-    """`target`: the pictures of `source` as H.264."""
+def write_picture(source: Path, target: Path, settings: Settings) -> Fraction:
+    """Write `target`, the pictures of `source` as H.264.
+
+    Returns:
+      The timestamp in `source` of the first picture, in seconds.
+    """
     with VideoReader(source) as video:
         small = min(video.height, video.width, settings.short_side or video.height)
     with VideoReader(source, short_side=small) as video:
@@ -94,10 +98,11 @@ def write_picture(source: Path, target: Path, settings: Settings) -> None:
             g=settings.gop, bf=0, crf=settings.crf, preset=settings.preset, threads=1,
             tune="fastdecode",  # decodes in little more than half the time, for files 13 % larger
         )  # fmt: skip
+        return video.start
 
 
-def add_sound(picture: Path, source: Path, target: Path) -> Path:
-    """`target`: the video of `picture` and the sound of `source`, as it is.
+def add_sound(picture: Path, source: Path, start: Fraction, target: Path) -> Path:
+    """`target`: the video of `picture` and the sound of `source` from `start` on, as it is.
 
     Returns:
       `target`, or `picture` where `source` has no sound.
@@ -110,8 +115,7 @@ def add_sound(picture: Path, source: Path, target: Path) -> Path:
     ):
         if not both.streams.audio:
             return picture
-        sound, shown = both.streams.audio[0], both.streams.video[0]
-        start = Fraction((shown.start_time or 0) * (shown.time_base or 0))  # of the picture
+        sound = both.streams.audio[0]
         to_video = out.add_stream_from_template(video.streams.video[0])
         to_sound = out.add_stream_from_template(sound)
         packets = heapq.merge(

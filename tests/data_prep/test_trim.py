@@ -11,6 +11,7 @@ from data_prep.omnisource import trim as omnisource
 from data_prep.trim import Cut
 from jaxvid.data.decode import VideoReader
 from jaxvid.data.encode import write_video
+from tests.data import video_files as make
 from tests.data_prep import fakes
 
 FPS = 4
@@ -42,6 +43,26 @@ def test_a_clip_has_the_frames_that_begin_in_it(tmp_path, start, end, expected):
     long_video(tmp_path / "v.mp4", 15)
     assert trim.cut(tmp_path / "v.mp4", [Cut(tmp_path / "c.mp4", start, end)]) == []
     assert numbers(tmp_path / "c.mp4") == expected
+
+
+@pytest.mark.parametrize("start,end,expected,times", [
+    (0, 3, [0, 1, 2], [0, 1, 2, 3]),
+    (3.5, 5, [3, 4], [0, 0.5, 1.5]),  # 3 is on screen when the clip begins
+    (7.5, 8.1, [7, 8, 9, 10], [0, 0.5, 0.54, 0.58, 0.62]),
+    (8.5, 15, [*range(21, 33)], [*(k / 25 for k in range(12)), 6.48]),
+    (12, 14, [32], [0, 2]),  # nothing appears: what is on screen
+    (14, 99, [32], [0, 6]),
+    (-1, 0.5, [0], [0, 0.5]),
+])  # fmt: skip
+def test_a_clip_of_a_varying_rate_keeps_its_times(tmp_path, start, end, expected, times):
+    """Pictures appear every second, from 8 s on 25 times a second; one stays from 8.96 s to 20."""
+    edges = [*map(float, range(8)), *(8 + k / 25 for k in range(25)), 20.0]
+    pictures = map(make.picture, range(33))
+    write_video(tmp_path / "v.mp4", pictures, 32 / edges[-2], times=edges, crf=1)
+    assert trim.cut(tmp_path / "v.mp4", [Cut(tmp_path / "c.mp4", start, end)]) == []
+    with VideoReader(tmp_path / "c.mp4") as reader:
+        assert make.numbers(reader[:]) == expected
+        np.testing.assert_allclose(reader.edges, times, atol=3e-3)
 
 
 def test_what_cannot_be_cut_is_said(tmp_path, capsys):
@@ -80,6 +101,22 @@ def test_gym(tmp_path):
         f"{stem}_0000_0001.mp4": [20, 21],
         f"{stem}_0002_0004.mp4": [6, 7, 8, 9],
     }
+
+
+def test_omnisource_of_a_varying_rate(tmp_path):
+    """A picture that stays for 25 seconds is in three parts."""
+    base = tmp_path / "kinetics_raw_200_train"
+    base.mkdir()
+    times = [0, 0.25, 0.5, 0.75, 1, 26]
+    write_video(base / "x.mp4", map(make.picture, range(5)), 5, times=times, crf=1)
+    omnisource.main(["--source", str(tmp_path)])
+    found = {}
+    for path in base.rglob("part_*.mp4"):
+        with VideoReader(path) as reader:
+            found[path.name] = make.numbers(reader[:]), round(reader.duration, 2)
+    assert found == {
+        "part_0.mp4": ([0, 1, 2, 3, 4], 10), "part_1.mp4": ([4], 10), "part_2.mp4": ([4], 6),
+    }  # fmt: skip
 
 
 def test_omnisource(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from av.video.frame import PictureType
 
 from jaxvid.data.decode import VideoError, VideoReader
+from jaxvid.data.encode import write_video
 from jaxvid.tools import transcode
 from jaxvid.tools.transcode import Job, Settings
 from tests.data import video_files as make
@@ -155,9 +156,9 @@ def beep(originals, tmp_path_factory):
 
 def loud_from(path: Path) -> float:
     """Seconds from the first picture to the beep."""
+    with VideoReader(path) as video:
+        start = video.start
     with av.open(str(path)) as container:
-        video = container.streams.video[0]
-        start = (video.start_time or 0) * (video.time_base or 0)
         frames = list(container.decode(audio=0))
         levels = [np.abs(frame.to_ndarray()).mean() for frame in frames]
     first = int(np.argmax(np.array(levels) > max(levels) / 4))
@@ -177,6 +178,35 @@ def test_sound_is_kept_in_step(beep, tmp_path, name):
         assert after.frames == before.frames and after.height == 40
         np.testing.assert_allclose(after.times, before.times, atol=2e-3)
         assert [s.codec_context.name for s in both.streams.audio] == ["aac"]
+
+
+def test_sound_counts_from_the_first_picture_that_is_shown(beep, tmp_path):
+    """A part of a recording begins between two keyframes: pictures before the second are lost."""
+    picture = make.encode(tmp_path / "a.mp4", frames=200, **make.B_FRAMES)
+    streams = ("-map", "0:v", "-map", "1:a", "-c", "copy")
+    make.ffmpeg("-i", picture, "-i", beep, *streams, tmp_path / "whole.ts")
+    source = make.cut(tmp_path / "whole.ts", tmp_path / "part.ts", begin=0.04)
+    (tmp_path / "new").mkdir()
+    path = write(source, tmp_path / "new", audio="keep", short_side=0)
+    with VideoReader(source) as before, VideoReader(path) as after:
+        first = make.number(after[0])
+        assert first == make.number(before[0]) > 0
+        with av.open(str(source)) as container:  # there are packets before it
+            assert before.start > container.streams.video[0].start_time / 90000 + 0.05
+    assert loud_from(path) == pytest.approx(1 - first / 30, abs=0.05)
+
+
+def test_a_varying_rate_is_kept_beside_sound(tmp_path):
+    times = [0, 1, 1.1, 1.2, 5, 8]
+    write_video(tmp_path / "a.mkv", map(make.picture, range(5)), 1, times=times)
+    tone = "sine=frequency=800:duration=3:sample_rate=16000"
+    source = tmp_path / "b.mkv"
+    make.ffmpeg("-i", tmp_path / "a.mkv", "-f", "lavfi", "-i", tone, "-c:v", "copy", source)
+    (tmp_path / "new").mkdir()
+    for audio in ("keep", "drop"):
+        with VideoReader(write(source, tmp_path / "new", audio=audio)) as video:
+            np.testing.assert_allclose(video.edges, times, atol=2e-3)
+            assert make.numbers(video[:]) == list(range(5))
 
 
 def test_sound_is_dropped_or_not_there(beep, originals, tmp_path):
