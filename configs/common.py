@@ -26,7 +26,7 @@ def base() -> ConfigDict:
             mesh=dict(data=-1, model=1),  # -1 takes the devices that are left
             sharding="replicated",  # or "fsdp", "tensor"; see jaxvid/mesh.py
             offload="",  # "optimizer" keeps its state in the host's memory between steps
-            init=dict(weights="", skip=()),  # "" trains from scratch
+            init=dict(weights="", skip=()),  # "": random values; "published": those of the zoo
             # balance of classes in training: 0 leaves them, 1 makes all equally frequent
             loader=dict(workers=-1, balance=0.0, on_error="replace", eval_on_error="raise"),
             eval=dict(views=1),  # views that go through the model at once; 0: all

@@ -1,29 +1,121 @@
-"""Video Swin on your own clips. Classes and their number come from the data.
+"""Fine-tune a published recognition model, or train a small one, on your own clips.
 
-    python -m jaxvid.main --config configs/finetune.py:tiny --config.data.root=DIR
+    python -m jaxvid.main --config finetune:tiny --config.data.root=DIR
 
 DIR holds one folder of videos for each class, or train/ and val/ with such folders, or train.csv
-and val.csv with a line `path,label` for each video (see jaxvid/data/sources/user_clips.py).
+and val.csv with a line `path,label` for each video (see jaxvid/data/sources/user_clips.py). Classes
+and their number come from the data.
+
+| variant                            | model                                                       |
+|------------------------------------|-------------------------------------------------------------|
+| tiny, small, base, large           | Video Swin, from its Kinetics-400 weights                   |
+| FAMILY_VARIANT, such as tsm_r50    | any other family, from its Kinetics-400 weights             |
+| a name of `jaxvid.tools.zoo`       | that checkpoint, such as slowfast_r50_4x16_k400             |
+| mini                               | a small Video Swin from random values, for minutes on a CPU |
+| FAMILY_VARIANT without weights     | such as tsn_r18, from random values                         |
+
+Model, parameter groups, frames and size are those of the published recipe. The learning rate is the
+published one where the recipe itself starts from other weights, else a tenth of it. Other weights
+are `--config.init.weights=FILE` or a workdir, and an empty value trains from random values.
 """
 
 from configs import common
-from jaxvid import plug
+from jaxvid import config_files, plug
+from jaxvid.ckpt import zoo
+from jaxvid.config import hashable
+from jaxvid.errors import UserError, did_you_mean
+
+CPU = ("mini", "test")  # variants that are small enough for a CPU
+RECIPES = ("clip", "segments")  # data recipes that sample frames of videos
 
 
 def get_config(variant="tiny"):
+    row, family, size = find(variant)
+    published = recipe_of(row, family, size)
+    model = {**published.model, **(hashable(row.spec) if row else dict(name=family, variant=size))}
     c = common.base()
     c.epochs = 20.0
     c.batch = 16
-    c.model = dict(name="swin", variant=variant, drop_path=0.1, dropout=0.5, remat=False)
-    c.task = plug.spec("tasks", "recognition", flip=0.5, flip_labels=(), smoothing=0.0)
+    c.model = model
+    # A mirror that swaps the classes of the published data set is wrong for other classes.
+    flip = 0.0 if published.task.get("flip_labels") else 0.5
+    c.task = {**published.task, "flip": flip, "flip_labels": ()}
     clips = dict(name="user_clips", train_share=0.8)
     c.data = dict(
         root="", num_classes=None, names="", checks=common.CHECKS, train=clips, val=clips
     )  # fmt: skip
-    c.data.recipe = plug.spec(
-        "data.recipes", "clip", frames=32, stride=2, size=224, clips=4, crops=3
-    )
-    c.optim = dict(name="adamw", lr=1e-3, base_batch=64, weight_decay=0.02, clip=1.0)
-    c.optim.update(common.SWIN_GROUPS)
+    c.data.recipe = {**published.data.recipe, **(hashable(row.recipe) if row else {})}
+    c.optim = {**published.optim, "clip": published.optim.clip or 1.0}
+    if not published.init.weights:
+        c.optim.lr *= 0.1
     c.schedule = dict(name="cosine", warmup=2.0)
+    # "published" follows --config.model.variant; all other checkpoints go by their name.
+    c.init.weights = "published" if row in (None, zoo.default(family, size)) else row.name
+    if size in CPU:
+        make_small(c)
     return c
+
+
+def find(variant):
+    """Return the zoo's row (None without published weights), family and variant of the model."""
+    known = zoo.by_name()
+    names = [name for name in (variant, f"{variant}_k400", f"swin_{variant}_k400") if name in known]
+    if names:
+        row = known[names[0]]
+        if not recipes(row.model) or row.recipe.get("name") not in RECIPES:
+            raise UserError(
+                f"{row.name} is not among the models that this config fine-tunes, which recognise"
+                f" actions in videos: {', '.join(families())}"
+            )
+        return row, row.model, row.variant
+    family, _, size = variant.rpartition("_")
+    family = family or "swin"
+    if family in families() and size in plug.module("models", family).VARIANTS:
+        return None, family, size
+    rows = [row.name for row in zoo.rows() if row.model in families()]
+    sizes = [f"{name}_{size}" for name in families() for size in variants(name)]
+    hint = did_you_mean(variant, {"tiny", "small", "base", "large", "mini", *rows, *sizes})
+    raise UserError(f'this config has no variant "{variant}".{hint}')
+
+
+def variants(family):
+    """Return the variants of a family's models."""
+    return list(plug.module("models", family).VARIANTS)
+
+
+def families():
+    """Return the families that recognise actions in videos and have a published recipe."""
+    return sorted({row.model for row in zoo.rows() if recipes(row.model)})
+
+
+def recipes(family):
+    """Return the rows of a family's models of videos whose training is a config."""
+    return [
+        row
+        for row in zoo.rows()
+        if row.model == family and row.task == "recognition" and row.config
+        and row.recipe.get("name") in RECIPES and not row.recipe.get("flow")
+    ]  # fmt: skip
+
+
+def recipe_of(row, family, size):
+    """Return the published config of a checkpoint, or of the one most like it."""
+
+    def likeness(other):
+        same = row is not None and (other.dataset, other.frames) == (row.dataset, row.frames)
+        return other is row, other.variant == size, same, other is zoo.default(family, size)
+
+    nearest = max(recipes(family), key=likeness)
+    return config_files.load(nearest.config.removeprefix("configs/").replace(".py", ""))
+
+
+def make_small(c):
+    """Change a config to short clips of few pixels, for models that train on a CPU."""
+    c.dtype = "float32"
+    c.batch = 8
+    c.model.update({key: 0.0 for key in ("dropout", "drop_path") if key in c.model})
+    recipe = dict(frames=8, stride=4, size=64, short_side=64, clips=2, crops=1)
+    recipe |= dict(test_frames=0, test_size=0, test_short_side=0, area=(0.5, 1.0))
+    c.data.recipe.update({key: value for key, value in recipe.items() if key in c.data.recipe})
+    c.optim = dict(name="adamw", lr=1e-3, weight_decay=0.02, clip=1.0)
+    c.init.weights = ""

@@ -62,7 +62,7 @@ def evaluate(
       workdir: predictions and reports go into its folder eval; by default `checkpoint`, if that is
         a folder.
       config: what to evaluate by, as in `train`; None takes the one of the checkpoint.
-      overrides: new values of keys of `config`.
+      overrides: new values of keys of `config`, such as {"data.root": "moved"}.
 
     Returns:
       The metrics, such as {"test/top1": 0.93}.
@@ -73,7 +73,7 @@ def evaluate(
     if workdir is None and not Path(checkpoint).is_dir():
         raise UserError(f"{checkpoint} is no folder of a run: name a workdir for the reports")
     if config is None and overrides:
-        raise UserError("overrides need the config that they change")
+        config = main.config_of(checkpoint)
     resolved = None if config is None else _config(config, overrides)
     return main.evaluate(resolved, Path(workdir or checkpoint), checkpoint)
 

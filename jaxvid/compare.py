@@ -137,7 +137,7 @@ def evaluated(where: Any, there: Mapping, here: Mapping, say: Callable[[str], ob
     """
     found = preprocessing(there, here)
     if lines := [f"config.{key}: {text}" for key, text in found.items() if key in DECISIVE]:
-        hint = "without --config the checkpoint's own is used, and --config.KEY=VALUE changes it"
+        hint = "without --config, or without these keys, the checkpoint's own are used"
         raise UserError("\n  ".join([f"{where}: trained on other inputs; {hint}", *lines]))
     for key, text in found.items():
         say(f"not as the checkpoint was trained: config.{key}: {text}")

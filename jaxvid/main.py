@@ -44,6 +44,11 @@ def config_of_checkpoint() -> str | None:
     spec = cli.argument("checkpoint") or cli.argument("workdir")
     if cli.argument("mode") != "eval" or not spec or not cli.overrides():
         return None
+    return config_of(spec)
+
+
+def config_of(spec: str | Path) -> str:
+    """The config of a checkpoint, as --config takes it."""
     return f"{Path(__file__).with_name('run_config.py')}:{spec}"
 
 
@@ -77,10 +82,13 @@ def train(config: Any, workdir: Path, patience: float = PATIENCE):
 
     from jaxvid import distributed, log, versions, weights
     from jaxvid import mesh as meshes
+    from jaxvid.ckpt import store
     from jaxvid.data import dataset
     from jaxvid.train import loop
 
     cache_programs()
+    config = config.copy_and_resolve_references()
+    config.init.weights = weights.resolve(config.init.weights, config.model, log.say)
     data = dataset.for_training(config.data)
     model = plug.load(
         "models", config.model, num_classes=data.num_classes, dtype=jnp.dtype(config.dtype)
@@ -97,8 +105,9 @@ def train(config: Any, workdir: Path, patience: float = PATIENCE):
     log.bullet(data.summary())
     about = dict(data.about, config=resolved, names=data.names, data=data.identity)
     initial = weights.starting_from(
-        config.init, model, config.model.name, log.say, names=data.names, config=resolved
-    )
+        config.init, model, config.model.name, log.say, names=data.names, config=resolved,
+        needed=not store.all_steps(workdir / "checkpoints"),
+    )  # fmt: skip
     return loop.train(config, model, task, data.splits, pipelines, workdir, about, initial)
 
 

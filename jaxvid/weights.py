@@ -25,6 +25,7 @@ from jaxvid.errors import UserError
 
 # What a task of the zoo's is trained as.
 TASKS = {"skeleton": "recognition", "audio": "recognition"}
+PUBLISHED = "published"  # init.weights: those of the zoo for config.model
 HEAD = "head/.*"  # parameters that depend on the classes, in every family
 NOT_PUBLISHED = "; not the published file of that name, by its hash"
 
@@ -113,6 +114,39 @@ def read(origin: Origin, like: Mapping, net: Any, family: str) -> tuple[dict, st
     return place(origin, Tensors.of(origin, like, net, family), like, net)
 
 
+def resolve(spec: str, model: Mapping, say: Callable[[str], object]) -> str:
+    """Return what `config.init.weights` names, with "published" replaced by a name of the zoo.
+
+    Args:
+      spec: as in the config.
+      model: `config.model`.
+      say: is called with a line on what "published" stands for.
+
+    Returns:
+      A spec as above; "" for random values, also where a model has no published weights.
+    """
+    if spec != PUBLISHED:
+        return spec
+    row = zoo.default(model["name"], str(model.get("variant")))
+    if row is None:
+        model = f"{model['name']} {model.get('variant', '')}".strip()
+        say(f"{model} has no published weights: training starts from random values")
+        return ""
+    say(f"fine-tuning the published weights {row.name}")
+    return row.name
+
+
+def find_initial(spec: str) -> Origin:
+    """As `find`, where a run is to start; an error also says how to start without weights."""
+    try:
+        return find(spec)
+    except UserError as error:
+        if spec not in zoo.by_name():
+            raise
+        hint = "--config.init.weights= trains from random values instead"
+        raise UserError(f"{error}; {hint}") from None
+
+
 def starting_from(
     init: Mapping,
     net: Any,
@@ -120,6 +154,7 @@ def starting_from(
     say: Callable[[str], object],
     names: Sequence[str] = (),
     config: Mapping | None = None,
+    needed: bool = True,
 ):
     """What replaces a run's fresh variables by those that `config.init` names; None if it does not.
 
@@ -131,15 +166,18 @@ def starting_from(
       say: is called with what was loaded, and with how it was trained otherwise.
       names: the run's classes, () where they are not known.
       config: the run's, for a comparison of the preprocessing.
+      needed: look for the weights now. A run that goes on does not need them.
 
     Raises:
       UserError: there are no such weights; before anything is compiled.
     """
     if not init["weights"]:
         return None
-    origin, given = find(init["weights"]), tuple(init["skip"])
+    given = tuple(init["skip"])
+    known = find_initial(init["weights"]) if needed else None
 
     def initial(variables: dict) -> dict:
+        origin = known or find_initial(init["weights"])
         paths.label(variables["params"], [(p, True) for p in given], strict=True)
         tensors = None if origin.source.is_dir() else Tensors.of(origin, variables, net, family)
         skip = given

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -140,6 +141,20 @@ def dump(workdir):
     return np.load(workdir / "eval" / "predictions.npz")
 
 
+def test_an_evaluation_overrides_the_config_of_the_checkpoint(workdir, tmp_path):
+    """Where data moved, and with other frames, which it says; other inputs it refuses."""
+    copy = tmp_path / "w"
+    shutil.copytree(workdir, copy)
+    few = "--config.data.val.val=8", "--config.data.val.train=96"
+    done = run("--mode=eval", f"--workdir={copy}", *few, "--config.data.recipe.frames=4")
+    assert "config.data.recipe.frames: 8 there, 4 here" in " ".join(done.stdout.split())
+    assert len(np.load(copy / "eval" / "predictions.npz")["id"]) == 8
+    wrong = run("--mode=eval", f"--workdir={copy}", *few, "--config.task.std=(1.,1.,1.)", ok=False)
+    assert "trained on other inputs" in wrong.stderr and "config.task.std" in wrong.stderr
+    wrong = run("--mode=eval", f"--workdir={copy}", "--config.data.rot=x", ok=False)
+    assert 'no config key "data.rot". Did you mean "root"' in wrong.stderr
+
+
 def test_eval_mode_dumps_every_sample_once(workdir, dump):
     assert len(set(dump["id"].tolist())) == 40
     assert dump["score"].shape == (40, 8)
@@ -241,9 +256,11 @@ def test_finetuning_from_another_run(clips, workdir, tmp_path):
     # The window of the quickstart's model is its variant's, so its weights fit another head.
     done = run(
         *FINETUNE, f"--config.data.root={clips}", f"--workdir={tmp_path}/w",
-        f"--config.init.weights={workdir}", "--config.init.skip=('head/.*',)",
+        f"--config.init.weights={workdir}",
     )  # fmt: skip
     assert "2 classes of 3 each" in done.stdout
+    said = " ".join(done.stdout.split())
+    assert "the head starts fresh" in said and "8 classes there, 2 here" in said
     assert store.read_meta(store.find(tmp_path / "w"))["names"] == ["left", "right"]
 
 

@@ -132,6 +132,11 @@ def by_name() -> dict[str, Row]:
     return short | {row.name: row for row in rows()}
 
 
+def default(family: str, variant: str) -> Row | None:
+    """Return the checkpoint that `init.weights="published"` stands for: on Kinetics-400."""
+    return by_name().get(f"{family}_{variant}_k400")
+
+
 def of_file(path: Path) -> Row | None:
     """The row that a file is named after: a published name with any hash, or a zoo name."""
     for row in rows():

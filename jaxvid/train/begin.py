@@ -34,6 +34,7 @@ class Plan:
       places: the state's shapes, with shardings.
       gather: puts together the parameters that are cut between steps.
       fetch: brings the optimiser state to the device.
+      notes: lines on what the plan changes of the config.
     """
 
     config: Any
@@ -46,6 +47,7 @@ class Plan:
     places: TrainState
     gather: Callable[[Any], Any]
     fetch: Callable[[Any], Any]
+    notes: tuple[str, ...] = ()
 
     @property
     def layout(self) -> Any:
@@ -84,6 +86,7 @@ def plan(
     length = dict(steps_per_epoch=steps_per_epoch, epochs=config.epochs)
     factor = plug.call(optim.schedule, "config.schedule", **length, **config.schedule)
     settings = scale_rate(config.optim, config.batch)
+    settings, notes = full_rates(settings, config.init.weights)
     shapes = jax.eval_shape(lambda b: init_variables(model, task, b, config.seed), batch)
     tx = plug.call(optim.build, "config.optim", params=shapes["params"], factor=factor, **settings)
 
@@ -104,7 +107,7 @@ def plan(
 
     return Plan(
         config, model, task, mesh, tx, lambda step: settings["lr"] * float(factor(step)),
-        fresh, jax.tree.map(meshes.shape_on, abstract, layout), gather, fetch,
+        fresh, jax.tree.map(meshes.shape_on, abstract, layout), gather, fetch, notes,
     )  # fmt: skip
 
 
@@ -115,12 +118,22 @@ def begin(
 
     Returns:
       The state, and the checkpoint's meta, empty when fresh.
+
+    Raises:
+      UserError: parameters of a fresh state are frozen, but there are no weights to start from.
     """
+    for line in planned.notes:
+        log.say(line)
     newest = checkpoints.latest()
     if newest is not None:
         state, meta = checkpoints.restore(newest, planned.places)
         log.say(f"resumed from step {newest} in {checkpoints.folder}")
         return state, meta
+    if initial is None and (frozen := planned.config.optim.get("freeze")):
+        raise UserError(
+            f"config.optim.freeze keeps {', '.join(frozen)} at random values; name the weights to"
+            " start from with --config.init.weights, or set --config.optim.freeze='()'"
+        )
     # Runs once, so it is not worth optimising: that would take longer than the rest.
     quick = {"xla_backend_optimization_level": 0}
     make = jax.jit(planned.fresh, out_shardings=planned.layout, compiler_options=quick)
@@ -138,3 +151,21 @@ def scale_rate(optimizer: Mapping, batch: int) -> dict:
     settings = dict(optimizer)
     base = settings.pop("base_batch", 0)
     return settings | {"lr": settings["lr"] * (batch / base if base else 1)}
+
+
+def full_rates(optimizer: Mapping, weights: str) -> tuple[dict, tuple[str, ...]]:
+    """The optimiser's settings without the low rates that protect weights where there are none.
+
+    Args:
+      weights: `config.init.weights`, "" for random values.
+
+    Returns:
+      The settings, and a line on what changed.
+    """
+    scales = optimizer.get("lr_scale", ())
+    low = [f'"{pattern}" (x {scale:g})' for pattern, scale in scales if scale < 1]
+    if weights or not low:
+        return dict(optimizer), ()
+    full = tuple((pattern, max(scale, 1.0)) for pattern, scale in scales)
+    line = f"training starts from random values: the low learning rate of {', '.join(low)} is off"
+    return {**optimizer, "lr_scale": full}, (line,)

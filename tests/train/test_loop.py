@@ -10,6 +10,7 @@ from jaxvid import main
 from jaxvid.ckpt import store
 from jaxvid.errors import UserError
 from jaxvid.train import loop
+from jaxvid.train.begin import full_rates
 
 TIMED = ("time", "train/step_time", "train/clips_per_s", "train/data_wait")
 
@@ -86,6 +87,23 @@ def test_sizes_that_do_not_fit_are_refused(config, tmp_path):
     config.batch = 12
     with pytest.raises(UserError, match=r"config\.batch=12 must divide by 8: 8 devices"):
         main.train(config, tmp_path / "w")
+
+
+def test_what_is_random_is_neither_frozen_nor_slowed_down(config, tmp_path, capsys):
+    config.optim.freeze = ("backbone/.*",)
+    config.optim.lr_scale = (("backbone/.*", 0.1), ("head/.*", 5.0))
+    with pytest.raises(UserError, match=r"freeze keeps backbone/\.\* at random values; name"):
+        main.train(config, tmp_path / "w")
+    said = " ".join(capsys.readouterr().out.split())
+    assert 'the low learning rate of "backbone/.*" (x 0.1) is off' in said
+
+
+def test_low_rates_are_for_weights_to_start_from():
+    settings = dict(lr=1.0, lr_scale=(("a/.*", 0.1), (".*", 2.0)))
+    assert full_rates(settings, "some")[0] == settings
+    random, lines = full_rates(settings, "")
+    assert random["lr_scale"] == (("a/.*", 1.0), (".*", 2.0)) and len(lines) == 1
+    assert full_rates(dict(lr=1.0), "") == (dict(lr=1.0), ())
 
 
 def test_milestones():

@@ -1,0 +1,125 @@
+"""Fine-tuning: any model of the zoo by name, its weights, and what is said without a network."""
+
+import dataclasses
+
+import pytest
+
+from configs import finetune
+from jaxvid import plug, weights
+from jaxvid.ckpt import fetch, zoo
+from jaxvid.ckpt.convert import export
+from jaxvid.config import hashable
+from jaxvid.errors import UserError
+from jaxvid.paths import flatten
+from tests.ckpt.pickle_bytes import write_tensors
+from tests.test_starting import build, same
+
+
+@pytest.mark.parametrize(
+    "variant,model,frames,init",
+    [
+        ("tiny", ("swin", "tiny"), 32, "swin_tiny_32x2_k400"),
+        ("swin_small", ("swin", "small"), 32, "swin_small_32x2_k400"),
+        ("swin_base_in22k_k400", ("swin", "base"), 32, "swin_base_32x2_in22k_k400"),
+        ("tsn_r101", ("tsn", "r101"), 8, "tsn_r101_u8_k400"),
+        ("tsm_r50_u8_k400", ("tsm", "r50"), 8, "tsm_r50_u8_k400"),
+        ("slowonly_r50_4x16_v1_k700", ("slowonly", "r50"), 4, "slowonly_r50_4x16_v1_k700"),
+        ("slowfast_r101-r50", ("slowfast", "r101-r50"), 32, "slowfast_r101-r50_4x16_k400"),
+        ("tsn_r18", ("tsn", "r18"), 8, ""),
+        ("mini", ("swin", "mini"), 8, ""),
+    ],
+)
+def test_a_variant_is_a_model_with_its_recipe_and_weights(variant, model, frames, init):
+    config, said = finetune.get_config(variant), []
+    assert (config.model.name, config.model.variant) == model
+    assert config.data.recipe.frames == frames
+    assert weights.resolve(config.init.weights, config.model, said.append) == init
+
+
+def test_every_published_recogniser_of_videos_can_be_fine_tuned():
+    """Its model is the row's: the one that its tensors fit."""
+    rows = [row for row in zoo.rows() if finetune.recipes(row.model)]
+    rows = [r for r in rows if r.recipe.get("name") in finetune.RECIPES and r.task == "recognition"]
+    assert {row.model for row in rows} >= {"swin", "tsn", "tsm", "slowonly", "slowfast"}
+    for row in rows:
+        config = finetune.get_config(row.name)
+        known = dict(num_classes=row.num_classes)
+        ours = plug.load("models", config.model, **known).backbone
+        theirs = plug.load("models", hashable(row.spec), **known).backbone
+        rates = dict(remat=False, **({"drop_path": 0.0} if hasattr(ours, "drop_path") else {}))
+        assert ours.clone(**rates) == theirs.clone(**rates), row.name
+        assert weights.resolve(config.init.weights, config.model, str) == row.name
+
+
+def test_rates_follow_from_how_the_published_recipe_starts():
+    slowfast, tsm = finetune.get_config("slowfast_r50"), finetune.get_config("tsm_r50")
+    assert slowfast.optim.lr == pytest.approx(0.01)  # 0.1 from scratch
+    assert tsm.optim.lr == 0.02  # from image weights
+    assert ("head/fc/kernel", 5.0) in tsm.optim.lr_scale
+    mirrored = finetune.get_config("tsm_r50_u8_ssv2").task
+    assert mirrored.flip == 0 and mirrored.flip_labels == ()
+
+
+@pytest.mark.parametrize(
+    "variant,message",
+    [
+        ("tinny", 'no variant "tinny". Did you mean "tiny"'),
+        ("tsm_r51", 'Did you mean "tsm_r50"'),
+        ("stgcn_2d_joint_ntu60", "actions in videos: slowfast, slowonly, swin, tsm, tsn"),
+    ],
+)
+def test_variants_that_there_are_not(variant, message):
+    with pytest.raises(UserError) as caught:
+        finetune.get_config(variant)
+    assert message in str(caught.value)
+
+
+def test_another_variant_by_flag_takes_its_own_weights_or_none():
+    config, said = finetune.get_config("tiny"), []
+    config.model.variant = "small"
+    assert weights.resolve("published", config.model, said.append) == "swin_small_32x2_k400"
+    config.model.variant = "mini"
+    assert weights.resolve("published", config.model, said.append) == ""
+    assert said[1] == "swin mini has no published weights: training starts from random values"
+
+
+def test_without_a_network_it_says_which_file_goes_where(tmp_path, monkeypatch):
+    def unreachable(row, url, part, target):
+        raise fetch.Unavailable("no route to host")
+
+    monkeypatch.setattr(fetch, "keep", unreachable)
+    monkeypatch.setenv("JAXVID_CACHE", str(tmp_path))
+    monkeypatch.delenv("JAXVID_WEIGHTS_DIR", raising=False)
+    row = zoo.find("swin_tiny_k400")
+    with pytest.raises(UserError) as caught:
+        weights.starting_from({"weights": row.name, "skip": ()}, None, "swin", str)
+    for part in (row.url, row.file, "JAXVID_WEIGHTS_DIR", "--config.init.weights= trains from"):
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+    # A run that goes on needs them no more.
+    init = {"weights": row.name, "skip": ()}
+    assert weights.starting_from(init, None, "swin", str, needed=False)
+
+
+def test_a_published_file_in_the_weights_folder(tmp_path, monkeypatch):
+    """All but the head comes from the .pth; the log says which file, and that the head is new."""
+    row = dataclasses.replace(
+        zoo.find("tsn_r50_k400"), name="tsn_test_u8_k400", variant="test", sha256="",
+        url="https://example.invalid/tsn_test-0123abcd.pth", default_for="tsn_test_k400",
+    )  # fmt: skip
+    monkeypatch.setattr(zoo, "rows", lambda: (row,))
+    monkeypatch.setenv("JAXVID_WEIGHTS_DIR", str(tmp_path))
+    net, published = build("tsn", classes=400)
+    tensors = export(published, plug.module("models", "tsn").WEIGHTS["mmaction"], net)
+    write_tensors(tmp_path / "tsn_test-0123abcd.pth", {"state_dict": tensors}, meta={"epoch": 3})
+    net, fresh = build("tsn", classes=2, seed=1)
+    model, said = dict(name="tsn", variant="test"), []
+    name = weights.resolve("published", model, said.append)
+    init = {"weights": name, "skip": ()}
+    names = ("jump", "run")
+    got = flatten(weights.starting_from(init, net, "tsn", said.append, names=names)(fresh))
+    assert same({k: v for k, v in got.items() if "backbone" in k}, flatten(published))
+    assert same({k: v for k, v in got.items() if "head" in k}, flatten(fresh))
+    assert said[0] == "fine-tuning the published weights tsn_test_u8_k400"
+    assert "the head starts fresh" in said[1] and "400 classes there, 2 here" in said[1]
+    assert said[2].startswith("loaded ") and "tsn_test-0123abcd.pth" in said[2]
