@@ -129,8 +129,8 @@ def resolve(spec: str, model: Mapping, say: Callable[[str], object]) -> str:
         return spec
     row = zoo.default(model["name"], str(model.get("variant")))
     if row is None:
-        model = f"{model['name']} {model.get('variant', '')}".strip()
-        say(f"{model} has no published weights: training starts from random values")
+        named = f"{model['name']} {model.get('variant', '')}".strip()
+        say(f"{named} has no published weights: training starts from random values")
         return ""
     say(f"fine-tuning the published weights {row.name}")
     return row.name
