@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxvid.errors import UserError
+from jaxvid.files import explained, write_text
 
 # Keys that may change when a run goes on: its speed, its layout, where its files lie.
 FREE = (
@@ -51,10 +52,9 @@ def claim(workdir: Path, config: Mapping):
                 f"{workdir} holds a run with another config; use another --workdir:\n  "
                 + "\n  ".join(lines)
             )
-    workdir.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".tmp")
-    fresh.write_text(json.dumps(config, indent=2) + "\n")
-    fresh.replace(path)
+    with explained(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(config, indent=2) + "\n")
 
 
 def differences(there: Mapping, now: Mapping) -> list[str]:

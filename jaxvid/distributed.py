@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxvid
 from jaxvid import config as configs
-from jaxvid import log, peers
+from jaxvid import files, log, peers
 from jaxvid import mesh as meshes
 from jaxvid.data.labels import MultiLabels
 from jaxvid.errors import UserError
@@ -163,6 +164,20 @@ def claim(workdir: Path, config: Mapping, timeout: float):
                 " a folder that all hosts share"
             )
         time.sleep(0.5)
+
+
+@contextmanager
+def hold(workdir: Path) -> Iterator[None]:
+    """Keep other runs out of a workdir while the block runs; process 0 does so for all of them.
+
+    Raises:
+      UserError: another run works there, or nothing can be written there.
+    """
+    if jax.process_index() != 0:
+        yield
+        return
+    with files.hold(workdir, fix="wait for it, stop it, or use another --workdir", say=log.warn):
+        yield
 
 
 def places(mesh: Mesh) -> Iterator[str]:

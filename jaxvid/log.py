@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from tensorboardX import SummaryWriter
 
-from jaxvid import paths
+from jaxvid import files, paths
 
 # Peak dense bfloat16 FLOP/s by a part of the device's name (vendor data sheets).
 PEAK_FLOPS = {
@@ -119,9 +119,7 @@ class Writer:
         path = folder / "metrics.jsonl"
         if step is not None and path.exists():
             kept = [line for line in path.read_text().splitlines() if _step(line) <= step]
-            fresh = path.with_suffix(".tmp")
-            fresh.write_text("".join(line + "\n" for line in kept))
-            fresh.replace(path)
+            files.write_text(path, "".join(line + "\n" for line in kept))
         self._file = path.open("a")
         purge = None if step is None else step + 1
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
@@ -130,10 +128,11 @@ class Writer:
         if self._file is None or self._board is None:
             return
         line = {"step": step, "epoch": round(epoch, 4), "time": round(time.time(), 3), **values}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        with files.explained(self._file.name):
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
 
     def close(self):
         if self._file is not None and self._board is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags
 
-from jaxvid import cli, plug
+from jaxvid import cli, files, plug
 from jaxvid.config import plain
 from jaxvid.errors import UserError
 
@@ -78,6 +78,13 @@ def set_determinism(config: Any) -> None:
 
 def train(config: Any, workdir: Path, patience: float = PATIENCE):
     """Build the parts that `config` names and train; returns the last validation metrics."""
+    from jaxvid import distributed
+
+    with distributed.hold(workdir):
+        return _train(config, workdir, patience)
+
+
+def _train(config: Any, workdir: Path, patience: float):
     import jax.numpy as jnp
 
     from jaxvid import distributed, log, versions, weights
@@ -122,15 +129,15 @@ def evaluate(config: Any, workdir: Path, checkpoint: str | Path, patience: float
     source = dataset.for_evaluation(model.config["data"], model.names, model.meta, log.say)
     same = distributed.digest(model.config, {"test": source})
     distributed.health_check(model.mesh, same, patience)
-    return report.test(model, source, workdir)
+    with distributed.hold(workdir / "eval"):
+        return report.test(model, source, workdir)
 
 
 def cache_programs():
     """Keep compiled programs from run to run."""
     import jax
 
-    cache = os.environ.get("JAXVID_CACHE") or Path.home() / ".cache" / "jaxvid"
-    jax.config.update("jax_compilation_cache_dir", str(Path(cache, "compiled")))
+    jax.config.update("jax_compilation_cache_dir", str(files.cache_root() / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 2.0)
 
 

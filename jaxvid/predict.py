@@ -173,7 +173,18 @@ class Model:
     def _extractor(self) -> Extractor:
         """Makes features as those were made that the model was trained on."""
         made = features.Made(**self.meta["features"])
-        return Extractor(load(made.backbone, "val"), made.frames, made.stride, made.every, made.fps)
+        model = load(made.backbone, "val")
+        if made.weights and made.weights != model.identity:
+            raise UserError(
+                f"{made.backbone}: its weights ({model.identity}) are not those that made the"
+                f" features for the training of {self.source} ({made.weights})"
+            )
+        return Extractor(model, made.frames, made.stride, made.every, made.fps)
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """What tells its weights from others, wherever they lie."""
+        return weights.identity(self.source)
 
     def _batch(self, video, fps=0.0):
         sample = self.read(video, fps) | {"index": np.int32(0), "mask": np.float32(1)}

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 
 from jaxvid import compare, paths, plug
-from jaxvid.ckpt import fetch, safetensors_file, store, torch_file, zoo
+from jaxvid.ckpt import fetch, integrity, safetensors_file, store, torch_file, zoo
 from jaxvid.ckpt.convert import Weights, convert, find_leaf, rename, to_flax
 from jaxvid.config import hashable
 from jaxvid.errors import UserError
@@ -104,6 +104,11 @@ def published(row: zoo.Row, path: Path) -> Origin:
     meta = dict(step=0, epoch=0.0, published=dict(row.metrics), zoo=row.name)
     names = () if row.task == "image" else zoo.labels(row.dataset)
     return Origin(path, hashable(config), names, meta, row.upstream)
+
+
+def identity(source: Path) -> str:
+    """Twelve letters that tell the weights in a checkpoint folder or a file from all others."""
+    return integrity.identity(source) if source.is_dir() else fetch.sha256(source)[:12]
 
 
 def read(origin: Origin, like: Mapping, net: Any, family: str) -> tuple[dict, str]:

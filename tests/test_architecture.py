@@ -31,7 +31,7 @@ FILES = {
 # Who may import what besides the standard library: jaxvid's own modules start with a dot, a name
 # covers what is below it, and the longest row that fits a file counts.
 TRAIN = (
-    ".errors .compare .paths .plug .mesh .log .peers .ckpt .tasks.base .train"
+    ".errors .compare .files .paths .plug .mesh .log .peers .ckpt .tasks.base .train"
     " .data.loader .data.order .data.sample"
     " jax numpy optax"
 )
@@ -41,10 +41,11 @@ IMPORTS = {
     "api": "*",
     "commands": ".errors",
     "errors": "",
+    "files": ".errors",
     "plug": ".errors",
     "pickles": ".errors numpy",
     "skeletons": ".errors",
-    "config": ".errors",
+    "config": ".errors .files",
     "compare": ".errors .config .plug",
     "config_files": ".errors ml_collections",
     "cli": ".errors .config .config_files absl ml_collections",
@@ -57,16 +58,16 @@ IMPORTS = {
     "detect": ".errors .data .results numpy",
     "extract": ".errors .data .mesh jax numpy",
     "tasks": ".errors .ops .metrics .results .tasks.base jax optax numpy",
-    "data": ".errors .compare .plug .pickles .skeletons .data numpy grain av cv2 absl",
+    "data": ".errors .compare .files .plug .pickles .skeletons .data numpy grain av cv2 absl",
     "data.sources.tfds": ".errors .data numpy cv2 tensorflow_datasets",
-    "ckpt": ".errors .paths .pickles .ckpt jax orbax flax.traverse_util numpy ml_dtypes",
+    "ckpt": ".errors .files .paths .pickles .ckpt jax orbax flax.traverse_util numpy ml_dtypes",
     "ckpt.inflate": ".errors cv2 numpy",
     "weights": ".errors .compare .config .plug .paths .ckpt jax",
     "mesh": ".errors .paths jax numpy",
     "versions": "packaging",
-    "log": ".paths jax numpy rich tensorboardX",
+    "log": ".files .paths jax numpy rich tensorboardX",
     "peers": ".errors .log jax",
-    "distributed": ". .errors .config .log .mesh .peers .data.labels jax numpy",
+    "distributed": ". .errors .config .files .log .mesh .peers .data.labels jax numpy",
     "train": TRAIN,
     "train.__init__": ".",
     "train.step": TRAIN + " flax",

@@ -8,7 +8,6 @@ $JAXVID_CACHE/weights/sha256.json    hashes of files without a published one, as
 """
 
 import contextlib
-import fcntl
 import hashlib
 import http.client
 import json
@@ -19,9 +18,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
+from jaxvid import files
 from jaxvid.ckpt.zoo import Row
 from jaxvid.errors import UserError
 
@@ -56,7 +57,7 @@ def fetch(
       UserError: the link is dead or out of reach (says what to put where), the file has another
         hash, or the disk is full.
     """
-    folder = Path(folder or cache())
+    folder = Path(folder or files.cache_root() / "weights")
     local = find_local(row)
     if local:
         return check(local, row, folder)
@@ -70,11 +71,6 @@ def fetch(
     except OSError as error:
         raise UserError(f"{error.filename or folder}: {error.strerror or error}") from None
     return target
-
-
-def cache() -> Path:
-    root = os.environ.get("JAXVID_CACHE") or Path.home() / ".cache" / "jaxvid"
-    return Path(root) / "weights"
 
 
 def find_local(row: Row) -> Path | None:
@@ -117,7 +113,7 @@ def check(path: Path, row: Row, folder: Path | None = None, record: bool = False
     Raises:
       UserError: it has another hash, or cannot be read.
     """
-    folder = folder or cache()
+    folder = folder or files.cache_root() / "weights"
     expected = row.sha256 or recorded(folder).get(row.file, "")
     if not expected and not record:
         return path
@@ -144,23 +140,13 @@ def recorded(folder: Path) -> dict[str, str]:
 def write_record(folder: Path, name: str, digest: str):
     path = folder / "sha256.json"
     with locked(path):
-        fresh = path.with_suffix(".tmp")
         hashes = recorded(folder) | {name: digest}
-        fresh.write_text(json.dumps(hashes, indent=1, sort_keys=True) + "\n")
-        fresh.replace(path)
+        files.write_text(path, json.dumps(hashes, indent=1, sort_keys=True) + "\n")
 
 
-@contextlib.contextmanager
-def locked(target: Path, say: Callable[[str], object] | None = None) -> Iterator[None]:
-    """Hold the lock of a file. It ends with the process, so a killed one leaves none."""
-    with open(target.with_name(f".{target.name}.lock"), "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if say:
-                say(f"waiting for another process that fetches {target}")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def locked(target: Path, say: Callable[[str], object] | None = None) -> AbstractContextManager:
+    """Hold the lock of a file; wait for a process that has it."""
+    return files.locked(target.with_name(f".{target.name}.lock"), target, say=say)
 
 
 def download(row: Row, target: Path, say: Callable[[str], object]):

@@ -4,11 +4,14 @@ Orbax notices a file that is cut short, but not a flipped bit among the weights.
 its seal right after it is complete; one without (the run was killed in between) passes.
 """
 
+import hashlib
 import itertools
 import json
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+
+from jaxvid.files import write_text
 
 SEAL = "crc32.json"
 BLOCK = 1 << 22
@@ -16,10 +19,21 @@ BLOCK = 1 << 22
 
 def seal(folder: Path):
     """Note the checksums of a complete checkpoint."""
-    sums = {str(path.relative_to(folder)): checksum(path) for path in files(folder)}
-    part = folder / f".{SEAL}"
-    part.write_text(json.dumps(sums))
-    part.replace(folder / SEAL)
+    write_text(folder / SEAL, json.dumps(sums(folder)))
+
+
+def sums(folder: Path) -> dict[str, int]:
+    """The checksum of each file."""
+    return {str(path.relative_to(folder)): checksum(path) for path in files(folder)}
+
+
+def identity(folder: Path) -> str:
+    """Twelve letters that change when any file of a checkpoint does."""
+    try:
+        known = json.loads((folder / SEAL).read_text())
+    except (FileNotFoundError, ValueError):
+        known = sums(folder)
+    return hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()[:12]
 
 
 def damage(folder: Path) -> str:

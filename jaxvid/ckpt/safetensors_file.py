@@ -18,6 +18,7 @@ import ml_dtypes
 import numpy as np
 
 from jaxvid.errors import UserError
+from jaxvid.files import explained, replacing
 
 HEADER_LIMIT = 100_000_000  # bytes; other readers refuse longer headers, too
 METADATA = MappingProxyType({"format": "pt"})  # without it some readers refuse the file
@@ -111,20 +112,13 @@ def write(
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for _, array in ordered:
-                little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
-                file.write(little.reshape(-1).view(np.uint8).data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with explained(path), replacing(path) as part, part.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _, array in ordered:
+            little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
+            file.write(little.reshape(-1).view(np.uint8).data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def is_safetensors(data: mmap.mmap) -> bool:

@@ -1,17 +1,14 @@
 """Folders that are made once and shared by all processes and runs."""
 
-import contextlib
-import fcntl
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from jaxvid import files
+from jaxvid.errors import UserError
 
-def default_root() -> Path:
-    """Where such folders are kept: $JAXVID_CACHE, else ~/.cache/jaxvid."""
-    return Path(os.environ.get("JAXVID_CACHE") or Path.home() / ".cache" / "jaxvid")
+VERSION = "version.json"  # in a folder that `make_version` made: what it holds
 
 
 def make_once(
@@ -31,7 +28,7 @@ def make_once(
     if ready():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder) as locked:
+    with files.locked(folder.with_name(f".{folder.name}.lock"), folder) as locked:
         if ready():
             return folder
         if locked:
@@ -52,13 +49,28 @@ def make_once(
     return folder
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[bool]:
-    """One process at a time; yields False where the file system has no locks."""
-    with folder.with_name(f".{folder.name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)  # the system drops it when the process dies
-            locked = True
-        except OSError:
-            locked = False
-        yield locked
+def make_version(folder: Path, make: Callable[[Path], object], version: Mapping) -> Path:
+    """`make_once` for a folder that a user named: it also notes and compares what it holds.
+
+    Args:
+      version: all that decides the content.
+
+    Raises:
+      UserError: the folder holds something else, or cannot be made.
+    """
+
+    def fill(new: Path):
+        make(new)
+        files.claim(new / VERSION, version)
+
+    def ready() -> bool:
+        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+            return False
+        found = files.read_settings(folder / VERSION) if folder.is_dir() else None
+        if found != version:
+            differ = files.differences(found, version) if found else "other files"
+            raise UserError(f"{folder} holds something else ({differ}): name another folder")
+        return True
+
+    with files.explained(folder):
+        return make_once(folder, fill, ready)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxvid import compare, plug
-from jaxvid.data import annotations
+from jaxvid.data import annotations, features
 from jaxvid.data.identity import identity
 from jaxvid.data.labels import MultiLabels
 from jaxvid.data.sample import Source
@@ -188,12 +188,9 @@ def _has_names(data: Mapping, split: str, num_classes: int) -> bool:
 def check_about(source: Source, about: Mapping):
     """A UserError where what a source says of its data is not what `about` says."""
     for key, value in getattr(source, "about", {}).items():
-        other = about.get(key, value)
-        differ = [
-            f"{k} {other.get(k)} there, {v} here" for k, v in value.items() if v != other.get(k)
-        ]
-        if differ:
-            raise UserError(f"{source.origin}: other {key} than in training: {', '.join(differ)}")
+        if found := features.differing(about.get(key, value), value):
+            differ = ", ".join(f"{k} {there} there, {here} here" for k, there, here in found)
+            raise UserError(f"{source.origin}: other {key} than in training: {differ}")
 
 
 def check_labels(sources: dict[str, Source], num_classes: int, names):

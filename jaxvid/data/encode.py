@@ -2,8 +2,7 @@
 
 import itertools
 import os
-import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import av
 import numpy as np
 from av.format import Flags as FormatFlags
 
+from jaxvid import files
 from jaxvid.data.containers import VideoError, plain_words
 from jaxvid.data.reader import is_constant
 
@@ -44,7 +44,6 @@ def write_video(
       ValueError: other than t + 1 times.
     """
     name, path = os.fspath(path), Path(path)
-    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
@@ -55,7 +54,25 @@ def write_video(
         raise VideoError(name, f"there is no folder {path.parent}")
     rate = Fraction(fps).limit_denominator(1001)
     ticks = None if times is None else _to_ticks(np.asarray(times), fps)
-    height, width = first.shape[:2]
+    images = itertools.chain([first], frames)
+    shown = itertools.count() if times is None else (ticks or range(len(times)))[:-1]
+    timed = zip(images, shown, strict=times is not None)
+    with files.replacing(path) as part:
+        _encode(name, part, timed, rate, codec, ticks, options)
+
+
+def _encode(
+    name: str,
+    part: Path,
+    timed: Iterator[tuple[np.ndarray, int]],
+    rate: Fraction,
+    codec: str,
+    ticks: list[int] | None,
+    options: dict,
+) -> None:
+    """Write frames with their times to `part`; `name` is for errors."""
+    first = next(timed)
+    height, width = first[0].shape[:2]
     with plain_words(name):
         container = av.open(f"file:{part}", "w")
     try:
@@ -75,9 +92,7 @@ def write_video(
                         packet.duration = ticks[-1] - ticks[-2]
                     container.mux(packet)
 
-        images = enumerate(itertools.chain([first], frames))
-        shown = itertools.count() if times is None else (ticks or range(len(times)))[:-1]
-        for (number, image), time in zip(images, shown, strict=times is not None):
+        for number, (image, time) in enumerate(itertools.chain([first], timed)):
             if image.dtype != np.uint8 or image.shape != (height, width, 3):
                 got, want = f"{image.dtype} {image.shape}", f"uint8 {(height, width, 3)}"
                 raise VideoError(name, f"frame {number} to write is {got}, not {want}")
@@ -90,10 +105,8 @@ def write_video(
         write(None)
         with plain_words(name):
             container.close()
-            part.replace(path)
     finally:
         container.close()
-        part.unlink(missing_ok=True)
 
 
 def _let_rate_vary(container: Any, stream: Any, name: str) -> None:

@@ -11,13 +11,16 @@ Shapes: t rows, c channels.
 
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jaxvid.data.decode import VideoError
 from jaxvid.errors import UserError
+from jaxvid.files import replacing
 
 ENDINGS = (".csv", ".npy", ".npz")
 
@@ -32,6 +35,10 @@ class Made:
       every: frames from the middle of a clip to that of the next.
       fps: the constant rate at which `stride` and `every` count: a row is every / fps seconds.
       channels: of a row.
+      weights: what tells the weights from others, see `weights.identity`. The same weights may lie
+        at another place, so `backbone` counts where this is not known.
+
+    A value that is 0 or empty is not known, and differs from none.
     """
 
     backbone: str
@@ -40,6 +47,7 @@ class Made:
     every: int
     fps: float
     channels: int
+    weights: str = ""
 
     def seconds(self, rows: int) -> float:
         """What so many rows cover."""
@@ -47,16 +55,30 @@ class Made:
 
     def differences(self, other: "Made") -> str:
         """'every 8 and 16'; empty where both are the same."""
-        pairs = [(k, v, asdict(other)[k]) for k, v in asdict(self).items()]
-        return ", ".join(f"{k} {a} and {b}" for k, a, b in pairs if a != b)
+        return ", ".join(f"{k} {a} and {b}" for k, a, b in differing(asdict(self), asdict(other)))
 
 
-def write(path: Path, feature: np.ndarray, made: Made):
-    """Write an .npz; it appears when complete."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        np.savez(file, feature=feature.astype(np.float32), about=json.dumps(asdict(made)))
-    part.replace(path)
+def differing(one: Mapping, other: Mapping) -> list[tuple[str, str, str]]:
+    """Each field of `Made` by which two differ, as its name and both values."""
+    keys = [key for key in one if one[key] and other.get(key) and one[key] != other[key]]
+    if one.get("weights") and other.get("weights"):
+        keys = [key for key in keys if key != "backbone"]
+
+    def value(made: Mapping, key: str) -> str:
+        return f"{made[key]} ({made['backbone']})" if key == "weights" else str(made[key])
+
+    return [(key, value(one, key), value(other, key)) for key in keys]
+
+
+def write(path: Path, feature: np.ndarray, made: Made, **about: Any):
+    """Write an .npz; it appears when complete.
+
+    Args:
+      about: what else to store of how it was made, as JSON can hold it.
+    """
+    told = json.dumps({**asdict(made), **about})
+    with replacing(path) as part:
+        np.savez(part, feature=feature.astype(np.float32), about=told)
 
 
 def read(path: str | Path) -> tuple[np.ndarray, Made | None]:
@@ -98,6 +120,19 @@ def read_made(path: str | Path) -> tuple[Made | None, int]:
         raise VideoError(str(path), f"not a file of features ({_line(error)})") from None
 
 
+def read_about(path: str | Path) -> dict:
+    """All that an .npz says of how it was made; empty where it says nothing.
+
+    Raises:
+      VideoError: the file cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return json.loads(str(found["about"])) if "about" in found else {}
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise VideoError(str(path), f"not a file of features ({_line(error)})") from None
+
+
 def check(path: str | Path, made: Made):
     """A UserError where a file knows that its features were made in another way than `made`."""
     own = read_made(path)[0] if Path(path).suffix == ".npz" else None
@@ -109,7 +144,7 @@ def _made(found) -> Made | None:
     if "about" not in found:
         return None
     told = json.loads(str(found["about"]))
-    return Made(**{field.name: told[field.name] for field in fields(Made)})
+    return Made(**{field.name: told[field.name] for field in fields(Made) if field.name in told})
 
 
 def _line(error: Exception) -> str:

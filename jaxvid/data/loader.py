@@ -22,7 +22,7 @@ import grain
 import numpy as np
 from absl import flags
 
-from jaxvid.data import order, shared
+from jaxvid.data import order, shared, spawn
 from jaxvid.data.decode import VideoError
 from jaxvid.data.sample import Sample, Source, Transform
 from jaxvid.errors import UserError
@@ -108,6 +108,7 @@ class Batches:
         options = grain.ReadOptions(num_threads=0 if self._workers else 1, prefetch_buffer_size=1)
         dataset = self._dataset.to_iter_dataset(options)
         if self._workers:
+            spawn.check_main_guard()
             never = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)  # see `shared`
             dataset = grain.experimental.WithOptionsIterDataset(dataset, never)
             options = grain.MultiprocessingOptions(self._workers, per_worker_buffer_size=2)
@@ -127,9 +128,11 @@ class Batches:
             if "terminated unexpectedly" not in str(error):
                 raise
             code = str(error).partition("exit code ")[2].partition(".")[0]
+            if code == str(spawn.NO_GUARD):
+                raise UserError(spawn.NEEDED) from None
             raise UserError(
                 f"a data worker died, with exit code {code}{DEATHS.get(code, '')}; the same command"
-                f" goes on.{self._files(reading)}"
+                f" continues a training run.{self._files(reading)}"
             ) from error
         finally:
             getattr(iterator, "close", lambda: None)()

@@ -9,12 +9,14 @@ import dataclasses
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jaxvid.errors import UserError
+from jaxvid.files import explained, write_text
 
 SUFFIXES = (".jsonl", ".csv")
 
@@ -83,12 +85,49 @@ def read(path: Path) -> dict[str, Row]:
     return {os.path.abspath(path.parent / row.path): row for row in rows}
 
 
+def fresh(path: Path, videos: Sequence[str]) -> list[Row | None]:
+    """The row of each video, as far as the manifest `path` knows it; None for others.
+
+    A file of another size is an error. One of the same size that was only written again (as by a
+    copy) is taken for the same if it was good, and looked at again if it was bad.
+
+    Raises:
+      UserError: as `read`, or files that have another size than the manifest says; names them.
+    """
+    known = read(path)
+    rows = [known.get(os.path.abspath(video)) for video in videos]
+    with ThreadPoolExecutor(16) as pool:  # network file systems answer slowly, but many at once
+        there = list(pool.map(_stat, videos, rows))
+    changed = [
+        f"{video} has {now.st_size:,} bytes, {row.size:,} by the manifest"
+        for video, row, now in zip(videos, rows, there, strict=True)
+        if row and now and now.st_size != row.size
+    ]
+    if changed:
+        more = f" (and {len(changed) - 1:,} more)" if len(changed) > 1 else ""
+        raise UserError(
+            f"{path}: {changed[0]}{more}: changed since; python -m jaxvid.tools.scan brings it up"
+            " to date"
+        )
+    return [
+        None if row and now and not row.ok and now.st_mtime != row.modified else row
+        for row, now in zip(rows, there, strict=True)
+    ]
+
+
+def _stat(video: str, row: Row | None) -> os.stat_result | None:
+    """What the file system says of a video whose row says when it was written."""
+    try:
+        return os.stat(video) if row and row.modified else None
+    except OSError:  # whether files are there is checked elsewhere
+        return None
+
+
 def write(path: Path, rows: Iterable[Row]) -> None:
     """The whole manifest at once, in place of what is there."""
     head = _csv_line(TYPES) if _is_csv(path) else ""
-    fresh = path.with_suffix(".tmp")
-    fresh.write_text(head + "".join(line(path, row) for row in rows), encoding="utf-8")
-    fresh.replace(path)
+    with explained(path):
+        write_text(path, head + "".join(line(path, row) for row in rows))
 
 
 def line(path: Path, row: Row) -> str:

@@ -28,9 +28,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from jaxvid.data.cache import default_root, make_once
+from jaxvid.data.cache import make_version
 from jaxvid.data.encode import write_video
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.files import cache_root
 
 VERSION = 1  # raise it when `draw` or the encoding changes: old caches are then left alone
 FRAMES, SIZE, FPS = 16, 64, 16
@@ -137,7 +138,7 @@ def ensure(
       train, val, seed, progress: as for `generate`.
     """
     version = json.dumps(_version(train, val, seed)).encode()
-    folder = Path(root or default_root()) / f"motion-{hashlib.sha256(version).hexdigest()[:8]}"
+    folder = Path(root or cache_root()) / f"motion-{hashlib.sha256(version).hexdigest()[:8]}"
     return generate(folder, train=train, val=val, seed=seed, progress=progress)
 
 
@@ -166,26 +167,11 @@ def generate(
     root, version = Path(root), _version(train, val, seed)
     if train < 1 or val < 1 or seed < 0:
         raise UserError(f"motion clips need train, val >= 1 and seed >= 0: {version}")
-    return make_once(
-        root,
-        lambda folder: _fill(folder, version, progress),
-        ready=lambda: _finished(root, version),
-    )
+    return make_version(root, lambda folder: _fill(folder, version, progress), version)
 
 
 def _version(train: int, val: int, seed: int) -> dict[str, int]:
     return {"version": VERSION, "train": train, "val": val, "seed": seed}
-
-
-def _finished(root: Path, version: dict[str, int]) -> bool:
-    """Whether `root` holds what is asked for; a UserError when it holds something else."""
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return False
-    file = root / "version.json"
-    found = json.loads(file.read_text()) if file.is_file() else "other files"
-    if found != version:
-        raise UserError(f"{root} holds {found}, not motion clips {version}: name another folder")
-    return True
 
 
 def _fill(root: Path, version: dict[str, int], progress: Callable | None):
@@ -204,7 +190,6 @@ def _fill(root: Path, version: dict[str, int], progress: Callable | None):
         rows = [line for line in lines if line.startswith(f"{split}/")]
         (root / f"{split}.txt").write_text("".join(rows))
     (root / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
-    (root / "version.json").write_text(json.dumps(version) + "\n")
 
 
 def _write(root: Path, split: str, index: int, seed: int) -> str:

@@ -37,8 +37,9 @@ from typing import Any
 import numpy as np
 
 from jaxvid import pickles
-from jaxvid.data.cache import default_root, make_once
+from jaxvid.data.cache import make_once
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.files import cache_root
 
 VERSION = 1  # raise it when the files in the cache change
 NAMES = ("frame_dir", "filename")
@@ -91,7 +92,7 @@ def ensure(path: Path) -> Path:
     state = path.stat()
     key = f"{os.path.realpath(path)}\0{state.st_size}\0{state.st_mtime_ns}\0{VERSION}"
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    folder = default_root() / "skeletons" / f"{path.stem}-{digest}"
+    folder = cache_root() / "skeletons" / f"{path.stem}-{digest}"
     try:
         return make_once(folder, lambda new: _convert(path, new))
     except OSError as error:

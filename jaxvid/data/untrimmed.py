@@ -7,17 +7,19 @@ neither a change of picture nor one of pose tells an action, only motion over se
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jaxvid.data import motion
-from jaxvid.data.cache import make_once
+from jaxvid.data.cache import make_version
 from jaxvid.data.encode import write_video
 from jaxvid.errors import UserError
 
+VERSION = 1  # raise it when the videos change
 CLIPS = (1, 3)  # of an action, the least and the most
 ACTIONS = (3, 5)  # of a video
 PAUSE = (12, 40)  # frames between actions
@@ -43,18 +45,19 @@ def generate(root: Path | str, train: int = 160, val: int = 40, seed: int = 0) -
     """Write `videos/*.mp4`, `train.json` and `val.json` to the folder `root`, unless it is there.
 
     Raises:
-      UserError: a number is out of range.
+      UserError: a number is out of range, or the folder holds something else.
     """
     if min(train, val) < 1 or seed < 0:
         raise UserError(f"train and val are 1 or more, seed 0 or more: {train}, {val}, {seed}")
-    return make_once(Path(root), lambda folder: _fill(folder, {"train": train, "val": val}, seed))
+    version = {"version": [VERSION, motion.VERSION], "train": train, "val": val, "seed": seed}
+    return make_version(Path(root), lambda folder: _fill(folder, version, seed), version)
 
 
-def _fill(root: Path, counts: dict[str, int], seed: int):
+def _fill(root: Path, counts: Mapping[str, Any], seed: int):
     (root / "videos").mkdir()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for split, count in counts.items():
-            jobs = ((root, split, index, seed) for index in range(count))
+        for split in motion.LOOKS:
+            jobs = ((root, split, index, seed) for index in range(counts[split]))
             found = dict(pool.map(lambda job: _write(*job), jobs))
             (root / f"{split}.json").write_text(json.dumps(found, indent=1) + "\n")
 

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 import jaxvid
-from jaxvid import log, versions
+from jaxvid import files, log, versions
 from jaxvid import mesh as meshes
 from jaxvid.data.decode import VideoReader
 from jaxvid.data.encode import write_video
@@ -61,8 +61,16 @@ def facts() -> Iterator[tuple[str, bool, str]]:
     yield "codecs", not missing, f"missing: {', '.join(missing)}" if missing else ", ".join(CODECS)
     yield "decoding", *round_trip()
     yield "shared memory", *shared_memory()
-    cache = Path(os.environ.get("JAXVID_CACHE") or Path.home() / ".cache" / "jaxvid")
-    yield "cache", True, str(cache)
+    yield "cache", *cache()
+
+
+def cache() -> tuple[bool, str]:
+    """Generated clips, fetched weights and compiled programs are kept there."""
+    try:
+        files.probe(files.cache_root())
+    except UserError as error:
+        return False, f"{error}: JAXVID_CACHE says where"
+    return True, str(files.cache_root())
 
 
 def matrix_product() -> tuple[bool, str]:

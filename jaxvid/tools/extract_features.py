@@ -5,17 +5,19 @@
 DATA/videos/a.mp4 becomes DATA/features/a.npz, a row of the backbone's channels every so many
 frames. How they were made is stored in each file; training refuses features that were made in
 different ways, and predictions make them in the same way. Files that are there are left alone, so
-the same command goes on where it was stopped. A video that cannot be read is reported, and the
-exit code is 1.
+the same command goes on where it was stopped. Features of a video that has changed since are made
+again; those of other weights or settings are an error. A video that cannot be read is reported, and
+the exit code is 1.
 """
 
 import argparse
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.progress import track
 
-from jaxvid import predict
+from jaxvid import files, predict
 from jaxvid.cli import guard
 from jaxvid.data import features
 from jaxvid.data.decode import VideoError
@@ -41,13 +43,19 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def extract(args: argparse.Namespace):
-    """Write what is not there yet.
+    """Write what is not there yet, and again what is of a video that has changed since.
 
     Raises:
-      UserError: videos that cannot be read, after all others are done.
+      UserError: videos that cannot be read, after all others are done; before anything is done,
+        features of other weights or settings, two videos for one file, or a folder that cannot be
+        written to.
     """
-    videos = jobs.find(args.videos)
     root = args.videos if args.videos.is_dir() else args.videos.parent
+    todo = files.outputs(
+        jobs.find(args.videos),
+        lambda video: args.out / video.relative_to(root).with_suffix(".npz"),
+        files.probe(args.out),
+    )
     model = predict.load(args.checkpoint, "val")
     recipe = model.config["data"]["recipe"]
     window = args.frames or recipe["frames"], args.stride or recipe["stride"], args.every
@@ -55,21 +63,53 @@ def extract(args: argparse.Namespace):
     # A name of the zoo means the same everywhere; a folder by its full path, at least here.
     local = Path(args.checkpoint)
     backbone = str(local.resolve()) if local.exists() else args.checkpoint
-    bad = []
-    for video in track(videos, "features", transient=True):
-        path = args.out / video.relative_to(root).with_suffix(".npz")
-        if path.exists():
-            continue
-        try:
-            feature, fps = extractor({"path": str(video)})
-        except VideoError as error:
-            bad.append(str(error))
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        features.write(path, feature, features.Made(backbone, *window, fps, feature.shape[1]))
-    print(f"{len(videos) - len(bad)} of {len(videos)} videos have features in {args.out}")
+    made = features.Made(backbone, *window, args.fps, 0, model.identity)
+    with files.hold(args.out, fix="wait for it, or write to another folder"):
+        left = {path: video for path, video in todo.items() if not is_there(path, video, made)}
+        bad = []
+        for path, video in track(left.items(), "features", transient=True):
+            source = files.describe(video)
+            try:
+                feature, fps = extractor({"path": str(video)})
+            except VideoError as error:
+                bad.append(str(error))
+                continue
+            about = replace(made, fps=fps, channels=feature.shape[1])
+            with files.explained(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                features.write(path, feature, about, rate=args.fps, made_from=source)
+    print(f"{len(todo) - len(bad)} of {len(todo)} videos have features in {args.out}")
     if bad:
         raise UserError("\n  ".join([f"{len(bad)} videos cannot be read:", *bad]))
+
+
+def is_there(path: Path, video: Path, wanted: features.Made) -> bool:
+    """Whether `path` holds the features of a video as it is now.
+
+    Args:
+      wanted: how they are to be made; its `fps` is 0 for each video's own.
+
+    Raises:
+      UserError: they were made in another way, or of another video.
+    """
+    if not path.exists():
+        return False
+    try:
+        about = features.read_about(path)
+    except VideoError:
+        return False
+    # The rate that was asked for, where the file knows it: 0 is another than 25, also for 25 fps.
+    asked = about.get("rate", about.get("fps"))
+    differ = features.differing({**about, "fps": 0}, asdict(wanted))
+    if asked != wanted.fps and (wanted.fps or "rate" in about):
+        differ.append(("fps", f"{asked:g}", f"{wanted.fps:g}"))
+    if differ:
+        values = ", ".join(f"{key} {there} there, {now} now" for key, there, now in differ)
+        raise UserError(
+            f"{path}: made in another way: {values}; write to another folder, or remove the old"
+            " features"
+        )
+    return files.is_fresh(path, video, about.get("made_from"))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@
 DATA/videos/a/b.mp4 becomes DATA/frames/a/b/img_00001.jpg and so on; flow becomes pairs of grey
 images x_00001.jpg and y_00001.jpg, which hold -bound .. bound pixels as 0 .. 255, the first pair
 from frame 1 to frame 2. Both may share a folder. Folders that are complete are left alone, so the
-same command goes on where it was stopped. Lists of videos given with --list are written again as
-lists of folders with their numbers of frames, which the source frame_folders reads. Folders have no
-timestamps: for annotations in seconds, take a constant rate with --fps and name it in the config.
+same command goes on where it was stopped; those whose video has changed since are written again.
+NEW_FOLDER/rgb.jsonl (or flow.jsonl) says what each was made from. Lists of videos given with --list
+are written again as lists of folders with their numbers of frames, which the source frame_folders
+reads. Folders have no timestamps: for annotations in seconds, take a constant rate with --fps and
+name it in the config.
 
 Training on video files needs no such frames, and they take several times the space.
 """
@@ -17,15 +19,17 @@ import contextlib
 import csv
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from jaxvid import files
 from jaxvid.cli import guard
-from jaxvid.data import annotations, files
+from jaxvid.data import annotations
+from jaxvid.data import files as video_files
 from jaxvid.data.decode import VideoError, VideoReader
 from jaxvid.data.readers import FrameFolder
 from jaxvid.errors import UserError
@@ -64,6 +68,7 @@ class Job:
     source: Path
     target: Path  # the folder
     settings: Settings
+    renew: bool = False  # also where the frames are there: they are of another video
 
 
 def extract(job: Job) -> tuple[int, bool]:
@@ -85,7 +90,7 @@ def extract(job: Job) -> tuple[int, bool]:
         if not count:
             raise VideoError(video.path, "it has one frame, and so no flow")
         final = FrameFolder(job.target, settings.template, settings.first, total=count)
-        if all(Path(file).exists() for file in final.files(count - 1)):
+        if not job.renew and all(Path(file).exists() for file in final.files(count - 1)):
             return count, False
         part = job.target.with_name(f".{job.target.name}.{settings.kind}.part")
         shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
@@ -99,9 +104,18 @@ def extract(job: Job) -> tuple[int, bool]:
             job.target.mkdir(exist_ok=True)
             for name, file in zip(parts, files, strict=True):  # the last one last: see above
                 name.replace(file)
+            remove_from(final, count)
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return count, True
+
+
+def remove_from(frames: FrameFolder, index: int):
+    """Remove what an earlier, longer video has left from frame `index` on."""
+    while left := [file for file in map(Path, frames.files(index)) if file.exists()]:
+        for file in left:
+            file.unlink()
+        index += 1
 
 
 def flows(images: Iterator[np.ndarray], settings: Settings) -> Iterator[np.ndarray]:
@@ -161,8 +175,8 @@ def run(
       How many videos failed.
 
     Raises:
-      UserError: nothing to do, another run's settings, names that collide, or lists that are
-        not there.
+      UserError: nothing to do, another run's settings, names that collide, lists that are not
+        there, a folder that cannot be written to, or in which another run works.
     """
     FrameFolder(target, settings.template, total=1)  # the template is one
     if settings.kind == "flow":
@@ -171,16 +185,30 @@ def run(
         if not path.is_file():
             raise UserError(f"{path}: no such list of videos")
     base = source if source.is_dir() else source.parent
-    todo: dict[Path, Job] = {}
-    for path in jobs.find(source):
-        to = target / path.relative_to(base).with_suffix("")
-        if to in todo:
-            raise UserError(f"{todo[to].source} and {path} would both be written to {to}")
-        todo[to] = Job(path, to, settings)
-    jobs.claim(target / f"{settings.kind}.json", settings)
-    counts: dict[str, int] = {}  # by folder
+    todo = files.outputs(
+        jobs.find(source),
+        lambda path: target / path.relative_to(base).with_suffix(""),
+        files.probe(target),
+    )
+    fix = "wait for it, or write to another folder"
+    with files.hold(target, fix=fix, name=f".{settings.kind}.lock"):
+        files.claim(target / f"{settings.kind}.json", asdict(settings))
+        counts = _write(target, todo, settings, workers)
+    for path in lists:
+        write_list(path, target / f"{path.stem}_{settings.kind}{path.suffix}", counts)
+    return len(todo) - len(counts)
+
+
+def _write(
+    target: Path, todo: Mapping[Path, Path], settings: Settings, workers: int
+) -> dict[str, int]:
+    """Extract {folder: video} where that is to be done; the number of frames of each folder."""
+    record = files.Record(target / f"{settings.kind}.jsonl")
+    made_from = {to: files.describe(path) for to, path in todo.items()}
+    items = [Job(path, to, settings, not record.is_fresh(to, path)) for to, path in todo.items()]
+    counts: dict[str, int] = {}
     failed = written = 0
-    done = jobs.run(extract, list(todo.values()), what="extracting", workers=workers)
+    done = jobs.run(extract, items, what="extracting", workers=workers)
     with contextlib.closing(done):
         for each in done:
             if each.error:
@@ -188,28 +216,32 @@ def run(
                 jobs.console.print(f"failed: {each.item.source}: {each.error}", markup=False)
             else:
                 count, new = each.result
+                if new:
+                    record.add(each.item.target, made_from[each.item.target])
                 counts[each.item.target.relative_to(target).as_posix()] = count
                 written += new
     jobs.console.print(
         f"{target}: wrote {settings.kind} of {written:,} videos;"
         f" {len(todo) - written - failed:,} were there, {failed:,} failed", markup=False,
     )  # fmt: skip
-    for path in lists:
-        write_list(path, target / f"{path.stem}_{settings.kind}{path.suffix}", counts)
-    return failed
+    return counts
 
 
 def write_list(path: Path, out: Path, counts: dict[str, int]):
     """A list of videos as a list of folders; those without frames are left out, and named."""
     lines = []
     for number, (name, *labels) in annotations.rows(path):
-        folder = Path(files.without_ending(name)).as_posix()
+        folder = Path(video_files.without_ending(name)).as_posix()
         if folder in counts:
             lines.append([folder, counts[folder], *labels])
         else:
             jobs.console.print(f"{path}:{number}: no frames of {name}", markup=False)
-    with out.open("w", newline="", encoding="utf-8") as file:
-        comma = {".csv": ",", ".tsv": "\t"}.get(out.suffix.lower(), " ")
+    comma = {".csv": ",", ".tsv": "\t"}.get(out.suffix.lower(), " ")
+    with (
+        files.explained(out),
+        files.replacing(out) as part,
+        part.open("w", newline="", encoding="utf-8") as file,
+    ):
         csv.writer(file, delimiter=comma, lineterminator="\n").writerows(lines)
     jobs.console.print(f"{out}: {len(lines):,} folders", markup=False)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxvid import files
 from jaxvid.data import annotations
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.metrics.classification import (
@@ -208,11 +209,9 @@ def _class_names(path: str, dump: Dump) -> list[str]:
 
 def _write(path: str, dump: Dump) -> None:
     arrays = {key: value for key in KEYS if (value := getattr(dump, key)) is not None}
-    try:
-        with open(path, "wb") as file:  # given a name, savez would append ".npz" to it
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-    except OSError as error:
-        raise UserError(f"{path}: cannot write ({error.strerror})") from None
+    # Given a name, savez would append ".npz" to it.
+    with files.explained(path), files.replacing(Path(path)) as part, part.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -229,7 +228,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         weights = args.weights or [1.0] * len(args.dumps)
         if len(weights) != len(args.dumps):
             raise UserError(f"--weights has {len(weights)} values for {len(args.dumps)} dumps")
+        files.probe_file(args.out)
         dumps = match([read(path) for path in args.dumps])
+        if without := next((dump.path for dump in dumps if dump.id is None), None):
+            print(f"matched by order, as {without} has no ids", file=sys.stderr)
         names = _class_names(args.names, dumps[0]) if args.names else []
         fused = fuse(dumps, weights)
         print(table([*dumps, fused], weights))

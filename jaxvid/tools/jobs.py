@@ -5,8 +5,6 @@ is replaced, and the file is reported.
 """
 
 import contextlib
-import dataclasses
-import json
 import multiprocessing
 import os
 import queue
@@ -24,7 +22,7 @@ import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from jaxvid.data import files
+from jaxvid.data import files, spawn
 from jaxvid.data.decode import VideoError
 from jaxvid.errors import UserError
 
@@ -64,21 +62,6 @@ def find(root: Path) -> list[Path]:
     return found
 
 
-def claim(path: Path, settings: Any) -> None:
-    """Write a dataclass of settings to `path`, or check that those there are the same.
-
-    Raises:
-      UserError: the folder holds the work of other settings; says which differ.
-    """
-    now = dataclasses.asdict(settings)
-    before = json.loads(path.read_text()) if path.exists() else now
-    differ = [f"{k} {before.get(k)} there, {now[k]} now" for k in now if before.get(k) != now[k]]
-    if differ:
-        raise UserError(f"{path}: other settings ({', '.join(differ)}); write to another folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(now) + "\n")
-
-
 def cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
@@ -101,9 +84,13 @@ def run(
       what: title of the bar.
       workers: processes; 0 is one a core.
       timeout: seconds that a job may take before it is given up.
+
+    Raises:
+      UserError: called by a script that starts its work whenever it is imported.
     """
+    spawn.check_main_guard()
     todo: queue.SimpleQueue = queue.SimpleQueue()
-    done: queue.SimpleQueue[Done] = queue.SimpleQueue()
+    done: queue.SimpleQueue[Done | UserError] = queue.SimpleQueue()
     for item in items:
         todo.put(item)
     stop = threading.Event()
@@ -124,6 +111,8 @@ def run(
                 thread.start()
             for _ in items:
                 found = done.get()
+                if isinstance(found, UserError):
+                    raise found
                 count += 1
                 failed += bool(found.error)
                 progress.update(bar, advance=1, failed=f"{failed} failed" if failed else "")
@@ -152,6 +141,8 @@ def _drive(function, todo, done, stop, timeout):
         try:
             worker = worker or _Worker(function)
             found = worker.do(item, stop, timeout)
+        except UserError as error:
+            found = error
         except Exception as error:  # no memory for a process, say
             found = Done(item, error=f"{type(error).__name__}: {error}")
         if worker and not worker.waiting:
@@ -175,7 +166,13 @@ class _Worker:
         self._process = SPAWN.Process(target=_serve, args=(function, end), daemon=True)
         self._process.start()
         end.close()
-        self._pipe.recv()  # it is up: the time that takes is not the job's
+        try:
+            self._pipe.recv()  # it is up: the time that takes is not the job's
+        except EOFError:
+            self._process.join()
+            if self._process.exitcode == spawn.NO_GUARD:
+                raise UserError(spawn.NEEDED) from None
+            raise
 
     def do(self, item, stop: threading.Event, timeout: float) -> Done:
         self.waiting = False

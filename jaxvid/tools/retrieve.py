@@ -10,7 +10,6 @@ changed are read again. A video that cannot be read is reported, and the exit co
 import argparse
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +18,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from jaxvid import predict
+from jaxvid import files, predict
 from jaxvid.cli import guard
-from jaxvid.data.cache import default_root
 from jaxvid.data.decode import VideoError
 from jaxvid.errors import UserError
 from jaxvid.tools import jobs
@@ -50,8 +48,9 @@ def retrieve(args: argparse.Namespace):
     if not args.query.strip():
         raise UserError("the query is empty")
     (query,) = model.texts(captions=(args.query,))
-    file = args.index or default_index(args.videos, str(model.source))
     videos, bad = jobs.find(args.videos), []
+    file = args.index or default_index(args.videos, model.identity)
+    files.probe(file.parent)
     feature, found = index(model, videos, file, bad)
     score = feature @ query if found else np.zeros(0)
     for i in np.argsort(-score, kind="stable")[: args.topk]:
@@ -69,7 +68,7 @@ def index(
       bad: why the others cannot; added to.
     """
     stamps = {str(path): _stamp(path) for path in videos}
-    known = _read(file, str(model.source))
+    known = _read(file, model)
     kept = {key: known[key] for key, stamp in stamps.items() if known.get(key, ("",))[0] == stamp}
     new = [path for path in stamps if path not in kept]
     for path in track(new, "videos", transient=True, console=Console(stderr=True)):
@@ -86,33 +85,43 @@ def index(
     feature = np.stack([kept[path][1] for path in paths])
     if new or kept.keys() != known.keys():
         stamped = [kept[path][0] for path in paths]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f".{file.name}.{os.getpid()}.part")
-        with part.open("wb") as out:
-            np.savez(out, paths=paths, stamps=stamped, feature=feature, model=str(model.source))
-        part.replace(file)
+        with files.explained(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with files.replacing(file) as part, part.open("wb") as out:
+                np.savez(
+                    out,
+                    paths=paths,
+                    stamps=stamped,
+                    feature=feature,
+                    model=model.identity,
+                    source=str(model.source),
+                )
     return feature, paths
 
 
-def default_index(videos: Path, source: str) -> Path:
-    """The file for this folder and this checkpoint, in jaxvid's cache."""
-    name = hashlib.sha256(json.dumps([str(videos.resolve()), source]).encode()).hexdigest()
-    return default_root() / "retrieve" / f"{name[:16]}.npz"
+def default_index(videos: Path, model: str) -> Path:
+    """The file for this folder and the weights of this identity, in jaxvid's cache."""
+    name = hashlib.sha256(json.dumps([str(videos.resolve()), model]).encode()).hexdigest()
+    return files.cache_root() / "retrieve" / f"{name[:16]}.npz"
 
 
 def _stamp(path: Path) -> str:
-    about = path.stat()
-    return f"{about.st_size} {about.st_mtime_ns}"
+    about = files.describe(path)
+    return f"{about['size']} {about['modified']}"
 
 
-def _read(file: Path, source: str) -> dict[str, tuple[str, np.ndarray]]:
-    """Path -> its stamp and its features, as the same checkpoint made them."""
+def _read(file: Path, model: predict.Model) -> dict[str, tuple[str, np.ndarray]]:
+    """Path -> its stamp and its features, as the same weights made them."""
     if not file.exists():
         return {}
     try:
         with np.load(file) as stored:
-            if str(stored["model"]) != source:
-                raise UserError(f"{file}: an index of {stored['model']}, not of {source}")
+            if str(stored["model"]) != model.identity:
+                old = stored.get("source", "an older jaxvid")
+                raise UserError(
+                    f"{file}: an index of other weights ({stored['model']} of {old}), not of"
+                    f" {model.identity} of {model.source}; delete it, or name another --index"
+                )
             rows = zip(stored["stamps"].tolist(), stored["feature"], strict=True)
             return dict(zip(stored["paths"].tolist(), rows, strict=True))
     except (ValueError, KeyError, OSError) as error:

@@ -24,11 +24,11 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
+from jaxvid import files
 from jaxvid.cli import guard
 from jaxvid.data import manifests
 from jaxvid.data.decode import VideoError, VideoReader
 from jaxvid.data.manifests import Row
-from jaxvid.errors import UserError
 from jaxvid.tools import jobs
 
 
@@ -91,11 +91,20 @@ def scan(
       {absolute path: row} of the files below `root`.
 
     Raises:
-      UserError: nothing to scan, or `out` cannot be written or is no manifest.
+      UserError: nothing to scan; or `out` cannot be written, is no manifest, or another process
+        writes it.
     """
     out = out or (root if root.is_dir() else root.parent) / "manifest.jsonl"
-    if not out.parent.is_dir():
-        raise UserError(f"{out}: there is no folder {out.parent}")
+    files.probe_file(out)
+    lock = out.with_name(f".{out.name}.lock")
+    with files.locked(lock, out, fix="wait for it, or write another --out"):
+        return _update(root, out, decode, sha256, workers, timeout)
+
+
+def _update(
+    root: Path, out: Path, decode: bool, sha256: bool, workers: int, timeout: float
+) -> dict[str, Row]:
+    """`scan` for the only process that writes to `out`."""
     known = manifests.read(out) if out.exists() else {}
     base = out.parent.absolute()
     found, todo = {}, {}

@@ -5,8 +5,9 @@
 Every video is written again as H.264 under its own relative path, with its frames upright and at
 the same numbers and times, so that annotation lists stay valid as they are. The content is MP4
 whatever the name ends in, which decoders do not mind; --suffix .mp4 changes the names, too. Videos
-that are there already are left alone, so the same command goes on where it was stopped. What cannot
-be read to its end is reported and left out.
+that are there already are left alone, so the same command goes on where it was stopped; those whose
+original has changed since are written again. NEW_FOLDER/transcode.jsonl says what each was made
+from. What cannot be read to its end is reported and left out.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import contextlib
 import heapq
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 
 import av
 
+from jaxvid import files
 from jaxvid.cli import guard
 from jaxvid.data.containers import open_media, plain_words
 from jaxvid.data.decode import VideoReader
@@ -147,20 +149,28 @@ def run(
       How many files failed.
 
     Raises:
-      UserError: nothing to do, other settings than an earlier run's, or names that collide.
+      UserError: nothing to do, other settings than an earlier run's, names that collide, a folder
+        that cannot be written to, or in which another run works.
     """
     base = source if source.is_dir() else source.parent
-    if target.resolve() == base.resolve():
+    if target.resolve().is_relative_to(base.resolve()):
         raise UserError(f"{target}: write to another folder than that of the originals")
-    todo: dict[Path, Job] = {}
-    for path in jobs.find(source):
+
+    def output(path: Path) -> Path:
         to = target / path.relative_to(base)
-        to = to.with_suffix(suffix) if suffix else to
-        if to in todo:
-            raise UserError(f"{todo[to].source} and {path} would both be written to {to}")
-        todo[to] = Job(path, to, settings)
-    jobs.claim(target / "transcode.json", settings)
-    left = [job for to, job in todo.items() if not to.exists()]
+        return to.with_suffix(suffix) if suffix else to
+
+    todo = files.outputs(jobs.find(source), output, files.probe(target))
+    with files.hold(target, fix="wait for it, or write to another folder"):
+        files.claim(target / "transcode.json", asdict(settings))
+        return _write(target, todo, settings, workers)
+
+
+def _write(target: Path, todo: Mapping[Path, Path], settings: Settings, workers: int) -> int:
+    """Transcode {output: source} where the output is not there or not of the source as it is."""
+    record = files.Record(target / "transcode.jsonl")
+    made_from = {to: files.describe(path) for to, path in todo.items()}
+    left = [Job(path, to, settings) for to, path in todo.items() if not record.is_fresh(to, path)]
     failed, before, after = 0, 0, 0
     done = jobs.run(transcode, left, what="writing", workers=workers)
     with contextlib.closing(done):
@@ -169,6 +179,7 @@ def run(
                 failed += 1
                 jobs.console.print(f"failed: {each.item.source}: {each.error}", markup=False)
             else:
+                record.add(each.item.target, made_from[each.item.target])
                 before, after = before + each.result[0], after + each.result[1]
     ratio = f", {after / before:.0%} of their size" if before else ""
     jobs.console.print(

@@ -6,7 +6,7 @@ WORKDIR/eval/predictions.npz   id, score, label, views: for late fusion and furt
 WORKDIR/eval/predictions.json  segments of each video, as ActivityNet wants them submitted
 WORKDIR/eval/report.csv        a row a class
 WORKDIR/eval/confusion.csv     rows are the true classes
-WORKDIR/eval/manifest.json     checkpoint, metrics, number of videos, preprocessing
+WORKDIR/eval/manifest.json     checkpoint, metrics, videos, preprocessing, which files there are
 """
 
 import csv
@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvid import log, peers
+from jaxvid import files, log, peers
 from jaxvid import mesh as meshes
 from jaxvid.data import loader
 from jaxvid.data.sample import Source
@@ -79,24 +79,18 @@ def views(config: Mapping) -> int:
 
 
 def write(folder: Path, model: Any, source: Source, table: dict, metrics: dict):
-    """The files of a test; `table` is what `collect` returns."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """The files of a test, in place of those of an earlier one; `table` is what `collect` returns.
+
+    manifest.json is written last, so that it never stands beside files of another test.
+    """
+    with files.explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     ids = [source.id(i) for i in table["index"]]
     recipe = model.config["data"]["recipe"]
     report = model.task.report(table, ids, model.names)
-    for name, content in report.files.items():
-        path = folder / name
-        if path.suffix == ".npz":
-            np.savez(path, **content, views=views(model.config))
-        elif path.suffix == ".csv":
-            with path.open("w", newline="") as file:
-                csv.writer(file).writerows(content)
-        else:
-            path.write_text(json.dumps(content) + "\n")
-    for line in report.lines:
-        log.say(line)
     manifest = dict(
         checkpoint=str(model.source),
+        identity=model.identity,
         metrics=metrics,
         published=model.meta.get("published", {}),
         weights=model.meta.get("zoo", ""),
@@ -107,6 +101,41 @@ def write(folder: Path, model: Any, source: Source, table: dict, metrics: dict):
         views=views(model.config),
         decoder="PyAV",
         resize="OpenCV bilinear",
+        files=list(report.files),
     )
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    about = folder / "manifest.json"
+    with files.explained(folder):
+        if earlier := files.read_settings(about):
+            log.bullet(replaced(earlier, manifest))
+            for name in ("manifest.json", *earlier.get("files", ())):
+                (folder / Path(name).name).unlink(missing_ok=True)
+        for name, content in report.files.items():
+            with files.replacing(folder / name) as part:
+                write_file(part, content, views(model.config))
+        files.write_text(about, json.dumps(manifest, indent=2) + "\n")
+    for line in report.lines:
+        log.say(line)
     log.say(f"{', '.join([*report.files, 'manifest.json'])} are in {folder}")
+
+
+def write_file(path: Path, content: Any, views: int):
+    """A file of a report, of the format that its ending says."""
+    if path.suffix == ".npz":
+        np.savez(path, **content, views=views)
+    elif path.suffix == ".csv":
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows(content)
+    else:
+        path.write_text(json.dumps(content) + "\n")
+
+
+def replaced(earlier: Mapping, now: Mapping) -> Iterator[str]:
+    """A line that names what is different where a test replaces an earlier one."""
+    keys = {"identity": "weights", "ids_sha256": "videos", "recipe": "preprocessing"}
+    now = json.loads(json.dumps(now))
+    differ = [name for key, name in keys.items() if earlier.get(key, now[key]) != now[key]]
+    if differ:
+        yield (
+            f"replaces the evaluation of {earlier.get('checkpoint')} on {earlier.get('videos')}"
+            f" videos: other {', '.join(differ)}"
+        )

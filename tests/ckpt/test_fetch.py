@@ -372,7 +372,7 @@ def test_two_processes_fetch_it_once(site, row, tmp_path):
         while not site.requests and one.poll() is None:
             time.sleep(0.01)
         with process(row, tmp_path) as two:
-            assert "waiting for another process" in two.stderr.readline()
+            assert f"is in use by process {one.pid} on" in two.stderr.readline()
             site.gate.set()
             outputs = [each.communicate(timeout=60)[0] for each in (one, two)]
     assert [out.strip() for out in outputs] == [str(tmp_path / FILE)] * 2

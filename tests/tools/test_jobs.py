@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -137,20 +136,3 @@ def test_nothing_to_find(tmp_path):
     touch(tmp_path, "a.txt")
     with pytest.raises(UserError, match=r"no videos in it \(endings: \.mp4 "):
         jobs.find(tmp_path)
-
-
-# Settings
-
-
-@dataclass(frozen=True)
-class Settings:
-    size: int = 3
-    kind: str = "x"
-
-
-def test_a_folder_belongs_to_its_settings(tmp_path):
-    path = tmp_path / "new" / "settings.json"
-    jobs.claim(path, Settings())
-    jobs.claim(path, Settings())
-    with pytest.raises(UserError, match=r"other settings \(size 3 there, 4 now\); write to anoth"):
-        jobs.claim(path, Settings(size=4))

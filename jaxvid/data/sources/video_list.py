@@ -5,7 +5,6 @@ class names; blank lines, lines that start with # and the header of a csv are le
 spaces and names with spaces need quotes, or a csv.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,11 +132,14 @@ def build(
 def scanned(
     root: str, manifest: str, paths: Sequence[str]
 ) -> tuple[np.ndarray | None, dict[int, str]]:
-    """`total` and `problems` of a Videos by a manifest below `root`, if one is given."""
+    """`total` and `problems` of a Videos by a manifest below `root`, if one is given.
+
+    Raises:
+      UserError: files have changed since it was written.
+    """
     if not manifest:
         return None, {}
-    rows = manifests.read(Path(root, manifest))
-    found = [rows.get(os.path.abspath(path)) for path in paths]
+    found = manifests.fresh(Path(root, manifest), paths)
     total = np.array([row.frames if row and row.ok else -1 for row in found], np.int32)
     bad = {i: row for i, row in enumerate(found) if row and not row.ok}
     return total, {i: f"{row.reason} (says {manifest})" for i, row in bad.items()}

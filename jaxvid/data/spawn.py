@@ -1,0 +1,17 @@
+"""Worker processes import the script that starts them, which must not start its work again."""
+
+import multiprocessing
+import sys
+
+NO_GUARD = 86  # exit code of a worker whose main module would start workers itself
+NEEDED = (
+    "each worker process imports your script, which then starts workers again; put what the script"
+    ' does under `if __name__ == "__main__":`'
+)
+
+
+def check_main_guard():
+    """End this process, if it is a worker that is still importing the main module."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        print(f"error: {NEEDED}", file=sys.stderr, flush=True)
+        sys.exit(NO_GUARD)
