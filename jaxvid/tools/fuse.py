@@ -230,10 +230,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"--weights has {len(weights)} values for {len(args.dumps)} dumps")
         files.probe_file(args.out)
         dumps = match([read(path) for path in args.dumps])
-        if without := next((dump.path for dump in dumps if dump.id is None), None):
-            print(f"matched by order, as {without} has no ids", file=sys.stderr)
         names = _class_names(args.names, dumps[0]) if args.names else []
         fused = fuse(dumps, weights)
+        if without := next((dump.path for dump in dumps if dump.id is None), ""):
+            print(f"samples are matched by order, as {without} has no ids", file=sys.stderr)
         print(table([*dumps, fused], weights))
         if names:
             print("\n" + hardest(fused, names))

@@ -164,7 +164,7 @@ def test_bad_arguments_are_one_line_errors(save, tmp_path, capsys):
     fails(capsys, [a], "two dumps or more")
     fails(capsys, [a, b, "--weights", "1"], "--weights has 1 values for 2 dumps")
     fails(capsys, [a, str(tmp_path / "c.npz")], r"c\.npz: no such file")
-    fails(capsys, [a, b, "--out", str(tmp_path / "none" / "x.npz")], r"x\.npz: cannot write")
+    fails(capsys, [a, b, "--out", str(tmp_path / "none" / "x.npz")], r"x\.npz: there is no folder")
     fails(capsys, [a, b, "--names", str(tmp_path / "none")], "cannot read the class names")
     few = tmp_path / "few.txt"
     few.write_text("run\nsit\n")
