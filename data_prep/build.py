@@ -20,7 +20,7 @@ from absl import logging
 
 import data_prep
 from data_prep.video_builder import VideoBuilder
-from jaxvid import cli
+from jaxvid import cli, files
 from jaxvid.errors import UserError, did_you_mean
 
 
@@ -63,10 +63,13 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     logging.set_verbosity(logging.ERROR)  # TFDS warns that there is no data set yet
     made = builder(given.name, given.data_dir)
+    source = Path(given.source or Path(given.data_dir, "raw", made.name))
     if made.is_prepared():
+        if source.is_dir() and any(source.iterdir()):
+            made.check_source(source)
         print(f"{made.data_dir}: is built already; delete it to build it anew")
         return
-    source = Path(given.source or Path(given.data_dir, "raw", made.name))
+    files.probe(Path(given.data_dir))
     if not source.is_dir() or not any(source.iterdir()):
         raise UserError(f"--source={source}: no such folder, or an empty one")
     config = tfds.download.DownloadConfig(manual_dir=str(source), beam_options=_options(given.beam))

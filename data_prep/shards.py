@@ -5,7 +5,9 @@ goes on with the shards it lacks, and several processes or machines can share th
 """
 
 import hashlib
+import json
 import os
+import secrets
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -78,6 +80,17 @@ def digest(splits: dict[str, Split]) -> str:
     return hashlib.sha256(repr(splits).encode()).hexdigest()[:12]
 
 
+def contents(splits: dict[str, Split]) -> dict[str, dict]:
+    """What a data set is built from, wherever it lies: of each split its clips and their hash."""
+
+    def describe(split: Split) -> dict:
+        rows = [(c.path, c.labels, n) for c, n in zip(split.clips, split.sizes, strict=True)]
+        digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+        return {"clips": len(rows), "sha256": digest[:12]}
+
+    return {name: describe(split) for name, split in splits.items()}
+
+
 def write(shard: Shard, content: Content, features: Any, multi_label: bool) -> None:
     """Writes a shard unless it is there.
 
@@ -86,7 +99,7 @@ def write(shard: Shard, content: Content, features: Any, multi_label: bool) -> N
     """
     if os.path.exists(shard.path):
         return
-    part = f"{shard.path}.{os.getpid()}.part"
+    part = f"{shard.path}.{secrets.token_hex(4)}.part"
     try:
         writer = ArrayRecordWriter(part, content.options)
         for clip in shard.clips:

@@ -8,6 +8,7 @@ it, which takes TensorFlow beyond 1 GB. Here the order is known before anything 
 
 import abc
 import functools
+import json
 import os
 import shutil
 import time
@@ -21,8 +22,11 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
 from data_prep import shards
 from data_prep.clips import Clip, Content, Videos
+from jaxvid import files
 from jaxvid.data.sources.tfds import unique
 from jaxvid.errors import UserError, did_you_mean
+
+SOURCE = "source.json"  # in a built data set: what it was built from
 
 
 class VideoBuilder(FileReaderBuilder):
@@ -144,6 +148,31 @@ class VideoBuilder(FileReaderBuilder):
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
         """What TFDS calls with `data_path` set to a new folder that it renames when this ends."""
+        home = self.data_path.parent
+        lock = Path(home, f".{self.version}.lock")
+        with files.locked(lock, Path(home, str(self.version)), fix="wait for that build"):
+            self._build(dl_manager, download_config)
+
+    def check_source(self, source: Path) -> None:
+        """Compare what was built with what is in `source` now.
+
+        Raises:
+          UserError: clips, labels or sizes differ; says in which splits.
+        """
+        built = files.read_settings(Path(self.data_path, SOURCE))
+        if built is None:  # by an older release
+            return
+        now = shards.contents(self.found(self.clips(source)))
+        for name in built.keys() | now.keys():
+            one, two = (found.get(name, {"clips": 0}) for found in (built, now))
+            if one != two:
+                raise UserError(
+                    f"{self.data_path}: was built from other files than are in {source}: {name} had"
+                    f" {one['clips']:,} clips ({one.get('sha256')}), now {two['clips']:,}"
+                    f" ({two.get('sha256')}); delete it to build it again"
+                )
+
+    def _build(self, dl_manager: Any, download_config: Any) -> None:
         splits = self.found(self.clips(Path(dl_manager.manual_dir)))
         name = f"incomplete.{shards.digest(splits)}.shards_{self.version}"
         folder = Path(self.data_path.parent, name)
@@ -177,6 +206,7 @@ class VideoBuilder(FileReaderBuilder):
                     filename_template=templates[name],
                 )
             )
+        files.write_text(Path(self.data_path, SOURCE), json.dumps(shards.contents(splits)) + "\n")
         self.info.set_splits(tfds.core.SplitDict(infos))
         shutil.rmtree(folder)
 

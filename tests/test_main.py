@@ -1,11 +1,12 @@
-"""What a run sets before JAX starts."""
+"""What a run sets before JAX starts, and where it may write."""
 
 import os
 
 import pytest
 
 from configs import quickstart
-from jaxvid import main
+from jaxvid import files, main
+from jaxvid.errors import UserError
 
 
 @pytest.mark.parametrize("wanted", [False, True])
@@ -22,3 +23,18 @@ def test_deterministic_runs_tell_xla_before_it_starts(wanted, monkeypatch, tmp_p
     main.main()
     flag = " --xla_gpu_deterministic_ops=true" if wanted else ""
     assert seen == [f"--xla_cpu_x=1{flag}"]
+
+
+def test_a_workdir_that_does_not_do_is_refused_before_the_data_are_read(tmp_path):
+    config = quickstart.get_config()
+    config.data.root = str(tmp_path / "none")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file: cannot write there .* in the way of this folder"):
+        main.train(config, tmp_path / "file")
+    with (
+        files.hold(tmp_path / "run", fix="wait"),
+        pytest.raises(UserError, match=f"run is in use by process {os.getpid()} .*use another --w"),
+    ):
+        main.train(config, tmp_path / "run")
+    with pytest.raises(UserError, match="no such folder"):  # of the data
+        main.train(config, tmp_path / "run")

@@ -97,6 +97,19 @@ def test_features_made_in_another_way_are_an_error(tmp_path):
 # Transforms
 
 
+def test_weights_count_for_more_than_where_they_lie(tmp_path):
+    path, made = tmp_path / "v.npz", replace(MADE, weights="12ab")
+    features.write(path, rows(), made, rate=0.0)
+    assert features.read(path)[1] == made
+    assert features.read_about(path)["rate"] == 0.0
+    features.check(path, replace(made, backbone="moved"))
+    features.check(path, MADE)  # of an older release, which did not note them
+    with pytest.raises(UserError, match=r"weights 12ab \(swin_tiny_k400\) and 34cd \(swin_tiny_k"):
+        features.check(path, replace(made, weights="34cd"))
+    with pytest.raises(UserError, match="backbone swin_tiny_k400 and moved"):
+        features.check(path, replace(MADE, backbone="moved"))
+
+
 def test_load_reads_features_and_what_they_cover(tmp_path):
     features.write(tmp_path / "v.npz", rows(), MADE)
     sample = Load(6)({"path": str(tmp_path / "v.npz")}, RNG)

@@ -114,6 +114,38 @@ def test_a_second_build_does_nothing(raw, tmp_path, capsys):
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
 
 
+def test_a_data_set_knows_what_it_was_built_from(raw, tmp_path, capsys):
+    copy = tmp_path / "raw"
+    fakes.ucf101(copy, TRAIN, VAL)
+    run(copy, tmp_path)
+    moved = copy.rename(tmp_path / "moved")
+    run(moved, tmp_path)  # the same files at another place
+    assert "is built already" in capsys.readouterr().out
+    (moved / "UCF-101" / VAL[0]).write_bytes(b"another video")
+    message = (
+        r"val had 6 clips \([0-9a-f]{12}\), now 6 \([0-9a-f]{12}\); delete it to build it again"
+    )
+    with pytest.raises(UserError, match=message):
+        run(moved, tmp_path)
+    (moved / "UCF-101" / VAL[0]).unlink()
+    with pytest.raises(UserError, match=r"val had 6 clips .*, now 5 "):
+        run(moved, tmp_path)
+
+
+def test_one_build_at_a_time(raw, tmp_path, monkeypatch):
+    write = shards.write
+
+    def again(shard, **options):
+        monkeypatch.setattr(shards, "write", write)
+        with pytest.raises(UserError, match=rf"in use by process {os.getpid()} on .*wait for that"):
+            run(raw, tmp_path)
+        write(shard, **options)
+
+    monkeypatch.setattr(shards, "write", again)
+    run(raw, tmp_path)
+    assert content(tmp_path, "val") == expected(raw, VAL)
+
+
 # Stopped builds
 
 

@@ -74,6 +74,26 @@ def test_a_folder_is_extracted_and_goes_on(videos, tmp_path, capsys):
     assert not (tmp_path / "other").exists()  # nothing was begun
 
 
+def test_a_replaced_video_is_extracted_again(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    source, target = make.encode(tmp_path / "in" / "a.mp4", frames=9), tmp_path / "frames"
+    run = [str(source.parent), str(target), "--workers", "1"]
+    for kind in ("rgb", "flow"):
+        assert extract_frames.main([*run, "--kind", kind]) == 0
+    before = (target / "a" / "img_00001.jpg").read_bytes()
+    make.encode(source, frames=4, first=50)
+    assert extract_frames.main(run) == 0
+    assert "wrote rgb of 1 videos" in capsys.readouterr().err
+    assert FrameFolder(target / "a", "img_{:05}.jpg").frames == 4  # none of the longer one is left
+    assert (target / "a" / "img_00001.jpg").read_bytes() != before
+    assert FrameFolder(target / "a", FLOW).frames == 8  # another kind, which is stale still
+    assert extract_frames.main([*run, "--kind", "flow"]) == 0
+    assert FrameFolder(target / "a", FLOW).frames == 3
+    capsys.readouterr()
+    assert extract_frames.main(run) == 0
+    assert "wrote rgb of 0 videos; 1 were there" in capsys.readouterr().err
+
+
 def test_settings_of_frames(videos, tmp_path):
     with VideoReader(videos / "a.mp4", short_side=40) as video:
         assert extract(videos / "a.mp4", tmp_path / "a", short_side=40, fps=10, first=0) == (

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxvid import files
 from jaxvid.data import manifests
 from jaxvid.data.decode import VideoError
 from jaxvid.data.sources import video_list
@@ -192,6 +193,41 @@ def test_a_video_that_changed_since_is_an_error(listed, tmp_path):
     sample = listed[0] | {"path": str(other)}
     with pytest.raises(VideoError, match="it has 12 frames, but was listed with 20"):
         Open()(sample, np.random.default_rng(0))
+
+
+def test_a_manifest_that_is_out_of_date_is_noticed(tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        make.encode(tmp_path / name, frames=5)
+    make.cut(tmp_path / "a.mp4", tmp_path / "c.mp4", end=0.5)
+    (tmp_path / "list.txt").write_text("a.mp4 0\nb.mp4 0\nc.mp4 0\n")
+    scan.scan(tmp_path, workers=1)
+
+    def build():
+        options = dict(root=str(tmp_path), file="list.txt", manifest="manifest.jsonl")
+        return video_list.build("train", **options)
+
+    os.utime(tmp_path / "a.mp4", (1, 1))  # a copy of the same file
+    assert [build()[i].get("total") for i in range(3)] == [5, 5, None]
+    assert "problem" in build()[2]
+    os.utime(tmp_path / "c.mp4", (1, 1))  # bad as it was, it may be mended
+    assert "problem" not in build()[2]
+    before, now = (tmp_path / "b.mp4").stat().st_size, make.encode(tmp_path / "b.mp4", frames=30)
+    message = rf"manifest\.jsonl: {now} has {now.stat().st_size:,} bytes, {before:,} by the manif"
+    with pytest.raises(UserError, match=rf"{message}est: changed since; python -m jaxvid\.tools\."):
+        build()
+    scan.scan(tmp_path, workers=1)
+    assert [build()[i].get("total") for i in range(3)] == [5, 30, None]
+
+
+def test_one_scan_at_a_time(tmp_path):
+    make.encode(tmp_path / "a.mp4", frames=5)
+    out = tmp_path / "manifest.jsonl"
+    with (
+        files.locked(tmp_path / ".manifest.jsonl.lock", out, fix="wait"),
+        pytest.raises(UserError, match=f"manifest.jsonl is in use by process {os.getpid()} on"),
+    ):
+        scan.scan(tmp_path, workers=1)
+    assert not out.exists()
 
 
 def test_manifests_that_are_none(tmp_path):

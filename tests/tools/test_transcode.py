@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from av.video.frame import PictureType
 
+from jaxvid import files
 from jaxvid.data.decode import VideoError, VideoReader
 from jaxvid.data.encode import write_video
 from jaxvid.tools import transcode
@@ -78,6 +79,42 @@ def test_a_folder_is_written_again_and_goes_on(originals, tmp_path, capsys):
 
     assert transcode.main([*arguments, "--crf", "30"]) == 1
     assert "other settings (crf 18 there, 30 now)" in capsys.readouterr().err
+
+
+def test_a_replaced_original_is_written_again(tmp_path, capsys):
+    source, target = tmp_path / "in", tmp_path / "new"
+    source.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        make.encode(source / name, frames=5)
+    run = [str(source), str(target), "--workers", "1"]
+    assert transcode.main(run) == 0
+    times = os.stat(source / "a.mp4")
+    make.encode(source / "a.mp4", frames=9)
+    os.utime(source / "a.mp4", ns=(times.st_atime_ns, times.st_mtime_ns))  # as rsync would
+    assert transcode.main(run) == 0
+    assert "wrote 1 videos" in capsys.readouterr().err
+    with VideoReader(target / "a.mp4") as video:
+        assert video.frames == 9
+    assert transcode.main(run) == 0
+    assert "wrote 0 videos; 2 were there" in capsys.readouterr().err.splitlines()[-1]
+
+    (tmp_path / "other").mkdir()
+    other = make.encode(tmp_path / "other" / "a.mp4", frames=7)
+    assert transcode.main([str(other.parent), str(target)]) == 1
+    assert f"new/a.mp4: made from {source}/a.mp4, not from {other}" in capsys.readouterr().err
+    with VideoReader(target / "a.mp4") as video:
+        assert video.frames == 9
+
+
+def test_places_to_write_to(originals, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert transcode.main([str(originals), str(tmp_path / "file")]) == 1
+    assert "a file is in the way of this folder" in capsys.readouterr().err
+    assert transcode.main([str(originals), str(originals / "small")]) == 1
+    assert "write to another folder than that of the originals" in capsys.readouterr().err
+    with files.hold(tmp_path / "new", fix="wait"):
+        assert transcode.main([str(originals), str(tmp_path / "new")]) == 1
+    assert f"new is in use by process {os.getpid()} on " in capsys.readouterr().err
 
 
 def test_pictures_are_those_of_the_original(originals, tmp_path):
