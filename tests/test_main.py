@@ -13,7 +13,7 @@ from jaxvid.errors import UserError
 def test_deterministic_runs_tell_xla_before_it_starts(wanted, monkeypatch, tmp_path):
     config = quickstart.get_config()
     config.deterministic = wanted
-    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_x=1")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
     monkeypatch.setattr(main.cli, "config", lambda _: config)
     monkeypatch.setattr(main, "MODE", type("Flag", (), {"value": "train"}))
     monkeypatch.setattr(main, "WORKDIR", type("Flag", (), {"value": str(tmp_path)}))
@@ -22,7 +22,7 @@ def test_deterministic_runs_tell_xla_before_it_starts(wanted, monkeypatch, tmp_p
     monkeypatch.setattr(main, "train", lambda *_: seen.append(os.environ["XLA_FLAGS"]))
     main.main()
     flag = " --xla_gpu_deterministic_ops=true" if wanted else ""
-    assert seen == [f"--xla_cpu_x=1{flag}"]
+    assert seen == [f"--xla_force_host_platform_device_count=8{flag}"]
 
 
 def test_a_workdir_that_does_not_do_is_refused_before_the_data_are_read(tmp_path):
