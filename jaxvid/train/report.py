@@ -34,6 +34,7 @@ def test(model: Any, source: Source, workdir: Path) -> dict[str, float]:
       The metrics under "test/".
     """
     began = time.monotonic()
+    identity = model.identity  # now: a training that goes on may remove the checkpoint meanwhile
     table, metrics = collect(model, source)
     metrics = {f"test/{k}": v for k, v in metrics.items()}
     seconds = time.monotonic() - began
@@ -44,7 +45,7 @@ def test(model: Any, source: Source, workdir: Path) -> dict[str, float]:
     writer.write(model.meta.get("step", 0), model.meta.get("epoch", 0.0), metrics)
     writer.close()
     if jax.process_index() == 0:
-        write(workdir / "eval", model, source, table, metrics)
+        write(workdir / "eval", model, source, table, metrics, identity)
     return metrics
 
 
@@ -78,7 +79,7 @@ def views(config: Mapping) -> int:
     return recipe.get("clips", 1) * recipe.get("crops", 1)
 
 
-def write(folder: Path, model: Any, source: Source, table: dict, metrics: dict):
+def write(folder: Path, model: Any, source: Source, table: dict, metrics: dict, identity: str):
     """The files of a test, in place of those of an earlier one; `table` is what `collect` returns.
 
     manifest.json is written last, so that it never stands beside files of another test.
@@ -90,7 +91,7 @@ def write(folder: Path, model: Any, source: Source, table: dict, metrics: dict):
     report = model.task.report(table, ids, model.names)
     manifest = dict(
         checkpoint=str(model.source),
-        identity=model.identity,
+        identity=identity,
         metrics=metrics,
         published=model.meta.get("published", {}),
         weights=model.meta.get("zoo", ""),
