@@ -1,6 +1,8 @@
 """Seconds become frame numbers by the timestamps of a video, whatever its rate does."""
 
 import itertools
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ from jaxvid.data import open_video
 from jaxvid.data.decode import VideoError, VideoReader
 from jaxvid.data.encode import write_video
 from jaxvid.data.readers import ArrayReader, open_reader
+from jaxvid.data.sources.tfds import Recorded
 from jaxvid.data.transforms.sampling import KeyframeClip, SampleClips
 from jaxvid.data.transforms.video import Open
 from jaxvid.errors import UserError
@@ -117,6 +120,16 @@ def test_sound_that_begins_earlier_does_not_count(tmp_path, screen):
     with VideoReader(path) as video:
         np.testing.assert_allclose(video.times, SCREEN[:-1], atol=2e-3)
         assert make.number(video[video.index_at(3.5)]) == 3
+
+
+def test_a_video_in_a_record_has_its_times(screen):
+    data = {"video": screen.read_bytes()}
+    records: Any = SimpleNamespace(id=lambda row: "v", record=lambda row: data)
+    with Recorded(records, 0) as video:
+        np.testing.assert_allclose(video.edges, SCREEN, atol=2e-5)
+        assert [video.index_at(t) for t in (3.5, 9.0, 99.0)] == [3, 33, 57]
+        video.count_at(1)
+        assert video.index_at(9.0) == 9
 
 
 # Without timestamps
