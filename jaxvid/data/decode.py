@@ -23,6 +23,7 @@ from av.error import FFmpegError, InvalidDataError
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
+from jaxvid.data import truncation
 from jaxvid.data.containers import VideoError, open_container, plain_words
 from jaxvid.data.reader import ROUNDING, Reader, is_constant
 from jaxvid.errors import UserError
@@ -67,6 +68,7 @@ class VideoReader(Reader):
         try:
             with plain_words(self.path):
                 self._open()
+                truncation.check(source, self.path)
                 self._index = index = _read_index(self._container, self._stream, self.path)
                 self.frames, self.times, self.fps = len(index.start), index.times, index.fps
                 self.start, self.duration = index.first, float(index.times[-1]) + index.last
@@ -127,6 +129,7 @@ class VideoReader(Reader):
         streams = self._container.streams
         videos = [s for s in streams.video if not s.disposition & Disposition.attached_pic]
         if not videos:
+            truncation.check(self._source, self.path)
             what = "audio only" if streams.audio else "nothing to see or hear"
             raise VideoError(self.path, f"no video stream ({what})")
         self._stream = videos[0]
