@@ -56,8 +56,9 @@ def classes(there: Sequence[str], here: Sequence[str]) -> str:
 
 
 def named(names: Sequence[str]) -> bool:
-    """Whether classes have names, and not only numbers."""
-    return list(names) != [str(i) for i in range(len(names))]
+    """Whether classes have names, and not only numbers, from 0 or as their file counts them."""
+    first = int(names[0]) if names and names[0].isdecimal() else 0
+    return list(names) != [str(i) for i in range(first, first + len(names))]
 
 
 def preprocessing(there: Mapping, here: Mapping) -> dict[str, str]:

@@ -173,16 +173,18 @@ def for_evaluation(
     given |= dict(splits=(split,), checks=("labels", "missing"), known_names=names)
     source = build(num_classes=len(names), **given).splits[split]
     check_about(source, about or {})
-    if not own and compare.named(names) and not _has_names(data, split, len(names)):
-        say(f'{source.origin}: labels are numbers; 0 counts as "{names[0]}", as in the checkpoint')
+    found = _own_names(data, split, len(names))
+    if not own and compare.named(names) and not compare.named(found):
+        said = f'{found[0] if found else 0} counts as "{names[0]}", as in the checkpoint'
+        say(f"{source.origin}: labels are numbers; {said}")
     return source
 
 
-def _has_names(data: Mapping, split: str, num_classes: int) -> bool:
-    """Whether a split has class names of its own, not only those that it is given."""
+def _own_names(data: Mapping, split: str, num_classes: int) -> tuple[str, ...]:
+    """The class names that a split has where it is given none."""
     root = os.path.expanduser(data["root"])
     known: dict[str, Any] = dict(root=root, names=(), num_classes=num_classes)
-    return bool(plug.load("data.sources", data[split], split=split, **known).names)
+    return plug.load("data.sources", data[split], split=split, **known).names
 
 
 def check_about(source: Source, about: Mapping):
@@ -208,9 +210,11 @@ def check_labels(sources: dict[str, Source], num_classes: int, names):
 def check_empty(sources: dict[str, Source], num_classes: int, names):
     if "train" in sources:
         for i in np.flatnonzero(counts(sources["train"].labels, num_classes) == 0):
-            name = f' "{names[i]}"' if names else ""
+            name = names[i] if names else str(i)
+            if not name.isdecimal():  # else it is the number in the file, which may count from 1
+                name = f'{i} "{name}"'
             yield (
-                f"{sources['train'].origin}: class {i}{name} has no training video; add some, or"
+                f"{sources['train'].origin}: class {name} has no training video; add some, or"
                 ' leave "empty" out of config.data.checks'
             )
 

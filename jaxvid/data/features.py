@@ -2,7 +2,7 @@
 
 | ending | what                                                                              |
 |--------|-----------------------------------------------------------------------------------|
-| .csv   | a line of names, then one a row, as ActivityNet's published features come         |
+| .csv   | a line a row, after one of names, as ActivityNet's published features have        |
 | .npy   | an array (t, c)                                                                   |
 | .npz   | `feature` (t, c), and `about`: how it was made, which training checks (`Made`)    |
 
@@ -11,14 +11,16 @@ Shapes: t rows, c channels.
 
 import json
 import zipfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxvid.data.decode import VideoError
+from jaxvid.data.entries import POSITIVE, Entry, entry, is_numeric
 from jaxvid.errors import UserError
 from jaxvid.files import replacing
 
@@ -88,21 +90,30 @@ def read(path: str | Path) -> tuple[np.ndarray, Made | None]:
       VideoError: the file cannot be read, or holds something else.
     """
     path, made = Path(path), None
-    try:
+    with readable(path):
         if path.suffix == ".csv":
-            feature = np.loadtxt(path, np.float32, delimiter=",", skiprows=1, ndmin=2)
+            text: Any = dict(delimiter=",", encoding="utf-8-sig", ndmin=2)
+            feature = np.loadtxt(path, np.float32, skiprows=_header(path), **text)
         elif path.suffix in (".npy", ".npz"):
             found = np.load(path, allow_pickle=False)
             feature = found if isinstance(found, np.ndarray) else found["feature"]
             made = None if isinstance(found, np.ndarray) else _made(found)
         else:
             raise VideoError(str(path), "features are in .csv, .npy or .npz files")
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise VideoError(str(path), f"not a file of features ({_line(error)})") from None
-    if feature.ndim != 2 or not feature.size or not np.isfinite(feature).all():
-        reason = f"features are finite and (rows, channels), not {feature.dtype} {feature.shape}"
+        feature = Entry({"feature": feature}, "it").array("feature", "(rows, channels)")
+    if feature.ndim != 2 or not feature.size:
+        reason = f"features are (rows, channels), not {feature.dtype} {feature.shape}"
         raise VideoError(str(path), reason)
-    return feature.astype(np.float32), made
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        feature = feature.astype(np.float32)
+    if len(bad := np.argwhere(~np.isfinite(feature))):
+        (row, channel), value = bad[0], feature[tuple(bad[0])]
+        reason = f"row {row}, channel {channel} is {value}: features are finite numbers"
+        raise VideoError(str(path), reason)
+    if made and made.channels != feature.shape[1]:
+        reason = f"it has {feature.shape[1]} channels, but says that it has {made.channels}"
+        raise VideoError(str(path), reason)
+    return feature, made
 
 
 def read_made(path: str | Path) -> tuple[Made | None, int]:
@@ -111,12 +122,25 @@ def read_made(path: str | Path) -> tuple[Made | None, int]:
     Raises:
       VideoError: the file cannot be read.
     """
-    try:
-        with np.load(path, allow_pickle=False) as found, found.zip.open("feature.npy") as file:
+    with readable(path), np.load(path, allow_pickle=False) as found:
+        with found.zip.open("feature.npy") as file:
             np.lib.format.read_magic(file)
             shape, _, _ = np.lib.format.read_array_header_1_0(file)
-            return _made(found), shape[0]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        if len(shape) != 2:
+            raise VideoError(str(path), f"features are (rows, channels), not {shape}")
+        return _made(found), shape[0]
+
+
+@contextmanager
+def readable(path: str | Path) -> Iterator[None]:
+    """Turns what goes wrong when a file of features is read into a VideoError."""
+    try:
+        yield
+    except VideoError:
+        raise
+    except (
+        OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, UserError
+    ) as error:  # fmt: skip
         raise VideoError(str(path), f"not a file of features ({_line(error)})") from None
 
 
@@ -140,11 +164,39 @@ def check(path: str | Path, made: Made):
         raise UserError(f"{path}: made in another way than in training: {differences}")
 
 
-def _made(found) -> Made | None:
+def _made(found: Any) -> Made | None:
     if "about" not in found:
         return None
-    told = json.loads(str(found["about"]))
-    return Made(**{field.name: told[field.name] for field in fields(Made) if field.name in told})
+    about = entry(json.loads(str(found["about"])), '"about"')
+    for key in ("backbone", "weights"):  # empty where it is not known
+        if not isinstance(about.values.get(key, ""), str):
+            raise about.wrong(key, "text")
+    return Made(
+        backbone=about.get("backbone"),
+        frames=about.whole("frames", low=0),
+        stride=about.whole("stride", low=0),
+        every=about.whole("every", "a number of frames above 0", low=1),
+        fps=about.number("fps", "frames a second", low=POSITIVE),
+        channels=about.whole("channels", "a number of channels above 0", low=1),
+        weights=about.values.get("weights", ""),
+    )
+
+
+def _header(path: Path) -> int:
+    """How many lines of a csv come before its rows: 1 where the first one holds names.
+
+    Names are also numbers that count the channels from 0, as data frames have them. An index
+    column, which data frames write before the channels, has no name.
+    """
+    with path.open(encoding="utf-8-sig") as file:
+        cells = [cell.strip().strip('"') for cell in file.readline().split(",")]
+    if len(cells) > 1 and not cells[0] and all(cells[1:]):
+        raise ValueError("the first column has no name: is it an index? Write the file without it")
+    counted = len(cells) > 1 and cells == [str(channel) for channel in range(len(cells))]
+    numeric = [*map(is_numeric, cells)]
+    if any(numeric) and not all(numeric):
+        raise ValueError(f'the first line has "{cells[numeric.index(False)]}" beside numbers')
+    return int(counted or not any(numeric))
 
 
 def _line(error: Exception) -> str:

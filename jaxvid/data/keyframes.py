@@ -148,11 +148,14 @@ def find_files(folder: Path, videos: Iterable[str], suffix: str = "") -> tuple[s
     return tuple(map(file, videos))
 
 
-def check_boxes(boxes: np.ndarray, where: Callable[[int], str]) -> None:
+def check_boxes(
+    boxes: np.ndarray, where: Callable[[int], str], tolerance: float = TOLERANCE
+) -> None:
     """Whether boxes (k, 4) lie within the picture, their corners in order.
 
     Args:
       where: where box i is from, for the message.
+      tolerance: how far boxes may reach beyond the picture, as a share of it.
 
     Raises:
       UserError: names the first that is not so.
@@ -162,7 +165,7 @@ def check_boxes(boxes: np.ndarray, where: Callable[[int], str]) -> None:
         box = " ".join(f"{value:g}" for value in boxes[i])
         raise UserError(f"{where(i)}: box {box} {what}")
 
-    outside = ~((boxes >= -TOLERANCE) & (boxes <= 1 + TOLERANCE)).all(1)
+    outside = ~((boxes >= -tolerance) & (boxes <= 1 + tolerance)).all(1)
     for i in np.flatnonzero(outside).tolist():
         pixels = "; these look like pixels: divide by width and height"
         hint = pixels if np.abs(boxes[i]).max() > 2 else ""

@@ -21,7 +21,7 @@ The compact form of Kinetics has one row a pose, of n in all, and not the same n
 
 A pickle can only be read whole. So it is read once, and its arrays are kept in a cache folder; a
 run takes from there what it needs, and workers share the pages. Reading needs as much memory as
-the file has bytes. NaN, as some estimators mark missing joints, becomes 0.
+the file has bytes. NaN, as some estimators mark missing joints, becomes 0 and is counted.
 
 Shape letters: m people, t frames, j joints, c coordinates, n poses.
 """
@@ -29,6 +29,7 @@ Shape letters: m people, t frames, j joints, c coordinates, n poses.
 import hashlib
 import mmap
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -38,12 +39,21 @@ import numpy as np
 
 from jaxvid import pickles
 from jaxvid.data.cache import make_once
+from jaxvid.data.entries import Entry, entry
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.files import cache_root
 
-VERSION = 1  # raise it when the files in the cache change
+VERSION = 2  # raise it when the files in the cache, or what is checked, change
 NAMES = ("frame_dir", "filename")
 ARRAYS = ("keypoint", "keypoint_score", "frame_inds", "box_score")
+SHAPES = {
+    "keypoint": "(people, frames, joints, 2 or 3), with zeros where a frame has fewer people",
+    "keypoint_score": "(people, frames, joints)",
+    "frame_inds": "(poses,), whole numbers from 0 to total_frames",
+    "box_score": "(poses,)",
+}
+IMAGE = "(height, width) of the image in pixels"
+LOOKED_AT = 50  # annotations whose key points are compared with the size of their image
 
 
 @dataclass(frozen=True)
@@ -51,9 +61,10 @@ class Poses:
     """The annotations of one file.
 
     Attributes:
-      table: one entry an annotation: "id", "label", "total_frames", perhaps "size" (h, w),
-        "valid.THRESHOLD" and the shape of each array as "KEY.shape"; for each split NAME of the
-        file "split.NAME", its rows, and "absent.NAME", ids that have no annotation.
+      table: one entry an annotation: "id", "label", "total_frames", "nan" (how many of its numbers
+        were NaN), perhaps "size" (h, w), "valid.THRESHOLD" and the shape of each array as
+        "KEY.shape"; for each split NAME of the file "split.NAME", its rows, and "absent.NAME",
+        ids that have no annotation.
       flat: the arrays of all annotations, end to end.
       ends: where in `flat` those of each annotation end.
     """
@@ -114,13 +125,22 @@ def load(path: str | Path) -> Any:
 def checked(annotation: dict, where: str) -> dict:
     """`annotation` with arrays that fit each other, without NaN, and at most as wide as float32.
 
+    Beside them it has `nan`, how many of their numbers were NaN, and are 0 now.
+
     Args:
       where: what to call it in errors.
 
     Raises:
-      UserError: they do not fit.
+      UserError: they do not fit, or a key holds something else.
     """
-    found = {key: _numbers(annotation[key], key, where) for key in ARRAYS if key in annotation}
+    own = Entry(annotation, where)
+    if "img_shape" in annotation:
+        _size(own)
+    found, nan = {}, 0
+    for key in ARRAYS:
+        if key in annotation:
+            found[key], missing = _numbers(own, key)
+            nan += missing
     shapes = {key: array.shape for key, array in found.items()}
     keypoint, score = shapes.get("keypoint", ()), shapes.get("keypoint_score", ())
     if "frame_inds" in found:
@@ -129,7 +149,7 @@ def checked(annotation: dict, where: str) -> dict:
         if (np.diff(found["frame_inds"]) < 0).any():
             raise UserError(f'{where}: "frame_inds" goes back; poses are in the order of frames')
         for key, shape in shapes.items():
-            if shape[:1] != shapes["frame_inds"]:
+            if shape[:1] != shapes["frame_inds"] or (key == "box_score" and len(shape) != 1):
                 _refuse(key, shape, f"{shapes['frame_inds'][0]} rows, as frame_inds has", where)
     elif "keypoint" in found:
         if len(keypoint) != 4 or keypoint[3] not in (2, 3):
@@ -142,31 +162,36 @@ def checked(annotation: dict, where: str) -> dict:
             _refuse("keypoint", keypoint, f'"total_frames", {frames}, as its second', where)
         if score and score != keypoint[:3]:
             _refuse("keypoint_score", score, f"{keypoint[:3]}, as keypoint has", where)
-    return annotation | found
+    return annotation | found | {"nan": nan}
 
 
 def _convert(path: Path, folder: Path):
     """Checks the annotations of a pickle and writes table and arrays."""
     annotations, splits = _parts(load(path), path)
-    ids = [_name(a, f"{path}: annotation {i}") for i, a in enumerate(annotations)]
-    where = [f'{path}: annotation {i} ("{name}")' for i, name in enumerate(ids)]
-    placed = list(zip(annotations, where, strict=True))
-    table = {"id": np.array(ids)}
-    for key in ("label", "total_frames"):
-        table[key] = np.array([_integer(a, key, place) for a, place in placed])
-    if _everywhere("img_shape", placed):
-        table["size"] = np.array([_size(a["img_shape"], place) for a, place in placed])
-    if _everywhere("valid", placed):
-        for threshold in annotations[0]["valid"]:
-            counts = [_integer(a["valid"], threshold, f"{place}, valid") for a, place in placed]
-            table[f"valid.{float(threshold)}"] = np.array(counts)
-    keys = [key for key in ARRAYS if _everywhere(key, placed)]
-    annotations = [checked(annotation, place) for annotation, place in placed]
+    entries = [entry(a, f"{path}: annotation {i}") for i, a in enumerate(annotations)]
+    ids = [_name(own) for own in entries]
+    entries = [
+        Entry(own.values, f'{own.where} ("{name}")') for own, name in zip(entries, ids, strict=True)
+    ]
+    table = {"id": np.array(ids), "label": np.array([own.whole("label") for own in entries])}
+    table["total_frames"] = np.array(
+        [own.whole("total_frames", "a number of frames above 0", low=1) for own in entries]
+    )
+    if _everywhere("img_shape", entries):
+        table["size"] = np.array([_size(own) for own in entries])
+    if _everywhere("valid", entries):
+        table |= _valid(entries)
+    keys = [key for key in ARRAYS if _everywhere(key, entries)]
+    annotations = [checked(dict(own.values), own.where) for own in entries]
+    table["nan"] = np.array([annotation["nan"] for annotation in annotations])
     for key in keys:
         table[f"{key}.shape"] = np.array([a[key].shape for a in annotations])
         _write(folder / f"{key}.npy", [a[key] for a in annotations])
-    for name, members in splits.items():
-        members = [str(member) for member in members]
+    if "keypoint" in keys:
+        _compare([a["keypoint"] for a in annotations], table, entries)
+    split = Entry(splits, f'{path}, "split"')
+    for name in splits:
+        members = _members(split, name)
         wanted, known = set(members), set(ids)
         table[f"split.{name}"] = np.array([i for i, id in enumerate(ids) if id in wanted], int)
         table[f"absent.{name}"] = np.array([m for m in members if m not in known], str)
@@ -191,51 +216,97 @@ def _parts(content: Any, path: Path) -> tuple[list, dict]:
     return annotations, splits
 
 
-def _name(annotation: Any, where: str) -> str:
-    if not isinstance(annotation, dict):
-        raise UserError(f"{where}: expected a dict, found a {type(annotation).__name__}")
-    for key in NAMES:
-        if key in annotation:
-            return str(annotation[key])
-    raise UserError(f'{where}: no "{NAMES[0]}" in it.{did_you_mean(NAMES[0], annotation)}')
+def _name(own: Entry) -> str:
+    """What an annotation is called."""
+    return own.name(next((key for key in NAMES if key in own.values), NAMES[0]))
 
 
-def _integer(annotation: dict, key: Any, where: str) -> int:
-    if key not in annotation:
-        near = did_you_mean(str(key), map(str, annotation))
-        raise UserError(f'{where}: no "{key}" in it.{near}')
-    value = np.asarray(annotation[key])
-    if value.size != 1 or value.dtype.kind not in "iu":
-        raise UserError(f'{where}: "{key}" is not a whole number: {annotation[key]!r}'[:300])
-    return int(value.item())
+def _members(split: Entry, name: Any) -> list[str]:
+    """The ids of a split."""
+    value = split.values[name]
+    value = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise split.wrong(name, "a list of the frame_dir of its annotations")
+    ids = Entry(dict(enumerate(value)), f'{split.where}, "{name}"')
+    return [ids.name(number) for number in ids.values]
 
 
-def _everywhere(key: str, placed: list[tuple[dict, str]]) -> bool:
+def _everywhere(key: str, entries: Sequence[Entry]) -> bool:
     """Whether the annotations have `key`, which must be all of them or none."""
-    without = [place for annotation, place in placed if key not in annotation]
-    if 0 < len(without) < len(placed):
+    without = [own.where for own in entries if key not in own.values]
+    if 0 < len(without) < len(entries):
         raise UserError(f'{without[0]}: no "{key}" in it, but others have one')
     return not without
 
 
-def _size(value: Any, where: str) -> list[int]:
-    if np.shape(value) != (2,) or min(value) < 1:
-        raise UserError(f'{where}: "img_shape" is (height, width) in pixels, not {value!r}'[:300])
-    return [int(side) for side in value]
+def _valid(entries: Sequence[Entry]) -> dict[str, np.ndarray]:
+    """How many frames show a person above each threshold of box_score, for each annotation."""
+    counts = [own.entry("valid", "{threshold: frames}") for own in entries]
+    found = {}
+    for threshold in counts[0].values:
+        try:
+            name = f"valid.{float(threshold)}"
+        except (TypeError, ValueError):
+            raise UserError(
+                f'{counts[0].where}: "{threshold}" is no threshold of box_score'
+            ) from None
+        expected = "a number of frames up to total_frames"
+        found[name] = np.array(
+            [
+                count.whole(threshold, expected, low=0, high=int(own.values["total_frames"]))
+                for count, own in zip(counts, entries, strict=True)
+            ]
+        )
+    return found
 
 
-def _numbers(value: Any, key: str, where: str) -> np.ndarray:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
-        raise UserError(f'{where}: "{key}" is not an array of numbers but of {array.dtype}')
+def _compare(points: list[np.ndarray], table: dict[str, np.ndarray], entries: list[Entry]):
+    """A UserError where key points have other joints than the first, or are shares of the image."""
+    joints = table["keypoint.shape"][:, -2:]
+    for i in np.flatnonzero((joints != joints[0]).any(1)).tolist():
+        shape = tuple(table["keypoint.shape"][i].tolist())
+        _refuse("keypoint", shape, f"{tuple(joints[0].tolist())} last, as others", entries[i].where)
+    if "size" not in table:
+        return
+    largest = max(float(np.abs(p[..., :2]).max(initial=0)) for p in points[:LOOKED_AT])
+    if 0 < largest <= 1:
+        size = tuple(table["size"][0].tolist())
+        raise UserError(
+            f'{entries[0].where}: "keypoint" is at most {largest:.2g} here and in what follows;'
+            f" expected pixels of the image, whose img_shape is {size}"
+        )
+
+
+def _size(own: Entry) -> list[int]:
+    size = own.finite("img_shape", IMAGE)
+    if size.shape != (2,) or size.min() < 1:
+        raise own.wrong("img_shape", IMAGE)
+    return size.astype(int).tolist()
+
+
+def _numbers(own: Entry, key: str) -> tuple[np.ndarray, int]:
+    """An array without NaN, and how many there were."""
+    array = own.array(key, SHAPES[key])
     if key == "frame_inds":
-        return array.astype(np.int32)
-    array = array if array.dtype == np.float16 else array.astype(np.float32)
+        frames = array.astype(np.int32) if np.isfinite(array).all() else np.array(-1)
+        if (frames != array).any() or (frames < 0).any():
+            raise UserError(f'{own.where}: "frame_inds" has other numbers; expected {SHAPES[key]}')
+        last = own.values.get("total_frames")
+        if last is not None and frames.size and frames.max() > last:
+            raise UserError(
+                f'{own.where}: "frame_inds" goes to {frames.max()}, beyond "total_frames", {last}'
+            )
+        return frames, 0
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        array = array if array.dtype == np.float16 else array.astype(np.float32)
     if np.isfinite(array).all():
-        return array
+        return array, 0
     if np.isinf(array).any():
-        raise UserError(f'{where}: "{key}" has infinite values')
-    return np.nan_to_num(array)
+        raise UserError(f'{own.where}: "{key}" has infinite values')
+    missing = int(np.isnan(array).sum())
+    if missing == array.size:
+        raise UserError(f'{own.where}: "{key}" is NaN everywhere: leave the annotation out')
+    return np.nan_to_num(array), missing
 
 
 def _refuse(key: str, shape: tuple, expected: str, where: str):

@@ -4,26 +4,28 @@
 |--------|------------------------------------------------------------------------|
 | .pkl   | {"VIDEO,TIME": array (n, 4), or (n, 5) with scores}, as MMAction2's    |
 | .json  | {"VIDEO,TIME": [[x1, y1, x2, y2, score], ...]}                         |
-| .csv   | a line a box: VIDEO,TIME,x1,y1,x2,y2,score                             |
+| .csv   | a line a box: VIDEO,TIME,x1,y1,x2,y2,score; perhaps a header before    |
 
-Corners are shares of the picture, 0..1; scores may be left out.
+Corners are shares of the picture, and scores are 0..1; scores may be left out.
 
 Shapes: n proposals of a key frame, k of all.
 """
 
-import csv
-import json
+import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxvid import pickles
-from jaxvid.data.keyframes import Boxes, Key, check_boxes, flat
+from jaxvid.data import annotations
+from jaxvid.data.entries import Entry, csv_lines, csv_numbers, entry
+from jaxvid.data.keyframes import TOLERANCE, Boxes, Key, check_boxes, flat
 from jaxvid.errors import UserError
 
+COLUMNS = ("video", "time", "x1", "y1", "x2", "y2", "score")
 WHOLE = np.array([[0, 0, 1, 1]], np.float32)
 
 
@@ -38,21 +40,17 @@ def read(path: Path) -> dict[Key, np.ndarray]:
             f"{path}: no such file of proposals. AVA's and MultiSports' are published; your own"
             " come from any detector of people"
         )
-    if path.suffix == ".csv":
+    kind = path.suffix.lower()
+    if kind == ".csv":
         return _read_csv(path)
-    if path.suffix == ".json":
-        try:
-            text = path.read_text()
-            found = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, path))
-        except ValueError as error:
-            raise UserError(f"{path}: no JSON: {error}") from None
+    if kind == ".json":
+        found = annotations.parse_json(annotations.read_text(path), path)
     else:
         found = pickles.load(path.read_bytes(), str(path))
-    if not isinstance(found, Mapping):
-        raise UserError(f'{path}: holds a {type(found).__name__}, not {{"VIDEO,TIME": boxes}}')
-    names, rows = list(found), [_rows(v, f'{path}: "{name}"') for name, v in found.items()]
+    file = entry(found, str(path), '{"VIDEO,TIME": boxes}')
+    names, rows = list(found), [_rows(file, name) for name in found]
     ends, boxes = np.cumsum([len(r) for r in rows]), np.concatenate([np.zeros((0, 5)), *rows])
-    check_boxes(boxes[:, :4], lambda i: f'{path}: "{names[np.searchsorted(ends, i, "right")]}"')
+    _check(boxes, lambda i: f'{path}: "{names[np.searchsorted(ends, i, "right")]}"')
     return _unique(zip((_key(name, str(path)) for name in names), rows, strict=True), path)
 
 
@@ -80,25 +78,41 @@ def select(keys: Sequence[Key], found: Mapping[Key, np.ndarray], least: float, p
         raise UserError(
             f'{path}: proposals of no key frame, such as "{keys[0]}"; it has {known} ...'
         )
+    empty = [key for key in keys if key in found and not len(found[key])]
+    if len(empty) + len(without) == len(keys):
+        raise UserError(
+            f'{path}: no box for any of the {len(keys):,} key frames, such as "{empty[0]}": did the'
+            " detector see no person, or was its threshold too high?"
+        )
     if without:
         warnings.warn(
             f"{path}: no proposals for {len(without):,} of {len(keys):,} key frames, such as"
             f' "{without[0]}"; the whole picture stands for them',
             stacklevel=2,
         )
+    if empty:
+        warnings.warn(
+            f"{path}: a list without a box for {len(empty):,} of {len(keys):,} key frames, such as"
+            f' "{empty[0]}"; nobody can be recognised there',
+            stacklevel=2,
+        )
     return flat([certain(found[key], least) if key in found else WHOLE for key in keys])
 
 
 def _read_csv(path: Path) -> dict[Key, np.ndarray]:
+    scored = csv_lines(path, COLUMNS, slice(1, 7))
+    if all(len(cells) == len(COLUMNS) - 1 for _, cells in scored):
+        scored = [(number, (*cells, "1")) for number, cells in scored]
+    values = csv_numbers(path, scored, COLUMNS, slice(1, 7))
+    _check(values[:, 1:], lambda i: f"{path}:{scored[i][0]}")
     found: dict[Key, list] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        for number, cells in enumerate(csv.reader(file), 1):
-            where = f"{path}:{number}"
-            if cells:
-                rows = _rows([cells[2:]], where)
-                check_boxes(rows[:, :4], lambda _, where=where: where)
-                found.setdefault(_key(",".join(cells[:2]), where), []).append(rows)
-    return {key: np.concatenate(rows) for key, rows in found.items()}
+    for (number, cells), time, box in zip(
+        scored, values[:, 0].tolist(), values[:, 1:], strict=True
+    ):
+        if not cells[0]:
+            raise UserError(f"{path}:{number}: there is no video's name")
+        found.setdefault(Key(cells[0], time), []).append(box)
+    return {key: np.stack(rows) for key, rows in found.items()}
 
 
 def _unique(pairs: Iterable[tuple[Any, Any]], path: Path) -> dict:
@@ -114,19 +128,28 @@ def _unique(pairs: Iterable[tuple[Any, Any]], path: Path) -> dict:
 def _key(name: Any, where: str) -> Key:
     video, _, time = str(name).rpartition(",")
     try:
-        return Key(video, float(time))
+        key = Key(video, float(time))
     except ValueError:
-        raise UserError(f'{where}: "{name}" is no key frame: VIDEO,TIME') from None
+        key = Key("", 0.0)
+    if not key.video or not math.isfinite(key.time):
+        raise UserError(f'{where}: "{name}" is no key frame: VIDEO,TIME')
+    return key
 
 
-def _rows(values: Any, where: str) -> np.ndarray:
-    """Boxes and scores float64 (n, 5)."""
-    try:
-        rows = np.asarray(values, np.float64)
-    except ValueError:
-        raise UserError(f"{where}: these are not all numbers: x1, y1, x2, y2, score") from None
+def _rows(file: Entry, name: Any) -> np.ndarray:
+    """Boxes and scores float64 (n, 5) of a key frame."""
+    expected = "(boxes, 4 or 5): x1, y1, x2, y2, score"
+    rows = np.asarray(file.array(name, expected), np.float64)
     if not rows.size:
         return np.zeros((0, 5))
     if rows.ndim != 2 or rows.shape[1] not in (4, 5):
-        raise UserError(f"{where}: boxes are rows of x1, y1, x2, y2, score, not {rows.shape}")
+        raise UserError(f'{file.where}: "{name}" has shape {rows.shape}; expected {expected}')
     return rows if rows.shape[1] == 5 else np.column_stack([rows, np.ones(len(rows))])
+
+
+def _check(rows: np.ndarray, where: Callable[[int], str]) -> None:
+    """A UserError where boxes and scores (k, 5) are not finite or out of range."""
+    check_boxes(rows[:, :4], where)
+    bad = ~((rows[:, 4] >= -TOLERANCE) & (rows[:, 4] <= 1 + TOLERANCE))
+    for i in np.flatnonzero(bad).tolist():
+        raise UserError(f"{where(i)}: score is {rows[i, 4]:g}; expected a number from 0 to 1")

@@ -126,9 +126,7 @@ class AvaMAP(Frames):
                 values[f"map_{name}"] = mean(part)
         if self.corrected:
             values["map_corrected"] = mean(self.corrected_precision())
-        if values["map"] < SUSPICIOUS and (reasons := diagnose(self.frames, self.least)):
-            told = "\n  ".join(reasons)
-            warnings.warn(f"mAP is {values['map']:.2%}:\n  {told}", stacklevel=2)
+        warn_if_low(values["map"], self.frames, self.least)
         return values
 
     def average_precision(self) -> np.ndarray:
@@ -233,30 +231,90 @@ def mean(values: np.ndarray) -> float:
 # Why a mAP is so low
 
 
+def warn_if_low(value: float, frames: Sequence[Frame], least: float = -np.inf) -> None:
+    """Warns of what may make a mAP low; `least` as for `diagnose`."""
+    if value < SUSPICIOUS and (reasons := diagnose(frames, least)):
+        told = "\n  ".join(reasons)
+        warnings.warn(f"mAP is {value:.2%}:\n  {told}", stacklevel=3)
+
+
 def diagnose(frames: Sequence[Frame], least: float) -> list[str]:
-    """What may be wrong with the files, a sentence a reason; nothing where nothing shows.
+    """What may be wrong with the files or scores, a sentence a reason; nothing if nothing shows.
 
     Args:
       least: scores up to this do not count.
     """
     frames = sorted(frames, key=lambda f: (f.clip, f.time))[:ENOUGH]
-    if not any((f.scores > least).any() for f in frames):
-        return [f"no score is above {least:g}: the model is not trained, or it diverged"]
-    if (share := covered(frames, frames)) < 0.5:
-        found = [f"{share:.0%} of the true boxes overlap a proposal by {IOU:g} or more"]
-        size, true_size = extent([f.boxes for f in frames]), extent([f.truth for f in frames])
-        if not 0.05 < size / true_size < 20:
+    found = unproposed(frames)
+    scores = np.concatenate([f.scores for f in frames])
+    finite = np.isfinite(scores)
+    if broken := int((~finite).any(1).sum()):
+        found.append(
+            f"scores of {broken:,} of {len(scores):,} boxes are NaN or infinite: training diverged,"
+            " or the weights are damaged"
+        )
+    if not (scores > least).any():
+        if finite.any():
             found.append(
-                f"proposals are {size:.3g} pixels wide and true boxes {true_size:.3g}: one of the"
-                " files has pixels where shares of the picture, 0..1, are wanted"
-            )
-        other, step = shifted(frames)
-        if other > max(2 * share, 0.1):
-            found.append(
-                f"proposals fit the true boxes {abs(step):g} {'later' if step > 0 else 'earlier'}"
-                f" ({other:.0%} of them): times of one of the files are off"
+                f"no score is above {least:g}, from where they count; the highest of"
+                f" {len(scores):,} boxes is {scores[finite].max():.2g}: training was too short, or"
+                " it diverged"
             )
         return found
+    if (share := covered(frames, frames)) < 0.5:
+        return [*found, *misplaced(frames, share)]
+    return [*found, *misnumbered(frames, least)]
+
+
+def unproposed(frames: Sequence[Frame]) -> list[str]:
+    """How many key frames have no proposal, or the whole picture in place of one."""
+    found, far = [], {}
+    if without := sum(not len(f.boxes) for f in frames):
+        found.append(
+            f"{without:,} of {len(frames):,} key frames have no proposal, so that nobody can be"
+            " recognised there"
+        )
+    for f in frames:
+        corners = np.concatenate([f.boxes, f.truth])[:, 2:].max(0, initial=0)
+        far[f.clip] = np.maximum(far.get(f.clip, 0), corners)
+    whole = sum(
+        len(f.boxes) == 1 and np.allclose(f.boxes[0], [0, 0, *far[f.clip]]) and not same(f)
+        for f in frames
+    )
+    if whole:
+        found.append(
+            f"{whole:,} of {len(frames):,} key frames have the whole picture as their only"
+            " proposal, as where the file of proposals has none"
+        )
+    return found
+
+
+def same(frame: Frame) -> bool:
+    """Whether the proposals of a key frame are its true boxes."""
+    return np.array_equal(frame.boxes, frame.truth)
+
+
+def misplaced(frames: Sequence[Frame], share: float) -> list[str]:
+    """Why only a `share` of the true boxes overlap a proposal."""
+    filled = [f for f in frames if len(f.boxes)]
+    found = [f"{share:.0%} of the true boxes overlap a proposal by {IOU:g} or more"]
+    size, true_size = extent([f.boxes for f in filled]), extent([f.truth for f in filled])
+    if size and true_size and not 0.05 < size / true_size < 20:
+        found.append(
+            f"proposals are {size:.3g} pixels wide and true boxes {true_size:.3g}: one of the"
+            " files has pixels where shares of the picture, 0..1, are wanted"
+        )
+    other, step = shifted(frames)
+    if other > max(2 * share, 0.1):
+        found.append(
+            f"proposals fit the true boxes {abs(step):g} {'later' if step > 0 else 'earlier'}"
+            f" ({other:.0%} of them): times of one of the files are off"
+        )
+    return found
+
+
+def misnumbered(frames: Sequence[Frame], least: float) -> list[str]:
+    """Whether scores fit the classes beside the true ones."""
     scores, counts = [above(f.scores, least) for f in frames], sum(f.labels.sum(0) for f in frames)
     means = {}
     for step in (-1, 0, 1):

@@ -8,6 +8,7 @@ Shapes: n proposals of a video, (n, 3) start, end, score; k true segments of it,
 i thresholds.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from jaxvid.errors import UserError
 from jaxvid.ops.segments import iou
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of IoU
+SUSPICIOUS = 0.05  # an AUC below this may have a reason
 AT = {"50": 0, "75": 5, "95": 9}  # those reported on their own
 
 
@@ -76,7 +78,10 @@ class ProposalMetrics:
             self.videos.append(Video(self.detect(sample)[: self.limit], truth, labels))
 
     def compute(self) -> dict[str, float]:
-        """{"ar1", "ar5", "ar10", "ar100", "auc", "map", "map50", "map75", "map95"}."""
+        """{"ar1", "ar5", "ar10", "ar100", "auc", "map", "map50", "map75", "map95"}.
+
+        Warns of what may make them low.
+        """
         videos = [video for video in self.videos if len(video.truth)]
         if not videos:
             raise UserError("nothing to evaluate: no video of the split has a segment")
@@ -84,6 +89,9 @@ class ProposalMetrics:
             [v.truth for v in videos], [v.proposals for v in videos], self.limit
         )
         values = {f"ar{k}": recall.at(k) for k in (1, 5, 10, 100)} | {"auc": recall.auc}
+        if recall.auc < SUSPICIOUS and (reasons := diagnose(videos)):
+            told = "\n  ".join(reasons)
+            warnings.warn(f"AUC is {recall.auc:.2%}:\n  {told}", stacklevel=2)
         mean = np.nanmean(self.average_precision(), 0)
         values |= {"map": float(mean.mean())}
         return values | {f"map{name}": float(mean[i]) for name, i in AT.items()}
@@ -224,3 +232,27 @@ def random_proposals(rng: np.random.Generator, count: int, duration: float) -> n
     """(count, 3) segments between uniform times, scores at random: what to compare with."""
     ends = np.sort(rng.uniform(0, duration, (count, 2)), 1)
     return np.concatenate([ends, rng.random((count, 1))], 1)
+
+
+def diagnose(videos: Sequence[Video]) -> list[str]:
+    """What may be wrong with proposals or files, a sentence a reason; nothing where nothing shows.
+
+    Args:
+      videos: those that have true segments.
+    """
+    found = []
+    if without := sum(not len(video.proposals) for video in videos):
+        found.append(f"{without:,} of {len(videos):,} videos have no proposal")
+    if broken := sum(not np.isfinite(video.proposals).all() for video in videos):
+        found.append(
+            f"proposals of {broken:,} of {len(videos):,} videos have scores that are NaN or"
+            " infinite: training diverged, or the weights are damaged"
+        )
+    filled = [video for video in videos if len(video.proposals)]
+    late = [(v.truth[:, 0] >= v.proposals[:, 1].max()) for v in filled]
+    if late and (share := float(np.concatenate(late).mean())) > 0.5:
+        found.append(
+            f"{share:.0%} of the true segments start after the end of the last proposal of their"
+            " video: are they in frames, where seconds are wanted, or is the duration too short?"
+        )
+    return found

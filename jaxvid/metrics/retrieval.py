@@ -3,23 +3,28 @@
 Shapes: n videos, q queries, c candidates, f features.
 """
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 RECALLS = (1, 5, 10)
+CHANCE = 3  # recall at 1 below so many times that of chance may have a reason
+ENOUGH = 2000  # videos, and texts, to find it in
 
 
 def ranks(score: np.ndarray, target: np.ndarray) -> np.ndarray:
     """float (q,): place of the best candidate that is right, from 1.
 
-    Ties count half, so that a model that cannot tell candidates apart is as good as chance.
+    Ties count half, so that a model that cannot tell candidates apart is as good as chance. NaN is
+    below all other scores.
 
     Args:
       score: (q, c).
       target: bool (q, c), with one candidate or more that is right.
     """
+    score = np.where(np.isnan(score), -np.inf, score)
     best = np.where(target, score, -np.inf).max(1, keepdims=True)
     return 1 + ((score > best) & ~target).sum(1) + ((score == best) & ~target).sum(1) / 2
 
@@ -58,13 +63,56 @@ class Retrieval:
         keep = preds["mask"] > 0
         self.rows.append({k: preds[k][keep] for k in ("video", "text", "text_mask")})
 
-    def ranks(self) -> tuple[np.ndarray, np.ndarray]:
-        """As `both_ways`, of all that was seen."""
+    def collected(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Features of videos (n, f) and texts (texts, f), and the video of each text (texts,)."""
         video, text, mask = (
             np.concatenate([row[k] for row in self.rows]) for k in ("video", "text", "text_mask")
         )
-        return both_ways(video, text[mask > 0], np.nonzero(mask > 0)[0])
+        return video, text[mask > 0], np.nonzero(mask > 0)[0]
+
+    def ranks(self) -> tuple[np.ndarray, np.ndarray]:
+        """As `both_ways`, of all that was seen."""
+        return both_ways(*self.collected())
 
     def compute(self) -> dict[str, float]:
-        named = zip(("t2v", "v2t"), self.ranks(), strict=True)
+        """Recalls and ranks both ways; warns of what may make them low."""
+        video, text, owner = self.collected()
+        ways = both_ways(video, text, owner)
+        recall = (ways[0] <= 1).mean()
+        if recall < CHANCE / len(video) and (reasons := diagnose(video, text, owner)):
+            told = "\n  ".join(reasons)
+            warnings.warn(f"t2v_r1 is {recall:.2%}:\n  {told}", stacklevel=2)
+        named = zip(("t2v", "v2t"), ways, strict=True)
         return {f"{way}_{k}": v for way, places in named for k, v in summary(places).items()}
+
+
+def diagnose(video: np.ndarray, text: np.ndarray, owner: np.ndarray) -> list[str]:
+    """What in the features may make recall low, a sentence a reason; nothing where nothing shows.
+
+    Args:
+      video, text, owner: see `both_ways`.
+    """
+    found = []
+    for name, features in (("videos", video), ("texts", text)):
+        if count := int((~np.isfinite(features)).any(1).sum()):
+            found.append(
+                f"features of {count:,} of {len(features):,} {name} are NaN or infinite: training"
+                " diverged, or the weights are damaged"
+            )
+    if found:
+        return found
+    for name, features in (("videos", video[:ENOUGH]), ("texts", text[:ENOUGH])):
+        if len(features) > 1 and np.ptp(features, axis=0).max() < 1e-4:
+            found.append(f"all {name} have the same features: the model does not tell them apart")
+    if found:
+        return found
+    same, owners = {}, owner[:ENOUGH].tolist()
+    for row, of in zip(text[:ENOUGH].round(5).tolist(), owners, strict=True):
+        same.setdefault(tuple(row), set()).add(of)
+    shared = sum(len(videos) for videos in same.values() if len(videos) > 1)
+    if shared > len(set(owners)) / 2:
+        found.append(
+            f"{shared:,} of {len(set(owners)):,} videos share a text with another one, so that"
+            " their texts cannot find them: are the captions those of these videos?"
+        )
+    return found

@@ -23,6 +23,7 @@ from jaxvid.metrics.detection import (
     mean,
     paired_iou,
     ranked_precision,
+    warn_if_low,
 )
 
 SUPPRESS = 0.6  # IoU above which a box lowers the scores of others
@@ -72,9 +73,13 @@ class MultiSportsMAP(Frames):
     published: bool = False
 
     def compute(self) -> dict[str, float]:
-        """{"frame_map", "video_map20", "video_map50", "video_map05_45", "video_map10_90", ...}."""
+        """{"frame_map", "video_map20", "video_map50", "video_map05_45", "video_map10_90", ...}.
+
+        Warns of what may make them low.
+        """
         scores = [best_class(f.scores) for f in self.frames]
         values = {"frame_map": mean(self.average_precision())} | self.video_precision(scores)
+        warn_if_low(values["frame_map"], self.frames)
         if self.published:
             last = next((s.max() for s in reversed(scores) if len(s)), 0.0)
             same = [np.where(np.isfinite(s), last, s) for s in scores]

@@ -114,18 +114,26 @@ def test_the_official_file(tmp_path):
         ("[1, 2]", "a.json: expected"),
         ('{"v_a": 3}', "a.json: expected"),
         ('{"v_a": {"duration": 1}, "v_b": {"duration": 1}, "v_a": {}}', '"v_a" is there twice'),
-        (changed("v_b", duration=0), 'video "v_b": duration_second, or duration, is 0'),
-        (changed("v_b", duration="long"), 'video "v_b": .* is long, not seconds'),
-        (changed("v_b", duration=float("nan")), 'video "v_b": .* is nan'),
-        (changed("v_b", duration_frame=0), 'video "v_b": duration_frame is 0'),
-        (changed("v_b", annotations=None), 'video "v_b": no list of "annotations"'),
-        (with_segment(1), 'video "v_b", segment 1: expected'),
-        (with_segment(1, "2"), 'video "v_b", segment 1: expected'),
+        (changed("v_b", duration=0), 'video "v_b": "duration" is 0; expected seconds above 0'),
+        (changed("v_b", duration="long"), 'video "v_b": "duration" is .long.; expected seconds'),
+        (changed("v_b", duration=float("nan")), 'video "v_b": "duration" is nan'),
+        (changed("v_b", duration_second=None), 'video "v_b": "duration_second" is None'),
+        (VIDEOS | {"v_d": {"annotations": []}}, 'video "v_d": no "duration" in it'),
+        (changed("v_b", feature_frame=8), 'video "v_b": no "duration_frame" in it'),
+        (changed("v_b", feature_frame="8", duration_frame=9), '"feature_frame" is .8.; expected'),
+        (changed("v_b", subset="validation"), 'video "v_a": no "subset" in it'),
+        (changed("v_b", annotations=[3]), 'segment 0: expected a dict, found a int'),
+        (with_segment(1, float("nan")), 'segment 1: "segment" is .1, nan.; expected .start, end.'),
+        (with_segment(1, 2, label=" "), 'segment 1: "label" is . .; expected the name of a class'),
+        (changed("v_b", duration_frame=0), 'video "v_b": "duration_frame" is 0; expected'),
+        (changed("v_b", annotations=None), 'video "v_b": "annotations" is None; expected a list'),
+        (with_segment(1), 'video "v_b", segment 1: "segment" is .1.; expected .start, end.'),
+        (with_segment(1, "2"), 'video "v_b", segment 1: "segment" is .1, .2..; expected'),
         (with_segment(3, 3), 'video "v_b", segment 1: it ends at 3 s, before it starts'),
         (with_segment(9, 3), 'video "v_b", segment 1: it ends at 3 s, before it starts'),
         (with_segment(-1, 3), 'video "v_b", segment 1: -1 to 3 s is outside the video, 0 to 30 s'),
         (with_segment(29, 31), 'segment 1: 29 to 31 s is outside the video, 0 to 30 s'),
-        (with_segment(1, 2, label=3), 'video "v_b", segment 1: no such class: "3"'),
+        (with_segment(1, 2, label=3), 'video "v_b", segment 1: "label" is 3; expected the name'),
     ],
 )  # fmt: skip
 def test_mistakes_are_named_by_file_video_and_segment(tmp_path, videos, message):
@@ -143,7 +151,7 @@ def test_all_problems_are_listed_but_not_more_than_ten(tmp_path):
     videos = {f"v_{i}": {"duration": -1, "annotations": []} for i in range(13)}
     with pytest.raises(UserError) as error:
         build(tmp_path, videos)
-    assert str(error.value).count("duration_second") == 10
+    assert str(error.value).count('"duration" is -1') == 10
     assert "... and 3 more" in str(error.value)
 
 
@@ -163,6 +171,25 @@ def test_segments_outside_can_be_kept(tmp_path):
     assert source[2]["segment_label"].tolist() == [-1, -1, -1]
     with pytest.raises(UserError, match="outside is error or kept"):
         build(tmp_path, outside="drop")
+
+
+def test_a_file_without_segments_is_an_error(tmp_path):
+    empty = {name: {"duration": 9.0, "annotations": []} for name in "ab"}
+    for names in ((), ("surf",)):
+        with pytest.raises(UserError, match=r"a.json: no video of train has a segment"):
+            build(tmp_path, empty, names=names)
+
+
+def test_an_unknown_subset_is_named(tmp_path):
+    videos = {k: v | {"subset": "training"} for k, v in VIDEOS.items()}
+    videos["v_c"]["subset"] = "train"
+    with pytest.raises(UserError, match='video "v_c": "subset" is .train.; expected training or'):
+        build(tmp_path, videos)
+
+
+def test_segments_that_are_there_twice_are_counted(tmp_path):
+    with pytest.warns(UserWarning, match=r'1 segments .* such as 0 to 5 s "surf" of video "v_b"'):
+        assert build(tmp_path, with_segment(0, 5))[1]["segment_label"].tolist() == [2, 2, -1]
 
 
 def test_a_missing_file_says_which_key_to_set(tmp_path):

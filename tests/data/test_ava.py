@@ -163,11 +163,22 @@ def test_names_line_by_line_count_from_the_first_class(files):
         ("12: sit\n1: jump\n", (), r'true\.csv:2: class "80" is not in .*meaning\.txt'),
         (PBTXT, ("sitt",), r'meaning\.txt: no class "sitt" .*Did you mean "sit"'),
         (PBTXT.replace("jump", "sit"), (), r'meaning\.txt: "sit" is the name of 2 classes'),
+        (PBTXT.replace("id: 12", "id: 80"), (), r"meaning\.txt: 80 is the number of 2 classes"),
+        (PBTXT.replace("  id: 12\n", ""), (), r'an item needs id and name; found \{name: "sit"\}'),
+        (" \n", (), r"meaning\.txt: there is no class in it"),
     ],
 )
 def test_what_is_wrong_with_classes_is_said(files, content, names, message):
     with pytest.raises(UserError, match=message):
         read(files(meaning__txt=content), meaning="meaning.txt", names=names, num_classes=None)
+
+
+def test_classes_without_names_are_called_by_their_numbers_in_the_file(files):
+    source = read(files())
+    assert (source.names[0], source.names[-1]) == ("1", "80")
+    assert read(files(ROWS.replace(",80,0\n", ",0,0\n")), first_class=0).names[0] == "0"
+    again = read(files(), names=source.names, num_classes=None)  # as the other split gets them
+    np.testing.assert_array_equal(again.labels, source.labels)
 
 
 def test_numbers_need_a_number_of_classes(files):
@@ -186,19 +197,27 @@ def test_numbers_need_a_number_of_classes(files):
         ("clip_a,0902,0.1,0.2,1.5,0.9,12,0", r"box 0\.1 0\.2 1\.5 0\.9 is outside 0\.\.1: corners"),
         ("clip_a,0902,64,48,320,240,12,0", r"box 64 48 320 240 is outside.*look like pixels"),
         ("clip_a,0902,-0.1,0.2,0.5,0.9,12,0", r"box -0\.1 0\.2 0\.5 0\.9 is outside"),
-        ("clip_a,0902,nan,0.2,0.5,0.9,12,0", r"box nan 0\.2 0\.5 0\.9 is outside"),
+        ("clip_a,0902,nan,0.2,0.5,0.9,12,0", r'x1 is "nan"; expected a number'),
         ("clip_a,0902,0.5,0.2,0.1,0.9,12,0", r"box 0\.5 0\.2 0\.1 0\.9 has swapped corners"),
         ("clip_a,0902,0.1,0.9,0.5,0.2,12,0", r"box 0\.1 0\.9 0\.5 0\.2 has swapped corners"),
         ("clip_a,0902,0.1,0.2,0.5,0.9,81,0", r"class 81 is outside 1\.\.80"),
         ("clip_a,0902,0.1,0.2,0.5,0.9,-1,0", r"class -1 is outside 1\.\.80"),
         ("clip_a,0902,0.1,0.2,0.5,12", r'expected "video,time,x1,y1,x2,y2,class,person", found'),
-        ("clip_a,0902,0.1,left,0.5,0.9,12,0", r'"left" is no number'),
-        ("clip_a,soon,0.1,0.2,0.5,0.9,12,0", r'"soon" is no number'),
+        ("clip_a,0902,0.1,left,0.5,0.9,12,0", r'y1 is "left"; expected a number'),
+        ("clip_a,,0.1,0.2,0.5,0.9,12,0", r'time is ""; expected a number'),
+        ("clip_a,inf,0.1,0.2,0.5,0.9,12,0", r'time is "inf"; expected a number'),
+        ("clip_a,0902,0.1,0.2,1e999,0.9,12,0", r'x2 is "1e999"; expected a number'),
+        (",0902,0.1,0.2,0.5,0.9,12,0", r'expected "video,time'),
+        ("clip_a,0902,0.1,0.2,0.5,0.9,,0", r'expected "video,time'),
+        ("clip_a,0902,0.1,0.2,0.5,0.9,nan,0", r'class is "nan"; expected a whole number on every'),
+        ("clip_a,0902,0.1,0.2,0.5,0.9,1.5,0", r'class is "1\.5"; expected a whole number'),
+        ("clip_a,0899,0.1,0.2,0.5,0.9,12,0", r"time 899 is before the videos begin, at 900"),
+        ("clip_a,soon,0.1,0.2,0.5,0.9,12,0", r'time is "soon"; expected a number'),
     ],
 )
 def test_a_bad_line_is_named(files, line, message):
     with pytest.raises(UserError, match=r"true\.csv:7: " + message):
-        read(files(ROWS + line + "\n"))
+        read(files(ROWS + line + "\n"), start=900.0)
 
 
 def test_a_line_that_is_there_twice_counts_once(files):
@@ -219,7 +238,11 @@ def test_a_header_is_left_out(files):
 
 @pytest.mark.parametrize(
     "rows,message",
-    [("clip_a,0902\n", "there is no box in it"), ("", "there is no box in it")],
+    [
+        ("clip_a,0902\n", "there is no box in it"),
+        ("clip_a,0902,,,,,,\n", "there is no box in it"),
+        ("", "there is no box in it"),
+    ],
 )
 def test_a_csv_without_boxes(files, rows, message):
     with pytest.raises(UserError, match=message):
@@ -231,6 +254,8 @@ def test_bad_exclusions_are_named(files):
         read(files(), exclude="none.csv")
     with pytest.raises(UserError, match=r'ex\.csv:2: expected "video,time", found "clip_a"'):
         read(files(ex__csv="clip_a,0902\nclip_a\n"), exclude="ex.csv")
+    with pytest.raises(UserError, match=r'ex\.csv:2: time is "nan"; expected a number'):
+        read(files(ex__csv="clip_a,0902\nclip_b,nan\n"), exclude="ex.csv")
     with pytest.raises(UserError, match="no key frame of val has a box"):
         read(files(ex__csv="clip_a,0902\nclip_b,903\nclip_a,904\n"), exclude="ex.csv")
 
@@ -242,7 +267,7 @@ def test_three_kinds_of_files_say_the_same(tmp_path):
     plain = {key: np.array(rows).tolist() for key, rows in FOUND.items()}
     (tmp_path / "a.json").write_text(json.dumps(plain))
     (tmp_path / "a.pkl").write_bytes(pickle.dumps({k: np.array(v) for k, v in FOUND.items()}))
-    lines = [",".join([key, *map(str, row)]) for key, rows in FOUND.items() for row in rows]
+    lines = [",".join([key, *map(str, [*row, 1][:5])]) for key, rows in FOUND.items() for row in rows]
     (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
     for name in ("a.json", "a.pkl", "a.csv"):
         found = proposals.read(tmp_path / name)
@@ -262,9 +287,19 @@ def test_three_kinds_of_files_say_the_same(tmp_path):
         ({"b,1": [[0, 0, 1, 1]], "a,1": [[0.5, 0, 0.2, 1]]}, r'"a,1": box 0\.5 0 .*swapped'),
         ({"a": [[0, 0, 1, 1]]}, r'"a" is no key frame: VIDEO,TIME'),
         ({"a,01": [[0, 0, 1, 1]], "a,1": [[0, 0, 1, 1]]}, r'"a,0001" is there twice; join its'),
-        ({"a,1": [[0, 0, 1]]}, r'"a,1": boxes are rows of x1, y1, x2, y2, score, not \(1, 3\)'),
-        ({"a,1": [[0, 0, 1, "x"]]}, r'"a,1": these are not all numbers'),
-        ([1], r"holds a list"),
+        ({"a,1": [[0, 0, 1]]}, r'"a,1" has shape \(1, 3\); expected \(boxes, 4 or 5\)'),
+        ({"a,1": [0, 0, 1, 1, 0.9]}, r'"a,1" has shape \(5,\); expected'),
+        ({"a,1": [[0, 0, 1, 1, 0.9], [0, 0, 1]]}, r'"a,1" holds rows of different lengths'),
+        ({"a,1": [["0", "0", "1", "1"]]}, r'"a,1" holds no numbers but <U1'),
+        ({"a,1": None}, r'"a,1" holds no numbers but object'),
+        ({"a,1": [[0, 0, 1, float("nan")]]}, r'"a,1": box 0 0 1 nan is outside'),
+        ({"a,1": [[0, 0, 1, 1, float("nan")]]}, r'"a,1": score is nan; expected a number from 0'),
+        ({"a,1": [[0, 0, 1, 1, 95]]}, r'"a,1": score is 95; expected a number from 0 to 1'),
+        ({"a,1": [[0, 0, 1, 1, -3]]}, r'"a,1": score is -3; expected a number from 0 to 1'),
+        ({"a,nan": [[0, 0, 1, 1]]}, r'"a,nan" is no key frame: VIDEO,TIME'),
+        ({"902": [[0, 0, 1, 1]]}, r'"902" is no key frame: VIDEO,TIME'),
+        ({"a,1": [[0, 0, 1, "x"]]}, r'"a,1" holds no numbers'),
+        ([1], r'expected \{"VIDEO,TIME": boxes\}, found a list'),
     ],
 )
 def test_bad_proposals_are_named(tmp_path, found, message):
@@ -275,13 +310,19 @@ def test_bad_proposals_are_named(tmp_path, found, message):
 
 def test_bad_files_of_proposals_are_named(tmp_path):
     (tmp_path / "a.json").write_text("{")
-    with pytest.raises(UserError, match=r"a\.json: no JSON"):
+    with pytest.raises(UserError, match=r"a\.json:1: this is no json"):
         proposals.read(tmp_path / "a.json")
     (tmp_path / "a.json").write_text('{"v,1": [[0, 0, 1, 1]], "v,1": []}')
     with pytest.raises(UserError, match=r'a\.json: "v,1" is there twice'):
         proposals.read(tmp_path / "a.json")
     (tmp_path / "a.csv").write_text("v,1,0,0,1,1,0.9\n\nv,2,0,0,1,7,0.9\n")
     with pytest.raises(UserError, match=r"a\.csv:3: box 0 0 1 7 is outside"):
+        proposals.read(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("v,1,0,0,1,1,0.9\nv,2,0,0,1,1,\n")
+    with pytest.raises(UserError, match=r'a\.csv:2: expected "video,time,x1,y1,x2,y2,score"'):
+        proposals.read(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("v,1,0,0,1,1,nan\n")
+    with pytest.raises(UserError, match=r'a\.csv:1: score is "nan"; expected a number'):
         proposals.read(tmp_path / "a.csv")
     with pytest.raises(UserError, match=r"none\.pkl: no such file of proposals"):
         proposals.read(tmp_path / "none.pkl")
@@ -307,7 +348,24 @@ def test_no_proposal_is_none(files):
     root = files()
     found = {key: np.array(rows) for key, rows in FOUND.items()} | {"clip_b,0903": np.zeros((0, 5))}
     (root / "found.pkl").write_bytes(pickle.dumps(found))
-    assert read(root)[1]["proposals"].shape == (0, 4)
+    with pytest.warns(UserWarning, match=r'without a box for 1 of 3 key frames, such as "clip_b'):
+        assert read(root)[1]["proposals"].shape == (0, 4)
+
+
+def test_a_file_without_any_box_is_an_error(files):
+    root = files()
+    (root / "found.pkl").write_bytes(pickle.dumps({key: np.zeros((0, 5)) for key in FOUND}))
+    with pytest.raises(UserError, match=r"found\.pkl: no box for any of the 3 key frames"):
+        read(root)
+
+
+def test_a_header_of_proposals_is_left_out(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("video,time,x1,y1,x2,y2,score\nv,1,0,0,1,1,0.9\n")
+    assert proposals.read(path)[Key("v", 1)].tolist() == [[0, 0, 1, 1, 0.9]]
+    path.write_text("video,x1,y1,x2,y2,time,score\nv,0,0,1,1,1,0.9\n")
+    with pytest.raises(UserError, match=r'a\.csv:1: "x1" is column 2; the columns are'):
+        proposals.read(path)
 
 
 # As part of a run

@@ -64,18 +64,30 @@ def test_it_can_be_a_part_of_other_sets(tmp_path):
 
 
 @pytest.mark.parametrize("entry,message", [
-    ({"filename": "a.mp4"}, r'tags\.json\[1\]: expected "filename", "label", found \{"filename"'),
-    ({"frame_dir": "a", "label": {}}, r'\[1\]: expected "filename", "label"'),
-    ({"filename": "a", "label": [1]}, r'\[1\]: "label" is \[1\], not \{"CATEGORY": \[TAG'),
+    ({"filename": "a.mp4"}, r'tags\.json\[1\]: no "label" in it'),
+    ({"frame_dir": "a", "label": {}}, r'\[1\]: no "filename" in it'),
+    ({"filename": 3, "label": {}}, r'\[1\]: "filename" is 3; expected the path'),
+    ({"filename": " ", "label": {}}, r'\[1\]: "filename" is . .; expected the path'),
+    ({"filename": "a", "label": {"scene": [1.0]}}, r'"scene" is \[1\.0\]; expected'),
+    ({"filename": "a", "label": {"scene": [True]}}, r'"scene" is \[True\]; expected'),
+    ({"filename": "a", "label": None}, r'\[1\]: "label" is None; expected'),
+    ({"filename": "a", "label": [1]}, r'\[1\]: "label" is \[1\]; expected \{"CATEGORY": \[TAG'),
     ({"filename": "a", "label": {"scenes": [1]}}, r'category: "scenes".*Did you mean "scene"'),
-    ({"filename": "a", "label": {"scene": [3]}}, r'\[1\]: tags of "scene" are \[3\], not.*0\.\.2'),
-    ({"filename": "a", "label": {"scene": [-1]}}, r'\[1\]: tags of "scene" are \[-1\]'),
-    ({"filename": "a", "label": {"scene": 1}}, r'\[1\]: tags of "scene" are 1, not'),
-    ({"filename": "a", "label": {"scene": ["snow"]}}, r'tags of "scene" are \["snow"\], not'),
+    ({"filename": "a", "label": {"scene": [3]}}, r'\[1\], "label": "scene" is \[3\]; expected.*0\.\.2'),
+    ({"filename": "a", "label": {"scene": [-1]}}, r'\[1\], "label": "scene" is \[-1\]'),
+    ({"filename": "a", "label": {"scene": 1}}, r'\[1\], "label": "scene" is 1; expected'),
+    ({"filename": "a", "label": {"scene": ["snow"]}}, r'"scene" is \[.snow.\]; expected'),
 ])  # fmt: skip
 def test_mistakes_name_the_entry(tmp_path, entry, message):
     with pytest.raises(UserError, match=message):
         read(tmp_path, {"filename": "b.mp4", "label": {"scene": [0]}}, entry)
+
+
+@pytest.mark.parametrize("total", [0, -1, 2.5, "9", None, True, 10**12])
+def test_folders_need_a_number_of_frames(tmp_path, total):
+    one, two = ({"frame_dir": name, "total_frames": 5, "label": {}} for name in "ab")
+    with pytest.raises(UserError, match=r'\[1\]: "total_frames" is .*; expected a number of frames'):
+        read(tmp_path, one, two | {"total_frames": total})
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "3", "[3]", '["a.mp4 1"]'])

@@ -68,11 +68,12 @@ def test_the_files_of_msrvtt_and_msvd_say_the_same(tmp_path):
     "file,text,message",
     [
         ("x.json", '{\n"a": ["sings"],\n"b": [" "]\n}', r'x\.json:3: "b" has an empty caption'),
-        ("x.json", '{\n"a": ["sings", 3]}', r'x\.json:2: "a" has an empty caption'),
+        ("x.json", '{\n"a": ["sings", 3]}', r'x\.json:2: "a" is .*3.; expected captions that'),
         ("x.json", '{\n"a": []}', r'x\.json:2: "a" has no captions'),
         ("x.json", '{"a": ["x"],\n"b": ["y"],\n"a": ["z"]}', r'x\.json:3: "a" is listed twice'),
         ("x.json", '{"a": ["x"],\n}', r"x\.json:\d: this is no json"),
-        ("x.json", '{"a": "x"}', r'x\.json: expected \{"VIDEO": \["CAPTION", \.\.\.\]\}'),
+        ("x.json", '{"a": "x"}', r'x\.json:1: "a" is .x.; expected \["CAPTION", \.\.\.\], or the'),
+        ("x.json", '["a"]', r'x\.json: expected \{"VIDEO": \["CAPTION", \.\.\.\]\}'),
         ("x.json", "{}", r"x\.json: there are no captions"),
         (
             "x.json",
@@ -85,6 +86,7 @@ def test_the_files_of_msrvtt_and_msvd_say_the_same(tmp_path):
             r"x\.csv:1: the header needs a column .* video_id, words",
         ),
         ("x.csv", "video_id,sentence\na,b,c\n", r"x\.csv:2: 3 cells, but 2 columns; quote"),
+        ("x.csv", "video_id,sentence\n,b\n", r"x\.csv:2: the video has no name"),
         ("x.csv", "video_id,sentence\na,\n", r'x\.csv:2: "a" has an empty caption'),
         ("x.txt", "a sings\nb\n", r'x\.txt:2: "b" has an empty caption'),
     ],
@@ -92,6 +94,48 @@ def test_the_files_of_msrvtt_and_msvd_say_the_same(tmp_path):
 def test_what_is_wrong_is_told_with_file_and_line(tmp_path, file, text, message):
     with pytest.raises(UserError, match=message):
         read(tmp_path, text, file=file)
+
+
+def msrvtt(videos=(), sentences=()):
+    """MSR-VTT's own json of two videos, with some more entries."""
+    own = [{"video_id": v, "split": "train"} for v in ("a", "b")]
+    said = [{"video_id": v, "caption": f"{v} sings"} for v in ("a", "b")]
+    return {"videos": [*own, *videos], "sentences": [*said, *sentences]}
+
+
+@pytest.mark.parametrize(
+    "content,message",
+    [
+        (msrvtt([{"id": "c"}]), r'videos\[2\]: no "video_id" in it'),
+        (msrvtt([{"video_id": None}]), r'videos\[2\]: "video_id" is None; expected text or a'),
+        (msrvtt([{"video_id": 1.5}]), r'videos\[2\]: "video_id" is 1\.5; expected'),
+        (msrvtt([{"video_id": "c"}]), r'videos\[2\]: no "split" in it'),
+        (msrvtt(["c"]), r"videos\[2\]: expected a dict, found a str"),
+        (msrvtt((), [{"caption": "x"}]), r'sentences\[2\]: no "video_id" in it'),
+        (msrvtt((), [{"video_id": "a", "text": "x"}]), r'sentences\[2\]: no "caption" in it'),
+        (msrvtt((), [{"video_id": "a", "caption": 3}]), r'sentences\[2\]: "caption" is 3; expected'),
+        (msrvtt() | {"videos": {}}, r'"videos" is \{\}; expected a list'),
+    ],
+)
+def test_an_entry_of_msrvtt_is_named_with_its_key(tmp_path, content, message):
+    with pytest.raises(UserError, match=r"captions\.json: " + message):
+        read(tmp_path, content, subset="train")
+
+
+def test_ids_of_msrvtt_may_be_numbers(tmp_path):
+    own = {"videos": [{"video_id": 7}], "sentences": [{"video_id": "7", "caption": "x"}]}
+    assert content(read(tmp_path, own)) == [("7.mp4", ("x",))]
+
+
+def test_what_is_left_out_of_msrvtt_is_counted(tmp_path):
+    own = msrvtt([{"video_id": "c", "split": "train"}], [{"video_id": "d", "caption": "x"}])
+    with pytest.warns(UserWarning, match="left out") as caught:
+        assert len(read(tmp_path, own, subset="train")) == 2
+    said = "\n".join(str(w.message) for w in caught)
+    assert '1 "sentences" are of a video that is not in "videos", such as "d"' in said
+    assert '1 "videos" have no sentence, such as "c"' in said
+    with pytest.raises(UserError, match='no video of the subset "trian". Did you mean "train"'):
+        read(tmp_path, msrvtt(), subset="trian")
 
 
 def test_no_file_and_no_text(tmp_path):

@@ -7,23 +7,25 @@ official file has all videos under "database", each with its "subset". A video's
 file of its name in a folder, see `data/features.py`.
 """
 
-import math
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from jaxvid.data import annotations
 from jaxvid.data.decode import VideoError
+from jaxvid.data.entries import POSITIVE, Entry, entry, is_number
 from jaxvid.data.features import Made, read_made
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError, did_you_mean
 
 SUBSETS = {"train": "training", "val": "validation", "test": "validation"}
+KNOWN_SUBSETS = (*dict.fromkeys(SUBSETS.values()), "testing", "test")
 SLACK = 0.1  # seconds that a segment may reach beyond its video: durations are often rounded
 SHOWN = 10  # problems listed in one error
 
@@ -71,7 +73,7 @@ class Untrimmed:
         return self.ids[index]
 
     def where(self, index: int) -> str:
-        return f'{self.origin}: video "{self.ids[index]}"'
+        return _where(self.origin, self.ids[index])
 
 
 def build(
@@ -109,6 +111,9 @@ def build(
     if problems := list(find_problems(videos, path, names, outside)):
         more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise UserError("the data has problems:\n  " + "\n  ".join(problems[:SHOWN]) + more)
+    if not any(v["annotations"] for v in videos.values()):
+        raise UserError(f'{path}: no video of {split} has a segment; "annotations" are all empty')
+    warn_of_repeats(videos, path, outside)
     names = names or tuple(sorted({a["label"] for v in videos.values() for a in v["annotations"]}))
     number = {name: i for i, name in enumerate(names)}
 
@@ -138,53 +143,87 @@ def read_videos(path: Path, split: str) -> dict[str, dict]:
     """Videos by name, of one split where the file has several.
 
     Raises:
-      UserError: it is no json, or a name occurs twice, or there are none.
+      UserError: it is no json, or a name occurs twice, or a subset is not known, or there are none.
     """
     found = annotations.parse_json(annotations.read_text(path), path)
     if isinstance(found, dict):
         found = found.get("database", found)
     if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
         raise UserError(f'{path}: expected {{"video": {{"annotations": [...], ...}}, ...}}')
-    videos = {k: v for k, v in found.items() if v.get("subset", SUBSETS[split]) == SUBSETS[split]}
-    if not videos:
+    if any("subset" in video for video in found.values()):
+        for name, video in found.items():
+            own = Entry(video, _where(path, name))
+            if own.get("subset") not in KNOWN_SUBSETS:
+                raise own.wrong("subset", " or ".join(KNOWN_SUBSETS))
+        found = {k: v for k, v in found.items() if v["subset"] == SUBSETS[split]}
+    if not found:
         raise UserError(f'{path}: no video of the subset "{SUBSETS[split]}"')
-    return videos
+    return found
 
 
 def find_problems(
     videos: Mapping[str, dict], path: Path, names: tuple[str, ...], outside: str
 ) -> Iterator[str]:
     """What is wrong with annotations, a line each."""
-    for video, told in videos.items():
-        where = f'{path}: video "{video}"'
-        second = told.get("duration_second", told.get("duration"))
-        if not _is_number(second) or second <= 0:
-            yield f"{where}: duration_second, or duration, is {second}, not seconds above 0"
+    for name, values in videos.items():
+        video = Entry(values, _where(path, name))
+        try:
+            second = check_lengths(video)
+            segments = video.items("annotations", "a list of segments")
+        except UserError as error:
+            yield str(error)
             continue
-        if not _is_number(frames := told.get("duration_frame", 1)) or frames <= 0:
-            yield f"{where}: duration_frame is {frames}, not a number of frames above 0"
-            continue
-        if not isinstance(told.get("annotations"), list):
-            yield f'{where}: no list of "annotations"'
-            continue
-        for number, annotation in enumerate(told["annotations"]):
-            which = f"{where}, segment {number}"
-            segment = annotation.get("segment") if isinstance(annotation, dict) else None
-            if not isinstance(segment, list) or [*map(_is_number, segment)] != [True, True]:
-                yield f'{which}: expected {{"segment": [start, end], "label": name}}'
-                continue
-            label = annotation.get("label")
-            if not isinstance(label, str) or (names and label not in names):
-                near = did_you_mean(str(label), names)
-                yield f'{which}: no such class: "{label}".{near}'
-            start, end = segment
-            if outside == "error" and end <= start:
-                yield f"{which}: it ends at {end:g} s, before it starts ({start:g} s)"
-            elif outside == "error" and not -SLACK <= start < end <= second + SLACK:
-                yield (
-                    f"{which}: {start:g} to {end:g} s is outside the video, 0 to {second:g} s; mend"
-                    ' it, or keep such segments with outside="kept"'
-                )
+        for number, values in enumerate(segments):
+            try:
+                segment = entry(values, f"{video.where}, segment {number}")
+                check_segment(segment, second, names, outside)
+            except UserError as error:
+                yield str(error)
+
+
+def check_lengths(video: Entry) -> float:
+    """The seconds of a video, after a check of all keys that say how long it is."""
+    key = "duration_second" if "duration_second" in video.values else "duration"
+    second = video.number(key, "seconds above 0", low=POSITIVE)
+    for key in ("duration_frame", "feature_frame"):
+        if key in video.values or "feature_frame" in video.values:
+            video.number(key, "a number of frames above 0", low=POSITIVE)
+    return second
+
+
+def check_segment(segment: Entry, second: float, names: tuple[str, ...], outside: str) -> None:
+    """A UserError where a segment of a video of so many seconds cannot be used."""
+    times = segment.items("segment", "[start, end] in seconds")
+    if [*map(is_number, times)] != [True, True]:
+        raise segment.wrong("segment", "[start, end] in seconds")
+    label = segment.text("label", "the name of a class")
+    if names and label not in names:
+        raise UserError(f'{segment.where}: no such class: "{label}".{did_you_mean(label, names)}')
+    start, end = times
+    if outside == "error" and end <= start:
+        raise UserError(f"{segment.where}: it ends at {end:g} s, before it starts ({start:g} s)")
+    if outside == "error" and not -SLACK <= start < end <= second + SLACK:
+        raise UserError(
+            f"{segment.where}: {start:g} to {end:g} s is outside the video, 0 to {second:g} s; mend"
+            ' it, or keep such segments with outside="kept"'
+        )
+
+
+def warn_of_repeats(videos: Mapping[str, dict], path: Path, outside: str) -> None:
+    """Warns of segments that are there twice, which count twice; published files have such."""
+    if outside != "error":
+        return
+    repeats = []
+    for name, video in videos.items():
+        seen = Counter((*a["segment"], a["label"]) for a in video["annotations"])
+        repeats += [(name, segment) for segment, count in seen.items() if count > 1]
+    if repeats:
+        name, (start, end, label) = repeats[0]
+        warnings.warn(
+            f"{path}: {len(repeats):,} segments are there more than once and count as often, such"
+            f' as {start:g} to {end:g} s "{label}" of video "{name}"; remove the repeats',
+            stacklevel=3,
+        )
 
 
 def covered(video: Mapping) -> float:
@@ -231,10 +270,10 @@ def inspect_features(
     return {"features": asdict(first[1])} if first else {}, durations
 
 
+def _where(path: Path | str, video: str) -> str:
+    return f'{path}: video "{video}"'
+
+
 def _length(annotation: Mapping) -> float:
     start, end = annotation["segment"]
     return end - start
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

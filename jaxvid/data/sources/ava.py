@@ -15,9 +15,13 @@ import numpy as np
 
 from jaxvid.data import annotations
 from jaxvid.data import proposals as files
+from jaxvid.data.entries import csv_lines, csv_numbers, is_numeric
 from jaxvid.data.keyframes import Boxes, Key, KeyFrames, check_boxes, find_files, flat
 from jaxvid.data.labels import to_numbers
 from jaxvid.errors import UserError, did_you_mean
+
+NAME = re.compile(r'\bname:\s*"(.*)"')  # of a class, in a .pbtxt
+COLUMNS = ("video", "time", "x1", "y1", "x2", "y2", "class", "person")
 
 
 def build(
@@ -64,7 +68,7 @@ def build(
       UserError: no such file, or a line that cannot be used; it names file, line and why.
     """
     path = annotations.find(root, file, split, "list")
-    table, classes, lines = read_csv(path)
+    table, classes, lines = read_csv(path, start)
     told = Path(root, meaning) if meaning else None
     labels, names = number_classes(classes, names, num_classes, first_class, told, path, lines)
     left_out = set()
@@ -135,46 +139,41 @@ def proposed(
     return flat([np.zeros((0, 4))] * len(keys))
 
 
-def read_csv(path: Path) -> tuple[list[tuple[Key, tuple]], list[str], list[int]]:
+def read_csv(path: Path, start: float) -> tuple[list[tuple[Key, tuple]], list[str], list[int]]:
     """Of every line with a box: (key frame, box), class as it stands there, and line number."""
-    table, classes, lines = [], [], []
-    for number, cells in annotations.rows(path):
-        if len(cells) == 2 or (number == 1 and not is_number(cells[1])):  # nobody, or a header
-            continue
-        if len(cells) < 7:
-            raise UserError(
-                f'{path}:{number}: expected "video,time,x1,y1,x2,y2,class,person", found'
-                f' "{",".join(cells)}"'
-            )
-        for cell in cells[1:6]:
-            if not is_number(cell):
-                raise UserError(f'{path}:{number}: "{cell}" is no number: video,time,x1,y1,x2,y2')
-        time, *box = map(float, cells[1:6])
-        table.append((Key(cells[0], time), tuple(box)))
-        classes.append(cells[6])
-        lines.append(number)
-    if not table:
+    lines = csv_lines(path, COLUMNS, slice(1, 6))
+    lines = [line for line in lines if len(line[1]) < 2 or any(line[1][2:])]  # others: nobody
+    if not lines:
         raise UserError(f"{path}: there is no box in it")
-    check_boxes(np.array([box for _, box in table]), lambda i: f"{path}:{lines[i]}")
-    return table, classes, lines
+    values = csv_numbers(path, lines, COLUMNS, slice(1, 6))
+    for number, cells in lines:
+        if len(cells) < 7 or not (cells[0] and cells[6]):
+            raise UserError(
+                f'{path}:{number}: expected "{",".join(COLUMNS)}", found "{",".join(cells)}"'
+            )
+    for i in np.flatnonzero(values[:, 0] < start).tolist():
+        raise UserError(
+            f"{path}:{lines[i][0]}: time {values[i, 0]:g} is before the videos begin, at"
+            f" {start:g} (start of this source)"
+        )
+    check_boxes(values[:, 1:], lambda i: f"{path}:{lines[i][0]}")
+    times, boxes = values[:, 0].tolist(), zip(*values[:, 1:].T.tolist(), strict=True)
+    table = [
+        (Key(cells[0], time), box)
+        for (_, cells), time, box in zip(lines, times, boxes, strict=True)
+    ]
+    return table, [cells[6] for _, cells in lines], [number for number, _ in lines]
 
 
 def read_keys(path: Path) -> set[Key]:
     """Key frames in a csv of VIDEO,TIME."""
-    found = set()
-    for number, cells in annotations.rows(path):
-        if len(cells) != 2 or not is_number(cells[1]):
+    columns = COLUMNS[:2]
+    lines = csv_lines(path, columns, slice(1, 2))
+    for number, cells in lines:
+        if not cells[0] or len(cells) < 2 or any(cells[2:]):
             raise UserError(f'{path}:{number}: expected "video,time", found "{",".join(cells)}"')
-        found.add(Key(cells[0], float(cells[1])))
-    return found
-
-
-def is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+    times = csv_numbers(path, lines, columns, slice(1, 2))[:, 0].tolist()
+    return {Key(cells[0], time) for (_, cells), time in zip(lines, times, strict=True)}
 
 
 # Classes
@@ -208,9 +207,7 @@ def number_classes(
         return [label_of[cell] for cell in classes], names
     numbers = [n for n in map(annotations.whole_number, classes) if n is not None]
     if len(numbers) < len(classes):
-        cells = [[cell] for cell in classes]
-        labels, names = to_numbers(cells, names, False, num_classes, path, lines)
-        return np.asarray(labels).tolist(), names
+        return name_classes(classes, names, num_classes, path, lines)
     count = len(names) or num_classes or 0
     if not count:
         raise UserError(
@@ -222,22 +219,50 @@ def number_classes(
                 f"{path}:{line}: class {cell} is outside {first}..{first + count - 1}: there are"
                 f" {count} classes, and the first is number {first} (first_class of this source)"
             )
-    return [number - first for number in numbers], names
+    return [number - first for number in numbers], names or _numerals(first, count)
+
+
+def name_classes(
+    classes: Sequence[str],
+    names: tuple[str, ...],
+    num_classes: int | None,
+    path: Path,
+    lines: Sequence[int],
+) -> tuple[Sequence[int], tuple[str, ...]]:
+    """As `number_classes`, for a csv in which not all classes are whole numbers."""
+    wordy = [i for i, cell in enumerate(classes) if annotations.whole_number(cell) is None]
+    odd = classes[wordy[0]]
+    if not names and (len(wordy) < len(classes) or is_numeric(odd)):
+        raise UserError(
+            f'{path}:{lines[wordy[0]]}: class is "{odd}"; expected a whole number on every line, or'
+            " a name on every line (names that look like numbers are listed in config.data.names)"
+        )
+    labels, names = to_numbers([[c] for c in classes], names, False, num_classes, path, lines)
+    return np.asarray(labels).tolist(), names
+
+
+def _numerals(first: int, count: int) -> tuple[str, ...]:
+    """Names of classes that have none: their numbers in the file."""
+    return tuple(str(number) for number in range(first, first + count))
 
 
 def read_meaning(path: Path, first: int) -> dict[int, str]:
     """Class names by number, from a .pbtxt, lines NUMBER: NAME, or names, a line each.
 
     Raises:
-      UserError: no such file, or a name for two numbers.
+      UserError: no such file, an item without id or name, or a name or number that is there twice.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file of class names (meaning, of this source)")
-    content = path.read_text(encoding="utf-8-sig")
+    content = annotations.read_text(path)
     if "item" in content and "{" in content:
-        names = re.findall(r'name:\s*"(.*)"', content)
-        numbers = re.findall(r"\bid:\s*(\d+)|label_id:\s*(\d+)", content)
-        found = [(int(a or b), name) for (a, b), name in zip(numbers, names, strict=True)]
+        found = []
+        for item in re.findall(r"\bitem\s*{(.*?)}\s*(?=item\b|$)", content, re.DOTALL):
+            number, name = re.search(r"\b(?:label_)?id:\s*(\d+)", item), NAME.search(item)
+            if not number or not name:
+                shown = " ".join(item.split())
+                raise UserError(f"{path}: an item needs id and name; found {{{shown}}}")
+            found.append((int(number[1]), name[1]))
     else:
         told = [line.strip() for line in content.splitlines() if line.strip()]
         split = [re.fullmatch(r"(\d+)\s*:\s*(.+)", line) for line in told]
@@ -248,4 +273,9 @@ def read_meaning(path: Path, first: int) -> dict[int, str]:
     for name, count in Counter(name for _, name in found).items():
         if count > 1:
             raise UserError(f'{path}: "{name}" is the name of {count} classes')
+    for number, count in Counter(number for number, _ in found).items():
+        if count > 1:
+            raise UserError(f"{path}: {number} is the number of {count} classes")
+    if not found:
+        raise UserError(f"{path}: there is no class in it")
     return dict(sorted(found))

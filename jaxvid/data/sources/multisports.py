@@ -5,17 +5,22 @@ One pickle holds both splits: "labels", class names; "train_videos" and "test_vi
 "resolution", {video: (height, width)}. Every frame of a tube is a key frame.
 """
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from jaxvid import pickles
 from jaxvid.data import annotations
-from jaxvid.data.keyframes import Key, KeyFrames, find_files, flat
+from jaxvid.data.entries import Entry, entry, is_whole
+from jaxvid.data.keyframes import Key, KeyFrames, check_boxes, find_files, flat
 from jaxvid.data.sources.ava import proposed
 from jaxvid.errors import UserError
 
 LISTS = {"train": "train_videos", "val": "test_videos", "test": "test_videos"}
+BEYOND = 0.25  # boxes of people who leave the picture may reach so far beyond it
+Tube = tuple[int, np.ndarray, np.ndarray]  # label, frames (t,), boxes (t, 4) in shares
 
 
 def build(
@@ -43,26 +48,24 @@ def build(
       UserError: no such file, something lacks in it, or names are not as many as its classes.
     """
     path = annotations.find(root, file, split)
-    about = pickles.load(path.read_bytes(), str(path))
+    about = entry(pickles.load(path.read_bytes(), str(path)), str(path))
     for key in ("labels", LISTS[split], "gttubes", "resolution"):
-        if key not in about:
+        if key not in about.values:
             raise UserError(
                 f'{path}: no "{key}" in it; this is not MultiSports\' multisports_GT.pkl'
             )
-    known = tuple(about["labels"])
+    known = tuple(about.items("labels", "a list of class names"))
+    if not all(isinstance(name, str) for name in known):
+        raise about.wrong("labels", "a list of class names")
     if len(names or known) != len(known):
         raise UserError(f"{path}: it has {len(known)} classes, config.data.names {len(names)}")
     frames: dict[Key, list[tuple[np.ndarray, int, int]]] = {}
     tubes = 0
-    for video in about[LISTS[split]][0]:
-        height, width = about["resolution"][video]
-        size = np.array([width, height] * 2, np.float64)
-        for label, found in about["gttubes"][video].items():
-            for tube in found:
-                for frame, *box in np.asarray(tube, np.float64):
-                    key = Key(video + suffix, frame)
-                    frames.setdefault(key, []).append((np.array(box) / size, int(label), tubes))
-                tubes += 1
+    for video in listed(about, LISTS[split]):
+        for label, times, boxes in read_tubes(about, video, len(known)):
+            for time, box in zip(times.tolist(), boxes, strict=True):
+                frames.setdefault(Key(video + suffix, time), []).append((box, label, tubes))
+            tubes += 1
     if not frames:
         raise UserError(f"{path}: no tube of {split} in it")
     keys = sorted(frames)
@@ -84,3 +87,51 @@ def build(
         fps=1.0,
         tube=np.array([tube for key in keys for _, _, tube in frames[key]], np.int32),
     )
+
+
+def listed(about: Entry, key: str) -> list[str]:
+    """The videos of a split, none of them twice; they are the first list of several."""
+    expected = "a list that holds a list of video names"
+    lists = about.items(key, expected)
+    if not lists or not isinstance(lists[0], list | tuple):
+        raise about.wrong(key, expected)
+    videos = list(lists[0])
+    if not all(isinstance(video, str) for video in videos):
+        raise about.wrong(key, expected)
+    for video, count in Counter(videos).items():
+        if count > 1:
+            raise UserError(
+                f'{about.where}: "{key}" has "{video}" {count} times; remove the others'
+            )
+    return videos
+
+
+def read_tubes(about: Entry, video: str, classes: int) -> Iterator[Tube]:
+    """The tubes of a video."""
+    sizes, found = about.entry("resolution"), about.entry("gttubes").entry(video)
+    size = sizes.finite(video, "(height, width) in pixels")
+    if size.shape != (2,) or (size < 1).any():
+        raise sizes.wrong(video, "(height, width) in pixels")
+    scale = np.array([size[1], size[0]] * 2, np.float64)
+    for label in found.values:
+        if not is_whole(label) or not 0 <= int(label) < classes:
+            raise UserError(
+                f"{found.where}: class {label!r}; expected a whole number from 0 to {classes - 1}"
+            )
+        tubes = found.items(label, "a list of tubes")
+        own = Entry(dict(enumerate(tubes)), f"{found.where}, class {label}")
+        for number in own.values:
+            tube = own.finite(number, "(frames, 5): frame, x1, y1, x2, y2")
+            if tube.ndim != 2 or tube.shape[1] != 5 or not len(tube):
+                raise own.wrong(number, "(frames, 5): frame, x1, y1, x2, y2")
+            where = f"{own.where}, tube {number}"
+            times, boxes = tube[:, 0].astype(np.float64), tube[:, 1:] / scale
+            bad = (times < 1) | (times % 1 != 0)
+            bad[np.setdiff1d(np.arange(len(times)), np.unique(times, return_index=True)[1])] = True
+            for row in np.flatnonzero(bad).tolist():
+                raise UserError(
+                    f"{where}, row {row}: frame {times[row]:g}; expected whole numbers from 1, each"
+                    " of them once"
+                )
+            check_boxes(boxes, lambda row, where=where: f"{where}, row {row}", BEYOND)
+            yield int(label), times, boxes

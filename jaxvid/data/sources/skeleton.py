@@ -101,7 +101,14 @@ def build(
             f'{path}: no "keypoint" in it; where each sample has a file of its own, say where with'
             f' config.data.{split}.prefix="FOLDER" and suffix=".pkl"'
         )
+    first = f'{path}: annotation 0 ("{found.table["id"][0]}")'
+    flat = "frame_inds" in found.flat or found.table.get("keypoint.shape", [[0]])[0][-1] == 2
+    if not suffix and flat and "size" not in found.table:
+        raise UserError(
+            f'{first}: no "img_shape" in it; 2-D key points need {poses.IMAGE} that they lie in'
+        )
     rows = _subset(found, subset, split, path)
+    _warn_of_nan(found, rows, path)
     if valid_ratio:
         rows = rows[_valid(found, rows, box_thr, path) >= valid_ratio]
         if not len(rows):
@@ -139,6 +146,18 @@ def _subset(found: poses.Poses, subset: str, split: str, path: Path) -> np.ndarr
             stacklevel=2,
         )
     return rows
+
+
+def _warn_of_nan(found: poses.Poses, rows: np.ndarray, path: Path) -> None:
+    """Warns of NaN, which count as missing joints."""
+    some = rows[found.table["nan"][rows] > 0]
+    if len(some):
+        warnings.warn(
+            f"{path}: {len(some):,} of {len(rows):,} annotations have NaN among their numbers, such"
+            f' as annotation {some[0]} ("{found.table["id"][some[0]]}"); these joints count as'
+            " missing",
+            stacklevel=3,
+        )
 
 
 def _valid(found: poses.Poses, rows: np.ndarray, box_thr: float, path: Path) -> np.ndarray:

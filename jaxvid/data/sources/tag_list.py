@@ -6,7 +6,6 @@ Tags are numbered within their category. Folders of frames have "frame_dir" and 
 place of "filename".
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jaxvid.data import annotations
+from jaxvid.data.entries import Entry
 from jaxvid.data.labels import by_category, ragged
 from jaxvid.data.sources.frame_folders import FrameFolders
 from jaxvid.data.sources.video_list import scanned
@@ -61,43 +61,37 @@ def build(
         raise UserError(f'{path}: tags need class names "category/tag", as config.data.names="hvu"')
     entries = _read(path)
     frames = "frame_dir" in entries[0]
-    key, *others = ("frame_dir", "total_frames") if frames else ("filename",)
-    classes, labels = by_category(names), []
-    for index, entry in enumerate(entries):
-        where = f"{path}[{index}]"
-        if not {key, *others, "label"} <= entry.keys():
-            keys = ", ".join(f'"{k}"' for k in (key, *others, "label"))
-            raise UserError(f"{where}: expected {keys}, found {json.dumps(entry):.80}")
-        labels.append(_labels(entry["label"], classes, where))
-    paths = [str(Path(root, prefix, entry[key])) for entry in entries]
-    total, problems = scanned(root, manifest, paths)
-    if frames:
-        total = np.array([entry["total_frames"] for entry in entries], np.int32)
+    key, classes = "frame_dir" if frames else "filename", by_category(names)
+    names_of_files, total, labels = [], [], []
+    for index, values in enumerate(entries):
+        entry = Entry(values, f"{path}[{index}]")
+        names_of_files.append(entry.text(key, "the path of a video, or of a folder of frames"))
+        if frames:
+            total.append(entry.whole("total_frames", "a number of frames above 0", low=1))
+        labels.append(_labels(entry.entry("label", '{"CATEGORY": [TAG ...]}'), classes))
+    paths = [str(Path(root, prefix, name)) for name in names_of_files]
+    counts, problems = scanned(root, manifest, paths)
+    counts = np.array(total, np.int32) if frames else counts
     return TagList(
-        paths, ragged(labels, len(names)), tuple(names), str(path), (), total, problems,
+        paths, ragged(labels, len(names)), tuple(names), str(path), (), counts, problems,
         category_mask=category_mask, template=template if frames else "",
         first=[first] * len(paths),
     )  # fmt: skip
 
 
-def _labels(tags: Any, classes: Mapping[str, Sequence[int]], where: str) -> list[int]:
+def _labels(tags: Entry, classes: Mapping[str, Sequence[int]]) -> list[int]:
     """Tags of an entry, by category -> their classes."""
-    if not isinstance(tags, dict):
-        raise UserError(
-            f'{where}: "label" is {json.dumps(tags):.80}, not {{"CATEGORY": [TAG ...]}}'
-        )
     found = []
-    for category, numbers in tags.items():
+    for category, numbers in tags.values.items():
         if category not in classes:
             hint = did_you_mean(category, classes)
-            raise UserError(f'{where}: no such category: "{category}".{hint}')
-        known = range(len(classes[category]))
-        if not isinstance(numbers, list) or not all(n in known for n in numbers):
-            raise UserError(
-                f'{where}: tags of "{category}" are {json.dumps(numbers):.80}, not some of'
-                f" 0..{known[-1]}"
-            )
-        found += [classes[category][n] for n in numbers]
+            raise UserError(f'{tags.where}: no such category: "{category}".{hint}')
+        known = classes[category]
+        if not isinstance(numbers, list) or not all(
+            type(number) is int and 0 <= number < len(known) for number in numbers
+        ):
+            raise tags.wrong(category, f"a list of tags 0..{len(known) - 1}")
+        found += [known[number] for number in numbers]
     return found
 
 

@@ -10,6 +10,7 @@ By the file's ending and content:
 
 import csv
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from jaxvid.data import annotations
+from jaxvid.data.entries import Entry, entry
 from jaxvid.data.files import with_ending
 from jaxvid.data.sample import Sample
-from jaxvid.errors import UserError
+from jaxvid.errors import UserError, did_you_mean
 
 VIDEO = ("video_id", "video", "path")  # columns of a csv
 CAPTION = ("sentence", "caption", "text")
@@ -109,10 +111,10 @@ def build(
     kinds = {".json": _json, ".csv": _csv}
     found: Captions = {}
     for video, caption, place in kinds.get(path.suffix.lower(), _lines)(path, text, subset):
-        caption = caption.strip() if isinstance(caption, str) else ""
-        if not caption:
-            line = _line(path, place)
-            raise UserError(f'{path}:{line}: "{video}" has an empty caption; remove it')
+        caption = caption.strip()
+        if not video or not caption:
+            what = f'"{video}" has an empty caption' if video else "the video has no name"
+            raise UserError(f"{path}:{_line(path, place)}: {what}; remove it")
         found.setdefault(video, []).append((caption, place))
     if not found:
         raise UserError(f"{path}: there are no captions" + (f" of {subset}" if subset else ""))
@@ -135,7 +137,7 @@ def _rows(found: Captions, folder: Path, suffix: str, single: bool, origin: str)
     return Captioned(tuple(paths), tuple(captions), tuple(ids), tuple(places), origin)
 
 
-Found = Iterator[tuple[str, Any, Place]]  # video, caption
+Found = Iterator[tuple[str, str, Place]]  # video, caption
 
 
 def _json(path: Path, text: str, subset: str) -> Found:
@@ -144,28 +146,68 @@ def _json(path: Path, text: str, subset: str) -> Found:
 
     content = annotations.parse_json(text, path, twice)
     if isinstance(content, dict) and {"videos", "sentences"} <= content.keys():
-        kept = {v["video_id"] for v in content["videos"] if subset in ("", v.get("split"))}
-        seen: set[str] = set()
-        for video in (v["video_id"] for v in content["videos"]):
-            if video in seen:
-                line = _line(path, video, last=True)
-                raise UserError(f'{path}:{line}: "{video}" is twice in "videos"')
-            seen.add(video)
-        for sentence in content["sentences"]:
-            if sentence["video_id"] in kept:
-                video, caption = sentence["video_id"], sentence["caption"]
-                yield video, caption, caption if caption else video
+        yield from _msrvtt(Entry(content, str(path)), path, subset)
         return
-    if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
+    if not isinstance(content, dict):
         raise UserError(
             f'{path}: expected {{"VIDEO": ["CAPTION", ...]}}, or the "videos" and "sentences" of'
             " MSR-VTT"
         )
-    for video, captions in content.items():
+    for video in content:
+        here = Entry(content, f"{path}:{_line(path, video)}" if _odd(content[video]) else "")
+        captions = here.items(video, '["CAPTION", ...], or the "videos" and "sentences" of MSR-VTT')
         if not captions:
-            raise UserError(f'{path}:{_line(path, video)}: "{video}" has no captions; remove it')
+            raise UserError(f'{here.where}: "{video}" has no captions; remove it')
         for caption in captions:
+            if not isinstance(caption, str):
+                raise here.wrong(video, "captions that are text")
             yield video, caption, video
+
+
+def _odd(captions: Any) -> bool:
+    """Whether a json says something else of a video than a list of captions."""
+    return not captions or not isinstance(captions, list) or {*map(type, captions)} != {str}
+
+
+def _msrvtt(content: Entry, path: Path, subset: str) -> Found:
+    """Captions of MSR-VTT's own json. Warns of videos without one, and of captions of no video."""
+    parts: dict[str, str] = {}
+    for number, values in enumerate(content.items("videos")):
+        video = entry(values, f"{path}: videos[{number}]")
+        name = video.name("video_id")
+        if name in parts:
+            line = _line(path, video.values["video_id"], last=True)
+            raise UserError(f'{path}:{line}: "{name}" is twice in "videos"')
+        parts[name] = video.text("split") if subset else ""
+    if subset and subset not in parts.values():
+        raise UserError(
+            f'{path}: no video of the subset "{subset}".{did_you_mean(subset, set(parts.values()))}'
+        )
+    silent = {name for name, part in parts.items() if part == subset}
+    strange: list[str] = []
+    for number, values in enumerate(content.items("sentences")):
+        sentence = entry(values, f"{path}: sentences[{number}]")
+        name = sentence.name("video_id")
+        caption = sentence.get("caption")
+        if not isinstance(caption, str):
+            raise sentence.wrong("caption", "text")
+        if name not in parts:
+            strange.append(name)
+        elif parts[name] == subset:
+            silent.discard(name)
+            yield name, caption, caption if caption else name
+    if strange:
+        warnings.warn(
+            f'{path}: {len(strange):,} "sentences" are of a video that is not in "videos", such as'
+            f' "{strange[0]}", and are left out',
+            stacklevel=2,
+        )
+    if silent:
+        warnings.warn(
+            f'{path}: {len(silent):,} "videos" have no sentence, such as "{min(silent)}", and are'
+            " left out",
+            stacklevel=2,
+        )
 
 
 def _line(path: str | Path, place: Place, last: bool = False) -> int:

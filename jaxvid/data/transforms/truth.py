@@ -24,7 +24,10 @@ def picture(sample: Sample) -> tuple[int, int]:
     if "video" in sample:
         return sample["video"].shape[2:4]
     if "size" not in sample:
-        raise UserError('a sample without video needs the "size" of the picture, (height, width)')
+        raise UserError(
+            f'{sample.get("path", "a sample without video")}: no "img_shape" in it: boxes and 2-D'
+            ' key points need the (height, width) of their picture, the "size" of a sample'
+        )
     height, width = sample["size"]
     return int(height), int(width)
 
