@@ -19,7 +19,7 @@ from jaxvid.errors import UserError, did_you_mean
 
 POSITIVE = math.ulp(0.0)  # the least number above 0
 LARGEST = 2**31 - 1  # labels and counts are int32
-SHOWN = 80  # characters of a wrong value in a message
+SHOWN = 80  # characters of a wrong value, and known keys, in a message
 
 Line = tuple[int, tuple[str, ...]]  # number of a line in its file, and its cells
 
@@ -38,7 +38,8 @@ class Entry(NamedTuple):
     def get(self, key: Any) -> Any:
         """The value of a key that must be there."""
         if key not in self.values:
-            near = did_you_mean(str(key), map(str, self.values))
+            few = len(self.values) <= SHOWN  # keys of a format, and not ids
+            near = did_you_mean(str(key), map(str, self.values)) if few else ""
             raise UserError(f'{self.where}: no "{key}" in it.{near}')
         return self.values[key]
 

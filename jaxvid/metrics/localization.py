@@ -141,8 +141,8 @@ class Recall(NamedTuple):
 
     @property
     def auc(self) -> float:
-        """Area under `mean` over `count`, as a share of the largest."""
-        return float(np.trapezoid(self.mean, self.count) / self.count[-1])
+        """Area under `mean` over `count`, as a share of the largest; 0 without proposals."""
+        return float(np.trapezoid(self.mean, self.count) / max(self.count[-1], 1e-12))
 
     def at(self, percent: int) -> float:
         """The mean recall at so many percent: as published, AR@5 where the limit is 100."""

@@ -267,7 +267,9 @@ def test_three_kinds_of_files_say_the_same(tmp_path):
     plain = {key: np.array(rows).tolist() for key, rows in FOUND.items()}
     (tmp_path / "a.json").write_text(json.dumps(plain))
     (tmp_path / "a.pkl").write_bytes(pickle.dumps({k: np.array(v) for k, v in FOUND.items()}))
-    lines = [",".join([key, *map(str, [*row, 1][:5])]) for key, rows in FOUND.items() for row in rows]
+    lines = [
+        ",".join([key, *map(str, [*row, 1][:5])]) for key, rows in FOUND.items() for row in rows
+    ]
     (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
     for name in ("a.json", "a.pkl", "a.csv"):
         found = proposals.read(tmp_path / name)

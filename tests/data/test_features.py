@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,11 @@ def test_published_csv_files():
         ("v.csv", b"a,b\n1,x\n", "not a file of features .*convert"),
         ("v.csv", b"a,b\n1,2\n1\n", "not a file of features"),
         ("v.csv", b"a,b\n1,nan\n", "finite"),
+        ("v.csv", b"a,b\n1,2\n3,inf\n", "row 1, channel 1 is inf: features are finite"),
+        ("v.csv", b",a,b\n0,1,2\n", "the first column has no name: is it an index"),
+        ("v.csv", b"1,x,2\n1,2,3\n", 'the first line has "x" beside numbers'),
+        ("v.csv", b"1,2\n3\n", "not a file of features"),
+        ("v.csv", b"a,b\n1,\n", "not a file of features .*convert"),
         ("v.npy", b"", "not a file of features"),
         ("v.npz", b"zip?", "not a file of features"),
         ("v.txt", b"", "features are in .csv, .npy or .npz files"),
@@ -73,6 +78,53 @@ def test_broken_files_are_named(tmp_path, name, content, message):
     with pytest.raises(VideoError, match=message) as error:
         features.read(path)
     assert str(error.value).startswith(f"{path}: ")
+
+
+def test_a_csv_of_numbers_alone_has_no_header(tmp_path):
+    path = tmp_path / "v.csv"
+    np.savetxt(path, rows(), delimiter=",")
+    np.testing.assert_allclose(features.read(path)[0], rows(), rtol=1e-6)
+    path.write_bytes("\ufeff1,2\n3,4\n".encode())  # as spreadsheets write it
+    assert features.read(path)[0].tolist() == [[1, 2], [3, 4]]
+    path.write_text("0,1\n3,4\n")  # a data frame numbers its columns
+    assert features.read(path)[0].tolist() == [[3, 4]]
+
+
+@pytest.mark.parametrize(
+    "array,message",
+    [
+        (np.full((2, 3), np.nan), "row 0, channel 0 is nan: features are finite numbers"),
+        (np.full((2, 3), 1e300), "row 0, channel 0 is inf"),
+        (np.full((2, 3), "x"), "holds no numbers but <U1"),
+        (np.ones((2, 3), bool), "holds no numbers but bool"),
+        (np.ones((2, 3), complex), "holds no numbers but complex128"),
+        (np.ones((0, 3)), r"features are \(rows, channels\), not float64 \(0, 3\)"),
+        (np.float32(3), r"features are \(rows, channels\), not float32 \(\)"),
+    ],
+)
+def test_arrays_that_are_no_features_are_named(tmp_path, array, message):
+    np.save(tmp_path / "v.npy", array)
+    with pytest.raises(VideoError, match=message) as error:
+        features.read(tmp_path / "v.npy")
+    assert str(error.value).startswith(f"{tmp_path}/v.npy: ")
+
+
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        (dict(fps=0), r'"about": "fps" is 0; expected frames a second'),
+        (dict(fps=float("nan")), r'"about": "fps" is nan'),
+        (dict(every=2.5), r'"about": "every" is 2\.5; expected a whole number'),
+        (dict(stride="2"), r'"about": "stride" is .2.; expected a whole number'),
+        (dict(backbone=None), r'"about": "backbone" is None; expected text'),
+        (dict(channels=7), "it has 6 channels, but says that it has 7"),
+    ],
+)
+def test_how_features_were_made_is_checked(tmp_path, change, message):
+    about = json.dumps({**asdict(MADE), **change})
+    np.savez(tmp_path / "v.npz", feature=rows(), about=about)
+    with pytest.raises(VideoError, match=message):
+        features.read(tmp_path / "v.npz")
 
 
 def test_other_arrays_are_no_features(tmp_path):

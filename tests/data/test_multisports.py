@@ -84,7 +84,8 @@ def test_proposals_are_of_files(read, tmp_path):
     found = {f"sport/v_b.mp4,{f:04d}": np.array([[0, 0, 0.5, 0.5, 0.99]]) for f in (5, 6, 7, 8)}
     found |= {f"sport/v_c.mp4,{f:04d}": np.zeros((0, 5)) for f in (5, 6)}
     (tmp_path / "found.pkl").write_bytes(pickle.dumps(found))
-    source = read(proposals="found.pkl")
+    with pytest.warns(UserWarning, match="without a box for 2 of 6 key frames"):
+        source = read(proposals="found.pkl")
     assert source[0]["proposals"].tolist() == [[0, 0, 0.5, 0.5]]
     assert source[5]["proposals"].shape == (0, 4)
 
@@ -93,6 +94,48 @@ def test_proposals_are_of_files(read, tmp_path):
 def test_another_pickle_is_named(read, key):
     about = {k: v for k, v in ABOUT.items() if k != key}
     with pytest.raises(UserError, match=rf'gt\.pkl: no "{key}" in it'):
+        read(about=about)
+
+
+def changed(key, **videos):
+    return ABOUT | {key: ABOUT[key] | {f"sport/{video}": new for video, new in videos.items()}}
+
+
+def one_tube(*rows):
+    """The tubes of v_b are one of class 2."""
+    return changed("gttubes", v_b={2: [np.array(rows)]})
+
+
+@pytest.mark.parametrize(
+    "about,message",
+    [
+        ([1], "expected a dict, found a list"),
+        (ABOUT | {"labels": [0, 1, 2]}, '"labels" is .*; expected a list of class names'),
+        (ABOUT | {"test_videos": ["sport/v_b"]}, '"test_videos" is .*; expected a list that holds'),
+        (ABOUT | {"test_videos": []}, '"test_videos" is .*; expected a list that holds'),
+        (ABOUT | {"test_videos": [["sport/v_b"] * 2]}, '"test_videos" has "sport/v_b" 2 times'),
+        (ABOUT | {"test_videos": [["v_x"]]}, '"gttubes": no "v_x" in it'),
+        (ABOUT | {"resolution": {}}, '"resolution": no "sport/v_b" in it'),
+        (changed("resolution", v_b=(100, 200, 3)), '"sport/v_b" is .*; expected .height, width.'),
+        (changed("resolution", v_b=(0, 200)), '"sport/v_b" is .*; expected .height, width.'),
+        (changed("resolution", v_b=(np.nan, 200)), r'"sport/v_b" has nan at \[0\]'),
+        (changed("gttubes", v_b={7: []}), "class 7; expected a whole number from 0 to 2"),
+        (changed("gttubes", v_b={"dunk": []}), "class 'dunk'; expected a whole number"),
+        (changed("gttubes", v_b={1: None}), '"1" is None; expected a list of tubes'),
+        (
+            changed("gttubes", v_b={1: [np.ones((3, 4))]}),
+            r'"0" has shape \(3, 4\); expected .frames',
+        ),
+        (one_tube([1, 0, 0, np.nan, 9]), r'class 2: "0" has nan at \[0, 3\]'),
+        (one_tube([0, 0, 0, 9, 9]), "tube 0, row 0: frame 0; expected whole numbers from 1"),
+        (one_tube([1.5, 0, 0, 9, 9]), "tube 0, row 0: frame 1.5; expected whole numbers from 1"),
+        (one_tube([1, 0, 0, 9, 9], [1, 0, 0, 9, 9]), "row 1: frame 1; .* each of them once"),
+        (one_tube([1, 9, 0, 5, 9]), "tube 0, row 0: box .* has swapped corners"),
+        (one_tube([1, 0, 0, 300, 9]), "tube 0, row 0: box 0 0 1.5 0.09 is outside"),
+    ],
+)
+def test_an_entry_that_cannot_be_used_is_named(read, about, message):
+    with pytest.raises(UserError, match=r"gt\.pkl.*" + message):
         read(about=about)
 
 

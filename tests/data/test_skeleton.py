@@ -48,7 +48,7 @@ def test_normalize_2d(args, given, expected, seed):
 
 
 def test_normalize_2d_needs_the_size_of_the_picture():
-    with pytest.raises(UserError, match='"size" of the picture'):
+    with pytest.raises(UserError, match='no "img_shape" in it'):
         Normalize2D()({"keypoint": np.zeros((1, 1, 17, 2))}, RNG)
 
 

@@ -89,8 +89,12 @@ def test_a_plain_list_is_taken_whole(tmp_path):
 def test_missing_joints_written_as_nan_are_zeros(tmp_path):
     one = annotation("a", 0)
     one["keypoint"][0, 3, 5] = np.nan
-    write(tmp_path, [one])
-    points = build(tmp_path)[0]["keypoint"]
+    write(tmp_path, [annotation("b", 0), one])
+    for _ in range(2):  # also when it is in the cache
+        with pytest.warns(
+            UserWarning, match=r'1 of 2 annotations have NaN .* annotation 1 \("a"\)'
+        ):
+            points = build(tmp_path)[1]["keypoint"]
     assert (points[0, 3, 5] == 0).all() and np.isfinite(points).all()
 
 
@@ -130,8 +134,8 @@ def test_dataset_checks_name_file_and_annotation(tmp_path):
     [
         (dict(label=None), r'annotation 1 \("b"\): no "label" in it'),
         (dict(label=None, lable=1), 'no "label" in it. Did you mean "lable"'),
-        (dict(label=1.5), '"label" is not a whole number: 1.5'),
-        (dict(label=[1, 2]), r'"label" is not a whole number: \[1, 2\]'),
+        (dict(label=1.5), '"label" is 1.5; expected a whole number'),
+        (dict(label=[1, 2]), r'"label" is \[1, 2\]; expected a whole number'),
         (
             dict(frame_dir=None, framedir="b"),
             'annotation 1: no "frame_dir" in it. Did .*"framedir"',
@@ -141,13 +145,38 @@ def test_dataset_checks_name_file_and_annotation(tmp_path):
         (dict(keypoint=None), r'annotation 1 \("b"\): no "keypoint" in it, but others have one'),
         (dict(keypoint_score=None), 'no "keypoint_score" in it, but others'),
         (dict(img_shape=None), 'no "img_shape" in it, but others'),
-        (dict(img_shape=(480, 640, 3)), r'"img_shape" is \(height, width\).*not \(480, 640, 3\)'),
+        (
+            dict(img_shape=(480, 640, 3)),
+            r'"img_shape" is \(480, 640, 3\); expected \(height, width\)',
+        ),
         (dict(keypoint=np.zeros((12, 17, 2))), r"\(12, 17, 2\); .*; one person is \(1, frames"),
         (dict(keypoint=np.zeros((1, 12, 17, 4))), r"expected \(people, frames, joints, 2 or 3\)$"),
         (dict(keypoint=np.zeros((0, 12, 17, 2))), "at least one person"),
         (dict(keypoint_score=np.zeros((1, 12, 16))), r"\(1, 12, 16\); expected \(1, 12, 17\)"),
         (dict(keypoint=np.full((1, 12, 17, 2), np.inf)), '"keypoint" has infinite values'),
-        (dict(keypoint=np.full((1, 12, 17, 2), "x")), "not an array of numbers but of <U1"),
+        (dict(keypoint=np.full((1, 12, 17, 2), "x")), '"keypoint" holds no numbers but <U1'),
+        (dict(label=True), '"label" is True; expected a whole number'),
+        (dict(label=2**40), '"label" is 1099511627776; expected a whole number'),
+        (dict(total_frames=0), '"total_frames" is 0; expected a number of frames above 0'),
+        (dict(img_shape=(480, np.nan)), r'"img_shape" has nan at \[1\]'),
+        (dict(img_shape=("480", "640")), '"img_shape" holds no numbers but <U3'),
+        (dict(img_shape=(0, 640)), r'"img_shape" is \(0, 640\); expected \(height, width\)'),
+        (dict(frame_dir=1.5), 'annotation 1: "frame_dir" is 1.5; expected text or a whole number'),
+        (dict(frame_dir=""), 'annotation 1: "frame_dir" is .*; expected text or a whole number'),
+        (
+            dict(keypoint=[np.zeros((2, 17, 2)), np.zeros((1, 17, 2))], total_frames=2),
+            '"keypoint" holds rows of different lengths, .* zeros where a frame has fewer people',
+        ),
+        (
+            dict(keypoint=[[[1.0], None]]),
+            '"keypoint" holds rows of different lengths, or no numbers',
+        ),
+        (dict(keypoint=np.full((1, 12, 17, 2), 1e300)), '"keypoint" has infinite values'),
+        (dict(keypoint=np.full((1, 12, 17, 2), np.nan)), '"keypoint" is NaN everywhere'),
+        (
+            dict(keypoint=np.ones((1, 12, 18, 2)), keypoint_score=np.ones((1, 12, 18))),
+            r'"keypoint" has shape \(1, 12, 18, 2\); expected \(17, 2\) last, as others',
+        ),
     ],
 )
 def test_an_annotation_that_cannot_be_used_is_named(tmp_path, change, message):
@@ -173,6 +202,61 @@ def test_an_annotation_that_cannot_be_used_is_named(tmp_path, change, message):
 def test_a_pickle_of_something_else(tmp_path, content, message):
     path = write(tmp_path, content)
     with pytest.raises(UserError, match=f"^{path}: {message}"):
+        build(tmp_path)
+
+
+def test_2d_key_points_need_the_size_of_their_image(tmp_path):
+    path = write(tmp_path, [annotation(name, 0, img_shape=None) for name in "ab"])
+    with pytest.raises(UserError, match=rf'{path}: annotation 0 \("a"\): no "img_shape" in it'):
+        build(tmp_path)
+    assert len(build(tmp_path, suffix=".mp4")) == 2  # the video has a size
+
+
+def test_key_points_that_are_shares_of_the_image_are_named(tmp_path):
+    rows = [annotation(name, 0) for name in "ab"]
+    write(tmp_path, [row | {"keypoint": row["keypoint"] / 640} for row in rows])
+    with pytest.raises(
+        UserError, match=r'"keypoint" is at most 0\.6\d .*img_shape is \(480, 640\)'
+    ):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "members,message",
+    [
+        ("abc", '"split": "train" is .abc.; expected a list'),
+        (None, '"split": "train" is None; expected a list'),
+        (["a", None], '"split", "train": "1" is None; expected text or a whole number'),
+    ],
+)
+def test_a_split_that_is_no_list_of_ids(tmp_path, members, message):
+    path = write(tmp_path, {"split": {"train": members}, "annotations": [annotation("a", 0)]})
+    with pytest.raises(UserError, match=f"^{path}, {message}"):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        (dict(frame_inds=np.full(40, np.nan)), '"frame_inds" has other numbers; expected .poses,.'),
+        (dict(frame_inds=np.arange(40) / 2), '"frame_inds" has other numbers; expected .poses,.'),
+        (dict(frame_inds=np.arange(40) - 1), '"frame_inds" has other numbers; expected .poses,.'),
+        (dict(frame_inds=np.arange(40)), '"frame_inds" goes to 39, beyond "total_frames", 30'),
+        (dict(box_score=np.ones((40, 1))), r'"box_score" has shape \(40, 1\); expected 40 rows'),
+        (dict(box_score=np.full(40, np.inf)), '"box_score" has infinite values'),
+        (dict(valid=3), '"valid" is 3; expected {threshold: frames}'),
+        (
+            dict(valid={0.5: 31, 0.9: 1, 0.99: 1}),
+            '"valid": "0.5" is 31; expected a number of frames',
+        ),
+        (dict(valid={0.5: 3, 0.9: 1}), '"valid": no "0.99" in it'),
+    ],
+)
+def test_a_compact_annotation_that_cannot_be_used_is_named(tmp_path, change, message):
+    content = kinetics("ab")
+    content["annotations"][1] |= change
+    path = write(tmp_path, content)
+    with pytest.raises(UserError, match=rf'^{path}: annotation 1 \("b"\).*{message}'):
         build(tmp_path)
 
 

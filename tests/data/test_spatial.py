@@ -349,7 +349,7 @@ def test_key_points_need_no_video():
         beside = step(beside, np.random.default_rng(3))
         assert tuple(alone["size"]) == beside["video"].shape[2:4]
     np.testing.assert_array_equal(alone["keypoint"], beside["keypoint"])
-    with pytest.raises(UserError, match='needs the "size" of the picture'):
+    with pytest.raises(UserError, match='no "img_shape" in it'):
         spatial.ResizeShort(8)({"keypoint": points["keypoint"]}, RNG)
 
 

@@ -73,7 +73,7 @@ def test_it_can_be_a_part_of_other_sets(tmp_path):
     ({"filename": "a", "label": None}, r'\[1\]: "label" is None; expected'),
     ({"filename": "a", "label": [1]}, r'\[1\]: "label" is \[1\]; expected \{"CATEGORY": \[TAG'),
     ({"filename": "a", "label": {"scenes": [1]}}, r'category: "scenes".*Did you mean "scene"'),
-    ({"filename": "a", "label": {"scene": [3]}}, r'\[1\], "label": "scene" is \[3\]; expected.*0\.\.2'),
+    ({"filename": "a", "label": {"scene": [3]}}, r'\[1\], "label": "scene" is \[3\]; .*0\.\.2'),
     ({"filename": "a", "label": {"scene": [-1]}}, r'\[1\], "label": "scene" is \[-1\]'),
     ({"filename": "a", "label": {"scene": 1}}, r'\[1\], "label": "scene" is 1; expected'),
     ({"filename": "a", "label": {"scene": ["snow"]}}, r'"scene" is \[.snow.\]; expected'),
@@ -86,7 +86,9 @@ def test_mistakes_name_the_entry(tmp_path, entry, message):
 @pytest.mark.parametrize("total", [0, -1, 2.5, "9", None, True, 10**12])
 def test_folders_need_a_number_of_frames(tmp_path, total):
     one, two = ({"frame_dir": name, "total_frames": 5, "label": {}} for name in "ab")
-    with pytest.raises(UserError, match=r'\[1\]: "total_frames" is .*; expected a number of frames'):
+    with pytest.raises(
+        UserError, match=r'\[1\]: "total_frames" is .*; expected a number of frames'
+    ):
         read(tmp_path, one, two | {"total_frames": total})
 
 

@@ -113,7 +113,10 @@ def msrvtt(videos=(), sentences=()):
         (msrvtt(["c"]), r"videos\[2\]: expected a dict, found a str"),
         (msrvtt((), [{"caption": "x"}]), r'sentences\[2\]: no "video_id" in it'),
         (msrvtt((), [{"video_id": "a", "text": "x"}]), r'sentences\[2\]: no "caption" in it'),
-        (msrvtt((), [{"video_id": "a", "caption": 3}]), r'sentences\[2\]: "caption" is 3; expected'),
+        (
+            msrvtt((), [{"video_id": "a", "caption": 3}]),
+            r'sentences\[2\]: "caption" is 3; expected',
+        ),
         (msrvtt() | {"videos": {}}, r'"videos" is \{\}; expected a list'),
     ],
 )
@@ -134,7 +137,7 @@ def test_what_is_left_out_of_msrvtt_is_counted(tmp_path):
     said = "\n".join(str(w.message) for w in caught)
     assert '1 "sentences" are of a video that is not in "videos", such as "d"' in said
     assert '1 "videos" have no sentence, such as "c"' in said
-    with pytest.raises(UserError, match='no video of the subset "trian". Did you mean "train"'):
+    with pytest.raises(UserError, match=r'no video of the subset "trian". Did you mean "train"'):
         read(tmp_path, msrvtt(), subset="trian")
 
 

@@ -23,7 +23,7 @@ def batch(score, found, truth, labels, clip=0, time=0.0, **more):
     """One key frame, padded."""
     n, k = len(found), len(truth)
     return {
-        "score": np.pad(np.asarray(score, np.float32).reshape(n, -1), ((0, 2), (0, 0)))[None],
+        "score": np.pad(np.asarray(score, np.float32).reshape(n, np.shape(score)[-1]), ((0, 2), (0, 0)))[None],
         "proposals": np.pad(np.reshape(found, (n, 4)), ((0, 2), (0, 0)))[None],
         "proposal_mask": (np.arange(n + 2) < n)[None].astype(np.float32),
         "boxes": np.pad(np.reshape(truth, (k, 4)), ((0, 1), (0, 0)))[None],
@@ -296,9 +296,37 @@ def test_classes_off_by_one_are_named(step, said):
     assert f"scores fit the classes {said} the true ones (mAP 100%)" in reasons(frames, 5)
 
 
-def test_an_untrained_model_is_named():
-    frames = [batch([[0, 0, 0]], box, box, [[1, 0, 0]], time=k) for k, box in people()]
-    assert "no score is above 0.002" in reasons(frames)
+def test_low_scores_are_named_with_the_highest():
+    frames = [batch([[0, 0.001, 0]], box, box, [[1, 0, 0]], time=k) for k, box in people()]
+    assert "no score is above 0.002" in (said := reasons(frames))
+    assert "the highest of 40 boxes is 0.001" in said
+
+
+def test_key_frames_without_proposals_are_counted_and_no_model_is_blamed():
+    nobody = np.zeros((0, 4))
+    frames = [
+        batch(np.zeros((0, 3)), nobody, box, [[1, 0, 0]], time=k) for k, box in people(count=40)
+    ]
+    said = reasons(frames)
+    assert "40 of 40 key frames have no proposal" in said
+    assert "score" not in said and "train" not in said and "wide" not in said
+    frames[0] = batch([[0.001, 0, 0]], *[next(people())[1]] * 2, [[1, 0, 0]], time=0)
+    said = reasons(frames)
+    assert "39 of 40 key frames have no proposal" in said
+    assert "the highest of 1 boxes is 0.001" in said
+
+
+def test_the_whole_picture_in_place_of_proposals_is_counted():
+    picture = np.array([[0, 0, 800, 600]])
+    frames = [batch([[0.9, 0.1, 0.1]], picture, box, [[1, 0, 0]], time=k) for k, box in people()]
+    assert "40 of 40 key frames have the whole picture as their only proposal" in reasons(frames)
+
+
+def test_scores_that_are_nan_are_counted():
+    frames = [batch([[np.nan] * 3], box, box, [[1, 0, 0]], time=k) for k, box in people()]
+    said = reasons(frames)
+    assert "scores of 40 of 40 boxes are NaN or infinite" in said
+    assert "no score is above" not in said
 
 
 def test_what_has_no_reason_is_not_explained():

@@ -230,3 +230,36 @@ def test_random_proposals_lie_within_the_video():
     assert (found[:, 0] < found[:, 1]).all()
     assert 0 <= found[:, :2].min() < 1
     assert 29 < found[:, :2].max() <= 30
+
+
+# Why recall is low
+
+
+def reasons(proposals, truth=((10, 12), (20, 22))):
+    """Of four videos with the same proposals and true segments."""
+    found = m.ProposalMetrics(lambda sample: proposals, 1)
+    found.update(
+        dict(
+            segments=np.array([truth] * 4, float),
+            segment_label=np.zeros((4, 2), int),
+            mask=np.ones(4),
+        )
+    )
+    with pytest.warns(UserWarning, match=r"AUC is [0-4]\.\d+%") as caught:
+        found.compute()
+    return str(caught[0].message)
+
+
+def test_videos_without_a_proposal_are_counted():
+    assert "4 of 4 videos have no proposal" in reasons(np.zeros((0, 3)))
+
+
+def test_scores_that_are_nan_are_counted():
+    said = reasons(np.array([[1, 2, np.nan]]))
+    assert "proposals of 4 of 4 videos have scores that are NaN or infinite" in said
+
+
+def test_segments_in_frames_are_named():
+    assert "100% of the true segments start after the end of the last" in reasons(
+        np.array([[1, 2, 0.9]]), truth=((100, 120), (250, 260))
+    )

@@ -1,5 +1,7 @@
 """Ranks of retrieval: published cases, naive loops, ties and several texts of a video."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -80,3 +82,57 @@ def test_batches_add_up_and_masked_rows_and_texts_do_not_count():
     assert values["v2t_mean_rank"] == np.mean(want_v2t)
     assert values["v2t_median_rank"] == np.median(want_v2t)
     assert len(values) == 10
+
+
+# Why recall is low
+
+
+def reasons(video, text):
+    metric = Retrieval()
+    texts = len(text) // len(video)
+    text = text.reshape(len(video), texts, -1)
+    metric.update(
+        dict(video=video, text=text, text_mask=np.ones(text.shape[:2]), mask=np.ones(len(video)))
+    )
+    with pytest.warns(UserWarning, match=r"t2v_r1 is \d") as caught:
+        values = metric.compute()
+    return str(caught[0].message), values
+
+
+def features(count=60, seed=0):
+    return unit(np.random.default_rng(seed).standard_normal((count, 8)))
+
+
+def test_nan_is_never_right():
+    found = ranks(np.full((5, 5), np.nan), np.eye(5, dtype=bool))
+    assert found.tolist() == [3.0] * 5
+    score = np.where(np.eye(5, dtype=bool), np.nan, 0.5)
+    assert ranks(score, np.eye(5, dtype=bool)).tolist() == [5.0] * 5
+
+
+def test_features_that_are_nan_are_counted():
+    video = features()
+    video[:50] = np.nan
+    said, values = reasons(video, features(seed=1))
+    assert "features of 50 of 60 videos are NaN or infinite" in said
+    assert values["t2v_r1"] < 0.2
+
+
+def test_features_that_are_all_the_same_are_named():
+    said, values = reasons(np.repeat(features(1), 60, 0), features())
+    assert "all videos have the same features" in said
+    assert values["t2v_r1"] == 0
+
+
+def test_texts_that_videos_share_are_counted():
+    said, _ = reasons(features(), np.tile(features(3, seed=1), (20, 1)))
+    assert "60 of 60 videos share a text with another one" in said
+
+
+def test_what_has_no_reason_is_not_explained():
+    metric = Retrieval()
+    text = features(seed=1)[:, None]
+    metric.update(dict(video=features(), text=text, text_mask=np.ones((60, 1)), mask=np.ones(60)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        metric.compute()
