@@ -22,8 +22,9 @@ needs_data = pytest.mark.skipif(
 def batch(score, found, truth, labels, clip=0, time=0.0, **more):
     """One key frame, padded."""
     n, k = len(found), len(truth)
+    score = np.reshape(np.asarray(score, np.float32), (n, np.shape(score)[-1]))
     return {
-        "score": np.pad(np.asarray(score, np.float32).reshape(n, np.shape(score)[-1]), ((0, 2), (0, 0)))[None],
+        "score": np.pad(score, ((0, 2), (0, 0)))[None],
         "proposals": np.pad(np.reshape(found, (n, 4)), ((0, 2), (0, 0)))[None],
         "proposal_mask": (np.arange(n + 2) < n)[None].astype(np.float32),
         "boxes": np.pad(np.reshape(truth, (k, 4)), ((0, 1), (0, 0)))[None],

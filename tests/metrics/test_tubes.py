@@ -244,6 +244,6 @@ def test_a_low_frame_map_is_explained():
     metric = MultiSportsMAP(2)
     nobody, box = np.zeros((0, 4)), np.array([[0, 0, 10, 10]])
     for time in range(3):
-        metric.update(batch(np.zeros((0, 2)), nobody, box, [[1, 0]], time=time))
+        metric.update(batch(np.zeros((0, 2)), nobody, box, [[1, 0]], time=time, tube=[0, 0]))
     with pytest.warns(UserWarning, match="3 of 3 key frames have no proposal"):
         assert metric.compute()["frame_map"] == 0
