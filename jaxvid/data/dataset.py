@@ -208,6 +208,7 @@ def check_labels(sources: dict[str, Source], num_classes: int, names):
 
 
 def check_empty(sources: dict[str, Source], num_classes: int, names):
+    """A class without a training video is never predicted."""
     if "train" in sources:
         for i in np.flatnonzero(counts(sources["train"].labels, num_classes) == 0):
             name = names[i] if names else str(i)
