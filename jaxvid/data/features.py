@@ -150,11 +150,8 @@ def read_about(path: str | Path) -> dict:
     Raises:
       VideoError: the file cannot be read.
     """
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            return json.loads(str(found["about"])) if "about" in found else {}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise VideoError(str(path), f"not a file of features ({_line(error)})") from None
+    with readable(path), np.load(path, allow_pickle=False) as found:
+        return json.loads(str(found["about"])) if "about" in found else {}
 
 
 def check(path: str | Path, made: Made):
