@@ -79,8 +79,14 @@ class Extractor:
             rows = np.minimum(np.arange(start, start + self._rows), len(clips) - 1)
             # Decode closes its reader; this one stays open for the clips to come.
             sample = {**opened, "frames": clips[rows], "reader": nullcontext(reader)}
-            for transform in self._rest:
-                sample = transform(sample, rng)
+            try:
+                for transform in self._rest:
+                    sample = transform(sample, rng)
+            except KeyError as error:
+                raise UserError(
+                    f"{self.model.source}: a model for {self.model.config['task']['name']}, which"
+                    f" needs {error} beside a video; take the features of a recogniser"
+                ) from None
             rest = {
                 "label": np.zeros(self._rows, np.int32),
                 "mask": np.ones(self._rows, np.float32),

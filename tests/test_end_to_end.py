@@ -15,9 +15,13 @@ import pytest
 
 import jaxvid
 from jaxvid.ckpt import store
+from jaxvid.ckpt.convert import export
 from jaxvid.data import motion
 from jaxvid.data.decode import VideoReader
 from jaxvid.errors import UserError
+from jaxvid.models import swin
+from jaxvid.paths import flatten
+from tests.ckpt.pickle_bytes import write_tensors
 
 ENV = dict(os.environ, XLA_FLAGS="--xla_backend_optimization_level=0", JAX_PLATFORMS="cpu")
 TINY = (
@@ -252,16 +256,27 @@ FINETUNE = (
 
 
 @pytest.mark.long
-def test_finetuning_from_another_run(clips, workdir, tmp_path):
-    # The window of the quickstart's model is its variant's, so its weights fit another head.
+@pytest.mark.parametrize("kind", ["run", "published file"])
+def test_finetuning_on_other_classes(clips, workdir, tmp_path, kind):
+    """From a workdir, and from a .pth with the published names: all but the head is taken over."""
+    start = workdir
+    if kind != "run":
+        model = jaxvid.load(workdir)
+        tensors = export(model.variables, swin.WEIGHTS["mmaction"], model.net)
+        start = write_tensors(tmp_path / "swin.pth", {"state_dict": tensors}, meta={"epoch": 3})
     done = run(
         *FINETUNE, f"--config.data.root={clips}", f"--workdir={tmp_path}/w",
-        f"--config.init.weights={workdir}",
+        f"--config.init.weights={start}", "--config.optim.lr=0.0",
     )  # fmt: skip
-    assert "2 classes of 3 each" in done.stdout
     said = " ".join(done.stdout.split())
-    assert "the head starts fresh" in said and "8 classes there, 2 here" in said
-    assert store.read_meta(store.find(tmp_path / "w"))["names"] == ["left", "right"]
+    assert "2 classes of 3 each" in said
+    assert "the head starts fresh" in said
+    tuned = jaxvid.load(tmp_path / "w")
+    assert tuned.names == ("left", "right")
+    theirs = flatten(jaxvid.load(workdir).variables["params"]["backbone"])
+    ours = flatten(tuned.variables["params"]["backbone"])
+    for key, leaf in theirs.items():
+        np.testing.assert_array_equal(leaf, ours[key], err_msg=key)
 
 
 def test_unknown_weights_are_named_before_anything_compiles(clips, tmp_path):

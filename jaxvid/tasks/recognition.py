@@ -170,7 +170,7 @@ class Recognition:
     def report(self, preds, ids, names):
         """The scores; with one class a sample, a row a class, too, and the confusion of classes."""
         score, label = preds["score"], preds["label"]
-        dump = dict(id=np.array(ids), score=score, label=label)
+        dump = dict(id=np.array(ids), score=score, label=label, names=np.array(names))
         files: dict = {"predictions.npz": dump}
         if self.multi_label:
             if "label_mask" in preds:

@@ -1,12 +1,15 @@
 """Late fusion: add up the scores that several models gave the same samples.
 
     python -m jaxvid.tools.fuse rgb.npz flow.npz --weights 1 1.5 --out fused.npz
+    python -m jaxvid.tools.fuse RUN/eval/predictions.npz
+
+Of one dump the metrics are computed again, without the model or the videos.
 
 A dump is an npz with `score` (n, c), `label` (n,) or 0/1 (n, c), and where known `id` (n,) str and
 `views`, the number of views behind each score; with 0/1 labels maybe `label_mask` (n, c), 0 where
-nobody has looked for a label, and `category` (c,) str of each class. When every dump has ids,
-samples are matched by id, otherwise by order, if the labels agree. Prints the metrics of each dump
-and of the fusion.
+nobody has looked for a label, and `category` (c,) str of each class; with `names` (c,) str of the
+classes the hardest of them are listed. When every dump has ids, samples are matched by id,
+otherwise by order, if the labels agree. Prints the metrics of each dump and of the fusion.
 """
 
 import argparse
@@ -19,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvid import files
+from jaxvid import compare, files
 from jaxvid.data import annotations
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.metrics.classification import (
@@ -29,7 +32,7 @@ from jaxvid.metrics.classification import (
     weighted_score,
 )
 
-KEYS = ("score", "label", "id", "views", "label_mask", "category")
+KEYS = ("score", "label", "id", "views", "label_mask", "category", "names")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Dump:
       views: behind each score.
       label_mask: bool (n, c).
       category: str (c,).
+      names: str (c,).
     """
 
     path: str
@@ -53,6 +57,12 @@ class Dump:
     views: int = 1
     label_mask: np.ndarray | None = None
     category: np.ndarray | None = None
+    names: np.ndarray | None = None
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names for a report of the classes; empty without them and for several labels a sample."""
+        return self.names.tolist() if self.names is not None and self.label.ndim == 1 else []
 
     def name(self, row: int) -> str:
         return f"sample {row}" if self.id is None else f'"{self.id[row]}"'
@@ -91,12 +101,14 @@ def read(path: str) -> Dump:
     for key, array, shape in (
         ("label_mask", known, label.shape if label.ndim == 2 else None),
         ("category", category, score.shape[1:]),
+        ("names", arrays.get("names"), score.shape[1:]),
     ):
         if array is not None and array.shape != shape:
             raise UserError(f'{path}: "{key}" {array.shape} does not fit "label" {label.shape}')
     known = None if known is None else known > 0
     views = int(np.max(arrays.get("views", 1)))
-    return Dump(path, score.astype(np.float32), label, names, views, known, category)
+    classes = arrays.get("names")
+    return Dump(path, score.astype(np.float32), label, names, views, known, category, classes)
 
 
 def match(dumps: Sequence[Dump]) -> list[Dump]:
@@ -104,6 +116,11 @@ def match(dumps: Sequence[Dump]) -> list[Dump]:
     first, *others = dumps
     by_id = all(d.id is not None for d in dumps)
     dumps = [first, *(_match(first, other, by_id) for other in others)]
+    called = [d for d in dumps if d.names is not None]
+    for dump in called[1:]:
+        if found := compare.classes(called[0].names.tolist(), dump.names.tolist()):
+            raise UserError(f"{called[0].path} (there) and {dump.path} (here) differ: {found}")
+    dumps = [replace(dump, names=called[0].names if called else None) for dump in dumps]
     # What is known of the data is known for all dumps, or their metrics would not compare.
     told = {}
     for key in ("label_mask", "category"):
@@ -170,11 +187,12 @@ def evaluate(dump: Dump) -> dict[str, float]:
 
 
 def table(dumps: Sequence[Dump], weights: Sequence[float]) -> str:
-    """A line of metrics for every dump, the last of which is the fusion."""
+    """A line of metrics for every dump; one without a weight is the fusion."""
     values = [evaluate(d) for d in dumps]
     width = max(len(d.path) for d in dumps)
     lines = [f"{'':{width}}  weight  " + "  ".join(f"{key:>10}" for key in values[0])]
-    for dump, weight, row in zip(dumps, [*(f"{w:g}" for w in weights), ""], values, strict=True):
+    weighted = [*(f"{w:g}" for w in weights), ""][: len(dumps)]
+    for dump, weight, row in zip(dumps, weighted, values, strict=True):
         cells = "  ".join(f"{value:10.4f}" for value in row.values())
         lines.append(f"{dump.path:{width}}  {weight:>6}  {cells}")
     return "\n".join(lines)
@@ -217,24 +235,23 @@ def _write(path: str, dump: Dump) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.fuse", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("dumps", nargs="+", metavar="DUMP.npz")
+    parser.add_argument("dumps", nargs="+", metavar="DUMP.npz", help="of one, its metrics")
     parser.add_argument("--weights", nargs="+", type=float, help="one a dump (default: 1 each)")
     parser.add_argument("--names", metavar="FILE", help="class names, to list the hardest classes")
     parser.add_argument("--out", metavar="FILE", help="write the fusion as a dump")
     args = parser.parse_args(argv)
     try:
-        if len(args.dumps) < 2:
-            raise UserError("a fusion needs two dumps or more")
         weights = args.weights or [1.0] * len(args.dumps)
         if len(weights) != len(args.dumps):
             raise UserError(f"--weights has {len(weights)} values for {len(args.dumps)} dumps")
         files.probe_file(args.out)
         dumps = match([read(path) for path in args.dumps])
-        names = _class_names(args.names, dumps[0]) if args.names else []
+        names = _class_names(args.names, dumps[0]) if args.names else dumps[0].class_names
         fused = fuse(dumps, weights)
-        if without := next((dump.path for dump in dumps if dump.id is None), ""):
+        without = next((dump.path for dump in dumps if dump.id is None), "")
+        if without and len(dumps) > 1:
             print(f"samples are matched by order, as {without} has no ids", file=sys.stderr)
-        print(table([*dumps, fused], weights))
+        print(table([*dumps, fused] if len(dumps) > 1 else dumps, weights))
         if names:
             print("\n" + hardest(fused, names))
         if args.out:

@@ -159,9 +159,26 @@ def test_ids_must_be_the_same(save, capsys):
     fails(capsys, [a, other], rf'label "{IDS[-1]}" differently \(1 of 40 samples\)')
 
 
+def test_the_metrics_of_one_dump(save, capsys):
+    """What an evaluation left is enough: the same numbers, and its class names."""
+    names = [f"class {i}" for i in range(ONE.shape[1])]
+    path = save("a.npz", score=ONE, label=LABEL, names=names)
+    assert fuse.main([path]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    top1 = (ONE.argmax(1) == LABEL).mean()
+    assert f"{top1:.4f}" in printed[1] and printed[2] == ""
+    assert any(line.startswith("class ") for line in printed[4:])
+
+
+def test_dumps_of_other_classes_are_not_fused(save, capsys):
+    names = [f"class {i}" for i in range(ONE.shape[1])]
+    a = save("a.npz", score=ONE, label=LABEL, names=names)
+    b = save("b.npz", score=TWO, label=LABEL, names=names[::-1])
+    fails(capsys, [a, b], r'a\.npz \(there\) and .*b\.npz \(here\) differ: class 0 is "class 0"')
+
+
 def test_bad_arguments_are_one_line_errors(save, tmp_path, capsys):
     a, b = save("a.npz", score=ONE, label=LABEL), save("b.npz", score=TWO, label=LABEL)
-    fails(capsys, [a], "two dumps or more")
     fails(capsys, [a, b, "--weights", "1"], "--weights has 1 values for 2 dumps")
     fails(capsys, [a, str(tmp_path / "c.npz")], r"c\.npz: no such file")
     fails(capsys, [a, b, "--out", str(tmp_path / "none" / "x.npz")], r"x\.npz: there is no folder")
