@@ -116,11 +116,11 @@ def match(dumps: Sequence[Dump]) -> list[Dump]:
     first, *others = dumps
     by_id = all(d.id is not None for d in dumps)
     dumps = [first, *(_match(first, other, by_id) for other in others)]
-    called = [d for d in dumps if d.names is not None]
-    for dump in called[1:]:
-        if found := compare.classes(called[0].names.tolist(), dump.names.tolist()):
-            raise UserError(f"{called[0].path} (there) and {dump.path} (here) differ: {found}")
-    dumps = [replace(dump, names=called[0].names if called else None) for dump in dumps]
+    called = [(dump.path, dump.names) for dump in dumps if dump.names is not None]
+    for path, names in called[1:]:
+        if found := compare.classes(called[0][1].tolist(), names.tolist()):
+            raise UserError(f"{called[0][0]} (there) and {path} (here) differ: {found}")
+    dumps = [replace(dump, names=called[0][1] if called else None) for dump in dumps]
     # What is known of the data is known for all dumps, or their metrics would not compare.
     told = {}
     for key in ("label_mask", "category"):
