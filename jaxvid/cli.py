@@ -7,7 +7,7 @@ from collections.abc import Callable
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from jaxvid import config_files
+from jaxvid import config_files, files
 from jaxvid.config import plain
 from jaxvid.errors import UserError, did_you_mean
 
@@ -55,6 +55,10 @@ def guard(main: Callable[[], object]) -> int:
         if not reader_left():
             raise
         return 141  # as a shell reports SIGPIPE
+    except OSError as error:
+        if error.errno not in files.DISK:
+            raise
+        return complain(files.explain(error, error.filename or "a file"), 1)
     except KeyboardInterrupt as error:
         print(str(error) or "interrupted", file=sys.stderr)
         return 130

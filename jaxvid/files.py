@@ -29,6 +29,7 @@ FIXES = {
     errno.ENOTDIR: "a file is in the way of this folder; name another place",
     errno.EISDIR: "this is a folder; name a file",
 }
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # never a mistake of the program
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 
 
@@ -45,11 +46,18 @@ def explained(path: str | os.PathLike) -> Iterator[None]:
     """Turn an OSError of writing to `path` into a UserError that names the path and the fix."""
     try:
         yield
+    except BrokenPipeError:  # of the terminal
+        raise
     except OSError as error:
-        denied = "name a place where you may write" if error.errno in DENIED else ""
-        fix = FIXES.get(error.errno or 0, denied)
-        reason = f"{path}: cannot write there ({error.strerror or error})"
-        raise UserError(f"{reason}; {fix}" if fix else reason) from error
+        raise UserError(explain(error, path)) from error
+
+
+def explain(error: OSError, path: str | os.PathLike) -> str:
+    """A line on what kept `path` from being written, and the fix."""
+    denied = "name a place where you may write" if error.errno in DENIED else ""
+    fix = FIXES.get(error.errno or 0, denied)
+    reason = f"{path}: cannot write there ({error.strerror or error})"
+    return f"{reason}; {fix}" if fix else reason
 
 
 @contextlib.contextmanager

@@ -33,6 +33,7 @@ from jaxvid.data.readers import ArrayReader
 from jaxvid.data.transforms.text import Tokenize
 from jaxvid.errors import UserError
 from jaxvid.extract import Extractor
+from jaxvid.files import probe_file
 from jaxvid.train.step import Compiled, init_variables, make_eval_step
 
 # A sample is what a source yields, see `data/sample.py`: for what comes neither as file nor pixels.
@@ -282,6 +283,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def report(args: argparse.Namespace):
     """Predict and print, as the command's arguments say."""
+    probe_file(args.out)
     model = load(args.checkpoint)
     for video in args.videos:
         found = model.predict(video, args.topk, labels=args.labels)

@@ -48,7 +48,7 @@ IMPORTS = {
     "config": ".errors .files",
     "compare": ".errors .config .plug",
     "config_files": ".errors ml_collections",
-    "cli": ".errors .config .config_files absl ml_collections",
+    "cli": ".errors .config .config_files .files absl ml_collections",
     "paths": ".errors jax",
     "ops": ".errors .skeletons .ops jax numpy optax dm_pix",
     "layers": ".ops .layers jax flax numpy einops",

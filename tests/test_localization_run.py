@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 import jaxvid
 from configs import bmn_own
 from jaxvid import extract, main, predict
-from jaxvid.ckpt import safetensors_file
+from jaxvid.ckpt import safetensors_file, torch_file
 from jaxvid.ckpt.convert import export
 from jaxvid.data import features, open_video, untrimmed
 from jaxvid.data.transforms.sampling import ClipsEvery
@@ -80,7 +82,8 @@ def workdir(data, tmp_path_factory):
 
 def test_a_feature_is_the_mean_of_the_backbones_maps_over_a_clip(backbone, data):
     found, made = features.read(data / "features" / "val_0001.npz")
-    assert made == features.Made(str(backbone), 4, 2, every=8, fps=16.0, channels=CHANNELS)
+    weights = jaxvid.load(backbone, "val").identity
+    assert made == features.Made(str(backbone), 4, 2, 8, 16.0, CHANNELS, weights)
     model = jaxvid.load(backbone, "val")
     with open_video(data / "videos" / "val_0001.mp4") as video:
         clips = ClipsEvery(4, 2, 8).indices(len(video))
@@ -108,7 +111,51 @@ def test_a_video_that_cannot_be_read_is_reported(backbone, tmp_path, capsys):
     command = [str(tmp_path / "videos"), str(tmp_path / "f"), f"--checkpoint={backbone}"]
     assert extract_features.main(command) == 1
     assert "broken.mp4" in capsys.readouterr().err
-    assert not (tmp_path / "f").exists()
+    assert not list((tmp_path / "f").glob("*.npz"))
+
+
+def test_stale_features_are_made_again_or_refused(backbone, data, tmp_path, capsys):
+    video, out = tmp_path / "v" / "a.mp4", tmp_path / "f"
+    video.parent.mkdir()
+    shutil.copy(data / "videos" / "val_0001.mp4", video)
+    weights = shutil.copy(backbone, tmp_path / "swin.safetensors")
+    command = [str(video.parent), str(out), f"--checkpoint={weights}", "--every=8", "--rows=16"]
+    assert extract_features.main(command) == 0
+    first = (out / "a.npz").read_bytes()
+
+    shutil.copy(data / "videos" / "val_0002.mp4", video)
+    assert extract_features.main(command) == 0
+    second = (out / "a.npz").read_bytes()
+    want = features.read(data / "features" / "val_0002.npz")
+    np.testing.assert_allclose(features.read(out / "a.npz")[0], want[0], atol=1e-6)
+    assert first != second
+
+    capsys.readouterr()
+    for change, message in (
+        ("--every=4", "every 8 there, 4 now"),
+        ("--stride=1", "stride 2 there, 1 now"),
+        ("--fps=8", "fps 0 there, 8 now"),
+    ):
+        assert extract_features.main([*command, change]) == 1
+        assert message in capsys.readouterr().err
+    moved = shutil.move(weights, tmp_path / "moved.safetensors")
+    assert extract_features.main([*command, f"--checkpoint={moved}"]) == 0
+    assert (out / "a.npz").read_bytes() == second
+    tensors = dict(torch_file.load(moved))
+    name = next(name for name, x in tensors.items() if x.ndim > 1)
+    tensors[name] = np.asarray(tensors[name]) + 1
+    told = safetensors_file.metadata(Path(moved))
+    safetensors_file.write(weights, tensors, told)
+    assert extract_features.main(command) == 1
+    error = capsys.readouterr().err
+    assert re.search(
+        r"weights \w{12} \(.+swin\.saf.+\) there, \w{12} \(.+\) now; write to an", error
+    )
+    assert (out / "a.npz").read_bytes() == second
+
+    shutil.copy(video, video.with_suffix(".mkv"))
+    assert extract_features.main(command) == 1
+    assert f"would both be written to {out}/a.npz" in capsys.readouterr().err
 
 
 def test_a_model_that_sees_no_videos_is_no_backbone(workdir, data):
@@ -124,6 +171,8 @@ def test_a_model_that_sees_no_videos_is_no_backbone(workdir, data):
 def test_evaluation_leaves_reports(workdir, data, capsys):
     metrics = main.evaluate(None, workdir, workdir)
     assert metrics["test/n"] == 3
+    about = json.loads((workdir / "eval" / "manifest.json").read_text())
+    assert set(about["files"]) | {"manifest.json", ".lock"} == set(os.listdir(workdir / "eval"))
     found = json.loads((workdir / "eval" / "predictions.json").read_text())["results"]
     assert list(found) == ["val_0000", "val_0001", "val_0002"]
     assert all(0 < len(rows) <= 100 for rows in found.values())
@@ -182,6 +231,14 @@ def test_a_backbone_that_moved_is_named(workdir, backbone, data):
     model = jaxvid.load(workdir)
     model.meta["features"] = model.meta["features"] | {"backbone": "runs/gone"}
     with pytest.raises(UserError, match="runs/gone: no such workdir"):
+        model.predict(data / "videos" / "val_0001.mp4")
+
+
+def test_a_backbone_with_other_weights_is_refused(workdir, data):
+    model = jaxvid.load(workdir)
+    model.meta["features"] = model.meta["features"] | {"weights": "123456789abc"}
+    message = r"its weights \(\w{12}\) are not those that made the features .*\(123456789abc\)"
+    with pytest.raises(UserError, match=message):
         model.predict(data / "videos" / "val_0001.mp4")
 
 

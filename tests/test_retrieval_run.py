@@ -157,6 +157,17 @@ def test_a_folder_is_searched_and_its_index_is_kept(run, data, tmp_path, capsys,
     assert "broken.mp4" in err
 
 
+def test_an_index_of_other_weights_is_refused(run, data, tmp_path, capsys):
+    index = tmp_path / "index.npz"
+    search("red", data / "videos", run, capsys, f"--index={index}")
+    with np.load(index) as stored:
+        content = dict(stored)
+    np.savez(index, **content | {"model": "123456789abc"})
+    _, err = search("red", data / "videos", run, capsys, f"--index={index}", code=1)
+    assert f"index.npz: an index of other weights (123456789abc of {run[0]}" in err
+    assert retrieve.default_index(data, "one") != retrieve.default_index(data, "two")
+
+
 def test_what_is_no_index_is_said(run, data, tmp_path, capsys):
     (tmp_path / "x.npz").write_bytes(b"nothing")
     index = f"--index={tmp_path}/x.npz"

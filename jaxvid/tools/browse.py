@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from jaxvid import cli, plug
+from jaxvid import cli, files, plug
 from jaxvid.data import dataset
 from jaxvid.data.encode import write_video
 from jaxvid.data.loader import Fetch
@@ -40,10 +40,10 @@ def show(config: Any, split: str, count: int, out: str, fps: float) -> Path:
       UserError: see `read`; or no such folder.
     """
     path = Path(f"{out}_{split}.png")
-    if not path.parent.is_dir():
-        raise UserError(f"--out={out}: there is no folder {path.parent}")
+    files.probe_file(path)
     views = list(read(config, split, count))
-    cv2.imwrite(str(path), contact_sheet(views)[..., ::-1])
+    with files.explained(path):
+        path.write_bytes(cv2.imencode(".png", contact_sheet(views)[..., ::-1])[1].tobytes())
     write_video(path.with_suffix(".mp4"), mosaic(views), fps, crf=18)
     frames, height, width, _ = views[0][1].shape
     print(f"{len(views)} views of {frames} frames, {width} x {height} pixels")

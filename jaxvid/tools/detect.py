@@ -15,7 +15,7 @@ import os
 import sys
 from dataclasses import asdict
 
-from jaxvid import predict
+from jaxvid import files, predict
 from jaxvid.cli import guard
 from jaxvid.detect import Detector, detect
 from jaxvid.errors import UserError
@@ -42,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def report(args: argparse.Namespace):
     """Detect and print, as the command's arguments say."""
+    files.probe_file(args.out)
     proposals = args.proposals or find(args.detector)
     model = predict.load(args.checkpoint)
     options = dict(every=args.every, start=args.start, least=args.least, topk=args.topk)

@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from jaxvid import plug, predict
+from jaxvid import files, plug, predict
 from jaxvid.ckpt import safetensors_file
 from jaxvid.ckpt.convert import export
 from jaxvid.cli import guard
@@ -30,13 +30,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def write(spec: str, upstream: str, out: str | None) -> Path:
     """Export what `spec` names; returns the file."""
+    folder = Path(spec) if Path(spec).is_dir() else Path()
+    path = Path(out) if out else folder / f"{upstream}.safetensors"
+    files.probe_file(path)
     model = predict.load(spec)
     tables = plug.module("models", model.config["model"]["name"]).WEIGHTS
     if upstream not in tables:
         raise UserError(f"--to={upstream}: no such upstream.{did_you_mean(upstream, tables)}")
     tensors = export(model.variables, tables[upstream], model.net)
-    folder = Path(spec) if Path(spec).is_dir() else Path()
-    path = Path(out) if out else folder / f"{upstream}.safetensors"
     told = dict(model.meta, config=model.config, names=model.names, upstream=upstream)
     safetensors_file.write(path, tensors, {"format": "pt", "jaxvid": json.dumps(told)})
     print(f"wrote {len(tensors)} tensors to {path}")

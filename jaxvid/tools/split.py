@@ -14,6 +14,7 @@ are v_Archery_g03_c01.avi, it is --group 'v_.*_g[0-9]+'; where S001P007.mp4 is p
 
 import argparse
 import csv
+import io
 import os
 import re
 import sys
@@ -25,6 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from jaxvid import files
 from jaxvid.cli import guard
 from jaxvid.data.annotations import NUMBER
 from jaxvid.data.sources import class_folders
@@ -103,21 +105,23 @@ def run(
         raise UserError(f"--val={val} --test={test}: shares are above 0 and leave some to train on")
     out = out or folder
     shares = {"train": 1 - val - test, "val": val} | ({"test": test} if test else {})
-    files = {name: out / f"{name}.csv" for name in shares}
+    lists = {name: out / f"{name}.csv" for name in shares}
+    files.probe(out)
     videos = class_folders.build("train", root=str(folder))
     numbered = all(map(NUMBER.fullmatch, videos.names))  # a list would say other classes
     if numbered:
-        files[CLASSES] = out / CLASSES
+        lists[CLASSES] = out / CLASSES
     if not len(videos):
         raise UserError(f"{folder}: no videos in its sub-folders")
-    for file in files.values():
+    for file in lists.values():
         if file.exists() and not overwrite:
             raise UserError(f"{file} is there already; --overwrite replaces it")
     below = [Path(path).relative_to(folder).as_posix() for path in videos.paths]
     split = assign(videos.labels, groups_of(below, group), list(shares.values()), seed)
-    out.mkdir(parents=True, exist_ok=True)
+    with files.explained(out):
+        out.mkdir(parents=True, exist_ok=True)
     if numbered:
-        files[CLASSES].write_text("".join(f"{name}\n" for name in videos.names), encoding="utf-8")
+        files.write_text(lists[CLASSES], "".join(f"{name}\n" for name in videos.names))
     counts = {}
     for number, name in enumerate(shares):
         chosen = np.flatnonzero(split == number).tolist()
@@ -125,8 +129,9 @@ def run(
         classes = [videos.names[label] for label in labels]
         paths = [_listed(videos.paths[i], out) for i in chosen]
         rows = zip(paths, labels if numbered else classes, strict=True)
-        with files[name].open("w", newline="", encoding="utf-8") as handle:
-            csv.writer(handle, lineterminator="\n").writerows([("path", "label"), *rows])
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("path", "label"), *rows])
+        files.write_text(lists[name], text.getvalue())
         counts[name] = Counter(dict.fromkeys(videos.names, 0))
         counts[name].update(classes)
     return counts

@@ -146,5 +146,5 @@ def test_the_command(config, tmp_path):
 
 
 def test_mistakes(config, tmp_path):
-    with pytest.raises(UserError, match=r"--out=/none/x: there is no folder /none"):
+    with pytest.raises(UserError, match=r"/none/x_.*\.png: there is no folder /none"):
         browse.show(config, "val", 1, "/none/x", 8)
