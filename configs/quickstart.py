@@ -10,18 +10,21 @@ from jaxvid import plug
 def get_config():
     c = common.base()
     c.dtype = "float32"
-    c.epochs = 10.0
+    c.epochs = 6.0
     c.batch = 16
     c.eval_batch = 80
     c.model = dict(name="swin", variant="mini", drop_path=0.0, dropout=0.0)
-    c.task = plug.spec("tasks", "recognition")
+    # A mirror swaps left with right, and clockwise with counter_clockwise.
+    c.task = plug.spec(
+        "tasks", "recognition", smoothing=0.1, flip=0.5, flip_labels=((0, 1), (4, 5))
+    )
     clips = dict(name="motion", train=1600, val=400, seed=0)
     c.data = dict(root="", num_classes=8, names="", checks=common.CHECKS, train=clips, val=clips)
     c.data.recipe = plug.spec(
         "data.recipes", "clip", frames=8, stride=2, size=32, short_side=32, area=(0.85, 1.0)
     )
-    c.optim = dict(name="adamw", lr=1e-3, weight_decay=0.02, clip=1.0)
-    c.schedule = dict(name="cosine", warmup=0.25)
+    c.optim = dict(name="adamw", lr=1.5e-3, weight_decay=0.02, clip=1.0)
+    c.schedule = dict(name="cosine", warmup=1.0)
     c.log_every = 50
     c.eval_every = 2.0
     c.save_every = 200

@@ -22,7 +22,9 @@ from jaxvid.layers.attention import SplitHeads
 
 VARIANTS: dict[str, dict] = {
     "test": dict(width=8, depths=(2, 1), heads=(2, 4), window=(2, 2, 2), patch=(2, 4, 4)),
-    "mini": dict(width=32, depths=(2, 2), heads=(2, 4), window=(4, 4, 4), patch=(2, 4, 4)),
+    "mini": dict(
+        width=32, depths=(2, 2), heads=(2, 4), window=(4, 4, 4), patch=(2, 4, 4), init_std=0.0
+    ),
     "tiny": dict(width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24)),
     "small": dict(width=96, depths=(2, 2, 18, 2), heads=(3, 6, 12, 24)),
     "base": dict(width=128, depths=(2, 2, 18, 2), heads=(4, 8, 16, 32)),
@@ -30,7 +32,9 @@ VARIANTS: dict[str, dict] = {
 }
 INPUTS = {"video": (4, 32, 32, 3)}  # what the test variant takes, without the batch
 
+Init = nn.initializers.Initializer
 normal = nn.initializers.truncated_normal(0.02)
+lecun_normal = nn.initializers.lecun_normal()
 
 
 class Swin(nn.Module):
@@ -41,6 +45,9 @@ class Swin(nn.Module):
       patch: pixels a token spans in time, height and width.
       drop_path: probability to skip a residual branch in the last block, growing linearly from 0.
       remat: recompute the blocks in the backward pass instead of storing their activations.
+      init_std: standard deviation of the initial kernels. 0 draws each kernel with the variance
+        1 / inputs, so that signals keep their size. Narrow networks need it: with the published
+        0.02 their attention and MLPs begin near 0, and they stay at chance for hundreds of steps.
       dtype: compute dtype; parameters, softmax and normalisation statistics stay float32.
     """
 
@@ -51,19 +58,21 @@ class Swin(nn.Module):
     patch: tuple[int, int, int] = (2, 4, 4)
     drop_path: float = 0.1
     remat: bool = False
+    init_std: float = 0.02
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, video, *, train):
+        init = nn.initializers.truncated_normal(self.init_std) if self.init_std else lecun_normal
         block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
         rates = iter(np.linspace(0, self.drop_path, sum(self.depths)))
         x = PatchEmbed(self.width, self.patch, self.dtype, name="patch_embed")(video)
         x = norm("patch_norm", self.dtype)(x)
         for s, (depth, g) in enumerate(zip(self.depths, self.heads, strict=True)):
             if s:
-                x = PatchMerging(self.dtype, name=f"merge{s - 1}")(x)
+                x = PatchMerging(self.dtype, init, name=f"merge{s - 1}")(x)
             for b in range(depth):
-                shape = (g, self.window, bool(b % 2), float(next(rates)), self.dtype)
+                shape = (g, self.window, bool(b % 2), float(next(rates)), self.dtype, init)
                 x = block(*shape, name=f"stage{s}_block{b}")(x, train)
         return norm("norm", self.dtype)(x)
 
@@ -76,15 +85,16 @@ class Block(nn.Module):
     shifted: bool
     drop_path: float
     dtype: Any
+    kernel_init: Init = normal
 
     @nn.compact
     def __call__(self, x, train):  # (b, t, h, w, c)
         skip = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3, 4), deterministic=not train)
         size, shift = clip_window(x.shape[1:4], self.window, self.shifted)
         windows, mask, undo = partition(norm("norm1", self.dtype)(x), size, shift)
-        attn = WindowAttention(self.heads, self.window, self.dtype, name="attn")
+        attn = WindowAttention(self.heads, self.window, self.dtype, self.kernel_init, name="attn")
         x = x + skip(undo(attn(windows, mask)))
-        return x + skip(Mlp(self.dtype, name="mlp")(norm("norm2", self.dtype)(x)))
+        return x + skip(Mlp(self.dtype, self.kernel_init, name="mlp")(norm("norm2", self.dtype)(x)))
 
 
 class WindowAttention(nn.Module):
@@ -93,11 +103,12 @@ class WindowAttention(nn.Module):
     heads: int
     window: tuple[int, int, int]
     dtype: Any
+    kernel_init: Init = normal
 
     @nn.compact
     def __call__(self, x, mask):  # (b, k, n, c), (k, n, n) or None -> (b, k, n, c)
         n, c = x.shape[-2:]
-        q, k, v = SplitHeads(self.heads, self.dtype, normal, name="qkv")(x)
+        q, k, v = SplitHeads(self.heads, self.dtype, self.kernel_init, name="qkv")(x)
         offsets = math.prod(2 * s - 1 for s in self.window)
         table = self.param("relative_position_bias_table", normal, (offsets, self.heads))
         # A window clipped to a small grid takes the top-left part of the full window's index:
@@ -109,17 +120,18 @@ class WindowAttention(nn.Module):
             scores = scores + mask[:, None]
         x = nn.softmax(scores).astype(self.dtype) @ v
         x = rearrange(x, "b k g n d -> b k n (g d)")
-        return nn.Dense(c, dtype=self.dtype, kernel_init=normal, name="proj")(x)
+        return nn.Dense(c, dtype=self.dtype, kernel_init=self.kernel_init, name="proj")(x)
 
 
 class Mlp(nn.Module):
     dtype: Any
+    kernel_init: Init = normal
 
     @nn.compact
     def __call__(self, x):
-        y = nn.Dense(4 * x.shape[-1], dtype=self.dtype, kernel_init=normal, name="fc1")(x)
+        y = nn.Dense(4 * x.shape[-1], dtype=self.dtype, kernel_init=self.kernel_init, name="fc1")(x)
         y = nn.gelu(y, approximate=False)
-        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=normal, name="fc2")(y)
+        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=self.kernel_init, name="fc2")(y)
 
 
 class PatchEmbed(nn.Module):
@@ -135,9 +147,7 @@ class PatchEmbed(nn.Module):
     @nn.compact
     def __call__(self, video):  # (b, T, H, W, c) -> (b, t, h, w, width)
         channels = video.shape[-1]
-        kernel = self.param(
-            "kernel", nn.initializers.lecun_normal(), (*self.patch, channels, self.width)
-        )
+        kernel = self.param("kernel", lecun_normal, (*self.patch, channels, self.width))
         bias = self.param("bias", nn.initializers.zeros, (self.width,))
         a, i, j = self.patch
         x = pad_to_multiple(video.astype(self.dtype), self.patch)
@@ -149,6 +159,7 @@ class PatchMerging(nn.Module):
     """Every 2 x 2 neighbours become one token of twice the width."""
 
     dtype: Any
+    kernel_init: Init = normal
 
     @nn.compact
     def __call__(self, x):  # (b, t, h, w, c) -> (b, t, h/2, w/2, 2c)
@@ -157,7 +168,7 @@ class PatchMerging(nn.Module):
         x = norm("norm", self.dtype)(x)
         width = x.shape[-1] // 2
         return nn.Dense(
-            width, use_bias=False, dtype=self.dtype, kernel_init=normal, name="reduction"
+            width, use_bias=False, dtype=self.dtype, kernel_init=self.kernel_init, name="reduction"
         )(x)
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from configs import quickstart
 from jaxvid import files
 from jaxvid.data import motion
 from jaxvid.data.decode import VideoReader
@@ -133,6 +134,16 @@ def test_motion_tells_the_class(clips):
     """Centroid, size and long axis of the bright pixels give the class without any learning."""
     guesses = np.array([guess(frames) for frames in clips[0][:400]])
     assert np.mean(guesses == clips[1][:400]) >= 0.9
+
+
+def test_a_mirror_gives_the_class_that_the_quickstart_labels_it_with(clips):
+    task = quickstart.get_config().task
+    swap = np.arange(len(motion.CLASSES))
+    for a, b in task.flip_labels:
+        swap[[a, b]] = b, a
+    assert task.flip == 0.5
+    guesses = np.array([guess(frames[:, :, ::-1]) for frames in clips[0][:400]])
+    assert np.mean(guesses == swap[clips[1][:400]]) >= 0.9
 
 
 def measure(image):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from jaxvid.models import swin
 from tests.conftest import cases, fill
@@ -36,6 +37,18 @@ def test_parameters_are_as_many_as_published(args, given, want, seed):
     # The published files also hold the index of every block as a buffer; here it is computed.
     index = swin.offset_index(model.backbone.window)
     assert index.size * sum(model.backbone.depths) == want["backbone_buffers"]
+
+
+@pytest.mark.parametrize("variant,std", [("test", 0.02), ("mini", 0.0)])
+def test_initial_kernels_are_small_as_published_or_keep_the_size_of_signals(variant, std):
+    model = swin.build(variant, num_classes=8)
+    init = jax.jit(lambda x: model.init(jax.random.key(0), x, train=False))
+    params = init(np.zeros((1, 4, 32, 32, 3), np.float32))["params"]["backbone"]
+    kernels = flatten_dict(params, sep="/")
+    kernels = {path: k for path, k in kernels.items() if path.endswith("/kernel") and k.ndim == 2}
+    assert {path.split("/")[-2] for path in kernels} == {"qkv", "proj", "fc1", "fc2", "reduction"}
+    for path, kernel in kernels.items():
+        assert kernel.std() == pytest.approx(std or len(kernel) ** -0.5, rel=0.3), path
 
 
 # Windows
