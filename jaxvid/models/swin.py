@@ -124,6 +124,8 @@ class WindowAttention(nn.Module):
 
 
 class Mlp(nn.Module):
+    """Two linear layers with GELU between them; the hidden one is four times as wide."""
+
     dtype: Any
     kernel_init: Init = normal
 
