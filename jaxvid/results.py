@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-WHITE, GREY, DARK = (255, 255, 255), (150, 150, 150), (32, 32, 32)
-ORANGE = (230, 120, 20)
-SHADES = (ORANGE, (60, 160, 240), (110, 200, 60), (230, 80, 160), (240, 210, 60), (70, 220, 210))
-FONT = cv2.FONT_HERSHEY_SIMPLEX
-
-Corners = tuple[int, int, int, int]
+from jaxvid.draw import frames
+from jaxvid.draw import text as lettering
+from jaxvid.draw.axes import tick
+from jaxvid.draw.frames import DARK, GREY, ORANGE, SHADES, WHITE
 
 
 @dataclass(frozen=True)
@@ -26,8 +24,8 @@ class Recognized:
             yield f"{score:6.1%}  {label}"
 
     def draw(self, frame: np.ndarray, time: float) -> np.ndarray:
-        """A copy of a uint8 (h, w, 3) frame with one line a class."""
-        return write_lines(frame, zip(self.labels, self.scores, strict=True))
+        """A copy of a uint8 (h, w, 3) frame with one line a class; see `captioned`."""
+        return frames.captioned(frame, list(zip(self.labels, self.scores, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,10 @@ class Localized:
             yield f"{score:6.1%}  {start:8.2f} s to {end:8.2f} s  {label}"
 
     def draw(self, frame: np.ndarray, time: float) -> np.ndarray:
-        """A copy of a frame with a bar of all segments and what is going on at `time` seconds."""
+        """A copy of a frame with a bar of all segments and what is going on at `time` seconds.
+
+        The labels are written as `captioned` does.
+        """
         now = [
             (label, score)
             for label, score, (start, end) in zip(
@@ -59,8 +60,11 @@ class Localized:
             )
             if start <= time < end
         ]
-        frame = write_lines(frame, now)
-        height, width = max(6, len(frame) // 20), frame.shape[1]
+        starts = [start for start, _ in self.segments]
+        most = max((sum(a <= t < b for a, b in self.segments) for t in starts), default=0)
+        height = max(6, len(frame) // 20)
+        frame = frames.captioned(frame, now, most, margin=height)
+        width = frame.shape[1]
         bar, strength = frame[-height:], np.zeros(width)
         for (start, end), score in zip(self.segments, self.scores, strict=True):
             a, b = (round(t / self.duration * width) for t in (start, end))
@@ -71,14 +75,14 @@ class Localized:
 
     def picture(self, width: int = 960) -> np.ndarray:
         """A timeline, uint8 (h, w, 3): segments in rows, so that none hides another or its text."""
-        left, line, size = 20, 26, 0.4
+        left, line, size = 20, 26, 14
 
         def column(seconds):
             return left + round(seconds / self.duration * (width - 2 * left))
 
         texts = [f"{s:.2f} {label}" for s, label in zip(self.scores, self.labels, strict=True)]
         bars = [(column(start), column(end)) for start, end in self.segments]
-        wide = [text_width(text, size) + 8 for text in texts]
+        wide = [lettering.width(text, size) + 8 for text in texts]
         places = [max(min(a, width - w), 0) for (a, _), w in zip(bars, wide, strict=True)]
         rows = in_rows(
             [(min(a, x), max(b, x + w)) for (a, b), x, w in zip(bars, places, wide, strict=True)]
@@ -89,12 +93,12 @@ class Localized:
         for i in range(int(self.duration / step) + 1):
             at = column(i * step)
             cv2.line(picture, (at, 4), (at, axis), (60, 60, 60), 1)
-            write(picture, f"{i * step:g} s", (at - 8, len(picture) - 8), size, GREY)
+            lettering.write(picture, f"{i * step:g} s", (at - 8, axis + 4), size, GREY)
         for row, (a, b), x, text, score in zip(rows, bars, places, texts, self.scores, strict=True):
             shade = colour(np.array(score / self.scores[0])).tolist()
             top = row * line
             cv2.rectangle(picture, (a, top + 6), (b - 1, top + line + 2), shade, cv2.FILLED)
-            write(picture, text, (x + 4, top + line - 4), size, WHITE)
+            lettering.write(picture, text, (x + 4, top + 7), size, WHITE)
         return picture
 
 
@@ -120,27 +124,41 @@ class Detected:
             said = ", ".join(f"{s:.1%} {label}" for label, s in zip(labels, scores, strict=True))
             yield f"{self.time:8.2f} s  [{place}]  {said}"
 
-    def draw(self, frame: np.ndarray, time: float) -> np.ndarray:
+    @property
+    def texts(self) -> int:
+        """How many lines of text there are in all boxes."""
+        return sum(map(len, self.labels))
+
+    def draw(self, frame: np.ndarray, time: float, most: int | None = None) -> np.ndarray:
         """A copy of a frame with the boxes, and in each a line a class; no text hides another.
 
-        A bar of its colour says which box a text is of.
+        A bar of its colour says which box a text is of. A narrow frame is enlarged, and its text
+        stands below it, with room for `most` lines (by default those that there are).
         """
-        frame, taken = frame.copy(), []
-        thick, size = max(1, len(frame) // 240), max(0.5, len(frame) / 720)
+        scale = frames.enlargement(frame)
+        frame = frames.enlarge(frame, scale)
+        thick, size = max(1, len(frame) // 240), frames.letter_size(frame)
         limits = [*frame.shape[1::-1]] * 2
-        corners = np.clip(np.rint(np.reshape(self.boxes, (-1, 4))).astype(int), 0, limits).tolist()
+        boxes = np.reshape(self.boxes, (-1, 4)) * scale
+        corners = np.clip(np.rint(boxes).astype(int), 0, limits).tolist()
         shades = [SHADES[i % len(SHADES)] for i in range(len(corners))]
+        rows = [
+            list(zip(*pair, strict=True)) for pair in zip(self.labels, self.scores, strict=True)
+        ]
         for (x1, y1, x2, y2), shade in zip(corners, shades, strict=True):
             cv2.rectangle(frame, (x1, y1), (x2 - 1, y2 - 1), shade, thick)
-        for (x, y, _, _), shade, *found in zip(
-            corners, shades, self.labels, self.scores, strict=True
-        ):
-            rows = list(zip(*found, strict=True))
-            wide, high = extent(rows, size)
+        if scale > 1:
+            lines = self.texts if most is None else most
+            flat = [row for part in rows for row in part]
+            flags = [shade for part, shade in zip(rows, shades, strict=True) for _ in part]
+            return frames.with_strip(frame, flat, lines, size, flags)
+        taken: list[frames.Corners] = []
+        for (x, y, _, _), shade, part in zip(corners, shades, rows, strict=True):
+            wide, high = frames.extent(part, size)
             x, y = max(min(x, limits[0] - wide), 0), max(min(y, limits[1] - high), 0)
-            taken.append(below(taken, (x, y, x + wide, y + high)))
+            taken.append(frames.below(taken, (x, y, x + wide, y + high)))
             x, y, _, bottom = taken[-1]
-            frame = write_lines(frame, rows, size, (x, y))
+            frame = frames.write_lines(frame, part, size, (x, y))
             cv2.rectangle(frame, (x, y), (x + 2 * thick - 1, bottom - 1), shade, cv2.FILLED)
         return frame
 
@@ -159,53 +177,8 @@ class Moments:
         """A copy of the frame at `time` seconds with the boxes of the nearest moment."""
         if not self.moments:
             return frame.copy()
-        return min(self.moments, key=lambda m: abs(m.time - time)).draw(frame, time)
-
-
-def write_lines(frame: np.ndarray, rows, size: float = 0.0, at=(0, 0)) -> np.ndarray:
-    """A copy of a frame with (label, score) rows on darkened ground, upper left corner at (x, y).
-
-    Args:
-      size: of the letters; by default it follows the frame's height.
-    """
-    frame, rows = frame.copy(), list(rows)
-    size = size or max(0.4, len(frame) / 480)
-    x, y = at
-    if rows:
-        wide, high = extent(rows, size)
-        frame[y : y + high, x : x + wide] //= 3
-    for i, row in enumerate(rows):
-        lower = y + round(28 * size) * (i + 1) - round(6 * size)
-        write(frame, row_text(row), (x + round(8 * size), lower), 0.7 * size, WHITE)
-    return frame
-
-
-def extent(rows: Sequence[tuple[str, float]], size: float) -> tuple[int, int]:
-    """Width and height of what `write_lines` writes on."""
-    wide = max((text_width(row_text(row), 0.7 * size) for row in rows), default=0)
-    return wide + round(16 * size), round(28 * size) * len(rows) + round(10 * size)
-
-
-def row_text(row: tuple[str, float]) -> str:
-    return f"{row[1]:4.0%} {row[0]}"
-
-
-def below(taken: Sequence[Corners], place: Corners) -> Corners:
-    """A rectangle x1, y1, x2, y2, moved down until it is on none of `taken`."""
-    x1, y1, x2, y2 = place
-    for left, top, right, bottom in sorted(taken, key=lambda other: other[1]):
-        if x1 < right and left < x2 and y1 < bottom and top < y2:
-            y1, y2 = bottom, bottom + y2 - y1
-    return x1, y1, x2, y2
-
-
-def write(picture: np.ndarray, text: str, at: tuple[int, int], size: float, shade):
-    """Text with its lower left corner at (x, y)."""
-    cv2.putText(picture, text, at, FONT, size, shade, max(1, round(2 * size)), cv2.LINE_AA)
-
-
-def text_width(text: str, size: float) -> int:
-    return cv2.getTextSize(text, FONT, size, max(1, round(2 * size)))[0][0]
+        most = max(moment.texts for moment in self.moments)
+        return min(self.moments, key=lambda m: abs(m.time - time)).draw(frame, time, most)
 
 
 def colour(strength: np.ndarray) -> np.ndarray:
@@ -226,9 +199,3 @@ def in_rows(segments: Sequence[tuple[float, float]]) -> list[int]:
         rows[place].append((start, end))
         found.append(place)
     return found
-
-
-def tick(duration: float) -> float:
-    """Seconds between the marks of an axis: 1, 2 or 5 times a power of ten; about ten of them."""
-    power = 10.0 ** np.floor(np.log10(duration / 5))
-    return next(power * k for k in (1, 2, 5, 10) if duration / (power * k) <= 10)

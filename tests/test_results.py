@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxvid import results
+from jaxvid.draw import frames
 from jaxvid.results import Detected, Localized, Moments, Recognized
 
 FOUND = Localized(
@@ -73,6 +74,8 @@ def test_texts_of_short_segments_are_whole():
 
 # Boxes
 
+ROWS = [("stand", 0.9), ("wave", 0.4)]
+
 
 def seen(*boxes, time=0.0):
     count = len(boxes)
@@ -86,13 +89,13 @@ def dark(frame):
 
 def test_boxes_are_drawn_with_their_classes():
     drawn = seen((100, 60, 300, 200)).draw(FRAME, 0.0)
-    assert (drawn[60:200, [100, 299]] == results.ORANGE).all(-1).mean() > 0.6  # but for the text
+    assert (drawn[60:200, [100, 299]] == frames.ORANGE).all(-1).mean() > 0.6  # but for the text
     assert (drawn[150, 110:290] == 90).all()  # what is in a box stays
     y, x = np.nonzero(dark(drawn))
-    wide, high = results.extent([("stand", 0.9), ("wave", 0.4)], 0.5)
+    wide, high = frames.extent(ROWS, 13)
     place = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1])
     assert np.abs(place - [102, 60, 100 + wide, 60 + high]).max() <= 1  # lines of the box are there
-    assert (drawn[60 : 60 + high, 100:102] == results.ORANGE).all()
+    assert (drawn[60 : 60 + high, 100:102] == frames.ORANGE).all()
     assert (seen((400, 300, 500, 400)).draw(FRAME, 0.0)[:150] == 90).all()  # out of the picture
 
 
@@ -101,23 +104,23 @@ def test_text_fits_its_ground_and_the_picture():
     for box in ((300, 0, 320, 50), (0, 230, 50, 240)):
         moved = seen(box).draw(FRAME, 0.0)
         assert abs(int(dark(moved).sum()) - int(dark(one).sum())) < 60  # all of it is in sight
-    wide, _ = results.extent([("stand", 0.9), ("wave", 0.4)], 0.5)
+    wide, _ = frames.extent(ROWS, 13)
     assert (one[5:20, wide:] == 90).all()
     letters = np.nonzero((one[:40] > 120).all(-1))[1]
-    assert wide - 16 < letters.max() < wide
+    assert wide - 13 < letters.max() < wide
 
 
 def test_no_text_hides_another():
     places = []
     for place in ((0, 0, 50, 20), (30, 10, 80, 30), (10, 5, 60, 25), (60, 0, 90, 10)):
-        places.append(results.below(places, place))
+        places.append(frames.below(places, place))
     assert places == [(0, 0, 50, 20), (30, 20, 80, 40), (10, 40, 60, 60), (60, 0, 90, 10)]
-    assert results.below(places[:2], (10, 5, 40, 15)) == (10, 40, 40, 50)  # past both, in turn
-    assert results.below([(0, 0, 9, 20), (0, 20, 9, 40)], (0, 5, 9, 15)) == (0, 40, 9, 50)
+    assert frames.below(places[:2], (10, 5, 40, 15)) == (10, 40, 40, 50)  # past both, in turn
+    assert frames.below([(0, 0, 9, 20), (0, 20, 9, 40)], (0, 5, 9, 15)) == (0, 40, 9, 50)
     one, both = (seen(*[(40, 40, 90, 90)] * n).draw(FRAME, 0.0) for n in (1, 2))
     assert abs(int(dark(both).sum()) - 2 * int(dark(one).sum())) < 60
-    _, high = results.extent([("stand", 0.9), ("wave", 0.4)], 0.5)
-    assert (both[40 + high : 40 + 2 * high, 40:42] == results.SHADES[1]).all()  # of the other box
+    _, high = frames.extent(ROWS, 13)
+    assert (both[40 + high : 40 + 2 * high, 40:42] == frames.SHADES[1]).all()  # of the other box
 
 
 def test_each_moment_stands_for_the_frames_near_it():
@@ -127,6 +130,37 @@ def test_each_moment_stands_for_the_frames_near_it():
         np.testing.assert_array_equal(moments.draw(FRAME, time), want)
     assert len(list(moments.lines())) == 2
     assert (Moments(()).draw(FRAME, 0.0) == FRAME).all()
+
+
+# Small frames
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        Recognized(("wave", "run", "a very long name of a class that is wider than the frame") * 2,
+                   (0.5, 0.2, 0.1) * 2),
+        FOUND,
+        Moments((seen((1, 1, 16, 30), time=1.0), seen((1, 1, 9, 30), (9, 1, 30, 30), time=3.0))),
+    ],
+)  # fmt: skip
+def test_text_stands_below_small_frames(found):
+    """The whole frame is in sight, and all frames of a video become equally large."""
+    small = np.random.default_rng(0).integers(40, 200, (24, 32, 3), np.uint8)
+    drawn = [found.draw(small, time) for time in (0.0, 2.5, 4.5, 9.0)]
+    assert {picture.shape for picture in drawn} == {drawn[0].shape}
+    assert drawn[0].shape[1] == 320 and drawn[0].shape[0] > 240 + 13
+    for picture in drawn:
+        inside = picture[:240].reshape(24, 10, 32, 10, 3)[:, 2:8, :, 2:8]  # not the lines of boxes
+        assert ((inside == small[:, None, :, None]).all(-1)).mean() > 0.9
+    assert any((picture[244:] > 200).all(-1).any() for picture in drawn)  # letters
+
+
+def test_many_lines_stand_below_the_frame():
+    many = Recognized(("wave",) * 20, (0.05,) * 20).draw(FRAME, 0.0)
+    assert (many[:240] == FRAME).all() and len(many) >= 240 + 20 * 13
+    flat = Recognized(("wave",) * 5, (0.2,) * 5).draw(FRAME[:60], 0.0)
+    assert (flat[:60] == FRAME[:60]).all() and len(flat) > 60 + 5 * 13
 
 
 def test_marks_of_an_axis():

@@ -10,7 +10,6 @@ the first channel is shown as grey, motion along x.
 """
 
 import argparse
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,13 +23,8 @@ from jaxvid.data import dataset
 from jaxvid.data.encode import write_video
 from jaxvid.data.loader import Fetch
 from jaxvid.data.sample import Source
+from jaxvid.draw.sheets import View, contact_sheet, mosaic
 from jaxvid.errors import UserError
-
-COLUMNS, WIDTH = 8, 1920  # most frames of a row, and about the most pixels of a sheet
-GAP, LINE = 4, 20  # pixels between pictures, and of a line of text
-TEXT, BACK = (235, 235, 235), (24, 24, 28)
-
-View = tuple[str, np.ndarray]  # what stands above it, and uint8 (t h w 3)
 
 
 def show(config: Any, split: str, count: int, out: str, fps: float) -> Path:
@@ -98,48 +92,6 @@ def classes(target: np.ndarray, names: tuple[str, ...], shown: int = 3) -> str:
     if len(order) == 1:
         return names[order[0]]
     return " + ".join(f"{names[i]} {target[i]:.0%}" for i in order) or "no class"
-
-
-def contact_sheet(views: Sequence[View]) -> np.ndarray:
-    """uint8 (h w 3): a row a view, its frames evenly spaced over the clip."""
-    rows = []
-    for text, video in views:
-        columns = min(COLUMNS, len(video))
-        chosen = np.linspace(0, len(video) - 1, columns).round().astype(int)
-        rows.append(tile(text, shrink(video[chosen], WIDTH // columns)))
-    return np.concatenate(rows)
-
-
-def mosaic(views: Sequence[View]) -> Iterator[np.ndarray]:
-    """Frames uint8 (h w 3) of all views side by side, each under its text."""
-    columns = math.ceil(len(views) ** 0.5)
-    small = [(text, shrink(video, WIDTH // columns)) for text, video in views]
-    small += [("", np.zeros_like(small[0][1]))] * (-len(small) % columns)
-    for t in range(len(small[0][1])):
-        tiles = [tile(text, video[t : t + 1]) for text, video in small]
-        rows = [np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)]
-        yield np.concatenate(rows)
-
-
-def shrink(video: np.ndarray, width: int) -> np.ndarray:
-    """(t h w 3), no wider than `width`."""
-    scale = min(1.0, width / video.shape[2])
-    size = (round(video.shape[2] * scale), round(video.shape[1] * scale))
-    return np.stack([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in video])
-
-
-def tile(text: str, images: np.ndarray) -> np.ndarray:
-    """uint8 (h w 3): images (n h w 3) in a row under a line of text, which is cut to fit."""
-    n, h, w, _ = images.shape
-    out = np.full((LINE + h + GAP, n * (w + GAP), 3), BACK, np.uint8)
-    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.45
-    text = text.encode("ascii", "replace").decode()
-    while text and cv2.getTextSize(text, font, size, 1)[0][0] > out.shape[1] - GAP:
-        text = text[:-1]
-    cv2.putText(out, text, (2, LINE - 6), font, size, TEXT, 1, cv2.LINE_AA)
-    for i, image in enumerate(images):
-        out[LINE : LINE + h, i * (w + GAP) : i * (w + GAP) + w] = image
-    return out
 
 
 def main(argv: Sequence[str] | None = None) -> int:

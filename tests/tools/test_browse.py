@@ -12,12 +12,12 @@ from ml_collections import ConfigDict
 
 from jaxvid import plug
 from jaxvid.data import open_video
+from jaxvid.draw import sheets
 from jaxvid.errors import UserError
 from jaxvid.tools import browse
 from tests.data import video_files as make
 
 ROOT = Path(__file__).parents[2]
-GREEN, LEVEL = (0, 200, 0), 60
 
 
 @pytest.fixture(scope="module")
@@ -79,44 +79,6 @@ def test_classes_are_named_by_their_share():
     assert browse.classes(np.zeros(3), names) == "no class"
 
 
-def views(count: int, frames: int, size=(30, 50)):
-    """View k is of brightness k + 1, and its frame t has t in the blue."""
-    for k in range(count):
-        clip = np.full((frames, *size, 3), LEVEL + k, np.uint8)
-        clip[..., 2] = np.arange(frames)[:, None, None]
-        yield f"view {k}", clip
-
-
-def test_a_sheet_has_a_row_a_view_and_frames_in_order():
-    sheet = browse.contact_sheet(list(views(3, 20)))
-    assert sheet.shape == (3 * (30 + browse.LINE + browse.GAP), 8 * (50 + browse.GAP), 3)
-    for row in range(3):
-        middle = row * (30 + browse.LINE + browse.GAP) + browse.LINE + 15
-        seen = sheet[middle, 25 :: 50 + browse.GAP]
-        assert (seen[:, 0] == LEVEL + row).all()
-        assert seen[:, 2].tolist() == [0, 3, 5, 8, 11, 14, 16, 19]
-        text = sheet[middle - 15 - browse.LINE : middle - 15]
-        assert (text == browse.TEXT).all(-1).any()
-    wide = browse.contact_sheet(list(views(1, 8, size=(400, 800))))
-    assert wide.shape[1] < browse.WIDTH + 8 * browse.GAP + 8
-
-
-def test_a_mosaic_plays_all_views_side_by_side():
-    frames = list(browse.mosaic(list(views(5, 6))))
-    h, w = 30 + browse.LINE + browse.GAP, 50 + browse.GAP
-    assert len(frames) == 6 and frames[0].shape == (2 * h, 3 * w, 3)
-    for t, frame in enumerate(frames):
-        for k in range(5):
-            pixel = frame[k // 3 * h + browse.LINE + 5, k % 3 * w + 5]
-            assert pixel.tolist() == [LEVEL + k, LEVEL + k, t]
-
-
-def test_text_fits_and_may_be_in_any_language():
-    image = np.zeros((1, 20, 60, 3), np.uint8)
-    tile = browse.tile("a very long text ünd öther letters " * 3, image)
-    assert tile.shape == (20 + browse.LINE + browse.GAP, 64, 3)
-
-
 def test_unreadable_videos_are_said(config, capsys):
     folder = Path(config.data.root)
     (folder / "bad.mp4").touch()
@@ -140,7 +102,7 @@ def test_the_command(config, tmp_path):
         f"wrote {tmp_path}/sheet_train.png and {tmp_path}/sheet_train.mp4",
     ]
     sheet = cv2.imread(str(tmp_path / "sheet_train.png"))
-    assert sheet is not None and sheet.shape[1] == 3 * (224 + browse.GAP)
+    assert sheet is not None and sheet.shape[1] == 3 * (224 + sheets.GAP)
     with open_video(tmp_path / "sheet_train.mp4") as video:
         assert len(video) == 3 and video.fps == 8
 

@@ -1,0 +1,190 @@
+"""Text on pictures, in any script that a font of this machine has.
+
+Letters come from Pillow: its own font for ASCII, and for all else the first font file of this
+machine that has the characters. JAXVID_FONT names font files to try first, separated like PATH.
+A character that no font has is drawn as a box, or without its accent; the first such is reported.
+"""
+
+import os
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+try:
+    from PIL import Image, ImageDraw, ImageFont, features  # pyright: ignore[reportMissingImports]
+except ImportError:  # an installation from before Pillow was needed: ASCII, by OpenCV
+    Image = ImageDraw = ImageFont = features = None
+
+BUILT_IN = ""  # the name of Pillow's own font among those of files
+NO_CHARACTER = "\U0010ffff"  # a code point that no font may have
+_reported: set[str] = set()  # the advice that was printed
+FOLDERS = (
+    "/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts",
+    "/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts", "C:/Windows/Fonts",
+)  # fmt: skip
+# A plain face is easier to read than these, and a family of many scripts looks more even.
+SPECIAL = re.compile("bold|italic|oblique|serif|mono|light|thin|black|medium|condensed|emoji")
+USUAL = re.compile("dejavusans|notosans|arial|liberationsans|pingfang|msyh|wqy")
+
+
+def write(picture: np.ndarray, text: str, at: tuple[int, int], size: int, shade: Any):
+    """Write one line onto a picture, in place; what leaves the picture is cut off.
+
+    Args:
+      at: x, y of the upper left corner of the line.
+      size: of the letters, in pixels; a line is `line(size)` high.
+      shade: the colour, RGB.
+    """
+    blend(picture, letters(text, size), at, shade)
+
+
+def blend(picture: np.ndarray, mask: np.ndarray, at: tuple[int, int], shade: Any):
+    """Colour a picture in place where `mask`, uint8 (h, w), is 255, its corner at x, y."""
+    (x, y), (height, width) = at, mask.shape
+    left, top = max(x, 0), max(y, 0)
+    ground = picture[top : max(y + height, 0), left : max(x + width, 0)]
+    mask = mask[top - y :, left - x :][: ground.shape[0], : ground.shape[1]]
+    part = mask[..., None].astype(np.float32) / 255
+    ground[:] = np.rint(ground * (1 - part) + np.asarray(shade, np.float32) * part)
+
+
+def line(size: int) -> int:
+    """Height of a line of text in pixels."""
+    return round(1.35 * size)
+
+
+def width(text: str, size: int) -> int:
+    """Width of a line of text in pixels."""
+    return letters(text, size).shape[1]
+
+
+def fit(text: str, size: int, most: int) -> str:
+    """`text`, or its beginning and "..." where it is wider than `most` pixels."""
+    if width(text, size) <= most:
+        return text
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if width(text[:middle].rstrip() + "...", size) <= most:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low].rstrip() + "..." if low else ""
+
+
+@lru_cache(4096)
+def letters(text: str, size: int) -> np.ndarray:
+    """One line of text as a mask, uint8 (line(size), w)."""
+    text = "".join(c if c.isprintable() else " " for c in text)
+    if ImageFont is None:
+        return _plain_letters(text, size)
+    runs = [(_font(name, size), part) for name, part in _runs(text)]
+    ends = np.cumsum([0.0, *(font.getlength(part) for font, part in runs)])
+    image = Image.new("L", (int(np.ceil(ends[-1])), line(size)))
+    draw = ImageDraw.Draw(image)
+    # A line begins on its left also where its first letter is Arabic.
+    options = dict(anchor="ls", direction="ltr") if features.check("raqm") else dict(anchor="ls")
+    for (font, part), x in zip(runs, ends[:-1].tolist(), strict=True):
+        draw.text((x, size), part, font=font, fill=255, **options)
+    return np.asarray(image)
+
+
+def _plain_letters(text: str, size: int) -> np.ndarray:
+    """ASCII without Pillow; all else becomes boxes."""
+    if not text.isascii():
+        _report("Pillow is not installed, so only ASCII is drawn", "pip install pillow")
+    text = "".join(c if c.isascii() else "[]" for c in text)
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, size / 28
+    wide = cv2.getTextSize(text, font, scale, 1)[0][0] if text else 0
+    mask = np.zeros((line(size), wide), np.uint8)
+    return cv2.putText(mask, text, (0, size), font, scale, 255, 1, cv2.LINE_AA) if wide else mask
+
+
+def _runs(text: str) -> list[tuple[str, str]]:
+    """Parts of a text, each with the font that has its characters."""
+    if text.isascii():
+        return [(BUILT_IN, text)]
+    text = "".join(c if _name(c) is not None else _substitute(c) for c in text)
+    needed = frozenset(c for c in text if not _follows(c))
+    for name in dict.fromkeys(filter(None, (_name(c) for c in sorted(needed, reverse=True)))):
+        if all(_has(name, c) for c in needed):  # one face for all of it looks best
+            return [(name, text)]
+    names: list[str] = []
+    for c in text:
+        stays = names and (_follows(c) or _has(names[-1], c))
+        names.append(names[-1] if stays else _name(c) or BUILT_IN)
+    pairs = groupby(zip(names, text, strict=True), key=lambda pair: pair[0])
+    return [(name, "".join(c for _, c in group)) for name, group in pairs]
+
+
+def _substitute(c: str) -> str:
+    """What is drawn for a character that no font has."""
+    _report(
+        f"no font of this machine has {c!r}",
+        "install fonts (on Debian and Ubuntu fonts-noto-core and fonts-noto-cjk), or name the file"
+        " of a font in JAXVID_FONT",
+    )
+    base = unicodedata.normalize("NFKD", c)[0]
+    return base if base.isascii() else NO_CHARACTER  # which every font draws as a box
+
+
+def _report(problem: str, advice: str):
+    """Print a problem, once for each advice."""
+    if advice not in _reported:
+        _reported.add(advice)
+        print(f"text on pictures: {problem}; {advice}", file=sys.stderr)
+
+
+def _follows(c: str) -> bool:
+    """Whether a character shapes the one before it, or is no letter: it needs no font itself."""
+    return c.isspace() or c == NO_CHARACTER or unicodedata.category(c) in ("Mn", "Me", "Cf")
+
+
+@cache
+def _name(c: str) -> str | None:
+    """The first font that has a character."""
+    if _follows(c):
+        return BUILT_IN
+    return next((name for name in _files() if _has(name, c)), None)
+
+
+@cache
+def _has(name: str, c: str) -> bool:
+    if _follows(c):
+        return True
+    try:
+        shown, missing = (_font(name, 20).getmask(x) for x in (c, NO_CHARACTER))
+    except OSError:  # a broken file, or pictures of one size
+        return False
+    return (shown.size, bytes(shown)) != (missing.size, bytes(missing))
+
+
+@lru_cache(256)
+def _font(name: str, size: int) -> Any:
+    assert ImageFont is not None
+    return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
+
+
+@cache
+def _files() -> tuple[str, ...]:
+    """Pillow's own font and the font files of this machine, the plainest first."""
+
+    def found() -> Iterator[Path]:
+        for folder in FOLDERS:
+            for ending in ("ttf", "ttc", "otf"):
+                yield from Path(folder).expanduser().rglob(f"*.{ending}")
+
+    def rank(path: Path):
+        name = path.stem.lower()
+        return bool(SPECIAL.search(name)), not USUAL.match(name), len(name), name
+
+    own = filter(None, os.environ.get("JAXVID_FONT", "").split(os.pathsep))
+    return *own, BUILT_IN, *(str(path) for path in sorted(found(), key=rank))
