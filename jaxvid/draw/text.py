@@ -19,9 +19,11 @@ import cv2
 import numpy as np
 
 try:
-    from PIL import Image, ImageDraw, ImageFont, features  # pyright: ignore[reportMissingImports]
+    from PIL import Image, ImageDraw, ImageFont  # pyright: ignore[reportMissingImports]
+
+    HAS_PILLOW = True
 except ImportError:  # an installation from before Pillow was needed: ASCII, by OpenCV
-    Image = ImageDraw = ImageFont = features = None
+    HAS_PILLOW = False
 
 BUILT_IN = ""  # the name of Pillow's own font among those of files
 NO_CHARACTER = "\U0010ffff"  # a code point that no font may have
@@ -84,16 +86,17 @@ def fit(text: str, size: int, most: int) -> str:
 def letters(text: str, size: int) -> np.ndarray:
     """One line of text as a mask, uint8 (line(size), w)."""
     text = "".join(c if c.isprintable() else " " for c in text)
-    if ImageFont is None:
+    if not HAS_PILLOW:
         return _plain_letters(text, size)
     runs = [(_font(name, size), part) for name, part in _runs(text)]
     ends = np.cumsum([0.0, *(font.getlength(part) for font, part in runs)])
     image = Image.new("L", (int(np.ceil(ends[-1])), line(size)))
     draw = ImageDraw.Draw(image)
-    # A line begins on its left also where its first letter is Arabic.
-    options = dict(anchor="ls", direction="ltr") if features.check("raqm") else dict(anchor="ls")
     for (font, part), x in zip(runs, ends[:-1].tolist(), strict=True):
-        draw.text((x, size), part, font=font, fill=255, **options)
+        # A line begins on its left also where its first letter is Arabic.
+        ordered = font.layout_engine == ImageFont.Layout.RAQM
+        direction = "ltr" if ordered else None
+        draw.text((x, size), part, font=font, fill=255, anchor="ls", direction=direction)
     return np.asarray(image)
 
 
@@ -169,7 +172,6 @@ def _has(name: str, c: str) -> bool:
 
 @lru_cache(256)
 def _font(name: str, size: int) -> Any:
-    assert ImageFont is not None
     return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
 
 

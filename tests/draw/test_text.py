@@ -52,6 +52,15 @@ def test_no_character_becomes_a_question_mark(word, capsys):
     assert (font is None) == ("JAXVID_FONT" in capsys.readouterr().err)
 
 
+def test_a_number_before_arabic_stays_on_the_left():
+    pytest.importorskip("PIL", reason="Pillow draws all but ASCII")
+    if text._name("ا") is None:
+        pytest.skip("no font of this machine has Arabic")
+    one, two = (text.letters(f"1111 {letter}", 20) for letter in "اب")
+    np.testing.assert_array_equal(one[:, :20], two[:, :20])
+    assert one[:, :20].max() == 255 and one[:, 20:].max() == 255
+
+
 def test_without_fonts_accents_are_left_out_and_said_once(monkeypatch, capsys):
     pytest.importorskip("PIL", reason="Pillow draws all but ASCII")
     for cached in (text.letters, text._name, text._has):
@@ -74,7 +83,7 @@ def test_a_font_can_be_named(monkeypatch, tmp_path):
 
 
 def test_without_pillow_ascii_is_drawn(monkeypatch, capsys):
-    monkeypatch.setattr(text, "ImageFont", None)
+    monkeypatch.setattr(text, "HAS_PILLOW", False)
     monkeypatch.setattr(text, "_reported", set())
     text.letters.cache_clear()
     assert text.letters("abc", 14).max() > 128
