@@ -30,6 +30,7 @@ def base() -> ConfigDict:
             # balance of classes in training: 0 leaves them, 1 makes all equally frequent
             loader=dict(workers=-1, balance=0.0, on_error="replace", eval_on_error="raise"),
             eval=dict(views=1),  # views that go through the model at once; 0: all
+            writers=("jsonl", "tensorboard"),  # of numbers; also "wandb", "trackio"
             log_every=50,  # steps
             eval_every=1.0,  # epochs
             save_every=1000,  # steps; each evaluation saves too

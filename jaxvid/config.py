@@ -12,6 +12,7 @@ from jaxvid.files import explained, write_text
 FREE = (
     "log_every", "save_every", "keep", "loader", "mesh", "sharding", "offload", "eval", "data.root",
     "watchdog", "nonfinite", "deterministic",
+    "writers",
 )  # fmt: skip
 
 

@@ -1,13 +1,12 @@
-"""What a run says: terminal, metrics.jsonl and TensorBoard.
+"""What a run says: on the terminal, and to its writers.
 
 Only process 0 speaks and writes, but for warnings and errors, which name their process.
 """
 
-import json
 import socket
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -15,9 +14,8 @@ import numpy as np
 from jax._src.distributed import global_state  # known before the devices are, unlike public names
 from rich.console import Console
 from rich.table import Table
-from tensorboardX import SummaryWriter
 
-from jaxvid import files, paths
+from jaxvid import files, paths, writers
 
 # Peak dense bfloat16 FLOP/s by a part of the device's name (vendor data sheets).
 PEAK_FLOPS = {
@@ -102,42 +100,40 @@ def size(count: float) -> str:
 
 
 class Writer:
-    """Appends to WORKDIR/metrics.jsonl and to TensorBoard event files.
+    """Gives the numbers and pictures of a run to its writers, in process 0.
 
     Args:
       workdir: folder of the run.
-      step: where the run goes on; lines beyond it are of work that was lost, and are cut. None
-        only adds.
+      step: where the run goes on; what was written beyond it is of work that was lost, and is cut.
+        None only adds.
+      names: modules of `jaxvid.writers`.
     """
 
-    def __init__(self, workdir: str | Path, step: int | None = None):
-        self._file = self._board = None
-        if jax.process_index() != 0:
-            return
-        folder = Path(workdir)
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "metrics.jsonl"
-        if step is not None and path.exists():
-            kept = [line for line in path.read_text().splitlines() if _step(line) <= step]
-            files.write_text(path, "".join(line + "\n" for line in kept))
-        self._file = path.open("a")
-        purge = None if step is None else step + 1
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
+    def __init__(
+        self, workdir: str | Path, step: int | None = None, names: Sequence[str] = writers.DEFAULT
+    ):
+        self._writers: list[writers.Writer] = []
+        if jax.process_index() == 0:
+            with files.explained(workdir):
+                Path(workdir).mkdir(parents=True, exist_ok=True)
+                self._writers = writers.build(names, Path(workdir), step)
+        self._workdir = workdir
 
     def write(self, step: int, epoch: float, values: Mapping[str, float]):
-        if self._file is None or self._board is None:
-            return
-        line = {"step": step, "epoch": round(epoch, 4), "time": round(time.time(), 3), **values}
-        with files.explained(self._file.name):
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+        values = {"epoch": round(epoch, 4), "time": round(time.time(), 3), **values}
+        with files.explained(self._workdir):
+            for writer in self._writers:
+                writer.write(step, values)
+
+    def picture(self, step: int, name: str, pixels: np.ndarray):
+        """A picture, uint8 (h, w, 3)."""
+        with files.explained(self._workdir):
+            for writer in self._writers:
+                writer.picture(step, name, pixels)
 
     def close(self):
-        if self._file is not None and self._board is not None:
-            self._file.close()
-            self._board.close()
+        for writer in self._writers:
+            writer.close()
 
 
 class Progress:
@@ -216,11 +212,3 @@ def metrics_line(values: Mapping[str, float]) -> str:
 def bullet(lines: Iterable[str]):
     for line in lines:
         say(f"  {line}")
-
-
-def _step(line: str) -> float:
-    """Of a line of metrics.jsonl; a line cut short by a kill is of no step that counts."""
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError):
-        return float("inf")

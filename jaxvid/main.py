@@ -87,13 +87,14 @@ def train(config: Any, workdir: Path, patience: float = PATIENCE):
 def _train(config: Any, workdir: Path, patience: float):
     import jax.numpy as jnp
 
-    from jaxvid import distributed, log, versions, weights
+    from jaxvid import distributed, log, versions, weights, writers
     from jaxvid import mesh as meshes
     from jaxvid.ckpt import store
     from jaxvid.data import dataset
     from jaxvid.train import loop
 
     cache_programs()
+    writers.check(config.writers)
     config = config.copy_and_resolve_references()
     config.init.weights = weights.resolve(config.init.weights, config.model, log.say)
     data = dataset.for_training(config.data)

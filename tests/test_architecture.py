@@ -32,7 +32,7 @@ FILES = {
 # covers what is below it, and the longest row that fits a file counts.
 TRAIN = (
     ".errors .compare .files .paths .plug .mesh .log .peers .ckpt .tasks.base .train"
-    " .data.loader .data.order .data.sample"
+    " .data.containers .data.loader .data.order .data.sample .draw .writers"
     " jax numpy optax"
 )
 IMPORTS = {
@@ -66,7 +66,9 @@ IMPORTS = {
     "weights": ".errors .compare .config .plug .paths .ckpt jax",
     "mesh": ".errors .paths jax numpy",
     "versions": "packaging",
-    "log": ".files .paths jax numpy rich tensorboardX",
+    "writers": ".errors .files .plug .writers numpy",
+    "writers.tensorboard": "cv2 numpy tensorboardX",
+    "log": ".files .paths .writers jax numpy rich",
     "peers": ".errors .log jax",
     "distributed": ". .errors .config .files .log .mesh .peers .data.labels jax numpy",
     "train": TRAIN,

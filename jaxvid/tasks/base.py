@@ -18,16 +18,36 @@ class Metric(Protocol):
 
 
 @dataclass(frozen=True)
+class Judged:
+    """How one sample was predicted.
+
+    Attributes:
+      row: of the predictions.
+      true: what is right, for people.
+      predicted: the best guess.
+      score: its score, 0..1.
+    """
+
+    row: int
+    true: str
+    predicted: str
+    score: float
+
+
+@dataclass(frozen=True)
 class Report:
     """What an evaluation leaves beside its metrics.
 
     Attributes:
       files: name -> content: arrays by name (.npz), rows (.csv) or what JSON can hold (.json).
       lines: for the terminal.
+      worst, best: samples to look at, the most extreme first; empty where a task has no order.
     """
 
     files: dict[str, Any]
     lines: list[str] = field(default_factory=list)
+    worst: Sequence[Judged] = ()
+    best: Sequence[Judged] = ()
 
 
 class Task(Protocol):

@@ -3,6 +3,7 @@
 Shapes: b batch, v views, t frames, h height, w width, c classes, k categories.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ from jaxvid.metrics import classification
 from jaxvid.metrics.classification import Accuracy, MultiLabelMAP
 from jaxvid.ops import augment, heatmap, losses
 from jaxvid.results import Recognized
-from jaxvid.tasks.base import Report
+from jaxvid.tasks.base import Judged, Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,13 +173,14 @@ class Recognition:
         score, label = preds["score"], preds["label"]
         dump = dict(id=np.array(ids), score=score, label=label, names=np.array(names))
         files: dict = {"predictions.npz": dump}
+        worst, best = examples(score, label, names)
         if self.multi_label:
             if "label_mask" in preds:
                 dump["label_mask"] = preds["label_mask"] > 0
             if self.categories:
                 category, counts = zip(*self.categories, strict=True)
                 dump["category"] = np.repeat(category, counts)
-            return Report(files)
+            return Report(files, worst=worst, best=best)
         rows = classification.per_class_report(score, label, names)
         counts = classification.confusion_matrix(score.argmax(1), label, len(names))
         files["report.csv"] = [type(rows[0])._fields, *rows]
@@ -188,7 +190,7 @@ class Recognition:
         ]
         weakest = sorted((r for r in rows if r.n), key=lambda r: r.recall)[:5]
         told = ", ".join(f"{r.name} {r.recall:.0%}" for r in weakest)
-        return Report(files, [f"weakest classes: {told}"])
+        return Report(files, [f"weakest classes: {told}"], worst, best)
 
     def _normalise(self, key, x):
         if key != "video" and x.dtype != jnp.uint8:
@@ -249,6 +251,27 @@ class Recognition:
     def _sizes(self):
         """Of what the loss takes for categories: all classes are one where none is weighed."""
         return [n for _, n in self.categories] if self.category_weights else [self.num_classes]
+
+
+def examples(
+    score: np.ndarray, label: np.ndarray, names: Sequence[str], count: int = 8
+) -> tuple[list[Judged], list[Judged]]:
+    """The samples whose true classes (mean over several) score lowest, and those highest.
+
+    Samples without a label are left out.
+    """
+    true = label > 0 if label.ndim == 2 else np.arange(score.shape[1]) == label[:, None]
+    labelled = true.any(1)
+    own = (score * true).sum(1) / np.maximum(true.sum(1), 1)
+    order = [i for i in np.argsort(own, kind="stable").tolist() if labelled[i]]
+    count = min(count, -(-len(order) // 2))
+
+    def judged(row: int) -> Judged:
+        guess = int(score[row].argmax())
+        right = ", ".join(names[i] for i in np.flatnonzero(true[row]))
+        return Judged(row, right, names[guess], float(score[row, guess]))
+
+    return [judged(i) for i in order[:count]], [judged(i) for i in order[::-1][:count]]
 
 
 build = Recognition

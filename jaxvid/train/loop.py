@@ -16,7 +16,7 @@ from jaxvid.data import loader, order
 from jaxvid.data.sample import Source, Transform
 from jaxvid.errors import UserError
 from jaxvid.tasks.base import Task
-from jaxvid.train import memory
+from jaxvid.train import memory, pictures
 from jaxvid.train.begin import begin, plan
 from jaxvid.train.evaluate import batch_size, evaluate
 from jaxvid.train.nonfinite import Nonfinite
@@ -127,7 +127,9 @@ def train(
             return {f"val/{k}": v for k, v in found.items()}
 
         stragglers = Stragglers()
-        writer = log.Writer(workdir, start)
+        writer = log.Writer(workdir, start, config.writers)
+        if (sheet := pictures.of_batch(batch, about["names"])) is not None:
+            writer.picture(start, "train/clips", sheet)
         metrics: dict[str, float] = {}
         if meta.get("eval_due"):  # stopped before the evaluation of its last step
             metrics = validate(state)

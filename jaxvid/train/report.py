@@ -7,6 +7,8 @@ WORKDIR/eval/predictions.json  segments of each video, as ActivityNet wants them
 WORKDIR/eval/report.csv        a row a class
 WORKDIR/eval/confusion.csv     rows are the true classes
 WORKDIR/eval/manifest.json     checkpoint, metrics, videos, preprocessing, which files there are
+
+and the pictures of `train/pictures.py`.
 """
 
 import csv
@@ -24,6 +26,8 @@ from jaxvid import files, log, peers
 from jaxvid import mesh as meshes
 from jaxvid.data import loader
 from jaxvid.data.sample import Source
+from jaxvid.tasks.base import Report
+from jaxvid.train import pictures
 from jaxvid.train.evaluate import Predictions, batch_size, evaluate
 
 
@@ -41,11 +45,17 @@ def test(model: Any, source: Source, workdir: Path) -> dict[str, float]:
     count = f"{len(table['index'])} of {len(source)} videos"
     log.say(f"{log.metrics_line(metrics)}  ({count}, {seconds:.0f} s)")
     log.bullet(against_published(metrics, model.meta.get("published", {}), len(table["index"])))
-    writer = log.Writer(workdir, step=None)
-    writer.write(model.meta.get("step", 0), model.meta.get("epoch", 0.0), metrics)
-    writer.close()
+    step, config = model.meta.get("step", 0), model.config
+    chosen = {"names": config["writers"]} if "writers" in config else {}
+    writer = log.Writer(workdir, None, **chosen)
+    writer.write(step, model.meta.get("epoch", 0.0), metrics)
     if jax.process_index() == 0:
-        write(workdir / "eval", model, source, table, metrics, identity)
+        report = write(workdir / "eval", model, source, table, metrics, identity)
+        shown = pictures.of_test(workdir, model, source, table["index"], report)
+        log.say(f"{', '.join(f'{name}.png' for name in shown)} are in {workdir / 'eval'}")
+        for name, pixels in shown.items():
+            writer.picture(step, f"test/{name}", pixels)
+    writer.close()
     return metrics
 
 
@@ -79,7 +89,9 @@ def views(config: Mapping) -> int:
     return recipe.get("clips", 1) * recipe.get("crops", 1)
 
 
-def write(folder: Path, model: Any, source: Source, table: dict, metrics: dict, identity: str):
+def write(
+    folder: Path, model: Any, source: Source, table: dict, metrics: dict, identity: str
+) -> Report:
     """The files of a test, in place of those of an earlier one; `table` is what `collect` returns.
 
     manifest.json is written last, so that it never stands beside files of another test.
@@ -117,6 +129,7 @@ def write(folder: Path, model: Any, source: Source, table: dict, metrics: dict, 
     for line in report.lines:
         log.say(line)
     log.say(f"{', '.join([*report.files, 'manifest.json'])} are in {folder}")
+    return report
 
 
 def write_file(path: Path, content: Any, views: int):

@@ -54,9 +54,10 @@ def test_no_character_becomes_a_question_mark(word, capsys):
 
 def test_a_number_before_arabic_stays_on_the_left():
     pytest.importorskip("PIL", reason="Pillow draws all but ASCII")
-    if text._name("ا") is None:
+    alef, beh = "\u0627", "\u0628"
+    if text._name(alef) is None:
         pytest.skip("no font of this machine has Arabic")
-    one, two = (text.letters(f"1111 {letter}", 20) for letter in "اب")
+    one, two = (text.letters(f"1111 {letter}", 20) for letter in (alef, beh))
     np.testing.assert_array_equal(one[:, :20], two[:, :20])
     assert one[:, :20].max() == 255 and one[:, 20:].max() == 255
 

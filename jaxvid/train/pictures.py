@@ -1,0 +1,132 @@
+"""Pictures of a run: what it trains on, its curves, what it confuses, and its best and worst clips.
+
+WORKDIR/eval/curves.png      the metrics of training, over steps
+WORKDIR/eval/confusion.png   rows are the true classes, of one-label tasks
+WORKDIR/eval/worst.png       clips that the model is most wrong about, and best.png the opposite
+WORKDIR/eval/examples.json   what stands there as text, and where each clip is in its sheet
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxvid import files
+from jaxvid.data.containers import VideoError
+from jaxvid.data.sample import Source
+from jaxvid.draw import plots, sheets
+from jaxvid.draw.canvas import png
+from jaxvid.tasks.base import Judged, Report
+from jaxvid.writers import jsonl
+
+FRAMES, CLIPS = 4, 8  # of a clip, and of a sheet
+
+
+def of_batch(batch: Mapping[str, jax.Array], names: Sequence[str]) -> np.ndarray | None:
+    """The first clips of a batch with their classes; None where it holds no videos."""
+    video = batch.get("video")
+    if video is None or video.dtype != np.uint8:
+        return None
+    clips = local(video)[:CLIPS]
+    labels = local(batch["label"])[:CLIPS] if "label" in batch else [()] * len(clips)
+    views = [
+        (classes(label, names), rgb(clip[0])) for label, clip in zip(labels, clips, strict=True)
+    ]
+    return sheets.contact_sheet(views, FRAMES)
+
+
+def local(array: jax.Array) -> np.ndarray:
+    """The first rows of a batch that this process holds."""
+    return np.asarray(array.addressable_shards[0].data)
+
+
+def classes(label: Any, names: Sequence[str]) -> str:
+    """The name of a class, or those of a row of 0/1."""
+    shown = np.flatnonzero(label) if np.ndim(label) else [int(label)]
+    return ", ".join(names[i] for i in shown if i < len(names))
+
+
+def rgb(clip: np.ndarray) -> np.ndarray:
+    """(t h w 3): of optical flow the motion along x, as grey."""
+    return clip if clip.shape[-1] == 3 else np.repeat(clip[..., :1], 3, -1)
+
+
+def of_test(
+    workdir: Path, model: Any, source: Source, index: np.ndarray, report: Report
+) -> dict[str, np.ndarray]:
+    """Write the files above for a test that `report` is of, in place of those of an earlier one.
+
+    Args:
+      model: a predict.Model.
+      index: rows of `source`, of each prediction.
+
+    Returns:
+      The pictures by name.
+    """
+    curves = plots.curves_picture(plots.curves(jsonl.records(workdir)))
+    found: dict[str, np.ndarray | None] = {"curves": curves, "confusion": None}
+    if rows := report.files.get("confusion.csv"):
+        counts = np.array([row[1:] for row in rows[1:]], int)
+        found["confusion"] = plots.Matrix(counts, rows[0][1:]).picture()
+    examples = {}
+    for name, judged in (("worst", report.worst), ("best", report.best)):
+        entries = [(j, clip(model.pipeline, source, int(index[j.row]))) for j in judged]
+        found[name], examples[name] = sheet(entries, [source.id(index[j.row]) for j in judged])
+    folder = workdir / "eval"
+    with files.explained(folder):
+        for name, pixels in found.items():
+            path = folder / f"{name}.png"
+            path.unlink(missing_ok=True)
+            if pixels is not None:
+                with files.replacing(path) as part:
+                    part.write_bytes(png(pixels))
+        files.write_text(folder / "examples.json", json.dumps(examples, indent=1) + "\n")
+    return {name: pixels for name, pixels in found.items() if pixels is not None}
+
+
+def clip(pipeline: Sequence, source: Source, index: int) -> np.ndarray | None:
+    """FRAMES frames of a sample as the model saw it; None where no video can be read."""
+    sample, rng = dict(source[index]), np.random.default_rng(0)
+    try:
+        for transform in pipeline:
+            sample = transform(sample, rng)
+    except (VideoError, OSError):
+        return None
+    if "video" not in sample:
+        return None
+    views = rgb(sample["video"])
+    view = views[len(views) // 2]
+    return view[sheets.spread(view, FRAMES)]
+
+
+def sheet(
+    entries: Sequence[tuple[Judged, np.ndarray | None]], ids: Sequence[str]
+) -> tuple[np.ndarray | None, list[dict]]:
+    """A contact sheet of the clips that there are, and an entry of examples.json for each."""
+    tiles, told, top = [], [], 0
+    for (judged, frames), name in zip(entries, ids, strict=True):
+        entry: dict[str, Any] = dict(
+            id=name, true=judged.true, predicted=judged.predicted, score=round(judged.score, 4)
+        )
+        if frames is not None:
+            lines = list(texts(entry))
+            shown = sheets.fit(frames, 2 * FRAMES)
+            tiles.append(sheets.tile("\n".join(lines), shown))
+            above = sheets.LINE * len(lines)
+            entry["box"] = [0, top + above, tiles[-1].shape[1], shown.shape[1]]  # x, y, w, h
+            top += len(tiles[-1])
+        told.append(entry)
+    if not tiles:
+        return None, told
+    width = max(tile.shape[1] for tile in tiles)
+    return np.concatenate([sheets.pad(tile, width) for tile in tiles]), told
+
+
+def texts(entry: Mapping) -> Iterator[str]:
+    """The lines above a clip."""
+    yield f"true: {entry['true']}"
+    yield f"predicted: {entry['predicted']}  {entry['score']:.0%}"
+    yield Path(entry["id"]).name

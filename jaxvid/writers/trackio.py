@@ -1,0 +1,39 @@
+"""Trackio, which shows runs on this machine: `trackio show`."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from jaxvid import writers
+
+PACKAGE = "trackio"
+
+
+class Run:
+    """A run of Trackio, named after its workdir and the same for every start in it."""
+
+    def __init__(self, workdir: Path):
+        self._trackio = writers.package(PACKAGE)
+        config = workdir / "config.json"
+        self._run = self._trackio.init(
+            project=os.environ.get("TRACKIO_PROJECT", "jaxvid"),
+            name=workdir.resolve().name,
+            resume="allow",
+            config=json.loads(config.read_text()) if config.exists() else {},
+        )
+
+    def write(self, step: int, values: Mapping[str, float]):
+        self._trackio.log(dict(values), step=step)
+
+    def picture(self, step: int, name: str, pixels: np.ndarray):
+        self._trackio.log({name: self._trackio.Image(pixels)}, step=step)
+
+    def close(self):
+        self._trackio.finish()
+
+
+def build(workdir: Path, step: int | None) -> Run:
+    return Run(workdir)

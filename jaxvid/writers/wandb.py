@@ -1,0 +1,51 @@
+"""Weights & Biases; project, account and offline mode come from its own WANDB_... variables."""
+
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from jaxvid import files, writers
+
+PACKAGE = "wandb"
+AXIS = "step"
+
+
+class Run:
+    """A run of Weights & Biases, the same for every start in one workdir.
+
+    Steps are values of their own: W&B's counter never goes back, as a run does that was killed
+    after its last checkpoint.
+    """
+
+    def __init__(self, workdir: Path):
+        self._wandb = writers.package(PACKAGE)
+        known, config = workdir / "wandb_id", workdir / "config.json"
+        if not known.exists():
+            files.write_text(known, uuid.uuid4().hex[:12])
+        self._run = self._wandb.init(
+            project=os.environ.get("WANDB_PROJECT", "jaxvid"),
+            id=known.read_text().strip(),
+            name=workdir.resolve().name,
+            dir=str(workdir),
+            resume="allow",
+            config=json.loads(config.read_text()) if config.exists() else {},
+        )
+        self._run.define_metric(AXIS, hidden=True)
+        self._run.define_metric("*", step_metric=AXIS)
+
+    def write(self, step: int, values: Mapping[str, float]):
+        self._run.log({AXIS: step, **values})
+
+    def picture(self, step: int, name: str, pixels: np.ndarray):
+        self._run.log({AXIS: step, name: self._wandb.Image(pixels)})
+
+    def close(self):
+        self._run.finish()
+
+
+def build(workdir: Path, step: int | None) -> Run:
+    return Run(workdir)
