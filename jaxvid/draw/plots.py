@@ -175,12 +175,12 @@ class Matrix:
             middle = (i + 0.5) * cell
             canvas.text(left - 5, top + middle, name, 11, anchor="end")
             canvas.text(left + middle, top - 5, name, 11, upright=True)
-        for i, j in np.argwhere(self.counts):
+        for i, j in np.argwhere(self.counts).tolist():
             x, y, count = left + j * cell, top + i * cell, int(self.counts[i, j])
             color = "s0" if i == j else "s1"
             note = f"{self._full[i]} as {self._full[j]}: {count}"
             gap = 1 if cell > 4 else 0
-            shade = 0.12 + 0.88 * shares[i, j]
+            shade = 0.12 + 0.88 * float(shares[i, j])
             canvas.rect(x, y, cell - gap, cell - gap, color, shade, note)
             fits = lettering.width(str(count), 11) < cell - 2
             if self._named and fits:

@@ -268,7 +268,7 @@ def examples(
 
     def judged(row: int) -> Judged:
         guess = int(score[row].argmax())
-        right = ", ".join(names[i] for i in np.flatnonzero(true[row]))
+        right = ", ".join(names[i] for i in np.flatnonzero(true[row]).tolist())
         return Judged(row, right, names[guess], float(score[row, guess]))
 
     return [judged(i) for i in order[:count]], [judged(i) for i in order[::-1][:count]]

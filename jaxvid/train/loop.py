@@ -94,7 +94,9 @@ def train(
     with closing(batches), interruptible() as asked_to_stop, fit.explained(), watchdog:
         batch = next(batches)
         # So that a checkpoint can be loaded where there are no data.
-        about = dict(about, batch={k: (x.dtype.name, x.shape[1:]) for k, x in batch.items()})
+        about = dict[str, Any](
+            about, batch={k: (x.dtype.name, x.shape[1:]) for k, x in batch.items()}
+        )
 
         planned = plan(config, model, task, mesh, batch, steps_per_epoch)
         state, meta = begin(planned, batch, checkpoints, initial)

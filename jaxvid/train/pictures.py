@@ -45,7 +45,7 @@ def local(array: jax.Array) -> np.ndarray:
 
 def classes(label: Any, names: Sequence[str]) -> str:
     """The name of a class, or those of a row of 0/1."""
-    shown = np.flatnonzero(label) if np.ndim(label) else [int(label)]
+    shown: list[int] = np.flatnonzero(label).tolist() if np.ndim(label) else [int(label)]
     return ", ".join(names[i] for i in shown if i < len(names))
 
 

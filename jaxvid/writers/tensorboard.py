@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from tensorboardX import SummaryWriter
-from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Board:
@@ -27,7 +27,9 @@ class Board:
             height=height, width=width, colorspace=3, encoded_image_string=content
         )
         summary = Summary(value=[Summary.Value(tag=name, image=image)])
-        self._board.file_writer.add_summary(summary, step)
+        events = self._board.file_writer
+        assert events is not None  # it is open
+        events.add_summary(summary, step)
 
     def close(self):
         self._board.close()
