@@ -102,6 +102,11 @@ def _train(config: Any, workdir: Path, patience: float):
         "models", config.model, num_classes=data.num_classes, dtype=jnp.dtype(config.dtype)
     )
     task = plug.load("tasks", config.task, num_classes=data.num_classes)
+    if data.num_classes == 1 and not getattr(task, "multi_label", True):
+        raise UserError(
+            f'{data.splits["train"].origin}: with one class ("{data.names[0]}") there is nothing to'
+            " learn; add a folder, or lines, of other clips"
+        )
     recipe = config.data.recipe
     pipelines = {s: plug.load("data.recipes", recipe, split=s) for s in ("train", "val")}
     resolved = plain(config)

@@ -10,6 +10,7 @@ import argparse
 import functools
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -37,7 +38,7 @@ from jaxvid.files import probe_file
 from jaxvid.train.step import Compiled, init_variables, make_eval_step
 
 # A sample is what a source yields, see `data/sample.py`: for what comes neither as file nor pixels.
-Video = str | Path | np.ndarray | Mapping[str, Any]
+Video = str | Path | bytes | np.ndarray | Mapping[str, Any]
 
 
 class Model:
@@ -80,7 +81,8 @@ class Model:
         A model of features takes videos, too: its backbone is loaded and makes the features.
 
         Args:
-          video: a path, an array uint8 (t, h, w, 3) RGB, a sample, or a list of them.
+          video: a path, the bytes of a file, an array uint8 (t, h, w, 3) RGB, a sample, or a list
+            of them.
           topk: number of classes or segments to return; None leaves it to the task.
           fps: frame rate of arrays, where the model samples by time.
           labels: what to choose from, for models that compare videos with texts; by default the
@@ -152,8 +154,13 @@ class Model:
                     f"a video array is uint8 (t, h, w, 3), not {video.dtype} {video.shape}"
                 )
             sample["reader"] = ArrayReader(video, fps)
+        elif isinstance(video, bytes | bytearray | memoryview):
+            sample["reader"] = VideoReader(bytes(video))
+        elif isinstance(video, str | os.PathLike):
+            sample["path"] = os.fspath(video)
         else:
-            sample["path"] = str(video)
+            kind = type(video).__name__
+            raise UserError(f"a video is a path, the bytes of a file, or an array, not a {kind}")
         if "features" in self.meta and "feature" not in sample:
             sample |= self._video_features(sample)
         rng = np.random.default_rng(0)

@@ -190,8 +190,15 @@ def test_predict_takes_paths_arrays_and_lists(workdir, dump):
     assert set(one.labels) <= set(motion.CLASSES)
     assert one.scores == tuple(sorted(one.scores, reverse=True))
     assert model.features(path).shape == (2, 4, 4, 4, 16)  # views, t, h, w, channels
+    content = Path(path).read_bytes()
+    assert model.predict([content, bytearray(content)], topk=3) == many
+    np.testing.assert_array_equal(model.features(content), model.features(path))
     with pytest.raises(UserError, match="uint8"):
         model.predict(array.astype(np.float32))
+    with pytest.raises(UserError, match=r"a video is a path, the bytes .* not a int"):
+        model.predict(7)
+    with pytest.raises(UserError, match=r"^<8 bytes>: not a video file"):
+        model.predict(b"no video")
 
 
 def test_predict_command(workdir, dump, tmp_path):

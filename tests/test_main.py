@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from configs import quickstart
+from configs import finetune, quickstart
 from jaxvid import files, main
 from jaxvid.errors import UserError
 
@@ -37,4 +37,17 @@ def test_a_workdir_that_does_not_do_is_refused_before_the_data_are_read(tmp_path
     ):
         main.train(config, tmp_path / "run")
     with pytest.raises(UserError, match="no such folder"):  # of the data
+        main.train(config, tmp_path / "run")
+
+
+def test_one_class_is_refused(tmp_path):
+    for name in ("a", "b", "c"):
+        (tmp_path / "clips" / "fall").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "clips" / "fall" / f"{name}.mp4").touch()
+    config = finetune.get_config("mini")
+    config.init.weights = ""
+    config.data.root = str(tmp_path / "clips")
+    with pytest.raises(
+        UserError, match=r'clips: with one class \("fall"\) there is nothing to learn'
+    ):
         main.train(config, tmp_path / "run")

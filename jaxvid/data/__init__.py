@@ -22,7 +22,7 @@ def open_video(
     path: str | os.PathLike,
     *,
     template: str = "",
-    first: int = 1,
+    first: int | None = None,
     short_side: int = 0,
     threads: int = 1,
 ) -> "Reader":
@@ -33,7 +33,7 @@ def open_video(
     Args:
       path: a video file, an image, a .npy or .npz file of frames, or a folder with a `template`.
       template: of the frames in a folder, "img_{:05}.jpg"; with two places optical flow (t h w 2).
-      first: number of the first frame in a folder.
+      first: number of the first frame in a folder; None is 0 where there is such a frame, else 1.
       short_side: resize frames to it while decoding; 0 leaves them.
       threads: of the decoder.
 

@@ -34,7 +34,8 @@ def open_reader(
     path: str | os.PathLike,
     *,
     template: str = "",
-    first: int = 1,
+    first: int | None = None,
+    offset: int = 0,
     total: int | None = None,
     short_side: int = 0,
     threads: int = 1,
@@ -44,7 +45,7 @@ def open_reader(
 
     Args:
       path: a folder when there is a `template`; else a file, whose ending tells images and arrays.
-      template, first: see FrameFolder.
+      template, first, offset: see FrameFolder.
       total: how many frames there must be; for a folder, how many of its frames to use.
       short_side: see VideoReader; arrays are never resized.
       threads: of a video decoder.
@@ -57,7 +58,7 @@ def open_reader(
     """
     name = os.fspath(path)
     if template:
-        return FrameFolder(name, template, first, total, short_side, fps)
+        return FrameFolder(name, template, first, total, short_side, fps, offset)
     if has_ending(name, IMAGES):
         reader = ArrayReader(_shrink(read_image(name), short_side)[None], path=name)
     elif has_ending(name, ARRAYS):
@@ -81,10 +82,11 @@ class FrameFolder(Reader):
       path: the folder.
       template: of the names. One place is for the number: img_{:05}.jpg. Two are for x or y and the
         number, and make frames of two channels: {}_{:05d}.jpg, flow_{}_{:05d}.jpg.
-      first: number of the first frame.
+      first: number of the first frame; None is 0 where there is a frame of that number, else 1.
       total: how many there are; None looks.
       short_side: see VideoReader.
       fps: frames per unit of time; see `open_reader`.
+      offset: how many frames to leave out at the beginning.
 
     Raises:
       UserError: a template without such places.
@@ -95,12 +97,13 @@ class FrameFolder(Reader):
         self,
         path: str | os.PathLike,
         template: str,
-        first: int = 1,
+        first: int | None = None,
         total: int | None = None,
         short_side: int = 0,
         fps: float = 0.0,
+        offset: int = 0,
     ):
-        self.path, self.template, self.first = os.fspath(path), template, first
+        self.path, self.template, self.first = os.fspath(path), template, first or 0
         self.fps, self._short_side = fps, short_side
         places = sum(field is not None for _, field, *_ in string.Formatter().parse(template))
         if places not in (1, 2):
@@ -109,6 +112,9 @@ class FrameFolder(Reader):
                 " {}_{:05d}.jpg"
             )
         self.flow = places == 2
+        if first is None and not os.path.exists(self.files(0)[0]):
+            self.first = 1
+        self.first += offset
         self.frames = self._count() if total is None else total
 
     def read(self, indices: Iterable[int] | np.ndarray) -> np.ndarray:
@@ -153,12 +159,16 @@ class FrameFolder(Reader):
             for text, field, *_ in string.Formatter().parse(self.template)
         )
         matches = (re.fullmatch(pattern, name) for name in there)
-        end, last = max(((int(m[1]), m[0]) for m in matches if m), default=(self.first - 1, ""))
+        numbered = [(int(m[1]), m[0]) for m in matches if m]
+        end, last = max(numbered, default=(self.first - 1, ""))
+        begin, earliest = min(numbered, default=(self.first, ""))
         count = end - self.first + 1
         if count < 1:
             raise VideoError(
                 self.path, f"there is no frame {os.path.basename(self.files(0)[0])} in it"
             )
+        if begin > self.first:
+            raise VideoError(self.path, f"frames begin with {earliest}: set first={begin}")
         for index in range(count):
             for file in self.files(index):
                 if os.path.basename(file) not in there:

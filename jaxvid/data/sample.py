@@ -8,6 +8,7 @@ segments.
 | path     | str               | the file, or a folder of frames; removed before batching          |
 | template | str               | of the frames' names in a folder, "img_{:05}.jpg"; removed, too   |
 | first    | int               | number of the first frame in a folder; removed, too               |
+| offset   | int               | how many frames of a folder come before; removed, too             |
 | total    | int               | how many frames the annotation says there are; removed, too       |
 | problem  | str               | why the file cannot be read, where known; it is not opened        |
 | frames   | int64 (v t)       | frame indices to decode, from 0; removed before batching          |
@@ -53,7 +54,7 @@ from jaxvid.errors import UserError
 Sample = dict[str, Any]
 
 # Never leave the worker.
-HOST_KEYS = ("path", "template", "first", "total", "frames", "reader", "size", "fps")
+HOST_KEYS = ("path", "template", "first", "offset", "total", "frames", "reader", "size", "fps")
 
 
 def check_split(split: str) -> None:

@@ -25,7 +25,7 @@ def test_a_list(tmp_path):
     source = read(tmp_path, "# a comment\na 5 127\n\nsub/b 300 2\n", prefix="frames")
     assert len(source) == 2 and source.labels.tolist() == [127, 2] and source.names == ()
     assert source[0] == {
-        "path": f"{tmp_path}/frames/a", "label": 127, "template": RGB, "first": 1, "total": 5,
+        "path": f"{tmp_path}/frames/a", "label": 127, "template": RGB, "total": 5,
     }  # fmt: skip
     assert source.id(1) == f"{tmp_path}/frames/sub/b"
     assert source.where(1) == f"{tmp_path}/train.txt:4"
@@ -34,7 +34,8 @@ def test_a_list(tmp_path):
 
 def test_offsets_name_parts_of_folders(tmp_path):
     source = read(tmp_path, "a 0 5 1\na 5 7 0\n", offset=True, first=0, template=FLOW)
-    assert [(source[i]["first"], source[i]["total"]) for i in range(2)] == [(0, 5), (5, 7)]
+    assert [(source[i]["offset"], source[i]["total"]) for i in range(2)] == [(0, 5), (5, 7)]
+    assert source[1]["first"] == 0 and source.id(1) == f"{tmp_path}/a:5+7"
     assert source[1]["template"] == FLOW
     assert source.id(0) != source.id(1)
 
@@ -99,19 +100,34 @@ def test_frames_reach_the_recipe(tmp_path):
     np.testing.assert_allclose(stacked[0, 0].mean((0, 1)), expected, atol=1)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("offset", [False, True])
+def test_frames_from_zero_or_one(tmp_path, first, offset):
+    (tmp_path / "a").mkdir()
+    for k in range(12):
+        image = np.full((16, 16, 3), 20 * k, np.uint8)
+        cv2.imwrite(str(tmp_path / "a" / RGB.format(first + k)), image)
+    source = read(tmp_path, "a 4 5 0\n" if offset else "a 12 0\n", offset=offset)
+    sample = source[0]
+    recipe = [video.Open(), sampling.SampleClips(5, 1), video.Decode()]
+    frames = apply(recipe, sample.pop("path"), **sample)
+    expected = frames["frames"] + 4 * offset
+    np.testing.assert_array_equal((frames["video"].mean((2, 3, 4)) / 20).round(), expected)
+
+
 def test_published_lists():
     if "JAXVID_DATA" not in os.environ:
         pytest.skip("JAXVID_DATA does not name the folder of real lists")
     root = os.environ["JAXVID_DATA"]
-    for name, first, options in (
-        ("rawframe_test_list", 1, {}),
-        ("rawframe_test_list_with_offset", 3, {"offset": True}),
-        ("rawframe_test_list_multi_label", 1, {"multi_label": True, "num_classes": 100}),
+    for name, offset, options in (
+        ("rawframe_test_list", None, {}),
+        ("rawframe_test_list_with_offset", 2, {"offset": True}),
+        ("rawframe_test_list_multi_label", None, {"multi_label": True, "num_classes": 100}),
     ):
         file: Any = dict(root=root, file=f"annotations/{name}.txt") | options
         source = frame_folders.build("test", **file)
         sample = source[1]
-        assert (len(source), sample["first"], sample["total"]) == (2, first, 5)
+        assert (len(source), sample.get("offset"), sample["total"]) == (2, offset, 5)
         recipe = [video.Open(), sampling.SampleClips(5, 1), video.Decode()]
         found = apply(recipe, sample.pop("path"), **sample)
         assert found["video"].shape == (1, 5, 240, 320, 3)

@@ -368,3 +368,31 @@ def test_writing_what_was_read_from_a_folder(tmp_path):
         write_video(tmp_path / "a.mp4", reader, 10)
     with VideoReader(tmp_path / "a.mp4") as reader:
         assert make.numbers(reader[:]) == list(range(9))
+
+
+@pytest.mark.parametrize("template", ["img_{:05}.jpg", "{}_{:05d}.jpg"])
+@pytest.mark.parametrize("numbers", [range(20), range(1, 21)])
+def test_the_first_frame_is_number_0_or_1(tmp_path, template, numbers):
+    for place, number in enumerate(numbers):
+        image = np.full((8, 8), 10 * place, np.uint8)
+        keys = [()] if template.startswith("img") else [("x",), ("y",)]
+        for key in keys:
+            cv2.imwrite(str(tmp_path / template.format(*key, number)), image)
+    for total in (None, 20):
+        with open_reader(tmp_path, template=template, total=total) as reader:
+            assert reader.frames == 20
+            assert abs(reader.read([0, 19]).mean((1, 2, 3)) - [0, 190]).max() < 2
+    with open_reader(tmp_path, template=template, offset=5, total=3) as reader:
+        assert abs(reader.read([0, 2]).mean((1, 2, 3)) - [50, 70]).max() < 2
+
+
+def test_frames_that_begin_elsewhere_or_have_holes(tmp_path):
+    image = np.zeros((8, 8, 3), np.uint8)
+    for number in (5, 6, 7):
+        cv2.imwrite(str(tmp_path / f"img_{number:05}.jpg"), image)
+    with pytest.raises(VideoError, match=r"frames begin with img_00005\.jpg: set first=5"):
+        open_reader(tmp_path, template="img_{:05}.jpg")
+    assert open_reader(tmp_path, template="img_{:05}.jpg", first=5).frames == 3
+    cv2.imwrite(str(tmp_path / "img_00009.jpg"), image)
+    with pytest.raises(VideoError, match=r"img_00008\.jpg: missing, but there is img_00009\.jpg"):
+        open_reader(tmp_path, template="img_{:05}.jpg", first=5)

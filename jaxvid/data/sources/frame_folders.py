@@ -26,21 +26,29 @@ class FrameFolders(Videos):
 
     Attributes:
       template: of the names of frames.
-      first: number of the first frame of each row, as its name has it.
+      first: number of the first frame of a folder; None where it is looked for, 0 or 1.
+      offsets: of each row, how many frames of its folder come before it.
       parts: rows are parts of folders, so a folder does not name a row.
     """
 
     template: str = ""
-    first: Sequence[int] = field(default=())
+    first: int | None = None
+    offsets: Sequence[int] = field(default=())
     parts: bool = False
 
     def __getitem__(self, index: int) -> Sample:
-        about = {"template": self.template, "first": self.first[index]}
+        about: Sample = {"template": self.template}
+        if self.first is not None:
+            about["first"] = self.first
+        if self.parts:
+            about["offset"] = self.offsets[index]
         return super().__getitem__(index) | about
 
     def id(self, index: int) -> str:
-        part = f":{self.first[index]}+{self.total[index]}" if self.parts else ""  # type: ignore
-        return self.paths[index] + part
+        if not self.parts or self.total is None:
+            return self.paths[index]
+        start = self.offsets[index] + (1 if self.first is None else self.first)
+        return f"{self.paths[index]}:{start}+{self.total[index]}"
 
 
 def build(
@@ -50,7 +58,7 @@ def build(
     file: str,
     prefix: str = "",
     template: str = "img_{:05}.jpg",
-    first: int = 1,
+    first: int | None = None,
     offset: bool = False,
     multi_label: bool = False,
     names: tuple[str, ...] = (),
@@ -64,7 +72,8 @@ def build(
       file: the list.
       prefix: folder of the folders.
       template: of the names of frames, "img_{:05}.jpg"; for flow "{}_{:05d}.jpg", with x or y.
-      first: number of the first frame of a folder.
+      first: number of the first frame of a folder; by default 0 where there is such a frame, else
+        1.
       offset: lines have an offset before the number of frames.
       multi_label: labels become one 0/1 for each of `num_classes`.
       names: class names by label, for lists that hold names.
@@ -92,8 +101,8 @@ def build(
         raise UserError(f"{path}: the list is empty")
     labels, names = to_numbers(raw, names, multi_label, num_classes, path, lines)
     *_, total = columns = np.array(counts).T
-    start = first + (columns[0] if offset else np.zeros_like(total))
+    before = columns[0] if offset else np.zeros_like(total)
     return FrameFolders(
         paths, labels, names, str(path), lines, total,
-        template=template, first=start.tolist(), parts=offset,
+        template=template, first=first, offsets=before.tolist(), parts=offset,
     )  # fmt: skip

@@ -36,7 +36,7 @@ def build(
     file: str,
     prefix: str = "",
     template: str = "img_{:05}.jpg",
-    first: int = 1,
+    first: int | None = None,
     category_mask: bool = False,
     manifest: str = "",
     names: tuple[str, ...] = (),
@@ -75,7 +75,7 @@ def build(
     return TagList(
         paths, ragged(labels, len(names)), tuple(names), str(path), (), counts, problems,
         category_mask=category_mask, template=template if frames else "",
-        first=[first] * len(paths),
+        first=first,
     )  # fmt: skip
 
 

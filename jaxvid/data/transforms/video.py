@@ -15,7 +15,7 @@ class Open:
     """`path` -> `reader`, unless the sample already has one (an array in memory, a record).
 
     The ending of the path, or the sample's `template`, says what kind of reader: see
-    `readers.open_reader`. `first`, `total` and `fps` go with them.
+    `readers.open_reader`. `first`, `offset`, `total` and `fps` go with them.
 
     Attributes:
       short_side: decode to this short side, as a ResizeShort further on would resize; 0 is off.
@@ -36,7 +36,8 @@ class Open:
             return sample | {"reader": reader}
         if "problem" in sample:
             raise VideoError(sample["path"], sample["problem"])
-        about = {k: sample[k] for k in ("template", "first", "total", "fps") if k in sample}
+        keys = ("template", "first", "offset", "total", "fps")
+        about = {key: sample[key] for key in keys if key in sample}
         reader = open_reader(sample["path"], short_side=self.short_side, **about)
         return sample | {"reader": reader}
 
