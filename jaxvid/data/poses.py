@@ -134,8 +134,6 @@ def checked(annotation: dict, where: str) -> dict:
       UserError: they do not fit, or a key holds something else.
     """
     own = Entry(annotation, where)
-    if "img_shape" in annotation:
-        _size(own)
     found, nan = {}, 0
     for key in ARRAYS:
         if key in annotation:
@@ -162,7 +160,8 @@ def checked(annotation: dict, where: str) -> dict:
             _refuse("keypoint", keypoint, f'"total_frames", {frames}, as its second', where)
         if score and score != keypoint[:3]:
             _refuse("keypoint_score", score, f"{keypoint[:3]}, as keypoint has", where)
-    return annotation | found | {"nan": nan}
+    size = {"img_shape": _size(own)} if "img_shape" in annotation else {}
+    return annotation | found | size | {"nan": nan}
 
 
 def _convert(path: Path, folder: Path):
@@ -177,12 +176,13 @@ def _convert(path: Path, folder: Path):
     table["total_frames"] = np.array(
         [own.whole("total_frames", "a number of frames above 0", low=1) for own in entries]
     )
-    if _everywhere("img_shape", entries):
-        table["size"] = np.array([_size(own) for own in entries])
+    sized = _everywhere("img_shape", entries)
     if _everywhere("valid", entries):
         table |= _valid(entries)
     keys = [key for key in ARRAYS if _everywhere(key, entries)]
     annotations = [checked(dict(own.values), own.where) for own in entries]
+    if sized:
+        table["size"] = np.array([annotation["img_shape"] for annotation in annotations])
     table["nan"] = np.array([annotation["nan"] for annotation in annotations])
     for key in keys:
         table[f"{key}.shape"] = np.array([a[key].shape for a in annotations])

@@ -26,9 +26,13 @@ def test_what_is_accepted():
     assert own([[1, 2]]).finite("key").shape == (1, 2)
 
 
-@pytest.mark.parametrize("value", [None, "3", True, float("nan"), float("inf"), [1, 2], {}, 1j])
+@pytest.mark.parametrize(
+    "value", [None, "3", True, float("nan"), float("inf"), 10**400, [1, 2], {}, 1j]
+)
 def test_what_is_no_number(value):
-    said = re.escape(f'{WHERE}: "key" is {value!r}; expected seconds')
+    shown = f"is {value!r}"
+    shown = shown if len(shown) <= 80 else f"{shown[:80]} ..."
+    said = re.escape(f'{WHERE}: "key" {shown}; expected seconds')
     with pytest.raises(UserError, match=said):
         own(value).number("key", "seconds")
 

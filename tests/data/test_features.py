@@ -114,7 +114,7 @@ def test_arrays_that_are_no_features_are_named(tmp_path, array, message):
     [
         (dict(fps=0), r'"about": "fps" is 0; expected frames a second'),
         (dict(fps=float("nan")), r'"about": "fps" is nan'),
-        (dict(every=2.5), r'"about": "every" is 2\.5; expected a whole number'),
+        (dict(every=2.5), r'"about": "every" is 2\.5; expected a number of frames'),
         (dict(stride="2"), r'"about": "stride" is .2.; expected a whole number'),
         (dict(backbone=None), r'"about": "backbone" is None; expected text'),
         (dict(channels=7), "it has 6 channels, but says that it has 7"),
