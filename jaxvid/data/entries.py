@@ -145,7 +145,8 @@ def is_number(value: Any) -> bool:
     """Whether a value is a finite number, also one of NumPy's."""
     plain = type(value) in (float, int)  # which spares most values the slower questions
     real = plain or (isinstance(value, Real) and not isinstance(value, bool))
-    return real and abs(value) <= sys.float_info.max  # also for whole numbers of many digits
+    size: Any = abs(value) if real else np.nan
+    return bool(size <= sys.float_info.max)  # also where a whole number has hundreds of digits
 
 
 def is_whole(value: Any) -> TypeGuard[SupportsInt]:
