@@ -16,8 +16,10 @@ AUGMENTATION = (
     "crop", "area", "scales", "scale_gap", "places", "randaugment", "policy", "color_jitter",
     "grayscale", "repeats", "short_side_max",
 )  # fmt: skip
-# Keys that only choose the views of a test.
-VIEWS = ("clips", "crops", "every", "test_frames", "test_size", "test_short_side", "average")
+# Keys that only choose the views of a test, or the room for them.
+VIEWS = (
+    "clips", "crops", "every", "test_frames", "test_size", "test_short_side", "canvas", "average",
+)  # fmt: skip
 # What a task does to its inputs.
 TASK_INPUTS = (
     "name", "keys", "mean", "std", "flow", "average", "multi_label",
