@@ -237,7 +237,8 @@ class Tensors:
     def of(cls, origin: Origin, like: Mapping, net: Any, family: str) -> "Tensors":
         """Read a file; the table and the prefix are those by which most tensors find a place."""
         tables = plug.module("models", family).WEIGHTS
-        tables = {origin.upstream: tables[origin.upstream]} if origin.upstream else tables
+        if origin.upstream in tables:
+            tables = {origin.upstream: tables[origin.upstream]}
         notes: list[str] = []
         best, most = None, -1
         for note, named in spellings(torch_file.load(origin.source, say=notes.append)):
