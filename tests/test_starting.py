@@ -1,12 +1,14 @@
 """Starting from a run or a file: all of it or an error, the head where the classes are the same."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxvid import plug, weights
-from jaxvid.ckpt import safetensors_file, store
+from jaxvid.ckpt import safetensors_file, store, zoo
 from jaxvid.ckpt.convert import export
 from jaxvid.errors import UserError
 from jaxvid.paths import flatten
@@ -197,3 +199,19 @@ def test_a_file_of_another_family_is_refused(tmp_path):
     net, fresh = build("swin")
     with pytest.raises(UserError, match="the weights do not fit the model"):
         start(tmp_path / "a.safetensors", net, "swin", fresh)
+
+
+def test_a_zoo_name_of_another_family_that_its_table_does_not_know(tmp_path, monkeypatch):
+    """An upstream without a table in the family: the tensors that do not fit are listed."""
+    net, variables = build("tsn")
+    tensors = export(variables, plug.module("models", "tsn").WEIGHTS["torchvision"], net)
+    row = dataclasses.replace(
+        zoo.find("tsn_r50_in1k"), name="tsn_test_in1k", sha256="",
+        url="https://example.invalid/tsn_test.safetensors",
+    )  # fmt: skip
+    monkeypatch.setattr(zoo, "rows", lambda: (row,))
+    safetensors_file.write(tmp_path / "tsn_test.safetensors", tensors)
+    net, fresh = build("slowfast")
+    with pytest.raises(UserError, match="do not fit") as caught:
+        start(tmp_path / "tsn_test.safetensors", net, "slowfast", fresh)
+    assert "config.model.name=tsn, the run is of slowfast" in str(caught.value)
