@@ -1,43 +1,23 @@
 """What many configs share, as functions that return ConfigDicts."""
 
+from dataclasses import asdict
+
 from ml_collections import ConfigDict
 
 from jaxvid import plug
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.settings import Settings
 
 # Made before anything compiles; see jaxvid/data/dataset.py.
 CHECKS = ("labels", "empty", "missing", "duplicates", "overlap")
 
 
 def base() -> ConfigDict:
-    """Everything a run needs but the model, the task, the data and the optimiser."""
-    return ConfigDict(
-        dict(
-            seed=0,
-            dtype="bfloat16",  # of computation; parameters are float32
-            epochs=30.0,
-            batch=64,  # clips of one optimiser step, over all devices
-            eval_batch=0,  # 0: as in training
-            accumulate=1,  # the batch goes through in this many parts
-            nonfinite="stop",  # or "skip": what becomes of a batch whose loss or gradient is not
-            deterministic=False,  # the same numbers on every run, also on GPUs, at a cost
-            watchdog=600.0,  # seconds without progress after which a run ends; 0: never
-            ema=0.0,  # decay of the moving average of the parameters; 0 keeps none
-            mesh=dict(data=-1, model=1),  # -1 takes the devices that are left
-            sharding="replicated",  # or "fsdp", "tensor"; see jaxvid/mesh.py
-            offload="",  # "optimizer" keeps its state in the host's memory between steps
-            init=dict(weights="", skip=()),  # "": random values; "published": those of the zoo
-            # balance of classes in training: 0 leaves them, 1 makes all equally frequent
-            loader=dict(workers=-1, balance=0.0, on_error="replace", eval_on_error="raise"),
-            eval=dict(views=1),  # views that go through the model at once; 0: all
-            writers=("jsonl", "tensorboard"),  # of numbers; also "wandb", "trackio"
-            log_every=50,  # steps
-            eval_every=1.0,  # epochs
-            save_every=1000,  # steps; each evaluation saves too
-            keep=3,
-            best="val/top1",
-        )
-    )
+    """Return the keys of every run with their defaults; jaxvid/settings.py explains them.
+
+    What is left to a config is the model, the task, the data, the optimizer and the schedule.
+    """
+    return ConfigDict(asdict(Settings()))
 
 
 def pick(table: dict, variant: str):

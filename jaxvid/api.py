@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxvid import config_files, main
+from jaxvid import config_files, main, schema
 from jaxvid.config import flat, plain
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.predict import Model, Video, load
@@ -72,9 +72,12 @@ def evaluate(
     """
     if workdir is None and not Path(checkpoint).is_dir():
         raise UserError(f"{checkpoint} is no folder of a run: name a workdir for the reports")
+    changed = list(overrides or {}) if config is None else None
     if config is None and overrides:
         config = main.config_of(checkpoint)
     resolved = None if config is None else _config(config, overrides)
+    if resolved:
+        schema.check(resolved, only=changed)
     return main.evaluate(resolved, Path(workdir or checkpoint), checkpoint)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from jaxvid import config_files, files
+from jaxvid import config_files, files, schema
 from jaxvid.config import plain
 from jaxvid.errors import UserError, did_you_mean
 
@@ -101,17 +101,22 @@ def config_file() -> str | None:
     return config_flags.get_config_filename(flags.FLAGS["config"])
 
 
-def config(holder: flags.FlagHolder) -> ConfigDict:
-    """The config with its overrides.
+def config(holder: flags.FlagHolder, of_checkpoint: bool = False) -> ConfigDict:
+    """The config with its overrides, checked.
+
+    Args:
+      of_checkpoint: it came with a checkpoint, so that only overrides are checked.
 
     Raises:
-      UserError: --config is missing.
+      UserError: --config is missing, or a key of it is wrong.
     """
     if config_file() is None:
         raise UserError(
             "--config is needed: the name of a shipped config, such as quickstart, or a file;"
             " --help lists them"
         )
+    changed = [override.split("=")[0] for override in overrides()]
+    schema.check(holder.value, only=changed if of_checkpoint else None)
     return holder.value
 
 
@@ -130,16 +135,27 @@ def overrides() -> list[str]:
 
 
 def explain(error: Exception) -> str:
-    """Why flags did not parse, with the nearest name of a key that the config does not have."""
-    named = argument("config")
-    if isinstance(error, KeyError | AttributeError | TypeError) and overrides() and named:
-        config = plain(config_files.load(named))
-        for override in overrides():
-            tree, key = config, override.split("=")[0]
-            for part in key.split("."):
-                if not isinstance(tree, dict):
-                    return f'config key "{key}": "{part}" goes deeper than the config does'
-                if part not in tree:
-                    return f'no config key "{key}".{did_you_mean(part, tree)}'
-                tree = tree[part]
-    return " ".join(str(error).split())
+    """Why flags did not parse: for keys of the config, what is allowed or the nearest name."""
+    text, named = " ".join(str(error).split()), argument("config")
+    if isinstance(error, UserError) or not named:
+        return str(error) if isinstance(error, UserError) else text
+    config = plain(config_files.load(named))
+    if bad := re.match(r"flag --config\.([\w.]+)=(.*?): ", text):
+        key = schema.keys(config).get(bad[1])
+        return key.refuse(bad[1], bad[2]) if key else text
+    if isinstance(error, KeyError | AttributeError | TypeError):
+        keys = (override.split("=")[0] for override in overrides())
+        return next(filter(None, (_unknown(key, config) for key in keys)), text)
+    return text
+
+
+def _unknown(key: str, config: dict) -> str:
+    """What is wrong with the name of a key; "" for one that the config has."""
+    tree: Any = config
+    for part in key.split("."):
+        if not isinstance(tree, dict):
+            return f'config key "{key}": "{part}" goes deeper than the config does'
+        if part not in tree:
+            return f'no config key "{key}".{did_you_mean(part, tree)}'
+        tree = tree[part]
+    return ""

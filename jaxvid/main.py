@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags
 
-from jaxvid import cli, files, plug
+from jaxvid import cli, files, plug, schema
 from jaxvid.config import plain
 from jaxvid.errors import UserError
 
@@ -53,7 +53,9 @@ def config_of(spec: str | Path) -> str:
 
 
 def main():
-    config = cli.config(CONFIG) if MODE.value == "train" or cli.config_file() else None
+    config = None
+    if MODE.value == "train" or cli.config_file():
+        config = cli.config(CONFIG, of_checkpoint=cli.config_file() == config_of_checkpoint())
     workdir = Path(WORKDIR.value or default_workdir())
 
     if config is not None:
@@ -77,9 +79,14 @@ def set_determinism(config: Any) -> None:
 
 
 def train(config: Any, workdir: Path, patience: float = PATIENCE):
-    """Build the parts that `config` names and train; returns the last validation metrics."""
+    """Build the parts that `config` names and train; returns the last validation metrics.
+
+    Raises:
+      UserError: a wrong key or value in `config`, before data are read; wrong data.
+    """
     from jaxvid import distributed
 
+    schema.check(config)
     with distributed.hold(workdir):
         return _train(config, workdir, patience)
 

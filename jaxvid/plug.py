@@ -55,11 +55,16 @@ def spec(package: str, name: str, **given) -> dict[str, Any]:
 
 def module(package: str, name: str):
     """The module `jaxvid.<package>.<name>`, or an error that lists the names there are."""
-    path = f"jaxvid.{package}"
-    names = [m.name for m in pkgutil.iter_modules(importlib.import_module(path).__path__)]
-    if name not in names:
-        raise UserError(f'there is no {package} named "{name}".{did_you_mean(name, names)}')
-    return importlib.import_module(f"{path}.{name}")
+    known = names(package)
+    if name not in known:
+        raise UserError(f'there is no {package} named "{name}".{did_you_mean(str(name), known)}')
+    return importlib.import_module(f"jaxvid.{package}.{name}")
+
+
+def names(package: str) -> list[str]:
+    """What the name in a spec of `package` may be."""
+    path = importlib.import_module(f"jaxvid.{package}").__path__
+    return [m.name for m in pkgutil.iter_modules(path) if m.name != "base"]
 
 
 def call(function: Callable, where: str, /, **arguments) -> Any:

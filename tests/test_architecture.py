@@ -31,7 +31,7 @@ FILES = {
 # Who may import what besides the standard library: jaxvid's own modules start with a dot, a name
 # covers what is below it, and the longest row that fits a file counts.
 TRAIN = (
-    ".errors .compare .files .paths .plug .mesh .log .peers .ckpt .tasks.base .train"
+    ".errors .values .compare .files .paths .plug .mesh .log .peers .ckpt .tasks.base .train"
     " .data.containers .data.loader .data.order .data.sample .draw .writers"
     " jax numpy optax"
 )
@@ -48,19 +48,23 @@ IMPORTS = {
     "config": ".errors .files",
     "compare": ".errors .config .plug",
     "config_files": ".errors ml_collections",
-    "cli": ".errors .config .config_files .files absl ml_collections",
+    "cli": ".errors .config .config_files .files .schema absl ml_collections",
+    "values": ".errors",
+    "settings": ".values",
+    "schema": ".errors .config .plug .settings .values .data.dataset .train.optim",
+    "reference": ".config .plug .schema .values",
     "paths": ".errors jax",
     "ops": ".errors .skeletons .ops jax numpy optax dm_pix",
-    "layers": ".ops .layers jax flax numpy einops",
-    "models": ".layers .ops .models .ckpt.convert .ckpt.inflate jax flax numpy einops",
+    "layers": ".values .ops .layers jax flax numpy einops",
+    "models": ".values .layers .ops .models .ckpt.convert .ckpt.inflate jax flax numpy einops",
     "metrics": ".errors .ops .metrics numpy",
     "draw": ".draw numpy cv2 PIL",
     "results": ".draw cv2 numpy",
     "detect": ".errors .data .results numpy",
     "extract": ".errors .data .mesh jax numpy",
-    "tasks": ".errors .ops .metrics .results .tasks.base jax optax numpy",
-    "data": ".errors .compare .files .plug .pickles .skeletons .data numpy grain av cv2 absl",
-    "data.sources.tfds": ".errors .data numpy cv2 tensorflow_datasets",
+    "tasks": ".errors .values .ops .metrics .results .tasks.base jax optax numpy",
+    "data": ".errors .values .compare .files .plug .pickles .skeletons .data numpy grain av cv2 absl",
+    "data.sources.tfds": ".errors .values .data numpy cv2 tensorflow_datasets",
     "ckpt": ".errors .files .paths .pickles .ckpt jax orbax flax.traverse_util numpy ml_dtypes",
     "ckpt.inflate": ".errors cv2 numpy",
     "weights": ".errors .compare .config .plug .paths .ckpt jax",

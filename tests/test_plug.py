@@ -26,7 +26,7 @@ def test_load_leaves_the_spec_as_it_was():
     [
         ("models", {"variant": "tiny"}, {}, 'a models spec needs a "name"'),
         ("models", dict(SWIN, name="swim"), {}, 'no models named "swim". Did you mean "swin"?'),
-        ("tasks", {"name": "zzz"}, {}, "Known: base,"),
+        ("tasks", {"name": "zzz"}, {}, "Known: detection,"),
         ("models", dict(SWIN, variant="tinny"), {}, 'no variant "tinny". Did you mean "tiny"?'),
         ("models", {"name": "swin"}, {"num_classes": 3}, 'models/swin needs "variant"'),
         ("models", SWIN, {}, 'models/swin needs "num_classes"'),

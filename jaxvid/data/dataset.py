@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from jaxvid.data.identity import identity
 from jaxvid.data.labels import MultiLabels
 from jaxvid.data.sample import Source
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.values import Count
 
+Check = Literal["labels", "empty", "missing", "duplicates", "overlap"]
 CHECKS = ("labels", "empty", "missing", "duplicates", "overlap")
 SHOWN = 10  # problems listed in one error
 
@@ -59,23 +61,25 @@ class Dataset:
 def build(
     *,
     root: str,
-    num_classes: int | None = None,
+    num_classes: Count | None = None,
     names: str = "",
     splits: tuple[str, ...] = ("train", "val"),
-    checks: tuple[str, ...] = CHECKS,
+    checks: tuple[Check, ...] = CHECKS,
     known_names: tuple[str, ...] = (),
     **specs: Mapping,
 ) -> Dataset:
     """Read the annotations and check them.
 
     Args:
-      root: folder of the data; "~" is expanded.
-      num_classes: None takes it from the names, or from the largest training label.
-      names: file with one class name a line, relative to `root`, or a data set whose class names
-        come with jaxvid, such as "ntu60".
+      root: Folder of the data; "~" is expanded.
+      num_classes: Number of classes; None takes it from the names, or from the largest training
+        label.
+      names: File with one class name a line, relative to `root`, or a data set whose class names
+        come with jaxvid, such as "ntu60"; "" takes those of the annotations.
       splits: those to read.
-      checks: of CHECKS, those to make: labels in range, no class without a training sample, files
-        exist, no file twice in a split, no file in two splits.
+      checks: Checks to make before anything compiles: "labels" are in range, no class is "empty" in
+        training, no file is "missing", no file is twice in a split ("duplicates"), and no file is
+        in two splits ("overlap").
       known_names: class names, when a checkpoint has settled them.
       **specs: for each split the spec of a source.
 

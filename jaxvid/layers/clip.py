@@ -14,6 +14,7 @@ import numpy as np
 from einops import rearrange
 
 from jaxvid.layers.attention import SplitHeads
+from jaxvid.values import Count
 
 normal = nn.initializers.normal(0.02)
 
@@ -70,13 +71,16 @@ class Transformer(nn.Module):
     """What the towers and ActionCLIP's adapter have in common: `depth` blocks, one after another.
 
     Attributes:
-      quick: OpenAI's approximation of the GELU; many models of open_clip have the exact one.
-      remat: recompute the blocks in the backward pass instead of storing their activations.
+      depth: Number of blocks.
+      heads: Attention heads.
+      quick: Use OpenAI's approximation of the GELU; many models of open_clip have the exact one.
+      remat: Recompute the blocks in the backward pass instead of storing their activations, which
+        saves memory and costs time.
       dtype: compute dtype; parameters, softmax and normalisation statistics stay float32.
     """
 
-    depth: int = 12
-    heads: int = 12
+    depth: Count = 12
+    heads: Count = 12
     quick: bool = True
     remat: bool = False
     dtype: Any = jnp.float32
@@ -93,16 +97,16 @@ class VisionTower(Transformer):
     """Each frame by itself: video (b, t, h, w, 3) -> (b, t, 1, 1, f), a map of one place.
 
     Attributes:
-      size: height and width of the frames, in pixels.
-      patch: those that a token spans.
-      width: channels of the tokens.
-      features: f.
+      size: Height and width of the frames, in pixels.
+      patch: Height and width of the patch that a token spans, in pixels.
+      width: Channels of the tokens.
+      features: Channels f of the result.
     """
 
-    size: int = 224
-    patch: int = 16
-    width: int = 768
-    features: int = 512
+    size: Count = 224
+    patch: Count = 16
+    width: Count = 768
+    features: Count = 512
 
     @nn.compact
     def __call__(self, video, *, train):

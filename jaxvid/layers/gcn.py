@@ -17,6 +17,7 @@ from jaxvid.layers.conv import Conv
 from jaxvid.layers.norm import BatchNorm
 from jaxvid.layers.tcn import TemporalConv
 from jaxvid.ops import graph
+from jaxvid.values import Count, Rate
 
 
 class SkeletonNet(nn.Module):
@@ -26,24 +27,29 @@ class SkeletonNet(nn.Module):
 
     Attributes:
       spatial, temporal: the units of every block, see `Block`.
-      layout: of the skeleton, a name in `jaxvid.skeletons`.
-      widths, strides: channels and stride in time of each block.
-      bn_by_person: normalise the input by the statistics of each place among the people, who must
-        then be as many as in training, and not by those of all people.
-      tcn_dropout: after the temporal unit of each block but the first.
-      bn_groups, bn_frozen: see `BatchNorm`.
-      remat: recompute the blocks in the backward pass instead of storing their activations.
+      layout: Layout of the skeleton, a name in `jaxvid.skeletons`.
+      widths: Channels of each block.
+      strides: Stride in time of each block.
+      bn_by_person: Normalise the input of each person by the statistics of the same place in the
+        list of people, not by those of all people; there must then be as many as in training.
+      tcn_dropout: Share of the features that is dropped after the temporal unit of each block but
+        the first, in training.
+      bn_groups: Parts of consecutive rows of a batch that are normalised by their own statistics,
+        as on that number of GPUs without SyncBN.
+      bn_frozen: Normalise by the running statistics in training, too, and keep them.
+      remat: Recompute the blocks in the backward pass instead of storing their activations, which
+        saves memory and costs time.
       dtype: compute dtype; parameters and normalisation statistics stay float32.
     """
 
     spatial: type[nn.Module]
     temporal: type[nn.Module]
     layout: str
-    widths: tuple[int, ...] = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
-    strides: tuple[int, ...] = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
+    widths: tuple[Count, ...] = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
+    strides: tuple[Count, ...] = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
     bn_by_person: bool = False
-    tcn_dropout: float = 0.0
-    bn_groups: int = 1
+    tcn_dropout: Rate = 0.0
+    bn_groups: Count = 1
     bn_frozen: bool = False
     remat: bool = False
     dtype: Any = jnp.float32

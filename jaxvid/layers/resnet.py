@@ -8,7 +8,7 @@ Shapes: b batch, t frames, h height, w width, c channels.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxvid.layers.conv import ConvNorm
 from jaxvid.layers.non_local import NonLocal
 from jaxvid.layers.norm import BatchNorm
+from jaxvid.values import Count, Natural
 
 DEPTHS = {
     "r18": dict(depths=(2, 2, 2, 2), bottleneck=False),
@@ -30,36 +31,41 @@ class ResNet(nn.Module):
     """video (b, t, h, w, c) -> features (b, t', h / 32, w / 32, c').
 
     Attributes:
-      depths: blocks in each stage.
-      bottleneck: blocks of 1 x 1, 3 x 3, 1 x 1 convolutions; else of two 3 x 3.
-      width: channels of the stem; each stage doubles it.
-      stem: kernel of the first convolution, over (h, w) or (t, h, w): that settles all others.
-      time: for each stage the temporal kernel of its blocks' first convolution, in 3-D networks.
-      strides: spatial stride of each stage.
-      shift: the share of channels that move one frame each way before every block's first
-        convolution, as a divisor (Lin et al., 2019, TSM); 0 is off.
-      pool_time: (size, stride, padding) of a max-pool over time after the first stage.
-      non_local: mode of the non-local blocks, see `NonLocal`; "" is none.
-      non_local_scale: see `NonLocal`.
-      non_local_blocks: for each stage the blocks that a non-local block follows.
-      zero_init: the last normalisation of a residual branch starts at 0.
-      bn_groups, bn_frozen: see `BatchNorm`.
-      remat: recompute the blocks in the backward pass instead of storing their activations.
+      depths: Blocks in each stage.
+      bottleneck: Make blocks of 1 x 1, 3 x 3 and 1 x 1 convolutions; without it, of two 3 x 3.
+      width: Channels of the first convolution; each stage doubles them.
+      stem: Kernel of the first convolution, over (h, w) or (t, h, w), which makes the network 2-D
+        or 3-D.
+      time: Temporal kernel of the first convolution of each stage's blocks, in 3-D networks.
+      strides: Spatial stride of each stage.
+      shift: Divisor n of the share 1/n of channels that move one frame each way before every
+        block's first convolution (Lin et al., 2019, TSM); 0 turns it off.
+      pool_time: (size, stride, padding) of a max-pool over time after the first stage; None has
+        none. TSM's published option is (3, 2, 1).
+      non_local: Kind of the non-local blocks (Wang et al., 2018); "" has none.
+      non_local_scale: Divide the products of "embedded_gaussian" by the root of their width.
+      non_local_blocks: For each stage, the blocks that a non-local block follows.
+      zero_init: Start the last normalisation of a residual branch at 0.
+      bn_groups: Parts of consecutive rows of a batch that are normalised by their own statistics,
+        as on that number of GPUs without SyncBN.
+      bn_frozen: Normalise by the running statistics in training, too, and keep them.
+      remat: Recompute the blocks in the backward pass instead of storing their activations, which
+        saves memory and costs time.
     """
 
-    depths: tuple[int, ...]
+    depths: tuple[Count, ...]
     bottleneck: bool = True
-    width: int = 64
-    stem: tuple[int, ...] = (7, 7)
-    time: tuple[int, ...] = (1, 1, 1, 1)
-    strides: tuple[int, ...] = (1, 2, 2, 2)
-    shift: int = 0
-    pool_time: tuple[int, int, int] | None = None
-    non_local: str = ""
+    width: Count = 64
+    stem: tuple[Count, ...] = (7, 7)
+    time: tuple[Count, ...] = (1, 1, 1, 1)
+    strides: tuple[Count, ...] = (1, 2, 2, 2)
+    shift: Natural = 0
+    pool_time: tuple[Count, Count, Natural] | None = None
+    non_local: Literal["", "embedded_gaussian", "gaussian", "dot_product"] = ""
     non_local_scale: bool = False
-    non_local_blocks: tuple[tuple[int, ...], ...] = ((), (0, 2), (0, 2, 4), ())
+    non_local_blocks: tuple[tuple[Natural, ...], ...] = ((), (0, 2), (0, 2, 4), ())
     zero_init: bool = False
-    bn_groups: int = 1
+    bn_groups: Count = 1
     bn_frozen: bool = False
     remat: bool = False
     dtype: Any = jnp.float32

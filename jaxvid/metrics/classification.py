@@ -49,6 +49,10 @@ class Accuracy(_Rows):
         super().__init__(num_classes)
         self.topk = tuple(k for k in topk if k == 1 or k < num_classes)
 
+    @property
+    def larger_is_better(self) -> tuple[str, ...]:
+        return (*(f"top{k}" for k in self.topk), "mean_class")
+
     def compute(self) -> dict[str, float]:
         """{"top1", "top5", "mean_class"}, for the default `topk`."""
         scores, labels = self._collected()
@@ -68,6 +72,10 @@ class MultiLabelMAP(_Rows):
         super().__init__(num_classes)
         self.categories = categories
         self._known: list[np.ndarray] = []
+
+    @property
+    def larger_is_better(self) -> tuple[str, ...]:
+        return ("map", *(f"map_{name}" for name, _ in self.categories), "mmit_map")
 
     def update(self, preds: dict[str, Any]) -> None:
         """As `_Rows.update`; what has 0 in `label_mask` (b, c), if there is one, does not count."""

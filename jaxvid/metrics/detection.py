@@ -117,6 +117,11 @@ class AvaMAP(Frames):
     corrected: bool = False
     least: float = 0.002
 
+    @property
+    def larger_is_better(self) -> tuple[str, ...]:
+        groups = (f"map_{name}" for name, _, _ in self.groups)
+        return ("map", *groups, *(["map_corrected"] if self.corrected else []))
+
     def compute(self) -> dict[str, float]:
         """{"map", perhaps "map_GROUP" and "map_corrected"}; warns of what may make it low."""
         each = self.average_precision()

@@ -77,6 +77,10 @@ class ProposalMetrics:
             truth, labels = sample["segments"][real], sample["segment_label"][real]
             self.videos.append(Video(self.detect(sample)[: self.limit], truth, labels))
 
+    @property
+    def larger_is_better(self) -> tuple[str, ...]:
+        return ("ar1", "ar5", "ar10", "ar100", "auc", "map", *(f"map{name}" for name in AT))
+
     def compute(self) -> dict[str, float]:
         """{"ar1", "ar5", "ar10", "ar100", "auc", "map", "map50", "map75", "map95"}.
 

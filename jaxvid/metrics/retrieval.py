@@ -74,6 +74,10 @@ class Retrieval:
         """As `both_ways`, of all that was seen."""
         return both_ways(*self.collected())
 
+    @property
+    def larger_is_better(self) -> tuple[str, ...]:
+        return tuple(f"{way}_r{k}" for way in ("t2v", "v2t") for k in RECALLS)
+
     def compute(self) -> dict[str, float]:
         """Recalls and ranks both ways; warns of what may make them low."""
         video, text, owner = self.collected()

@@ -72,6 +72,12 @@ class MultiSportsMAP(Frames):
     unscored: Sequence[int] = ()
     published: bool = False
 
+    @property
+    def larger_is_better(self) -> tuple[str, ...]:
+        video = tuple(f"video_map{name}" for name in RANGES)
+        stale = tuple(f"{name}_published" for name in video) if self.published else ()
+        return ("frame_map", *video, *stale)
+
     def compute(self) -> dict[str, float]:
         """{"frame_map", "video_map20", "video_map50", "video_map05_45", "video_map10_90", ...}.
 

@@ -16,6 +16,7 @@ from jaxvid.ckpt.convert import Weights
 from jaxvid.layers.clip import Transformer, normal
 from jaxvid.models import clip4clip
 from jaxvid.models.clip4clip import TwoTowers, backbone
+from jaxvid.values import Count
 
 VARIANTS = clip4clip.VARIANTS
 INPUTS = clip4clip.INPUTS
@@ -44,12 +45,20 @@ class Adapter(Transformer):
         return (x + self.blocks(x + places(np.arange(t)))).mean(1)
 
 
-def build(variant, *, num_classes=0, frames=8, layers=6, dtype: Any = jnp.float32, **overrides):
+def build(
+    variant,
+    *,
+    num_classes=0,
+    frames: Count = 8,
+    layers: Count = 6,
+    dtype: Any = jnp.float32,
+    **overrides,
+):
     """The arguments of VisionTower, and of the adapter; `num_classes` changes nothing.
 
     Args:
-      frames: of a video, at most.
-      layers: of the adapter.
+      frames: Largest number of frames of a video.
+      layers: Blocks of the adapter, which joins the features of frames.
     """
     vision = backbone(variant, dtype=dtype, **overrides)
     text = clip4clip.text_tower(variant, vision)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxvid.ckpt.convert import Weights
 from jaxvid.layers.conv import Conv
 from jaxvid.ops import boundary
+from jaxvid.values import Count, Natural, NonNegative
 
 VARIANTS: dict[str, dict] = {
     "test": dict(channels=12, frames=8, width=8),
@@ -70,16 +71,18 @@ class Base(nn.Module):
     """Two convolutions over time: feature (b, frames, channels) -> (b, frames, width).
 
     Attributes:
-      channels: of the features; 0 takes any.
-      frames: bins that a video is cut into.
-      groups: of channels in every convolution.
-      remat: recompute activations in the backward pass, also those of the map.
+      channels: Channels of the features; 0 takes any.
+      frames: Bins of time that a video is divided into.
+      width: Channels of the convolutions.
+      groups: Groups of channels in every convolution.
+      remat: Recompute activations in the backward pass, also those of the map, which saves memory
+        and costs time.
     """
 
-    channels: int = 0
-    frames: int = 100
-    width: int = 256
-    groups: int = 4
+    channels: Natural = 0
+    frames: Count = 100
+    width: Count = 256
+    groups: Count = 4
     remat: bool = False
     dtype: Any = jnp.float32
 
@@ -195,9 +198,22 @@ def backbone(variant, **overrides):
 
 
 def build(
-    variant, *, num_classes=0, samples=32, per_sample=3, ratio=0.5, dtype=jnp.float32, **overrides
+    variant,
+    *,
+    num_classes=0,
+    samples: Count = 32,
+    per_sample: Count = 3,
+    ratio: NonNegative = 0.5,
+    dtype=jnp.float32,
+    **overrides,
 ):
-    """The arguments of BMN and Base; `num_classes` changes nothing."""
+    """Return the network; other arguments are those of `Base`, and `num_classes` changes nothing.
+
+    Args:
+      samples: Samples of each segment with its surroundings.
+      per_sample: Points whose mean is a sample.
+      ratio: How far the surroundings reach on either side, as a share of the segment's length.
+    """
     return BMN(backbone(variant, dtype=dtype, **overrides), samples, per_sample, ratio)
 
 

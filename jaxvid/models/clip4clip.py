@@ -81,7 +81,7 @@ def text_tower(variant, vision: VisionTower):
 
 
 def build(variant, *, num_classes=0, dtype: Any = jnp.float32, **overrides):
-    """The arguments of VisionTower; `num_classes` changes nothing."""
+    """Return both towers; arguments are those of `VisionTower`. `num_classes` changes nothing."""
     vision = backbone(variant, dtype=dtype, **overrides)
     return TwoTowers(vision, text_tower(variant, vision))
 

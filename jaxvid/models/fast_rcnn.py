@@ -6,7 +6,7 @@ resampled to the boxes of the key frame, and each box is classified.
 Shapes: b batch, t frames, n boxes, h height, w width, c channels.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -17,6 +17,7 @@ from jaxvid.ckpt.convert import Weights
 from jaxvid.layers import resnet
 from jaxvid.models import slowfast, slowonly
 from jaxvid.ops.roi_align import roi_align
+from jaxvid.values import Rate
 
 # The last stage keeps its resolution: features are at 1/16 of the picture.
 FINE = dict(strides=(1, 2, 2, 1))
@@ -109,15 +110,25 @@ def build(
     variant,
     *,
     num_classes,
-    background=False,
-    pool="avg",
-    context=False,
-    mlp=False,
-    dropout=0.5,
+    background: bool = False,
+    pool: Literal["avg", "max"] = "avg",
+    context: bool = False,
+    mlp: bool = False,
+    dropout: Rate = 0.5,
     dtype=jnp.float32,
     **overrides,
 ):
-    """The detector; `overrides` go to the backbone, the rest to the head (see `RoIHead`)."""
+    """Return the detector; other arguments are those of the backbone.
+
+    Args:
+      background: Give the linear layer one output more, the first, for no class. It is dropped and
+        never trained; published weights have it.
+      pool: Pooling over time, by the mean or the maximum.
+      context: Add the features of the whole frame to those of each box.
+      mlp: Add a hidden layer before the last.
+      dropout: Share of the features that is dropped before the maximum over the bins of a box, in
+        training.
+    """
     stride = VARIANTS[variant].get("stride", 16)
     head = RoIHead(
         num_classes, background, stride=stride, pool=pool, context=context, mlp=mlp,

@@ -17,6 +17,7 @@ from jaxvid.ckpt.convert import Weights
 from jaxvid.layers import heads, resnet
 from jaxvid.layers.conv import Conv, ConvNorm
 from jaxvid.layers.norm import BatchNorm
+from jaxvid.values import Count, Rate
 
 VARIANTS: dict[str, dict] = {
     "test": dict(depths=(1, 1), fast_depths=(1, 1), width=16, alpha=2),
@@ -31,26 +32,33 @@ class SlowFast(nn.Module):
     """video (b, T, H, W, c) -> features (b, t, h, w, c), (b, T, h, w, c / beta) of slow and fast.
 
     Attributes:
-      depths, fast_depths: blocks in each stage of the pathways.
-      width: channels of the slow stem.
-      alpha: the fast pathway sees this many times the frames: 8 where the slow one takes 4 frames
+      depths: Blocks in each stage of the slow pathway.
+      fast_depths: Blocks in each stage of the fast pathway.
+      width: Channels of the first convolution of the slow pathway.
+      alpha: The fast pathway sees this many times the frames: 8 where the slow one takes 4 frames
         at stride 16, 4 where it takes 8 at stride 8.
-      beta: the fast pathway has 1/beta of the channels.
-      fusion: frames that a lateral convolution spans; published as 5 for alpha 8, 7 for alpha 4.
-      lateral_norm: batch normalisation and ReLU after the lateral convolutions.
-      strides, zero_init, bn_groups, bn_frozen, remat: see `ResNet`.
+      beta: The fast pathway has 1/beta of the channels.
+      fusion: Frames that a lateral convolution spans; published as 5 for alpha 8, 7 for alpha 4.
+      lateral_norm: Normalise after the lateral convolutions, and apply a ReLU.
+      strides: Spatial stride of each stage.
+      zero_init: Start the last normalisation of a residual branch at 0.
+      bn_groups: Parts of consecutive rows of a batch that are normalised by their own statistics,
+        as on that number of GPUs without SyncBN.
+      bn_frozen: Normalise by the running statistics in training, too, and keep them.
+      remat: Recompute the blocks in the backward pass instead of storing their activations, which
+        saves memory and costs time.
     """
 
-    depths: tuple[int, ...]
-    fast_depths: tuple[int, ...]
-    width: int = 64
-    alpha: int = 8
-    beta: int = 8
-    fusion: int = 5
+    depths: tuple[Count, ...]
+    fast_depths: tuple[Count, ...]
+    width: Count = 64
+    alpha: Count = 8
+    beta: Count = 8
+    fusion: Count = 5
     lateral_norm: bool = False
-    strides: tuple[int, ...] = (1, 2, 2, 2)
+    strides: tuple[Count, ...] = (1, 2, 2, 2)
     zero_init: bool = True
-    bn_groups: int = 1
+    bn_groups: Count = 1
     bn_frozen: bool = False
     remat: bool = False
     dtype: Any = jnp.float32
@@ -97,7 +105,12 @@ def backbone(variant, **overrides):
     return SlowFast(**{**VARIANTS[variant], **overrides})
 
 
-def build(variant, *, num_classes, dropout=0.5, dtype=jnp.float32, **overrides):
+def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **overrides):
+    """Return the recogniser; other arguments are those of `SlowFast`.
+
+    Args:
+      dropout: Share of the features that is dropped before the classifier in training.
+    """
     head = Classifier(num_classes, dropout, dtype)
     return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
 

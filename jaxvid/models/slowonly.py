@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxvid.layers import heads, resnet
 from jaxvid.models import tsn
+from jaxvid.values import Rate
 
 SLOW = dict(stem=(1, 7, 7), time=(1, 1, 3, 3), zero_init=True)
 VARIANTS: dict[str, dict] = {
@@ -22,7 +23,12 @@ def backbone(variant, **overrides):
     return resnet.ResNet(**{**VARIANTS[variant], **overrides})
 
 
-def build(variant, *, num_classes, dropout=0.5, dtype=jnp.float32, **overrides):
+def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **overrides):
+    """Return the recogniser; other arguments are those of `ResNet`.
+
+    Args:
+      dropout: Share of the features that is dropped before the classifier in training.
+    """
     head = heads.PoolClassifier(num_classes, dropout, dtype)
     return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
 

@@ -18,6 +18,7 @@ from jaxvid.layers.conv import Conv
 from jaxvid.layers.gcn import SkeletonNet, aggregate, pointwise
 from jaxvid.layers.norm import BatchNorm
 from jaxvid.ops import graph
+from jaxvid.values import Rate
 
 VARIANTS: dict[str, dict] = {
     "test": dict(layout="coco", widths=(12, 12, 18), strides=(1, 2, 1)),
@@ -116,7 +117,12 @@ def backbone(variant, **overrides):
     return SkeletonNet(GraphConv, MultiScaleConv, **{**VARIANTS[variant], **overrides})
 
 
-def build(variant, *, num_classes, dropout=0.0, dtype=jnp.float32, **overrides):
+def build(variant, *, num_classes, dropout: Rate = 0.0, dtype=jnp.float32, **overrides):
+    """Return the recogniser; other arguments are those of `SkeletonNet`.
+
+    Args:
+      dropout: Share of the features that is dropped before the classifier in training.
+    """
     head = heads.PoolClassifier(num_classes, dropout, dtype)
     return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
 

@@ -19,6 +19,7 @@ from jaxvid.ckpt import inflate
 from jaxvid.ckpt.convert import Weights
 from jaxvid.layers import heads
 from jaxvid.layers.attention import SplitHeads
+from jaxvid.values import Count, NonNegative, Rate
 
 VARIANTS: dict[str, dict] = {
     "test": dict(width=8, depths=(2, 1), heads=(2, 4), window=(2, 2, 2), patch=(2, 4, 4)),
@@ -41,24 +42,29 @@ class Swin(nn.Module):
     """The backbone: video (b, T, H, W, 3) -> features (b, t, h, w, c), c = width * 2^(stages - 1).
 
     Attributes:
-      window: tokens a window spans in time, height and width.
-      patch: pixels a token spans in time, height and width.
-      drop_path: probability to skip a residual branch in the last block, growing linearly from 0.
-      remat: recompute the blocks in the backward pass instead of storing their activations.
-      init_std: standard deviation of the initial kernels. 0 draws each kernel with the variance
+      width: Channels of the first stage; each stage doubles them.
+      depths: Blocks in each stage.
+      heads: Attention heads in each stage.
+      window: Tokens that a window spans in time, height and width.
+      patch: Pixels that a token spans in time, height and width.
+      drop_path: Probability of skipping a residual branch in the last block in training; it grows
+        linearly from 0 in the first.
+      remat: Recompute the blocks in the backward pass instead of storing their activations, which
+        saves memory and costs time.
+      init_std: Standard deviation of the initial kernels. 0 draws each kernel with the variance
         1 / inputs, so that signals keep their size. Narrow networks need it: with the published
         0.02 their attention and MLPs begin near 0, and they stay at chance for hundreds of steps.
       dtype: compute dtype; parameters, softmax and normalisation statistics stay float32.
     """
 
-    width: int
-    depths: tuple[int, ...]
-    heads: tuple[int, ...]
-    window: tuple[int, int, int] = (8, 7, 7)
-    patch: tuple[int, int, int] = (2, 4, 4)
-    drop_path: float = 0.1
+    width: Count
+    depths: tuple[Count, ...]
+    heads: tuple[Count, ...]
+    window: tuple[Count, Count, Count] = (8, 7, 7)
+    patch: tuple[Count, Count, Count] = (2, 4, 4)
+    drop_path: Rate = 0.1
     remat: bool = False
-    init_std: float = 0.02
+    init_std: NonNegative = 0.02
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -239,7 +245,12 @@ def backbone(variant, **overrides):
     return Swin(**{**VARIANTS[variant], **overrides})
 
 
-def build(variant, *, num_classes, dropout=0.5, dtype=jnp.float32, **overrides):
+def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **overrides):
+    """Return the recogniser; other arguments are those of `Swin`.
+
+    Args:
+      dropout: Share of the features that is dropped before the classifier in training.
+    """
     head = heads.PoolClassifier(num_classes, dropout, dtype)
     return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
 

@@ -10,6 +10,7 @@ from jaxvid.ckpt import inflate
 from jaxvid.ckpt.convert import Weights
 from jaxvid.layers import heads, resnet
 from jaxvid.models import tsn
+from jaxvid.values import Rate
 
 VARIANTS: dict[str, dict] = {
     "test": dict(depths=(1, 2), width=4),
@@ -24,7 +25,12 @@ def backbone(variant, *, shift=8, **overrides):
     return resnet.ResNet(**{**VARIANTS[variant], "shift": shift, **overrides})
 
 
-def build(variant, *, num_classes, dropout=0.5, dtype=jnp.float32, **overrides):
+def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **overrides):
+    """Return the recogniser; other arguments are those of `ResNet`.
+
+    Args:
+      dropout: Share of the features that is dropped before the classifier in training.
+    """
     head = heads.PoolClassifier(num_classes, dropout, dtype, each_frame=True, init_std=0.001)
     return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
 

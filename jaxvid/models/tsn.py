@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxvid.ckpt import inflate
 from jaxvid.ckpt.convert import Weights
 from jaxvid.layers import heads, resnet
+from jaxvid.values import NonNegative, Rate
 
 VARIANTS: dict[str, dict] = {
     "test": dict(depths=(1, 2), width=4),
@@ -25,7 +26,21 @@ def backbone(variant, **overrides):
     return resnet.ResNet(**{**VARIANTS[variant], **overrides})
 
 
-def build(variant, *, num_classes, dropout=0.4, init_std=0.01, dtype=jnp.float32, **overrides):
+def build(
+    variant,
+    *,
+    num_classes,
+    dropout: Rate = 0.4,
+    init_std: NonNegative = 0.01,
+    dtype=jnp.float32,
+    **overrides,
+):
+    """Return the recogniser; other arguments are those of `ResNet`.
+
+    Args:
+      dropout: Share of the features that is dropped before the classifier in training.
+      init_std: Standard deviation of the classifier's initial weights.
+    """
     head = heads.PoolClassifier(num_classes, dropout, dtype, init_std=init_std)
     return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
 

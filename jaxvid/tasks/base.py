@@ -11,8 +11,14 @@ Batch = dict[str, jax.Array]
 
 
 class Metric(Protocol):
-    """Collects predictions on the host; every process sees all of them (train/evaluate.py)."""
+    """Collects predictions on the host; every process sees all of them (train/evaluate.py).
 
+    Attributes:
+      larger_is_better: names of values of `compute` that `config.best` may name.
+    """
+
+    @property
+    def larger_is_better(self) -> tuple[str, ...]: ...
     def update(self, preds: dict[str, Any]) -> None: ...
     def compute(self) -> dict[str, float]: ...
 

@@ -8,7 +8,7 @@ classes.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from jaxvid.metrics.tubes import MultiSportsMAP
 from jaxvid.ops import boxes, losses
 from jaxvid.results import Detected
 from jaxvid.tasks.base import Report
+from jaxvid.values import Count, Natural, NonNegative, Positive, Probability
 
 TOP = 3  # classes of a box among which recall is logged in training
 
@@ -34,14 +35,17 @@ class Detection:
     (b, k, c).
 
     Attributes:
-      mean, std: of the pixel values 0..255, for each channel (RGB).
-      rois: boxes of a key frame that are trained on, at most: chosen at random.
-      match: IoU by which a proposal stands for a true box.
-      focal: (alpha, gamma) of the focal loss, see `losses.focal`; (1, 0) is none.
-      metric: "ava" or "multisports", whose mean average precision is reported.
-      unscored: classes that it leaves out.
-      groups: (name, first, last class) of means that AVA's has beside.
-      both: report AVA's mAP also without its quirks, MultiSports' also with MMAction2's error.
+      mean: Mean of the pixel values 0..255, for each channel (RGB).
+      std: Standard deviation of the pixel values, for each channel.
+      multi_label: Predict any number of classes for a box, by one sigmoid a class; without it, one
+        class by a softmax.
+      rois: Largest number of boxes of a key frame that are trained on, chosen at random.
+      match: Overlap (IoU) from which on a proposal stands for a true box.
+      focal: (alpha, gamma) of the focal loss; (1, 0) turns it off.
+      metric: Data set whose mean average precision is reported.
+      unscored: Classes that the metric leaves out.
+      groups: (name, first class, last class) of groups whose own means are reported with "ava".
+      both: Report AVA's mAP also without its quirks, MultiSports' also with MMAction2's error.
 
     Raises:
       UserError: another `metric`, or a class in `unscored` that is none.
@@ -51,13 +55,13 @@ class Detection:
 
     num_classes: int
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)
-    std: tuple[float, ...] = (58.395, 57.12, 57.375)
+    std: tuple[Positive, ...] = (58.395, 57.12, 57.375)
     multi_label: bool = True
-    rois: int = 32
-    match: float = 0.9
-    focal: tuple[float, float] = (1.0, 0.0)
-    metric: str = "ava"
-    unscored: tuple[int, ...] = ()
+    rois: Count = 32
+    match: Probability = 0.9
+    focal: tuple[NonNegative, NonNegative] = (1.0, 0.0)
+    metric: Literal["ava", "multisports"] = "ava"
+    unscored: tuple[Natural, ...] = ()
     groups: tuple[Group, ...] = ()
     both: bool = False
 

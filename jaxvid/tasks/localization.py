@@ -20,6 +20,7 @@ from jaxvid.ops.proposals import peaks, soft_nms
 from jaxvid.ops.segments import boundary_targets
 from jaxvid.results import Localized
 from jaxvid.tasks.base import Report
+from jaxvid.values import Count, NonNegative, Positive, Probability
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,24 +32,27 @@ class Localization:
 
     Attributes:
       num_classes: of the data; the model knows none.
-      reg_weight: of the loss on overlaps.
-      peak: a bin is a boundary where its score is a local maximum, or above so much of the best.
-      late: bins by which proposals end after the segment that was scored. The published results are
-        made with 1; with 0 they end where it ends.
-      alpha, low, high: of soft non-maximum suppression, see `ops.proposals.soft_nms`.
-      keep: proposals a video.
+      reg_weight: Weight of the loss on overlaps.
+      peak: A bin is a boundary where its score is a local maximum, or above this share of the
+        highest.
+      late: Bins by which proposals end after the segment that was scored. The published results
+        have 1; with 0 they end where it ends.
+      alpha: Strength of soft non-maximum suppression: a score is multiplied by exp(-IoU^2 / alpha).
+      low: Overlap (IoU) from which on it acts on the shortest segments.
+      high: Overlap from which on it acts on segments as long as the video.
+      keep: Largest number of proposals of a video.
     """
 
     compares: ClassVar[bool] = False
 
     num_classes: int
-    reg_weight: float = 10.0
-    peak: float = 0.5
+    reg_weight: NonNegative = 10.0
+    peak: Probability = 0.5
     late: int = 1
-    alpha: float = 0.4
-    low: float = 0.5
-    high: float = 0.9
-    keep: int = 100
+    alpha: Positive = 0.4
+    low: Probability = 0.5
+    high: Probability = 0.9
+    keep: Count = 100
 
     def prepare(self, rng, batch, train):
         if not train:

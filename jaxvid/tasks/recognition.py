@@ -5,7 +5,7 @@ Shapes: b batch, v views, t frames, h height, w width, c classes, k categories.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jaxvid.metrics.classification import Accuracy, MultiLabelMAP
 from jaxvid.ops import augment, heatmap, losses
 from jaxvid.results import Recognized
 from jaxvid.tasks.base import Judged, Report
+from jaxvid.values import Count, Natural, NonNegative, Positive, Probability, Rate, ShareRange
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,27 +29,34 @@ class Recognition:
     for, which then count neither for the loss nor for metrics.
 
     Attributes:
-      keys: the arrays of the batch that the model takes, each (b, v, ...). "video" and others of
-        uint8 are pixels, to be normalised; the rest, such as key points, goes in as it is.
-      mean, std: of the pixel values 0..255, for each channel (RGB) or one for all.
+      keys: Arrays of the batch that the model takes, each (b, v, ...). "video" and others of uint8
+        are pixels, which are normalised; the rest, such as key points, is left as it is.
+      mean: Mean of the pixel values 0..255, for each channel (RGB) or one for all.
+      std: Standard deviation of the pixel values, for each channel or one for all.
+      multi_label: Predict any number of classes for a sample, by one sigmoid a class.
       categories: (name, number of classes) of each category of a multi-label set such as HVU, in
         the order of the classes: each has its own mean average precision, and "map" is their mean.
-      category_weights: the loss is the mean of the losses of the categories with these weights,
-        each over the samples that have a label in it; () averages over the classes of a sample,
-        then over samples (Diba et al. 2020, "HVU", as MMAction2 has both).
-      flow: the channels are optical flow, x and y in turn: a mirror inverts x.
-      average: over views, "prob" (mean of the softmax, as published) or "score" (of the logits).
-      smoothing: label smoothing.
-      flip: probability to mirror a clip left to right.
-      flip_labels: pairs of classes that a mirror swaps (Something-Something's left and right).
-      crop: range of the share of the frame that a random box, resized to all of it, covers; () is
-        off. Data recipes crop already: this is for clips that come whole.
-      color: strengths of random changes of brightness, contrast, saturation and hue; () is off.
-      mixup, cutmix: concentration of the Beta that draws the share of the partner clip; 0 is off.
-        With both, each batch draws one of the two (Zhang et al. 2017; Yun et al. 2019).
-      erasing: probability to blank one rectangle, the same in all frames (Zhong et al. 2017).
-      heatmap_size, heatmap_sigma, heatmap_limbs: side in pixels and the rest of `ops.heatmap.draw`,
-        for the key "heatmap" where the recipe leaves it to the device (`drawn=False`).
+      category_weights: Weights of the categories' losses, each over the samples that have a label
+        in it; () averages over the classes of a sample, then over samples (Diba et al. 2020, "HVU",
+        as MMAction2 has both).
+      flow: The channels are optical flow, x and y in turn: a mirror inverts x.
+      average: Mean over views: "prob" of the softmax, as published, or "score" of the logits.
+      smoothing: Share of each label that is spread over all classes (label smoothing).
+      flip: Probability of mirroring a clip left to right.
+      flip_labels: Pairs of classes that a mirror swaps, such as Something-Something's left and
+        right.
+      crop: Smallest and largest share of the frame that a random crop on the device covers; ()
+        turns it off. Data recipes crop already: this is for clips that come whole.
+      color: Strengths of random changes of (brightness, contrast, saturation, hue); () turns it
+        off.
+      mixup: Concentration of the Beta distribution that draws the share of the clip that is mixed
+        in; 0 turns it off. With `cutmix` too, each batch draws one of the two (Zhang et al. 2017).
+      cutmix: The same for a box of the other clip that is pasted in (Yun et al. 2019).
+      erasing: Probability of blanking one rectangle, the same in all frames (Zhong et al. 2017).
+      heatmap_size: Side of heat maps that the device draws, in pixels: for the key "heatmap" where
+        the recipe leaves it to the device (`drawn=False`).
+      heatmap_sigma: Standard deviation of their Gaussians, in pixels.
+      heatmap_limbs: Pairs of joints to draw as limbs; () draws joints.
 
     Raises:
       UserError: another `average`, `flip_labels` that are no classes, categories that do not add up
@@ -60,23 +68,23 @@ class Recognition:
     num_classes: int
     keys: tuple[str, ...] = ("video",)
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)
-    std: tuple[float, ...] = (58.395, 57.12, 57.375)
+    std: tuple[Positive, ...] = (58.395, 57.12, 57.375)
     multi_label: bool = False
-    categories: tuple[tuple[str, int], ...] = ()
-    category_weights: tuple[float, ...] = ()
+    categories: tuple[tuple[str, Count], ...] = ()
+    category_weights: tuple[NonNegative, ...] = ()
     flow: bool = False
-    average: str = "prob"
-    smoothing: float = 0.0
-    flip: float = 0.0
-    flip_labels: tuple[tuple[int, int], ...] = ()
-    crop: tuple[float, ...] = ()
-    color: tuple[float, ...] = ()
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    erasing: float = 0.0
-    heatmap_size: int = 56
-    heatmap_sigma: float = 0.6
-    heatmap_limbs: tuple[tuple[int, int], ...] = ()
+    average: Literal["prob", "score"] = "prob"
+    smoothing: Rate = 0.0
+    flip: Probability = 0.0
+    flip_labels: tuple[tuple[Natural, Natural], ...] = ()
+    crop: ShareRange | tuple[()] = ()
+    color: tuple[NonNegative, ...] = ()
+    mixup: NonNegative = 0.0
+    cutmix: NonNegative = 0.0
+    erasing: Probability = 0.0
+    heatmap_size: Count = 56
+    heatmap_sigma: Positive = 0.6
+    heatmap_limbs: tuple[tuple[Natural, Natural], ...] = ()
 
     def __post_init__(self):
         if self.average not in ("prob", "score"):

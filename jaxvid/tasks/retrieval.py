@@ -15,6 +15,7 @@ from jaxvid.metrics.retrieval import Retrieval as Ranks
 from jaxvid.ops import losses
 from jaxvid.results import Recognized
 from jaxvid.tasks.base import Report
+from jaxvid.values import Positive
 
 HIDDEN = -1e9  # similarity to what is masked
 
@@ -28,16 +29,17 @@ class Retrieval:
 
     Attributes:
       num_classes: of no use here.
-      mean, std: of the pixel values 0..255 (RGB).
-      temperature: what multiplies cosines where classes are told by their texts, as published.
+      mean: Mean of the pixel values 0..255, for each channel (RGB).
+      std: Standard deviation of the pixel values, for each channel.
+      temperature: Factor of the cosines before the softmax over labels, as published.
     """
 
     compares: ClassVar[bool] = True
 
     num_classes: int
     mean: tuple[float, ...] = (122.771, 116.746, 104.093)
-    std: tuple[float, ...] = (68.5, 66.632, 70.323)
-    temperature: float = 100.0
+    std: tuple[Positive, ...] = (68.5, 66.632, 70.323)
+    temperature: Positive = 100.0
 
     def prepare(self, rng, batch, train):
         video = batch["video"].astype(jnp.float32)

@@ -147,10 +147,10 @@ def begin(
 
 
 def scale_rate(optimizer: Mapping, batch: int) -> dict:
-    """The optimiser's settings with lr times batch / base_batch, where a base_batch is given."""
-    settings = dict(optimizer)
-    base = settings.pop("base_batch", 0)
-    return settings | {"lr": settings["lr"] * (batch / base if base else 1)}
+    """The optimiser's settings with its learning rate for this batch, and without base_batch."""
+    settings = {key: value for key, value in optimizer.items() if key != "base_batch"}
+    base = optimizer.get("base_batch", 0)
+    return settings | {"lr": optim.scaled(settings["lr"], batch, base_batch=base)}
 
 
 def full_rates(optimizer: Mapping, weights: str) -> tuple[dict, tuple[str, ...]]:

@@ -19,6 +19,10 @@ class Predictions:
         keep = preds["mask"] > 0
         self.rows.append({k: v[keep] for k, v in preds.items()})
 
+    @property
+    def larger_is_better(self) -> tuple[str, ...]:
+        return ()
+
     def compute(self):
         return {}
 

@@ -1,7 +1,7 @@
 """Optimisers, learning-rate schedules and per-parameter rules, on optax."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,23 +9,26 @@ import optax
 
 from jaxvid import paths
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.values import Natural, NonNegative, Positive, Probability, Rate
+
+Scales = tuple[tuple[str, NonNegative], ...]
 
 
 def build(
     params,
     *,
-    name: str,
-    lr: float,
+    name: Literal["adamw", "adam", "sgd"],
+    lr: NonNegative,
     factor: Callable[[Any], Any],
-    weight_decay: float = 0.0,
-    clip: float = 0.0,
-    lr_scale: paths.Rules = (),
-    decay_scale: paths.Rules = (),
+    weight_decay: NonNegative = 0.0,
+    clip: NonNegative = 0.0,
+    lr_scale: Scales = (),
+    decay_scale: Scales = (),
     freeze: tuple[str, ...] = (),
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    momentum: float = 0.9,
+    b1: Rate = 0.9,
+    b2: Rate = 0.999,
+    eps: Positive = 1e-8,
+    momentum: Rate = 0.9,
     nesterov: bool = True,
 ) -> optax.GradientTransformation:
     """The optimiser for `params`.
@@ -35,14 +38,20 @@ def build(
 
     Args:
       params: the tree of parameters, or of their shapes.
-      name: "adamw", "adam" or "sgd".
-      lr: base learning rate.
+      name: Optimizer.
+      lr: Learning rate, which the schedule multiplies.
       factor: step -> multiplier of the learning rate (see `schedule`).
-      weight_decay: base weight decay.
-      clip: largest global norm of the gradient; 0 does not clip.
-      lr_scale: (path pattern, multiplier) rows for the learning rate; the first match wins.
-      decay_scale: the same for the weight decay.
-      freeze: patterns of parameters that never change; they get no optimiser state.
+      weight_decay: Weight decay.
+      clip: Largest global norm of the gradient; 0 does not clip.
+      lr_scale: (pattern, factor) pairs that multiply the learning rate of parameters; a pattern is
+        a regular expression of the whole path, and the first that matches wins.
+      decay_scale: The same for the weight decay.
+      freeze: Patterns of parameters that never change; they get no optimizer state.
+      b1: Decay of the mean of gradients, in AdamW and Adam.
+      b2: Decay of the mean of squared gradients, in AdamW and Adam.
+      eps: Number added to the root of the latter, in AdamW and Adam.
+      momentum: Momentum, in SGD.
+      nesterov: Nesterov's momentum, in SGD.
 
     Raises:
       UserError: an unknown name, or a pattern that matches no parameter.
@@ -72,6 +81,18 @@ def build(
     )
 
 
+def scaled(lr: float, batch: int, *, base_batch: Natural = 0) -> float:
+    """The learning rate for a batch, in proportion to it.
+
+    Args:
+      lr: for `base_batch` samples.
+      batch: Samples of a step.
+      base_batch: Batch that `lr` is for; with another batch, the learning rate changes in
+        proportion. 0 takes `lr` as it is, for any batch.
+    """
+    return lr * (batch / base_batch if base_batch else 1)
+
+
 def add_decay(decay) -> optax.GradientTransformation:
     """Adds `decay` (a tree of floats) times the parameters to the updates."""
 
@@ -85,17 +106,17 @@ def schedule(
     *,
     steps_per_epoch: float,
     epochs: float,
-    name: str = "cosine",
-    by: str = "step",
-    begin: float = 0.0,
-    period: float | None = None,
-    final: float = 0.0,
-    milestones: tuple[float, ...] = (),
-    every: float = 1.0,
-    gamma: float = 0.1,
-    warmup: float = 0.0,
-    warmup_by: str = "step",
-    warmup_factor: float = 0.1,
+    name: Literal["constant", "cosine", "multistep", "step", "exponential"] = "cosine",
+    by: Literal["step", "epoch"] = "step",
+    begin: NonNegative = 0.0,
+    period: Positive | None = None,
+    final: NonNegative = 0.0,
+    milestones: tuple[NonNegative, ...] = (),
+    every: Positive = 1.0,
+    gamma: NonNegative = 0.1,
+    warmup: NonNegative = 0.0,
+    warmup_by: Literal["step", "epoch"] = "step",
+    warmup_factor: Probability = 0.1,
 ) -> Callable[[Any], Any]:
     """step -> multiplier of the learning rate: a linear warm-up times a decay.
 
@@ -105,15 +126,19 @@ def schedule(
     Args:
       steps_per_epoch: optimiser steps in an epoch.
       epochs: length of the run.
-      name: "constant", "cosine", "multistep" (times `gamma` at each of `milestones`), "step"
-        (times `gamma` every `every` epochs) or "exponential" (times `gamma` per epoch).
+      name: Decay of the learning rate: "constant", "cosine", "multistep" (times `gamma` at each of
+        `milestones`), "step" (times `gamma` every `every` epochs) or "exponential" (times `gamma`
+        per epoch).
       by: "step" changes the decay at every step, "epoch" holds it during an epoch.
-      begin: the decay starts here.
-      period: length of the cosine from 1 down to `final`; by default all that is left.
-      final: the multiplier at the end of the cosine.
-      warmup: length of the warm-up; its last step (or epoch) already has the full rate.
-      warmup_by: "step" or "epoch".
-      warmup_factor: the multiplier at step 0.
+      begin: Epoch at which the decay begins.
+      period: Epochs of the cosine from 1 down to `final`; None takes all that are left.
+      final: Factor at the end of the cosine.
+      milestones: Epochs at which "multistep" multiplies by `gamma`.
+      every: Epochs from one factor of "step" to the next.
+      gamma: Factor of "multistep", "step" and "exponential".
+      warmup: Epochs of the linear warm-up; its last step (or epoch) already has the full rate.
+      warmup_by: "step" changes the warm-up at every step, "epoch" holds it during an epoch.
+      warmup_factor: Factor of the learning rate at step 0 of the warm-up.
 
     Raises:
       UserError: an unknown `name`, `by` or `warmup_by`.

@@ -155,7 +155,9 @@ def test_accuracy_counts_every_unmasked_row_once():
     metric = m.Accuracy(4, topk=(1, 3, 5))
     for batch in batches(SCORES, LABELS):
         metric.update(batch)
-    assert metric.compute() == pytest.approx({"top1": 4 / 6, "top3": 4 / 6, "mean_class": 0.375})
+    values = metric.compute()
+    assert values == pytest.approx({"top1": 4 / 6, "top3": 4 / 6, "mean_class": 0.375})
+    assert metric.larger_is_better == tuple(values)
 
 
 def test_accuracy_reports_top5_of_more_than_five_classes():

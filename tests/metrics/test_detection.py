@@ -42,7 +42,10 @@ def metric(frames, classes, **options):
 
 
 def value(frames, classes, **options):
-    return metric(frames, classes, **options).compute()
+    found = metric(frames, classes, **options)
+    values = found.compute()
+    assert values.keys() <= set(found.larger_is_better)
+    return values
 
 
 A, B, FAR = (0, 0, 10, 10), (20, 0, 30, 10), (50, 50, 60, 60)

@@ -82,6 +82,8 @@ def test_batches_add_up_and_masked_rows_and_texts_do_not_count():
     assert values["v2t_mean_rank"] == np.mean(want_v2t)
     assert values["v2t_median_rank"] == np.median(want_v2t)
     assert len(values) == 10
+    ranks = {f"{way}_{kind}_rank" for way in ("t2v", "v2t") for kind in ("median", "mean")}
+    assert set(metric.larger_is_better) == values.keys() - ranks
 
 
 # Why recall is low

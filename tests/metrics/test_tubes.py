@@ -186,7 +186,9 @@ def evaluate(frames, **options):
     metric = MultiSportsMAP(3, **options)
     for frame in frames:
         metric.update(frame)
-    return metric.compute()
+    values = metric.compute()
+    assert metric.larger_is_better == tuple(values)
+    return values
 
 
 def test_a_box_has_its_best_class_alone():

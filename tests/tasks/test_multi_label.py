@@ -172,6 +172,7 @@ def test_metrics_are_of_each_category():
         each[f"map_{name}"], start = np.mean(values), start + size
     found = metric.compute()
     assert set(found) == {"map", "map_a", "map_b", "map_c", "mmit_map"}
+    assert metric.larger_is_better == tuple(found)
     assert {k: found[k] for k in each} == pytest.approx(each, abs=1e-6)
     assert found["map"] == pytest.approx(np.mean(list(each.values())), abs=1e-6)
 

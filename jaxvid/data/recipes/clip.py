@@ -1,6 +1,7 @@
 """The pipelines of models that see a clip in time: sample, decode, resize, crop."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
@@ -9,69 +10,76 @@ from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import color, policies, sampling, spatial, video
 from jaxvid.data.transforms.repeat import Repeat
 from jaxvid.errors import UserError
+from jaxvid.values import Count, Natural, NonNegative, Probability, Share, ShareRange
 
 
 def build(
     split: str,
     *,
-    frames: int,
-    stride: int,
-    channels: int = 3,
+    frames: Count,
+    stride: Count,
+    channels: Literal[2, 3] = 3,
     uniform: bool = False,
     exact: bool = False,
     dense: bool = False,
-    every: int = 0,
-    target_fps: float = 0.0,
-    order: str = "forward",
-    size: int = 224,
-    short_side: int = 256,
-    short_side_max: int = 0,
-    crop: str = "resized",
-    area: tuple[float, float] = (0.08, 1.0),
-    scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66),
-    scale_gap: int = 1,
-    places: int = 5,
-    randaugment: tuple[int, float] = (0, 0.0),
+    every: Natural = 0,
+    target_fps: NonNegative = 0.0,
+    order: Literal["forward", "reverse", "shuffle", "freeze"] = "forward",
+    size: Count = 224,
+    short_side: Count = 256,
+    short_side_max: Natural = 0,
+    crop: Literal["resized", "scales", "plain"] = "resized",
+    area: ShareRange = (0.08, 1.0),
+    scales: tuple[Share, ...] = (1.0, 0.875, 0.75, 0.66),
+    scale_gap: Natural = 1,
+    places: Literal[0, 5, 13] = 5,
+    randaugment: tuple[Natural, NonNegative] = (0, 0.0),
     policy: tuple = (),
-    color_jitter: tuple[float, ...] = (),
-    grayscale: float = 0.0,
-    repeats: int = 1,
-    clips: int = 1,
-    crops: int = 1,
-    test_size: int = 0,
-    test_short_side: int = 0,
+    color_jitter: tuple[NonNegative, ...] = (),
+    grayscale: Probability = 0.0,
+    repeats: Count = 1,
+    clips: Count = 1,
+    crops: Literal[1, 3, 10] = 1,
+    test_size: Natural = 0,
+    test_short_side: Natural = 0,
 ) -> list[Transform]:
     """The transforms of one split.
 
     Args:
       split: "train" (random clip, random crop), "val" (one clip, centre crop) or "test" (`clips` x
         `crops` views).
-      frames: frames in a clip.
-      stride: source frames from one to the next.
-      channels: of a frame, 2 for optical flow.
-      uniform: spread the frames over the whole video instead (Something-Something).
-      exact: with `uniform`, evaluate on the frames of MMAction2's UniformSample.
-      dense: the clip begins a random window of 64 frames; in val and test, `clips` windows, evenly
-        spread. See `sampling.DenseClips`.
-      every: in test, a clip every so many frames instead of `clips`, for untrimmed videos. They
-        differ in number, so test them in batches of one.
-      target_fps: `stride` counts frames at this rate, not at each file's own.
-      order: of the frames, see `sampling.Reorder`; a control in evaluation.
-      size: side of the square that the model sees, in pixels.
-      short_side: the video's short side before cropping.
-      short_side_max: in training it is drawn, from `short_side` to this.
-      crop: in training, "resized" (of an `area`), "scales" (see `spatial.MultiScaleCrop`) or
-        "plain" (of `size` pixels, anywhere).
-      area: range of a resized crop's share of the frame.
-      scales, scale_gap, places: of a multi-scale crop.
-      randaugment: (operations, magnitude) of imgaug's RandAugment; no operations is off.
-      policy: (name, *arguments) of one of `policies.POLICIES`, such as ("augmix",).
-      color_jitter: (brightness, contrast, saturation, hue), see `color.ColorJitter`.
-      grayscale: probability of a clip without colour.
-      repeats: crops and augmentations of a training clip, as views, for one decoding.
-      clips, crops: views in test; crops is 1 (centre), 3 (along the long side) or 10.
-      test_size: `size` in test, where it is another.
-      test_short_side: short side in test; 0: the size, as most published recipes have it.
+      frames: Frames in a clip.
+      stride: Frames of the video from one frame of the clip to the next.
+      channels: Channels of a frame: 3 for colour, 2 for optical flow.
+      uniform: Spread the frames over the whole video instead, as for Something-Something.
+      exact: With `uniform`, evaluate on the same frames as MMAction2's UniformSample.
+      dense: Let the clip begin in a random window of 64 frames; in val and test, take `clips`
+        windows, evenly spread (see `sampling.DenseClips`).
+      every: In test, take a clip every so many frames instead of `clips`, for untrimmed videos; 0
+        takes `clips`. Videos then differ in their number of views, so test in batches of one.
+      target_fps: Frame rate at which `stride` counts frames; 0 takes the rate of each file.
+      order: Order of the frames in a clip, as a control in evaluation (see `sampling.Reorder`).
+      size: Side of the square that the model sees, in pixels.
+      short_side: Short side of the video before cropping, in pixels.
+      short_side_max: In training, draw the short side from `short_side` to this; 0 does not.
+      crop: Training crop: "resized" covers a random share of the frame (see `area`), "scales" takes
+        one of a few sizes and places (see `spatial.MultiScaleCrop`), and "plain" takes `size`
+        pixels anywhere.
+      area: Smallest and largest share of the frame that a "resized" crop covers.
+      scales: Sides of a "scales" crop, as shares of the frame's short side.
+      scale_gap: How many places apart in `scales` the height and width of a crop may be.
+      places: Places of a "scales" crop: 5 (corners and centre), 13, or 0 for anywhere.
+      randaugment: (operations, magnitude) of imgaug's RandAugment; 0 operations turn it off.
+      policy: (name, *arguments) of an augmentation policy in `policies.POLICIES`, such as
+        ("augmix",); () turns it off.
+      color_jitter: Strengths of random (brightness, contrast, saturation, hue); () turns it off.
+      grayscale: Probability that a training clip loses its colour.
+      repeats: Number of different crops and augmentations of a training clip that is decoded once.
+      clips: Clips of a video in test.
+      crops: Crops of a clip in test: 1 (centre), 3 (along the long side) or 10.
+      test_size: Side of the square in test, in pixels; 0 takes `size`.
+      test_short_side: Short side in test, in pixels; 0 takes the size of the square, as most
+        published recipes do.
     """
     train, test = split == "train", split == "test"
     ways = dict(uniform=uniform, dense=dense, every=every, target_fps=target_fps)

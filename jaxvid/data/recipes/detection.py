@@ -10,37 +10,39 @@ from jaxvid.data.recipes import clip
 from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import boxes as box
 from jaxvid.data.transforms import sampling, spatial, video
+from jaxvid.values import Count, Probability
 
 
 def build(
     split: str,
     *,
-    frames: int,
-    stride: int,
+    frames: Count,
+    stride: Count,
     late: int = 0,
-    size: int = 256,
-    short_side: int = 256,
-    short_side_max: int = 320,
-    flip: float = 0.5,
-    boxes: int = 100,
-    canvas: tuple[int, ...] = (),
+    size: Count = 256,
+    short_side: Count = 256,
+    short_side_max: Count = 320,
+    flip: Probability = 0.5,
+    boxes: Count = 100,
+    canvas: tuple[Count, ...] = (),
 ) -> list[Transform]:
     """The transforms of one split.
 
     Args:
       split: "train" (random scale, crop, mirror), or "val" and "test" (the whole picture).
-      frames: frames in a clip.
-      stride: source frames from one to the next.
-      late: see `sampling.KeyframeClip`.
-      size: side of the crop in training, in pixels.
-      short_side: of the picture; in training it is drawn, from this
-      short_side_max: to this.
-      flip: probability of a mirror in training.
-      boxes: of a key frame that there is room for, true ones and proposals each. In training,
-        proposals beyond are left out.
-      canvas: (height, width) that pictures in evaluation are laid on, so that those of different
-        shapes make a batch. Without, all videos must have one shape, or batches hold one key frame:
-        config.eval_batch=1 on one device, as published. In prediction there is none.
+      frames: Frames in a clip.
+      stride: Frames of the video from one frame of the clip to the next.
+      late: Frames by which the clip is later than centred on the key frame (see
+        `sampling.KeyframeClip`).
+      size: Side of the crop in training, in pixels.
+      short_side: Short side of the frames, in pixels; in training, the smallest.
+      short_side_max: In training, the largest short side; it is drawn from `short_side` to this.
+      flip: Probability of mirroring a clip left to right in training.
+      boxes: Number of boxes that a key frame has room for, of true boxes and of proposals each.
+        Training leaves out proposals beyond it.
+      canvas: (height, width) that frames in evaluation are padded to, so that videos of different
+        shapes make a batch. With (), all videos must have one shape, or batches hold one key frame:
+        config.eval_batch=1 on one device, as published. Prediction pads nothing.
     """
     check_split(split)
     train = split == "train"

@@ -9,6 +9,7 @@ from jaxvid.data.sample import Transform, check_split
 from jaxvid.data.transforms import heatmap, pose, skeleton, spatial, video
 from jaxvid.errors import UserError
 from jaxvid.skeletons import find
+from jaxvid.values import Count, Positive, Probability, ShareRange
 
 # PoseC3D's limbs of the layout "coco".
 LIMBS = (
@@ -20,40 +21,41 @@ LIMBS = (
 def build(
     split: str,
     *,
-    frames: int = 48,
-    size: int = 56,
-    test_size: int = 64,
-    short_side: int = 64,
-    area: tuple[float, float] = (0.56, 1.0),
-    flip: float = 0.5,
-    sigma: float = 0.6,
+    frames: Count = 48,
+    size: Count = 56,
+    test_size: Count = 64,
+    short_side: Count = 64,
+    area: ShareRange = (0.56, 1.0),
+    flip: Probability = 0.5,
+    sigma: Positive = 0.6,
     layout: str = "coco",
     limbs: bool = False,
     crop: bool = True,
-    clips: int = 10,
+    clips: Count = 10,
     double: bool = True,
     drawn: bool = True,
-    people: int = 4,
+    people: Count = 4,
 ) -> list[Transform]:
     """The transforms of one split.
 
     Args:
       split: "train" (random frames, random resized crop, flip), "val" (one clip) or "test"
         (`clips` clips).
-      frames: in a clip.
-      size: side of the maps in training.
-      test_size: side of the maps in evaluation.
-      short_side: of the picture before the training crop.
-      area: range of the training crop's share of the picture.
-      flip: probability of a mirror in training.
-      sigma: of the Gaussian, in pixels of the maps.
-      layout: of the joints, see `jaxvid.skeletons`.
-      limbs: draw the limbs of "coco", not the joints.
-      crop: the centre in evaluation; without, the picture is squeezed into a square.
-      clips: views in test.
-      double: as many views again in test, mirrored.
-      drawn: without, training samples hold key points and the device draws.
-      people: that undrawn samples have room for; those after the last are dropped.
+      frames: Frames in a clip.
+      size: Side of the heat maps in training, in pixels.
+      test_size: Side of the heat maps in evaluation, in pixels.
+      short_side: Short side of the frame before the training crop, in pixels.
+      area: Smallest and largest share of the frame that the training crop covers.
+      flip: Probability of mirroring a clip left to right in training.
+      sigma: Standard deviation of the Gaussian around a joint, in pixels of the heat maps.
+      layout: Layout of the joints, a name in `jaxvid.skeletons`.
+      limbs: Draw the limbs of the layout "coco", not the joints.
+      crop: Crop the centre in evaluation; without it, the frame is squeezed into a square.
+      clips: Clips of a sample in test.
+      double: Add a mirrored copy of each view in test.
+      drawn: Draw the heat maps in the data workers; without it, training samples hold key points,
+        and the device draws.
+      people: Number of people that samples of key points have room for; others are dropped.
     """
     check_split(split)
     if limbs and layout != "coco":

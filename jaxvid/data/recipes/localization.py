@@ -4,17 +4,18 @@ import numpy as np
 
 from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import features
+from jaxvid.values import Count, Natural
 
 
 def build(
-    split: str, *, frames: int = 100, channels: int = 0, resample: bool = False
+    split: str, *, frames: Count = 100, channels: Natural = 0, resample: bool = False
 ) -> list[Transform]:
     """The transforms of every split.
 
     Args:
-      frames: rows of features.
-      channels: that they must have; 0 takes any.
-      resample: stretch or shrink features of another length; otherwise they are an error.
+      frames: Rows of features that the model sees of a video.
+      channels: Channels that the features must have; 0 takes any.
+      resample: Stretch or shrink features of another length; without it they are an error.
     """
     check_split(split)
     return [

@@ -6,36 +6,38 @@ from jaxvid.data.recipes import clip, skeleton
 from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import heatmap, pose, spatial, video
 from jaxvid.skeletons import find
+from jaxvid.values import Count, Positive, Probability, ShareRange
 
 
 def build(
     split: str,
     *,
-    frames: int = 8,
-    pose_frames: int = 32,
-    size: int = 224,
-    test_size: int = 256,
-    area: tuple[float, float] = (0.56, 1.0),
-    flip: float = 0.5,
-    sigma: float = 0.7,
-    scaling: float = 0.25,
+    frames: Count = 8,
+    pose_frames: Count = 32,
+    size: Count = 224,
+    test_size: Count = 256,
+    area: ShareRange = (0.56, 1.0),
+    flip: Probability = 0.5,
+    sigma: Positive = 0.7,
+    scaling: Positive = 0.25,
     layout: str = "coco",
-    clips: int = 10,
+    clips: Count = 10,
 ) -> list[Transform]:
     """The transforms of one split.
 
     Args:
       split: "train" (random frames, random resized crop, flip), "val" (one clip) or "test"
         (`clips` clips).
-      frames, pose_frames: of the video and of the maps in a clip.
-      size: side of the video in training.
-      test_size: side of the video in evaluation, and in training before the crop.
-      area: range of the training crop's share of the picture.
-      flip: probability of a mirror in training; the task must not flip.
-      sigma: of the Gaussian, in pixels of the maps.
-      scaling: side of the maps over side of the video.
-      layout: of the joints, see `jaxvid.skeletons`.
-      clips: views in test.
+      frames: Frames of the video in a clip.
+      pose_frames: Frames of the heat maps in a clip.
+      size: Side of the video in training, in pixels.
+      test_size: Side of the video in evaluation, and in training before the crop, in pixels.
+      area: Smallest and largest share of the frame that the training crop covers.
+      flip: Probability of mirroring a clip left to right in training; the task must not flip.
+      sigma: Standard deviation of the Gaussian around a joint, in pixels of the heat maps.
+      scaling: Side of the heat maps divided by the side of the video.
+      layout: Layout of the joints, a name in `jaxvid.skeletons`.
+      clips: Clips of a sample in test.
     """
     check_split(split)
     train, views = split == "train", clips if split == "test" else 1

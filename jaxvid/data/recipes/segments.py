@@ -4,45 +4,51 @@ The frames of all segments are the time of one view (TSN, Wang et al. 2016; TSM,
 `video` (v, t segments, h, w, 3). Crops and several passes over a video are views.
 """
 
+from typing import Literal
+
 from jaxvid.data.recipes import clip
 from jaxvid.data.sample import Sample, Transform
 from jaxvid.data.transforms import color, policies, sampling, video
 from jaxvid.errors import UserError
+from jaxvid.values import Count, Natural, NonNegative, Share, ShareRange
 
 
 def build(
     split: str,
     *,
-    frames: int,
-    test_frames: int = 0,
+    frames: Count,
+    test_frames: Natural = 0,
     dense: bool = False,
-    flow: int = 0,
-    order: str = "forward",
-    size: int = 224,
-    short_side: int = 256,
-    crop: str = "scales",
-    area: tuple[float, float] = (0.08, 1.0),
-    scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66),
-    scale_gap: int = 1,
-    places: int = 5,
+    flow: Natural = 0,
+    order: Literal["forward", "reverse", "shuffle", "freeze"] = "forward",
+    size: Count = 224,
+    short_side: Count = 256,
+    crop: Literal["resized", "scales", "plain"] = "scales",
+    area: ShareRange = (0.08, 1.0),
+    scales: tuple[Share, ...] = (1.0, 0.875, 0.75, 0.66),
+    scale_gap: Natural = 1,
+    places: Literal[0, 5, 13] = 5,
     policy: tuple = (),
-    color_jitter: tuple[float, ...] = (),
-    repeats: int = 1,
-    clips: int = 1,
-    crops: int = 1,
-    test_size: int = 0,
-    test_short_side: int = 256,
+    color_jitter: tuple[NonNegative, ...] = (),
+    repeats: Count = 1,
+    clips: Count = 1,
+    crops: Literal[1, 3, 10] = 1,
+    test_size: Natural = 0,
+    test_short_side: Natural = 256,
 ) -> list[Transform]:
-    """The transforms of one split; what is not listed is as in `clip.build`.
+    """The transforms of one split. Arguments that are not listed are those of `clip.build`.
 
     Args:
       split: "train" (a random frame of each segment, random crop), "val" (its middle frame, centre
         crop) or "test" (`clips` x `crops` views).
-      frames: segments.
-      test_frames: segments in test, where they are another number: 25 for TSN.
-      dense: segments cover 64 frames of the video, not all of it; in val and test, `clips` times.
-      flow: read so many optical flow frames a segment, stacked into channels x y x y ...
-      clips: in test, 2 also takes the first frame of each segment (TSM's twice_sample).
+      frames: Segments that a video is divided into; each gives one frame.
+      test_frames: Segments in test, such as 25 for TSN; 0 takes `frames`.
+      dense: Let the segments cover 64 frames of the video, not all of it; in val and test, `clips`
+        times.
+      flow: Optical flow fields of each segment, which become its channels x y x y ...; 0 reads
+        colour.
+      clips: In test, 2 also takes the first frame of each segment (TSM's twice_sample). With
+        `dense`, the number of windows.
     """
     if clips not in (1, 2) and not dense:
         raise UserError(f"config.data.recipe.clips is 1, or 2 for twice the segments, not {clips}")

@@ -5,34 +5,37 @@ trains them: 100 frames, 2 people. The result is `keypoint` float32 (v m t j c),
 stream: x, y, score or x, y, z.
 """
 
+from typing import Literal
+
 import numpy as np
 
 from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import pose, skeleton, video
 from jaxvid.skeletons import find
+from jaxvid.values import Count
 
 
 def build(
     split: str,
     *,
     layout: str = "coco",
-    streams: tuple[str, ...] = ("j",),
-    frames: int = 100,
-    people: int = 2,
-    clips: int = 10,
-    beyond: str = "",
+    streams: tuple[Literal["j", "b", "jm", "bm"], ...] = ("j",),
+    frames: Count = 100,
+    people: Count = 2,
+    clips: Count = 10,
+    beyond: Literal["", "loop", "zero"] = "",
 ) -> list[Transform]:
     """The transforms of one split.
 
     Args:
       split: "train" (random frames), "val" (one clip) or "test" (`clips` clips).
-      layout: of the joints, see `jaxvid.skeletons`; those of "nturgb+d" are 3-D.
-      streams: of "j", "b", "jm" and "bm", see `skeleton.Streams`.
-      frames: in a clip.
-      people: in a sample.
-      clips: views in test.
-      beyond: "" spreads a clip over all of a sample. "loop" and "zero" take its frames as they
-        are and say what fills the clip after the last one, see `pose.PadFrames`.
+      layout: Layout of the joints, a name in `jaxvid.skeletons`; those of "nturgb+d" are 3-D.
+      streams: Inputs of the model: joints ("j"), bones ("b") and the motion of either ("jm", "bm").
+      frames: Frames in a clip.
+      people: People in a sample.
+      clips: Clips of a sample in test.
+      beyond: "" spreads a clip over all of a sample. "loop" and "zero" take its frames as they are,
+        and fill the clip after the last one with the first frames or with zeros.
     """
     check_split(split)
     if beyond:

@@ -8,6 +8,7 @@ from jaxvid.data.sample import Sample, Transform
 from jaxvid.data.tokenizer import LENGTH
 from jaxvid.data.transforms import sampling, spatial
 from jaxvid.data.transforms.text import Tokenize
+from jaxvid.values import Count, Natural
 
 # Of labels, when a model tells a video from others by their names: ActionCLIP's published ones.
 TEMPLATES = (
@@ -22,23 +23,24 @@ TEMPLATES = (
 def build(
     split: str,
     *,
-    frames: int = 12,
-    size: int = 224,
-    short_side: int = 256,
-    test_short_side: int = 0,
-    length: int = LENGTH,
+    frames: Count = 12,
+    size: Count = 224,
+    short_side: Count = 256,
+    test_short_side: Natural = 0,
+    length: Count = LENGTH,
     templates: tuple[str, ...] = TEMPLATES,
 ) -> list[Transform]:
     """The transforms of one split: crops from the centre in all of them, as published.
 
     Args:
       split: "train" (a frame anywhere in each of `frames` equal parts), else their middles.
-      frames: of a video.
-      size: side of the square that the model sees, in pixels.
-      short_side: the video's short side before cropping.
-      test_short_side: the same in test; 0: as else.
-      length: tokens of a text.
-      templates: of labels, see `transforms.text.Tokenize`.
+      frames: Frames of a video.
+      size: Side of the square that the model sees, in pixels.
+      short_side: Short side of the video before cropping, in pixels.
+      test_short_side: Short side in test, in pixels; 0 takes `short_side`.
+      length: Tokens that a text has room for.
+      templates: Sentences with {} for a label, which make texts of class names (see
+        `transforms.text.Tokenize`).
     """
     sampler = sampling.UniformFrames(frames, 1, split == "train", exact=True)
     steps = clip.pipeline(

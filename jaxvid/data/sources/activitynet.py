@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -84,7 +84,7 @@ def build(
     features: str,
     suffix: str = ".npz",
     prefix: str = "",
-    outside: str = "error",
+    outside: Literal["error", "kept"] = "error",
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Untrimmed:
@@ -93,12 +93,13 @@ def build(
     Args:
       split: "train", "val" or "test": of a file with subsets, which one.
       root: folder that `file` and `features` lie in.
-      file: the json.
-      features: the folder of the features; a video's are `features/PREFIX + name + SUFFIX`.
-      suffix: .csv, .npy or .npz.
-      prefix: "v_" for the official names, which lack it.
-      outside: what a segment is that reaches beyond its video: an "error", or as published "kept",
-        as it is in evaluation and cut off in training. Such as have no length are then left out.
+      file: Annotations, a json file.
+      features: Folder of the features; a video's are `features/PREFIX + name + SUFFIX`.
+      suffix: Ending of the files of features: .csv, .npy or .npz.
+      prefix: Prefix of the files of features: "v_" for the official names, which lack it.
+      outside: What is done with a segment that reaches beyond its video: "error" refuses it; "kept"
+        keeps it in evaluation and cuts it off in training, as published, and leaves out segments
+        without a length.
       names: class names by label; by default those that occur, in alphabetical order.
 
     Raises:

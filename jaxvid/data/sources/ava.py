@@ -19,6 +19,7 @@ from jaxvid.data.entries import csv_lines, csv_numbers, is_numeric
 from jaxvid.data.keyframes import Boxes, Key, KeyFrames, check_boxes, find_files, flat
 from jaxvid.data.labels import to_numbers
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.values import Natural, NonNegative, Probability
 
 NAME = re.compile(r'\bname:\s*"(.*)"')  # of a class, in a .pbtxt
 COLUMNS = ("video", "time", "x1", "y1", "x2", "y2", "class", "person")
@@ -35,10 +36,10 @@ def build(
     suffix: str = "",
     template: str = "",
     start: float = 0.0,
-    fps: float = 0.0,
-    first_class: int = 1,
+    fps: NonNegative = 0.0,
+    first_class: Natural = 1,
     meaning: str = "",
-    least: float = 0.9,
+    least: Probability = 0.9,
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> KeyFrames:
@@ -47,19 +48,19 @@ def build(
     Args:
       split: without proposals, "train" learns from the true boxes alone.
       root: folder that all files and `prefix` lie in.
-      file: the csv.
-      proposals: see `data/proposals.py`; or "true", for the true boxes.
-      exclude: csv of VIDEO,TIME that are left out.
-      prefix: folder of the videos.
-      suffix: of their names, where the csv has none; by default it is looked for.
-      template: of the names of frames, "img_{:05}.jpg", where each video is a folder of them.
-      start: time at which the videos begin: AVA's are cut out from second 900 on.
-      fps: frames per unit of TIME: 30 for AVA's folders of frames, 1 where TIME counts frames;
+      file: Annotations, a csv file.
+      proposals: File of boxes to classify (see `data/proposals.py`); "true" takes the true boxes.
+      exclude: csv file of VIDEO,TIME to leave out; "" leaves nothing out.
+      prefix: Folder of the videos.
+      suffix: Ending of the videos' names where the csv has none; "" looks for it.
+      template: Names of frames, such as "img_{:05}.jpg", where each video is a folder of them.
+      start: Time at which the videos begin: AVA's are cut out from second 900 on.
+      fps: Frames per unit of TIME: 30 for AVA's folders of frames, 1 where TIME counts frames;
         0 for seconds of videos, which have timestamps.
-      first_class: the number of the first class.
-      meaning: file that says what the numbers of classes mean: .pbtxt (id and name), or a name a
+      first_class: Number of the first class in the csv.
+      meaning: File that says what the numbers of classes mean: .pbtxt (id and name), or a name a
         line. Then classes are those of `names`, and lines of others are left out.
-      least: score of a proposal; the best one is taken where none has it.
+      least: Lowest score of a proposal; where none reaches it, the best one is taken.
       names: class names by label.
 
     Warns of lines that say again what another one says: they count once.

@@ -10,6 +10,7 @@ from jaxvid.data import files as on_disk
 from jaxvid.data.labels import in_order
 from jaxvid.data.sources.video_list import Videos, scanned
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.values import Probability
 
 
 def build(
@@ -17,7 +18,7 @@ def build(
     *,
     root: str,
     folder: str = "",
-    share: float = 1.0,
+    share: Probability = 1.0,
     manifest: str = "",
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
@@ -28,9 +29,10 @@ def build(
 
     Args:
       split: "train", or another name for what training leaves over.
-      share: the part of each class, by a hash of the file's name, that is training; 1 takes all
-        for any split. A class of one video is training only.
-      manifest: relative to `root`; see video_list.
+      folder: Folder of the classes, relative to `root`.
+      share: Share of each class, by a hash of the file's name, that is for training; 1 takes all
+        for any split. A class of one video is for training only.
+      manifest: File that `python -m jaxvid.tools.scan` wrote, relative to `root` (see video_list).
       names: the classes and their order, when another split has settled them.
 
     Raises:

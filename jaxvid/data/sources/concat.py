@@ -7,6 +7,7 @@ In training a part may count more or less than its size says:
 
 from bisect import bisect_right
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -16,6 +17,21 @@ from jaxvid import plug
 from jaxvid.data.labels import joined
 from jaxvid.data.sample import Sample, Source
 from jaxvid.errors import UserError
+from jaxvid.values import Positive
+
+
+@dataclass(frozen=True)
+class Weight:
+    """How often training draws a part.
+
+    Attributes:
+      repeat: How often an epoch has the part; it need not be whole. None has it once.
+      ratio: Share of the part in all that is drawn, compared with the other parts, whatever their
+        sizes. The epoch ends when the first part is through; larger parts continue in the next.
+    """
+
+    repeat: Positive | None = None
+    ratio: Positive | None = None
 
 
 class Concat:
@@ -62,10 +78,7 @@ def build(split: str, *, root: str, names=(), num_classes=None, **parts: Mapping
     Sources that find class names by themselves, and not the same ones, are numbered by the sorted
     names of all of them.
 
-    A spec may also have, for training,
-      repeat: how often an epoch has the part (1); it need not be whole.
-      ratio: its share of all that is drawn, compared with the other parts, whatever their sizes.
-        The epoch ends when the first part is through; parts that are larger go on in the next.
+    A spec may also have the keys of `Weight`, for training.
 
     Raises:
       UserError: no sources, or only some of them have class names; or a ratio or repeat that is not
@@ -76,7 +89,7 @@ def build(split: str, *, root: str, names=(), num_classes=None, **parts: Mapping
     where = f"config.data.{split}"
     specs = {key: dict(spec) for key, spec in parts.items()}
     repeat, ratio = (
-        {key: spec.pop(word) for key, spec in specs.items() if word in spec}
+        {k: value for k, spec in specs.items() if (value := spec.pop(word, None)) is not None}
         for word in ("repeat", "ratio")
     )
 

@@ -16,6 +16,7 @@ from jaxvid.data.labels import to_numbers
 from jaxvid.data.sample import Sample
 from jaxvid.data.sources.video_list import Videos
 from jaxvid.errors import UserError
+from jaxvid.values import Natural
 
 MOST = 2**31  # frames that a folder may have
 
@@ -58,7 +59,7 @@ def build(
     file: str,
     prefix: str = "",
     template: str = "img_{:05}.jpg",
-    first: int | None = None,
+    first: Natural | None = None,
     offset: bool = False,
     multi_label: bool = False,
     names: tuple[str, ...] = (),
@@ -69,13 +70,13 @@ def build(
     Args:
       split: only for messages.
       root: folder that `file` and `prefix` lie in.
-      file: the list.
-      prefix: folder of the folders.
-      template: of the names of frames, "img_{:05}.jpg"; for flow "{}_{:05d}.jpg", with x or y.
-      first: number of the first frame of a folder; by default 0 where there is such a frame, else
-        1.
-      offset: lines have an offset before the number of frames.
-      multi_label: labels become one 0/1 for each of `num_classes`.
+      file: The list.
+      prefix: Folder of the folders.
+      template: Names of the frames, such as "img_{:05}.jpg"; for optical flow "{}_{:05d}.jpg", with
+        x or y.
+      first: Number of the first frame of a folder; None takes 0 where there is such a frame, else 1.
+      offset: Lines have an offset before the number of frames.
+      multi_label: Give each sample any number of labels, one 0/1 for each class.
       names: class names by label, for lists that hold names.
 
     Raises:

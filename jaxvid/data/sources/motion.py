@@ -3,15 +3,16 @@
 from jaxvid.data import motion
 from jaxvid.data.sources import video_list
 from jaxvid.data.sources.video_list import Videos
+from jaxvid.values import Count, Natural
 
 
 def build(
     split: str,
     *,
     root: str = "",
-    train: int = 1600,
-    val: int = 400,
-    seed: int = 0,
+    train: Count = 1600,
+    val: Count = 400,
+    seed: Natural = 0,
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Videos:
@@ -19,8 +20,9 @@ def build(
 
     Args:
       root: folder to keep them in; by default a cache folder of the user.
-      train, val: number of clips.
-      seed: of the generator.
+      train: Number of clips for training.
+      val: Number of clips for validation.
+      seed: Seed of the generator.
     """
     folder = motion.ensure(root or None, train=train, val=val, seed=seed)
     names = names or motion.CLASSES

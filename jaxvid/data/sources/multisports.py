@@ -17,6 +17,7 @@ from jaxvid.data.entries import Entry, entry, is_whole
 from jaxvid.data.keyframes import Key, KeyFrames, check_boxes, find_files, flat
 from jaxvid.data.sources.ava import proposed
 from jaxvid.errors import UserError
+from jaxvid.values import Probability
 
 LISTS = {"train": "train_videos", "val": "test_videos", "test": "test_videos"}
 BEYOND = 0.25  # boxes of people who leave the picture may reach so far beyond it
@@ -31,17 +32,19 @@ def build(
     proposals: str = "",
     prefix: str = "",
     suffix: str = ".mp4",
-    least: float = 0.9,
+    least: Probability = 0.9,
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> KeyFrames:
     """Read the tubes of a split, and the proposals for its key frames.
 
     Args:
-      file, proposals, prefix: below `root`. Proposals are of VIDEO + suffix, see
-        `data/proposals.py`; or "true", for the true boxes.
-      suffix: of the videos' names.
-      least: score of a proposal; the best one is taken where none has it.
+      file: Annotations, a pickle, relative to `root`.
+      proposals: File of boxes to classify, of VIDEO + suffix (see `data/proposals.py`), relative to
+        `root`; "true" takes the true boxes.
+      prefix: Folder of the videos, relative to `root`.
+      suffix: Ending of the videos' names.
+      least: Lowest score of a proposal; where none reaches it, the best one is taken.
       names: class names by label; MultiSports' own by default.
 
     Raises:

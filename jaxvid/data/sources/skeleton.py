@@ -14,6 +14,7 @@ import numpy as np
 from jaxvid.data import annotations, poses
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.values import Probability
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,8 +72,8 @@ def build(
     subset: str = "",
     prefix: str = "",
     suffix: str = "",
-    valid_ratio: float = 0.0,
-    box_thr: float = 0.5,
+    valid_ratio: Probability = 0.0,
+    box_thr: Probability = 0.5,
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Skeletons:
@@ -81,14 +82,15 @@ def build(
     Args:
       split: "train" or "val".
       root: folder that `file` and `prefix` lie in.
-      file: the pickle.
-      subset: name of the split in the file, such as "xsub_train"; by default `split`. A file
-        without splits is taken whole.
-      prefix, suffix: with a suffix, a sample has the file `root/prefix/NAME` + suffix: its video,
-        or its key points where the pickle has none (".pkl", ".npz").
-      valid_ratio: compact form: the least share of frames with a person; 0 takes all samples and
-        all poses.
-      box_thr: compact form, with a `valid_ratio`: the score that a person's box must have.
+      file: Annotations, a pickle.
+      subset: Name of the split in the file, such as "xsub_train"; "" takes the split's own name. A
+        file without splits is taken whole.
+      prefix: With a `suffix`, the folder of the files of samples.
+      suffix: With a suffix, a sample has the file `root/prefix/NAME` + suffix: its video, or its
+        key points where the pickle has none (".pkl", ".npz").
+      valid_ratio: Compact form: least share of frames with a person; 0 takes all samples and all
+        poses.
+      box_thr: Compact form, with a `valid_ratio`: least score of a person's box.
 
     Raises:
       UserError: no such file or split, or an annotation that cannot be used.

@@ -19,6 +19,7 @@ from jaxvid.data.labels import by_category, ragged
 from jaxvid.data.sources.frame_folders import FrameFolders
 from jaxvid.data.sources.video_list import scanned
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.values import Natural
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,7 +37,7 @@ def build(
     file: str,
     prefix: str = "",
     template: str = "img_{:05}.jpg",
-    first: int | None = None,
+    first: Natural | None = None,
     category_mask: bool = False,
     manifest: str = "",
     names: tuple[str, ...] = (),
@@ -47,10 +48,12 @@ def build(
     Args:
       split: only for messages.
       root: folder that `file` and `prefix` lie in.
-      file: the json.
-      prefix: folder of the videos, or of the folders of frames.
-      template, first: of frames, see frame_folders.
-      category_mask, manifest: see video_list.
+      file: The list, a json file.
+      prefix: Folder of the videos, or of the folders of frames.
+      template: Names of the frames in folders, such as "img_{:05}.jpg".
+      first: Number of the first frame of a folder; None takes 0 where there is such a frame, else 1.
+      category_mask: Mask the classes of categories that a sample has no label of (see video_list).
+      manifest: File that `python -m jaxvid.tools.scan` wrote, relative to `root` (see video_list).
       names: "category/tag" for each class, such as config.data.names="hvu" has.
 
     Raises:

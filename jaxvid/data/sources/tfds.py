@@ -196,10 +196,10 @@ def build(
     Args:
       split: "train" or "val".
       root: the `--data-dir` it was built in.
-      dataset: its name there, "ucf101/split1"; of several versions the newest is taken, unless
-        one is named: "ucf101/split1/1.0.0".
-      subset: name of the split, where it is another than `split`.
-      category_mask: for classes called "category/name" (HVU): samples have a `label_mask` float32
+      dataset: Name of the data set, such as "ucf101/split1"; of several versions the newest is
+        taken, unless one is named: "ucf101/split1/1.0.0".
+      subset: Name of the split there; "" takes the split's own name.
+      category_mask: For classes called "category/name" (HVU): samples have a `label_mask` float32
         (classes,), 1 where a class is of a category that the sample has any label of. Nobody has
         looked for labels of the others.
       names: class names by label, when another split has settled them; classes are found by name.

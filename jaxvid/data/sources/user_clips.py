@@ -16,6 +16,7 @@ from jaxvid.data import annotations
 from jaxvid.data.sources import class_folders, video_list
 from jaxvid.data.sources.video_list import Videos
 from jaxvid.errors import UserError
+from jaxvid.values import Probability
 
 CLASSES = "classes.txt"
 
@@ -24,7 +25,7 @@ def build(
     split: str,
     *,
     root: str,
-    train_share: float = 0.8,
+    train_share: Probability = 0.8,
     manifest: str = "",
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
@@ -32,8 +33,8 @@ def build(
     """Find out which layout `root` has and read one split of it ("train" or "val").
 
     Args:
-      train_share: of each class, where one folder has all of it.
-      manifest: relative to `root`; see video_list.
+      train_share: Share of each class that is for training, where one folder has all of it.
+      manifest: File that `python -m jaxvid.tools.scan` wrote, relative to `root` (see video_list).
 
     Raises:
       UserError: `root` is missing or has none of the layouts.

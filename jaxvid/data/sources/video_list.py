@@ -87,18 +87,18 @@ def build(
     Args:
       split: only for messages.
       root: folder that `file` and `prefix` lie in.
-      file: the list.
-      prefix: folder of the videos.
-      suffix: added to paths without the ending of a video, such as ".mp4".
-      multi_label: labels become one 0/1 for each of `num_classes`.
-      category_mask: for classes called "category/name" (HVU): samples have a `label_mask` float32
+      file: The list, a text or csv file.
+      prefix: Folder of the videos.
+      suffix: Ending added to paths without that of a video, such as ".mp4".
+      multi_label: Give each sample any number of labels, one 0/1 for each class.
+      category_mask: For classes called "category/name" (HVU): samples have a `label_mask` float32
         (classes,), 1 where a class is of a category that the sample has any label of. Nobody has
         looked for labels of the others.
-      weights: file with a number for each video, a line each, relative to `root`: how often
-        training draws it, compared with the others.
-      manifest: what `python -m jaxvid.tools.scan` wrote, relative to `root`. Videos that are bad by
-        it are not opened: `config.loader.on_error` says at once what becomes of them. Those with
-        another number of frames than it says are bad, too.
+      weights: File with a number for each video, a line each, relative to `root`: how often
+        training draws it, compared with the others. "" draws all alike.
+      manifest: File that `python -m jaxvid.tools.scan` wrote, relative to `root`. Videos that are
+        bad by it are not opened, and treated as `config.loader.on_error` says. So are those with
+        another number of frames than it says.
       names: class names by label, for lists that hold names.
 
     Raises:

@@ -23,6 +23,7 @@ from jaxvid.data.entries import Entry, entry
 from jaxvid.data.files import with_ending
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.values import Natural
 
 VIDEO = ("video_id", "video", "path")  # columns of a csv
 CAPTION = ("sentence", "caption", "text")
@@ -85,7 +86,7 @@ def build(
     prefix: str = "",
     suffix: str = ".mp4",
     subset: str = "",
-    keep: int = 0,
+    keep: Natural = 0,
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Captioned:
@@ -94,11 +95,11 @@ def build(
     Args:
       split: "train", or another.
       root: folder that `file` and `prefix` lie in.
-      file: the captions.
-      prefix: folder of the videos.
-      suffix: added to videos without the ending of one.
-      subset: of MSR-VTT's own file, "train", "validate" or "test".
-      keep: captions of a video that count, the first ones; 0: all.
+      file: The captions, a json, csv or text file.
+      prefix: Folder of the videos.
+      suffix: Ending added to names without that of a video.
+      subset: Part of MSR-VTT's own file: "train", "validate" or "test".
+      keep: Number of captions of a video to keep, the first ones; 0 keeps all.
       names, num_classes: of no use here.
 
     Raises:

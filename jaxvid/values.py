@@ -1,0 +1,168 @@
+"""Types of config values, with the range that is allowed.
+
+A parameter that a config can set is annotated with one of these, a `Literal` or a plain type:
+
+    def build(split: str, *, frames: Count, flip: Probability = 0.5, crop: Literal["plain", "..."])
+
+`jaxvid.schema` reads the annotations: it checks the values of configs and documents the keys.
+"""
+
+import math
+import types
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from jaxvid.errors import did_you_mean
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers from `low` to `high`, without an end that is `open`."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        return above and below and math.isfinite(value)
+
+    def __str__(self) -> str:
+        if math.isfinite(self.low + self.high) and not (self.open_low or self.open_high):
+            return f"from {_number(self.low)} to {_number(self.high)}"
+        low = f"{'above' if self.open_low else 'of at least'} {_number(self.low)}"
+        high = f"{'below' if self.open_high else 'at most'} {_number(self.high)}"
+        ends = [(low, math.isfinite(self.low)), (high, math.isfinite(self.high))]
+        return " and ".join(text for text, finite in ends if finite)
+
+    def nearest(self, value: float) -> str:
+        """' The nearest is 1.' for a value outside; '' where the nearest end does not belong."""
+        end, is_open = (
+            (self.low, self.open_low) if value < self.low else (self.high, self.open_high)
+        )
+        return "" if is_open or not math.isfinite(end) else f" The nearest is {_number(end)}."
+
+
+def _number(x: float) -> str:
+    return str(int(x)) if math.isfinite(x) and x == int(x) else str(x)
+
+
+@dataclass(frozen=True)
+class Ascending:
+    """A tuple whose values do not decrease."""
+
+    def __contains__(self, value: tuple) -> bool:
+        return list(value) == sorted(value)
+
+    def __str__(self) -> str:
+        return ", in ascending order"
+
+    def nearest(self, value: tuple) -> str:
+        return f" Did you mean {tuple(sorted(value))}?"
+
+
+Natural = Annotated[int, Range(0)]
+Count = Annotated[int, Range(1)]
+NonNegative = Annotated[float, Range(0)]
+Positive = Annotated[float, Range(0, open_low=True)]
+Probability = Annotated[float, Range(0, 1)]
+Share = Annotated[float, Range(0, 1, open_low=True)]
+Rate = Annotated[float, Range(0, 1, open_high=True)]  # of dropout, of a moving average
+ShareRange = Annotated[tuple[Share, Share], Ascending()]
+
+NOUNS = {
+    int: "an integer",
+    float: "a number",
+    bool: "True or False",
+    str: "a text",
+    tuple: "a tuple",
+}
+UNIONS = (Union, types.UnionType)
+
+
+def describe(kind: Any) -> str:
+    """What an annotation allows, such as "an integer of at least 1"; "" for what it cannot say."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is None or kind is types.NoneType:
+        return "None"
+    if kind in NOUNS:
+        return NOUNS[kind]
+    if origin is Annotated:
+        inner, *limits = arguments
+        return " ".join([describe(inner), *map(str, limits)]).replace(" ,", ",")
+    if origin is Literal:
+        return _any_of([f'"{x}"' if isinstance(x, str) else str(x) for x in arguments], " or ")
+    if origin in UNIONS:
+        return _any_of([describe(x) for x in arguments], ", or ")
+    if origin is tuple:
+        return _describe_tuple(arguments) if arguments else "()"
+    return ""
+
+
+def _describe_tuple(kinds: tuple) -> str:
+    if kinds[-1] is ...:
+        return f"a tuple, each item {describe(kinds[0]) or 'anything'}"
+    if len(set(kinds)) == 1:
+        return f"a tuple of {len(kinds)}, each {describe(kinds[0])}"
+    return f"a tuple of {len(kinds)}: {'; '.join(map(describe, kinds))}"
+
+
+def _any_of(words: list[str], last: str) -> str:
+    return last.join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def wrong(value: Any, kind: Any) -> str | None:
+    """None for a value that is allowed; else a hint at the nearest one, which may be ""."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        inner, *limits = arguments
+        if (hint := wrong(value, inner)) is not None:
+            return hint
+        outside = [limit for limit in limits if value not in limit]
+        return outside[0].nearest(value) if outside else None
+    if origin is Literal:
+        return None if any(_same(value, x) for x in arguments) else _nearest(value, arguments)
+    if origin in UNIONS:
+        hints = [wrong(value, x) for x in arguments]
+        return None if None in hints else max(filter(None, hints), default="")
+    if origin is tuple or kind is tuple:
+        return _wrong_tuple(value, arguments if origin else (Any, ...))
+    if kind is None or kind is types.NoneType:
+        return None if value is None else ""
+    types_of = {bool: bool, int: Integral, float: Real, str: str}
+    if kind not in types_of or (isinstance(value, types_of[kind]) and _same_bool(value, kind)):
+        return None
+    return ""
+
+
+def _same_bool(value: Any, kind: type) -> bool:
+    return isinstance(value, bool) == (kind is bool)
+
+
+def _same(value: Any, choice: Any) -> bool:
+    return isinstance(value, bool) == isinstance(choice, bool) and value == choice
+
+
+def _nearest(value: Any, choices: tuple) -> str:
+    """A hint at the choice that is most like `value`, "" where none is."""
+    if isinstance(value, str):
+        near = did_you_mean(value, [x for x in choices if isinstance(x, str) and x])
+        return near if near.startswith(" Did") else ""
+    numbers = [x for x in choices if isinstance(x, int)]
+    if not numbers or isinstance(value, bool) or not isinstance(value, Real):
+        return ""
+    return f" The nearest is {min(numbers, key=lambda x: abs(x - float(value)))}."
+
+
+def _wrong_tuple(value: Any, kinds: tuple) -> str | None:
+    if not isinstance(value, tuple | list):
+        return ""
+    if kinds[-1:] == (...,):
+        kinds = kinds[:1] * len(value)
+    if len(kinds) != len(value):
+        return ""
+    hints = [wrong(item, kind) for item, kind in zip(value, kinds, strict=True)]
+    return next((hint for hint in hints if hint is not None), None)
