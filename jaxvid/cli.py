@@ -1,8 +1,10 @@
 """What commands share: flags, and errors that are one line instead of a traceback."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags

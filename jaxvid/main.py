@@ -54,8 +54,10 @@ def config_of(spec: str | Path) -> str:
 
 def main():
     config = None
-    if MODE.value == "train" or cli.config_file():
-        config = cli.config(CONFIG, of_checkpoint=cli.config_file() == config_of_checkpoint())
+    if MODE.value == "train":
+        config = cli.config(CONFIG)
+    elif name := cli.config_file():
+        config = cli.config(CONFIG, of_checkpoint=name == config_of_checkpoint())
     workdir = Path(WORKDIR.value or default_workdir())
 
     if config is not None:

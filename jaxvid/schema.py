@@ -145,8 +145,7 @@ def keys(config: Mapping) -> Keys:
     data = _spec(config["data"], "data")
     found = run_keys() | prefixed("data", data_keys())
     specs = [
-        ("models", "model", config.get("model")),
-        ("tasks", "task", config.get("task")),
+        *((f"{part}s", part, config[part]) for part in ("model", "task") if part in config),
         ("data.recipes", "data.recipe", data.get("recipe")),
         *(("data.sources", f"data.{split}", data.get(split)) for split in SPLITS),
     ]

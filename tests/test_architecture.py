@@ -63,7 +63,8 @@ IMPORTS = {
     "detect": ".errors .data .results numpy",
     "extract": ".errors .data .mesh jax numpy",
     "tasks": ".errors .values .ops .metrics .results .tasks.base jax optax numpy",
-    "data": ".errors .values .compare .files .plug .pickles .skeletons .data numpy grain av cv2 absl",
+    "data": ".errors .values .compare .files .plug .pickles .skeletons .data"
+    " numpy grain av cv2 absl",
     "data.sources.tfds": ".errors .values .data numpy cv2 tensorflow_datasets",
     "ckpt": ".errors .files .paths .pickles .ckpt jax orbax flax.traverse_util numpy ml_dtypes",
     "ckpt.inflate": ".errors cv2 numpy",
