@@ -36,10 +36,12 @@ def test_a_config_is_explained_with_its_values(style):
 
 def test_the_command_explains_and_can_be_cut_short():
     done = subprocess.run(
-        [*COMMAND, "--explain", "--config=quickstart"], capture_output=True, text=True
+        [*COMMAND, "--explain", "--config=quickstart", "--config.epochs=7"],
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "config.epochs = 10.0\n    Length of the training" in done.stdout
+    assert "config.epochs = 7.0\n    Length of the training" in done.stdout
     process = subprocess.Popen(
         [*COMMAND, "--explain"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -74,7 +74,8 @@ def build(
       prefix: Folder of the folders.
       template: Names of the frames, such as "img_{:05}.jpg"; for optical flow "{}_{:05d}.jpg", with
         x or y.
-      first: Number of the first frame of a folder; None takes 0 where there is such a frame, else 1.
+      first: Number of the first frame of a folder; None takes 0 where there is such a frame, else
+        1.
       offset: Lines have an offset before the number of frames.
       multi_label: Give each sample any number of labels, one 0/1 for each class.
       names: class names by label, for lists that hold names.

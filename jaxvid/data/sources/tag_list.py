@@ -51,7 +51,8 @@ def build(
       file: The list, a json file.
       prefix: Folder of the videos, or of the folders of frames.
       template: Names of the frames in folders, such as "img_{:05}.jpg".
-      first: Number of the first frame of a folder; None takes 0 where there is such a frame, else 1.
+      first: Number of the first frame of a folder; None takes 0 where there is such a frame, else
+        1.
       category_mask: Mask the classes of categories that a sample has no label of (see video_list).
       manifest: File that `python -m jaxvid.tools.scan` wrote, relative to `root` (see video_list).
       names: "category/tag" for each class, such as config.data.names="hvu" has.
