@@ -27,19 +27,18 @@ class Curve(NamedTuple):
     y: list[float]
 
 
-def curves(records: Iterable[Mapping], prefix: str = "") -> dict[str, list[Curve]]:
+def curves(records: Iterable[Mapping]) -> dict[str, list[Curve]]:
     """Plots by name: "loss" has the curves "train" and "val" of train/loss and val/loss.
 
     Args:
       records: lines of metrics.jsonl; what is not finite is left out.
-      prefix: goes before the names of curves.
     """
     found: dict[str, dict[str, Curve]] = {}
     for record in records:
         for key, value in record.items():
             split, _, name = key.partition("/")
             if split in ("train", "val") and name not in HIDDEN and isinstance(value, int | float):
-                curve = found.setdefault(name, {}).setdefault(split, Curve(prefix + split, [], []))
+                curve = found.setdefault(name, {}).setdefault(split, Curve(split, [], []))
                 if math.isfinite(value):
                     curve.x.append(float(record["step"]))
                     curve.y.append(float(value))
@@ -53,9 +52,14 @@ def curves(records: Iterable[Mapping], prefix: str = "") -> dict[str, list[Curve
 
 
 def draw_curves(
-    canvas: Canvas, title: str, lines: Sequence[Curve], at=(0, 0), size=(WIDTH, HEIGHT)
-):
-    """A plot with its title, axes and legend in a part of a canvas."""
+    canvas: Canvas, title: str, lines: Sequence[Curve], at=(0, 0), size=(WIDTH, HEIGHT),
+    palette: Mapping[str, str] | None = None,
+):  # fmt: skip
+    """A plot with its title and axes in a part of a canvas.
+
+    Args:
+      palette: colours of the curves by name, of a legend elsewhere; by default there is one here.
+    """
     (x0, y0), (width, height) = at, size
     steps = [x for line in lines for x in line.x]
     lines = [thinned(line) for line in lines]
@@ -78,13 +82,15 @@ def draw_curves(
         canvas.text(place(mark, low)[0], box[3] + 12, number(mark), 11, "muted", "middle")
     canvas.text(x0 + 6, box[3] + 12, "step", 11, "muted")
     canvas.text(x0 + 6, y0 + 12, title, 14)
-    for line, color in zip(lines, colors(lines), strict=True):
+    chosen = [palette[line.name] for line in lines] if palette else colors(lines)
+    for line, color in zip(lines, chosen, strict=True):
         points = [place(x, y) for x, y in zip(line.x, line.y, strict=True)]
         if len(points) > 1:
             canvas.line(points, color, 1.6)
         for x, y in points if len(points) < 30 else ():
             canvas.dot(x, y, color)
-    legend(canvas, lines, x0 + width - 14, y0 + 12)
+    if palette is None:
+        legend(canvas, lines, x0 + width - 14, y0 + 12)
 
 
 def colors(lines: Sequence[Curve]) -> list[str]:
@@ -180,7 +186,8 @@ class Matrix:
             color = "s0" if i == j else "s1"
             note = f"{self._full[i]} as {self._full[j]}: {count}"
             gap = 1 if cell > 4 else 0
-            shade = 0.12 + 0.88 * float(shares[i, j])
+            least = 0.12 if self._named else 0.4  # so that a cell of a pixel can be seen
+            shade = least + (1 - least) * float(shares[i, j])
             canvas.rect(x, y, cell - gap, cell - gap, color, shade, note)
             fits = lettering.width(str(count), 11) < cell - 2
             if self._named and fits:

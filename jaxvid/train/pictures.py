@@ -128,5 +128,5 @@ def sheet(
 def texts(entry: Mapping) -> Iterator[str]:
     """The lines above a clip."""
     yield f"true: {entry['true']}"
-    yield f"predicted: {entry['predicted']}  {entry['score']:.0%}"
+    yield f"predicted: {entry['score']:.0%}  {entry['predicted']}"
     yield Path(entry["id"]).name

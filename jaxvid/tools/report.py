@@ -1,0 +1,250 @@
+"""Write a report of a run as one HTML page: curves, metrics, classes, confusion, example clips.
+
+    python -m jaxvid.tools.report RUN
+    python -m jaxvid.tools.report runs --out compared.html
+
+The page needs no network and no other file. It shows what there is: curves and config while a run
+is under way, and the rest after `--mode eval`. Several runs, or a folder of runs, are compared.
+"""
+
+import argparse
+import csv
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from jaxvid import files
+from jaxvid.cli import guard
+from jaxvid.config import flat
+from jaxvid.draw import page, plots
+from jaxvid.draw.canvas import SERIES, Svg, data_uri, jpeg, png
+from jaxvid.errors import UserError
+from jaxvid.writers import jsonl
+
+ROWS = 1000  # of a table; data sets of more samples or classes show the first
+PAIRS = 15  # most frequent confusions
+GOOD = ("recall", "ap", "precision")  # columns of classes; the weakest class comes first
+
+
+def write(runs: Sequence[Path], out: Path | None) -> Path:
+    """Write the report of one run, or of several side by side, and return its path.
+
+    Raises:
+      UserError: there is no such run, or the page cannot be written.
+    """
+    found = [run for folder in runs for run in runs_in(folder)]
+    single = len(found) == 1
+    out = out or (found[0] if single else runs[0]) / "report.html"
+    body = list(one(found[0]) if single else several(found))
+    title = found[0].resolve().name if single else f"{len(found)} runs"
+    with files.explained(out):
+        files.write_text(out, page.document(title, body))
+    return out
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The folder itself, if it is of a run, or those in it that are."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    for found in ([folder], sorted(path for path in folder.iterdir() if path.is_dir())):
+        if runs := [path for path in found if is_run(path)]:
+            return runs
+    raise UserError(
+        f"{folder}: no run, and no folder of runs: it has no config.json or metrics.jsonl"
+    )
+
+
+def is_run(folder: Path) -> bool:
+    """Whether something of a run is in a folder."""
+    return any((folder / name).exists() for name in ("config.json", "metrics.jsonl", "eval"))
+
+
+def one(run: Path) -> Iterator[str]:
+    """The parts of the page of one run."""
+    records = jsonl.records(run)
+    config = files.read_settings(run / "config.json") or {}
+    yield heading(run.resolve().name, about(config, records))
+    yield page.section("Metrics", page.cards(metrics(run, records)))
+    curves = plots.curves(records)
+    main = [curve(name, lines) for name, lines in curves.items() if name not in plots.SPEED]
+    speed = [curve(name, lines) for name, lines in curves.items() if name in plots.SPEED]
+    folded = page.folded("Speed", page.grid(speed)) if speed else ""
+    yield page.section("Curves", page.grid(main), folded)
+    yield confusion(run / "eval" / "confusion.csv")
+    yield from tables(run / "eval")
+    yield from examples(run / "eval")
+    rows = [(key, json.dumps(value, ensure_ascii=False)) for key, value in flat(config).items()]
+    if rows:
+        settings = page.table(("key", "value"), rows, (False, False))
+        yield page.section("Config", page.folded(f"{len(rows)} keys", settings))
+
+
+def several(runs: Sequence[Path]) -> Iterator[str]:
+    """The parts of a page that compares runs: a table of metrics, and curves in common plots."""
+    yield heading(f"{len(runs)} runs", "")
+    records = [jsonl.records(run) for run in runs]
+    values = [metrics(run, own) for run, own in zip(runs, records, strict=True)]
+    names = list(dict.fromkeys(name for row in values for name in row))
+    rows = [
+        (run.resolve().name, *(row.get(name, "") for name in names))
+        for run, row in zip(runs, values, strict=True)
+    ]
+    columns = (False, *(True for _ in names))
+    yield page.section("Metrics", page.table(("run", *names), rows, columns))
+    names = [run.resolve().name for run in runs]
+    palette = {name: SERIES[i % len(SERIES)] for i, name in enumerate(names)}
+    joined: dict[str, list[plots.Curve]] = {}
+    for name, own in zip(names, records, strict=True):
+        for metric, lines in plots.curves(own).items():
+            if metric not in plots.SPEED:  # of a run the validation, where there is one
+                title = f"{lines[-1].name}/{metric}"
+                joined.setdefault(title, []).append(lines[-1]._replace(name=name))
+    drawn = (curve(title, lines, palette) for title, lines in joined.items())
+    yield page.section("Curves", page.legend(palette), page.grid(drawn))
+
+
+def heading(title: str, line: str) -> str:
+    """The head of a page."""
+    written = f"written {time.strftime('%Y-%m-%d %H:%M')}"
+    shown = f"{line}, {written}" if line else written
+    return f"<header><h1>{page.escape(title)}</h1>{page.text(shown, muted=True)}</header>"
+
+
+def about(config: Mapping, records: Sequence[Mapping]) -> str:
+    """'swin tiny, recognition, step 100, epoch 2.00'."""
+    model = config.get("model", {})
+    words = " ".join(str(model[key]) for key in ("name", "variant") if model.get(key))
+    parts = [words, str(config.get("task", {}).get("name", ""))]
+    if records:
+        last = records[-1]
+        parts.append(f"step {last['step']:,}, epoch {last.get('epoch', 0):.2f}")
+    return ", ".join(part for part in parts if part)
+
+
+def metrics(run: Path, records: Sequence[Mapping]) -> dict[str, str]:
+    """The values of the evaluation, or else of the last validation, as text."""
+    manifest = files.read_settings(run / "eval" / "manifest.json") or {}
+    found: Mapping[str, Any] = manifest.get("metrics") or {}
+    for record in reversed(records) if not found else ():
+        if found := {key: v for key, v in record.items() if key.startswith("val/")}:
+            break
+    return {key: shown(key, str(value)) for key, value in found.items()}
+
+
+def shown(name: str, value: str) -> str:
+    """A value for people: shares as percent, whole numbers as they are, and the rest in short."""
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    if not math.isfinite(number):
+        return "\N{EN DASH}"
+    if value.lstrip("-").isdigit():
+        return f"{int(value):,}"
+    share = 0 <= number <= 1 and "rank" not in name and "loss" not in name
+    return f"{number:.1%}" if share else f"{number:.4g}"
+
+
+def curve(name: str, lines: Sequence[plots.Curve], palette: Mapping[str, str] | None = None) -> str:
+    """A plot as SVG."""
+    svg = Svg(plots.WIDTH, plots.HEIGHT, name)
+    plots.draw_curves(svg, name, lines, palette=palette)
+    return str(svg)
+
+
+def confusion(path: Path) -> str:
+    """The confusion matrix and its most frequent confusions."""
+    if not path.exists():
+        return ""
+    (_, *names), *rows = read_rows(path)
+    counts = np.array([row[1:] for row in rows], int).reshape(len(rows), len(names))
+    matrix = plots.Matrix(counts, names)
+    if len(names) <= plots.LABELLED:
+        svg = Svg(*matrix.size, "confusion matrix")
+        matrix.draw(svg)
+        drawn = str(svg)
+    else:
+        drawn = page.image(data_uri(png(matrix.picture())), "confusion matrix")
+    wrong = counts - np.diag(counts.diagonal())
+    order = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
+    pairs = [divmod(int(i), len(names)) for i in order]
+    listed = [(names[i], names[j], str(wrong[i, j])) for i, j in pairs if wrong[i, j]]
+    frequent = page.table(("true", "predicted", "clips"), listed, (False, False, True))
+    return page.section("Confusion matrix", page.side_by_side([page.scroll(drawn), frequent]))
+
+
+def tables(folder: Path) -> Iterator[str]:
+    """The tables that an evaluation left, such as one row a class."""
+    for path in sorted(folder.glob("*.csv")):
+        if path.name == "confusion.csv":
+            continue
+        header, *rows = read_rows(path)
+        if good := [header.index(name) for name in GOOD if name in header]:
+            rows.sort(key=lambda row, column=good[0]: _rank(row[column]))
+        numbers = [all(_is_number(row[i]) for row in rows) for i in range(len(header))]
+        texts = [[shown(n, cell) for n, cell in zip(header, row, strict=True)] for row in rows]
+        title = "Classes" if path.name == "report.csv" else path.stem.replace("_", " ").capitalize()
+        more = f"The first {ROWS:,} of {len(rows):,} rows." if len(rows) > ROWS else ""
+        note = page.text(more, muted=True) if more else ""
+        names = [name.replace("_", " ") for name in header]
+        yield page.section(title, page.table(names, texts[:ROWS], numbers), note)
+
+
+def examples(folder: Path) -> Iterator[str]:
+    """Clips with their predictions, cut out of the sheets of an evaluation."""
+    told = files.read_settings(folder / "examples.json") or {}
+    for name, title in (("worst", "Worst clips"), ("best", "Best clips")):
+        sheet = (
+            cv2.imread(str(folder / f"{name}.png")) if (folder / f"{name}.png").exists() else None
+        )
+        yield page.section(title, page.grid(example(entry, sheet) for entry in told.get(name, ())))
+
+
+def example(entry: Mapping, sheet: np.ndarray | None) -> str:
+    """One clip: frames, true and predicted class."""
+    picture = ""
+    if sheet is not None and "box" in entry:
+        x, y, w, h = entry["box"]
+        frames = sheet[y : y + h, x : x + w, ::-1]
+        picture = page.image(data_uri(jpeg(frames)), Path(entry["id"]).name)
+    right = "\N{CHECK MARK}" if entry["true"] == entry["predicted"] else ""
+    predicted = f"predicted: {entry['score']:.0%} {entry['predicted']} {right}"
+    return page.figure(picture, (f"true: {entry['true']}", predicted, Path(entry["id"]).name))
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    """All rows of a csv file."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell)) or True
+    except ValueError:
+        return False
+
+
+def _rank(cell: str) -> float:
+    """For sorting: what is not a number comes last."""
+    return float(cell) if _is_number(cell) and math.isfinite(float(cell)) else math.inf
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.report")
+    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="workdir of a run")
+    parser.add_argument("--out", type=Path, help="the page (RUN/report.html)")
+    args = parser.parse_args(argv)
+    return guard(lambda: print(f"wrote {write(args.runs, args.out)}"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
