@@ -210,8 +210,13 @@ def test_predict_command(workdir, dump, tmp_path):
     assert found["video"] == path
     assert found["scores"] == pytest.approx(np.sort(dump["score"][3])[::-1][:2].tolist(), rel=1e-4)
     with VideoReader(path) as a, VideoReader(out) as b:
-        assert (a.frames, a.height, a.width) == (b.frames, b.height, b.width)
-        assert np.abs(a.read([0]).astype(int) - b.read([0])).max() > 50  # something is drawn
+        # A video of 64 x 64 is enlarged, and the text stands below it.
+        assert (a.frames, a.height, a.width) == (b.frames, 64, 64)
+        assert b.width == 5 * 64 and b.height > 5 * 64 + 2 * 13
+        large = a.read([0])[0].repeat(5, 0).repeat(5, 1).astype(int)
+        drawn = b.read([0])[0]
+        assert np.abs(large - drawn[: 5 * 64]).mean() < 8
+        assert drawn[5 * 64 :].max() > 150  # letters
 
 
 def test_export_and_predict_from_the_file(workdir, dump, tmp_path):

@@ -119,9 +119,9 @@ def heading(title: str, line: str) -> str:
 
 def about(config: Mapping, records: Sequence[Mapping]) -> str:
     """'swin tiny, recognition, step 100, epoch 2.00'."""
-    model = config.get("model", {})
-    words = " ".join(str(model[key]) for key in ("name", "variant") if model.get(key))
-    parts = [words, str(config.get("task", {}).get("name", ""))]
+    values = flat(config)
+    model = " ".join(values[k] for k in ("model.name", "model.variant") if values.get(k))
+    parts = [model, values.get("task.name", "")]
     if records:
         last = records[-1]
         parts.append(f"step {last['step']:,}, epoch {last.get('epoch', 0):.2f}")
