@@ -106,7 +106,7 @@ def _train(config: Any, workdir: Path, patience: float):
     writers.check(config.writers)
     config = config.copy_and_resolve_references()
     config.init.weights = weights.resolve(config.init.weights, config.model, log.say)
-    data = dataset.for_training(config.data)
+    data = dataset.for_training(config.data, config.task)
     model = plug.load(
         "models", config.model, num_classes=data.num_classes, dtype=jnp.dtype(config.dtype)
     )
@@ -141,7 +141,9 @@ def evaluate(config: Any, workdir: Path, checkpoint: str | Path, patience: float
 
     cache_programs()
     model = predict.load(checkpoint, config=plain(config) if config else None, say=log.say)
-    source = dataset.for_evaluation(model.config["data"], model.names, model.meta, log.say)
+    source = dataset.for_evaluation(
+        model.config["data"], model.names, model.meta, log.say, model.config["task"]
+    )
     same = distributed.digest(model.config, {"test": source})
     distributed.health_check(model.mesh, same, patience)
     with distributed.hold(workdir / "eval"):

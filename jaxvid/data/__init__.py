@@ -92,7 +92,7 @@ def batches(
 
     Args:
       config: of `get_config` in a file of configs/, with the keys data, loader, batch,
-        eval_batch and seed.
+        eval_batch and seed, and task where samples have several labels.
       split: "train" (endless without `stop`), "val", or "test" (all views of the test set, or
         of the validation set where there is none).
       start, stop: steps of training.
@@ -106,8 +106,8 @@ def batches(
 
     data, options = config["data"], config["loader"]
     splits = ("train", "test") if split == "test" and data.get("test") else ("train", "val")
-    given = {key: value for key, value in data.items() if key != "recipe"}
-    sources = dataset.build(**given, splits=splits).splits
+    task = config["task"] if "task" in config else None
+    sources = dataset.for_training(data, task, splits=splits).splits
     recipe = plug.load("data.recipes", data["recipe"], split=split)
     if split == "train":
         return loader.train_batches(

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxvid import compare, plug
+from jaxvid import compare
 from jaxvid.data import annotations, features
+from jaxvid.data import sources as formats
 from jaxvid.data.identity import identity
 from jaxvid.data.labels import MultiLabels
 from jaxvid.data.sample import Source
@@ -66,6 +67,7 @@ def build(
     splits: tuple[str, ...] = ("train", "val"),
     checks: tuple[Check, ...] = CHECKS,
     known_names: tuple[str, ...] = (),
+    task: Mapping | None = None,
     **specs: Mapping,
 ) -> Dataset:
     """Read the annotations and check them.
@@ -81,6 +83,7 @@ def build(
         training, no file is "missing", no file is twice in a split ("duplicates"), and no file is
         in two splits ("overlap").
       known_names: class names, when a checkpoint has settled them.
+      task: `config.task`: one of recognition takes several labels a sample with its `multi_label`.
       **specs: for each split the spec of a source.
 
     Raises:
@@ -92,6 +95,7 @@ def build(
     listed = tuple(known_names)
     if names and not listed:
         listed = class_names(root, names)
+    several = expects_several(task)
     sources: dict[str, Source] = {}
     for split in splits:
         if not specs.get(split):
@@ -99,15 +103,18 @@ def build(
                 f'config.data.{split} is missing: the spec of a source, with its "name"'
             )
         known: dict[str, Any] = dict(root=root, names=listed, num_classes=num_classes)
-        sources[split] = plug.load("data.sources", specs[split], split=split, **known)
+        sources[split] = formats.read(specs[split], split, bool(several), **known)
         if not len(sources[split]):
             raise UserError(f"{sources[split].origin}: there are no videos for {split} in it")
+        check_kind(sources[split], several)
         if sources[split].names and not listed and split != splits[0]:
             raise UserError(
                 f"{sources[split].origin}: labels are names here, but numbers in"
                 f" {sources[splits[0]].origin}; set config.data.names"
             )
         listed = listed or sources[split].names  # the first split, training, settles the names
+        if several and num_classes is None:  # and the number of classes of 0/1
+            num_classes = len(listed) or _largest(sources[split].labels)
         check_about(sources[split], getattr(sources[splits[0]], "about", {}))
     if num_classes is None:
         num_classes = len(listed) or _largest(sources[splits[0]].labels)
@@ -145,9 +152,13 @@ def class_names(root: str, names: str) -> tuple[str, ...]:
     return tuple(name for _, name in annotations.lines(path))
 
 
-def for_training(data: Mapping) -> Dataset:
-    """Both splits of `config.data`."""
-    return build(**{k: v for k, v in data.items() if k != "recipe"})
+def for_training(data: Mapping, task: Mapping | None = None, **options: Any) -> Dataset:
+    """Both splits of `config.data`, with labels as `config.task` takes them.
+
+    Args:
+      **options: of `build`, in place of those of `data`.
+    """
+    return build(**{k: v for k, v in data.items() if k != "recipe"} | options, task=task)
 
 
 def for_evaluation(
@@ -155,6 +166,7 @@ def for_evaluation(
     names: tuple[str, ...],
     about: Mapping | None = None,
     say: Callable[[str], object] = lambda line: None,
+    task: Mapping | None = None,
 ) -> Source:
     """The split to test on, "test" where `config.data` has one, else "val"; training is not read.
 
@@ -174,21 +186,47 @@ def for_evaluation(
             f"config.data.names={data['names']}: other classes than those of the checkpoint:"
             f" {found}. --config.data.names= takes the labels as the checkpoint counts them"
         )
-    given |= dict(splits=(split,), checks=("labels", "missing"), known_names=names)
+    given |= dict(splits=(split,), checks=("labels", "missing"), known_names=names, task=task)
     source = build(num_classes=len(names), **given).splits[split]
     check_about(source, about or {})
-    found = _own_names(data, split, len(names))
+    found = _own_names(data, split, len(names), bool(expects_several(task)))
     if not own and compare.named(names) and not compare.named(found):
         said = f'{found[0] if found else 0} counts as "{names[0]}", as in the checkpoint'
         say(f"{source.origin}: labels are numbers; {said}")
     return source
 
 
-def _own_names(data: Mapping, split: str, num_classes: int) -> tuple[str, ...]:
+def _own_names(
+    data: Mapping, split: str, num_classes: int, multi_label: bool
+) -> tuple[str, ...]:
     """The class names that a split has where it is given none."""
     root = os.path.expanduser(data["root"])
     known: dict[str, Any] = dict(root=root, names=(), num_classes=num_classes)
-    return plug.load("data.sources", data[split], split=split, **known).names
+    return formats.read(data[split], split, multi_label, **known).names
+
+
+def expects_several(task: Mapping | None) -> bool | None:
+    """Whether samples of `config.task` have several labels; None where the task does not say."""
+    if not task or task.get("name") != "recognition":
+        return None
+    return bool(task.get("multi_label", False))
+
+
+def check_kind(source: Source, several: bool | None):
+    """A UserError where samples have several labels and the task takes one, or the reverse."""
+    labels: Any = source.labels
+    there = isinstance(labels, MultiLabels) or labels.ndim == 2
+    if several is None or there == several:
+        return
+    if there:
+        raise UserError(
+            f"{source.origin}: samples have several labels; train with --config.task.multi_label="
+            "True and --config.best=val/map, or with configs/multi_label_own.py"
+        )
+    raise UserError(
+        f"{source.origin}: samples have one label, but config.task.multi_label=True takes lists"
+        " with several labels a line"
+    )
 
 
 def check_about(source: Source, about: Mapping):

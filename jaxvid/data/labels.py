@@ -177,13 +177,25 @@ def _names(first: dict[str, int], words: Sequence[str], path: Path) -> tuple[str
 
 
 def _ragged(numbers, num_classes, path, lines):
-    if not num_classes:
-        raise UserError(f"{path}: a multi-label list of numbers needs config.data.num_classes")
+    """Labels of each row as MultiLabels of `num_classes`, or if 0 of up to the largest label."""
+    _refuse_columns(numbers, path, lines)
+    num_classes = num_classes or max(map(max, numbers)) + 1
     for values, line in zip(numbers, lines, strict=True):
         for value in values:
             if not 0 <= value < num_classes:
                 raise UserError(
-                    f"{path}:{line}: label {value} is outside 0..{num_classes - 1}"
+                    f"{path}:{line}: label {value} is outside 0..{max(num_classes, 1) - 1}"
                     f" (config.data.num_classes={num_classes})"
                 )
     return ragged(numbers, num_classes)
+
+
+def _refuse_columns(numbers, path, lines):
+    """A UserError where a table has a column of 0 and 1 for each class."""
+    repeats = [line for row, line in zip(numbers, lines, strict=True) if len({*row}) < len(row)]
+    alike = len({len(row) for row in numbers}) == 1
+    if repeats and alike and {value for row in numbers for value in row} <= {0, 1}:
+        raise UserError(
+            f"{path}:{repeats[0]}: this looks like a column of 0 and 1 for each class; write the"
+            " labels that a video has instead: path,label,label"
+        )

@@ -210,6 +210,49 @@ def per_class_report(
     return rows
 
 
+class LabelRow(NamedTuple):
+    """One class of a multi-label report; NaN where a share is of nothing."""
+
+    name: str
+    n: int  # samples with this label
+    average_precision: float
+    recall: float  # share of them with a score of at least `threshold`
+    precision: float  # share of the samples with such a score that have the label
+    predicted: int  # samples with such a score
+
+
+def per_label_report(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    names: Sequence[str],
+    known: np.ndarray | None = None,
+    threshold: float = 0.5,
+) -> list[LabelRow]:
+    """A row for every class of scores, 0/1 labels (n, c), in class order.
+
+    Args:
+      known: (n, c), 0 for cells that are left out.
+      threshold: the score, a probability, from which on a label is predicted.
+    """
+    inside = np.ones(scores.shape, bool) if known is None else known > 0
+    rows = []
+    for i, name in enumerate(names):
+        score, label = scores[inside[:, i], i], labels[inside[:, i], i] > 0
+        chosen = score >= threshold
+        right, count, predicted = (int(x.sum()) for x in (chosen & label, label, chosen))
+        rows.append(
+            LabelRow(
+                name,
+                count,
+                average_precision(score, label) if count else float("nan"),
+                right / count if count else float("nan"),
+                right / predicted if predicted else float("nan"),
+                predicted,
+            )
+        )
+    return rows
+
+
 def precision_recall_curve(
     scores: np.ndarray, truth: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

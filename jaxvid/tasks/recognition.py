@@ -177,7 +177,7 @@ class Recognition:
         return Recognized(tuple(names[i] for i in order), tuple(scores))
 
     def report(self, preds, ids, names):
-        """The scores; with one class a sample, a row a class, too, and the confusion of classes."""
+        """The scores and a row a class; with one class a sample, also the confusion of classes."""
         score, label = preds["score"], preds["label"]
         dump = dict(id=np.array(ids), score=score, label=label, names=np.array(names))
         files: dict = {"predictions.npz": dump}
@@ -188,7 +188,12 @@ class Recognition:
             if self.categories:
                 category, counts = zip(*self.categories, strict=True)
                 dump["category"] = np.repeat(category, counts)
-            return Report(files, worst=worst, best=best)
+            rows = classification.per_label_report(score, label, names, dump.get("label_mask"))
+            files["report.csv"] = [type(rows[0])._fields, *rows]
+            weakest = sorted((r for r in rows if r.n), key=lambda r: r.average_precision)[:5]
+            told = ", ".join(f"{r.name} {r.average_precision:.0%}" for r in weakest)
+            line = f"lowest average precision: {told}"
+            return Report(files, [line], worst, best)
         rows = classification.per_class_report(score, label, names)
         counts = classification.confusion_matrix(score.argmax(1), label, len(names))
         files["report.csv"] = [type(rows[0])._fields, *rows]

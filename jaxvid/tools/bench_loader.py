@@ -117,7 +117,7 @@ def clips_a_second(
 
 def report(config: Any, clips: int, batches: int, workers: Sequence[int], step_ms: float):
     """Measure and print."""
-    data = dataset.for_training(config.data)
+    data = dataset.for_training(config.data, config.task)
     source = data.splits["train"]
     transforms = plug.load("data.recipes", config.data.recipe, split="train")
     batch = min(config.batch // max(config.accumulate, 1), 16)

@@ -54,7 +54,7 @@ def read(config: Any, split: str, count: int) -> Iterator[View]:
     import jax
     import jax.numpy as jnp
 
-    data = dataset.for_training(config.data)
+    data = dataset.for_training(config.data, config.task)
     source = data.splits["train" if split == "train" else "val"]
     recipe = plug.load("data.recipes", config.data.recipe, split=split)
     task = plug.load("tasks", config.task, num_classes=data.num_classes)

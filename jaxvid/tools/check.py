@@ -6,13 +6,14 @@
 Prints what there is and, for every check that training makes and some more, what is wrong, by file
 and line. With the manifest of `python -m jaxvid.tools.scan`, unreadable files are listed, too, and
 with its --sha256 files of the same content under different names, in a split or in two of them.
-The exit code is 1 where something is wrong.
+The exit code is 1 where something is wrong that training refuses, or that the manifest shows. A
+check that the config leaves out of `data.checks` is only listed, as "allowed".
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +101,13 @@ def class_table(data: Dataset) -> Table:
     return table
 
 
-def check_table(found: Mapping[str, Sequence[str]]) -> Table:
-    """A line a check."""
+def check_table(found: Mapping[str, Sequence[str]], left_out: Collection[str] = ()) -> Table:
+    """A line a check; those that training leaves out are marked."""
     table = Table(box=None, show_header=False, padding=(0, 3, 0, 0))
     for name, lines in found.items():
         told = f"[red]{len(lines):,} wrong[/]" if lines else "[green]ok[/]"
+        if lines and name in left_out:
+            told = f"{len(lines):,} allowed"
         table.add_row(name, MEANING[name], told)
     return table
 
@@ -115,12 +118,12 @@ def check(config: Any, manifest: Path | None, classes: bool, lines: int):
     Raises:
       UserError: data that cannot be read at all; and at the end, if anything is wrong.
     """
-    spec = {key: value for key, value in config.data.items() if key not in ("recipe", "checks")}
-    splits = tuple(split for split in SPLITS if spec.get(split))
-    data = dataset.build(**spec, splits=splits, checks=())
+    splits = tuple(split for split in SPLITS if config.data.get(split))
+    data = dataset.for_training(config.data, config.task, splits=splits, checks=())
     found = find(data, manifests.read(manifest) if manifest else None)
+    left_out = set(dataset.CHECKS) - set(config.data.get("checks", dataset.CHECKS))
     console = Console(highlight=False, soft_wrap=True)
-    for table in (split_table(data), *([class_table(data)] if classes else []), check_table(found)):
+    for table in (split_table(data), *([class_table(data)] if classes else []), check_table(found, left_out)):
         console.print(table)
         console.print()
     for name, wrong in found.items():
@@ -130,7 +133,7 @@ def check(config: Any, manifest: Path | None, classes: bool, lines: int):
                 console.print(f"  {line}", markup=False)
             if len(wrong) > lines:
                 console.print(f"  ... and {len(wrong) - lines:,} more; --lines shows more")
-    total = sum(map(len, found.values()))
+    total = sum(len(wrong) for name, wrong in found.items() if name not in left_out)
     if total:
         raise UserError(f"{total:,} problem{'s' if total > 1 else ''} in the data")
 

@@ -80,7 +80,7 @@ def test_bom_in_a_txt(tmp_path):
     "file,text,message",
     [
         ("a.txt", "a.mp4 0\nb.mp4\n", 'a.txt:2: expected "path label", found "b.mp4"$'),
-        ("a.txt", "a.mp4 0 1\n", "a.txt:1: .* several labels need multi_label=True"),
+        ("a.txt", "a.mp4 0 1\n", "a.txt:1: .* several labels need config.task.multi_label=True"),
         ("a.txt", "my clip.mp4 0\n", "a.txt:1: .* paths with spaces a csv"),
         ("a.csv", "a.mp4,0\n\nb.mp4,\n", 'a.csv:3: expected "path,label", found "b.mp4"$'),
         ("a.csv", "a.mp4 0\n", 'a.csv:1: expected "path,label", found "a.mp4 0"'),
@@ -220,5 +220,13 @@ def test_categories_that_nobody_looked_at_are_masked(tmp_path):
 def test_multi_label_mistakes(tmp_path):
     with pytest.raises(UserError, match=r"train\.txt:2: label 4 is outside 0\.\.3"):
         read(tmp_path, "a.mp4 0 2\nb.mp4 1 4\n", multi_label=True, num_classes=4)
-    with pytest.raises(UserError, match=r"needs config\.data\.num_classes"):
-        read(tmp_path, "a.mp4 0 2\n", multi_label=True)
+    with pytest.raises(UserError, match=r"train\.txt:2: label -1 is outside 0\.\.2"):
+        read(tmp_path, "a.mp4 0 2\nb.mp4 -1\n", multi_label=True)
+    table = "path,run,sit,jump\na.mp4,1,0,1\nb.mp4,0,1,0\n"
+    with pytest.raises(UserError, match=r"t\.csv:2: this looks like a column of 0 and 1"):
+        read(tmp_path, table, "t.csv", multi_label=True)
+
+
+def test_numbers_of_several_labels_count_up_to_the_largest(tmp_path):
+    source = read(tmp_path, "a.mp4 0 2\nb.mp4 1\n", multi_label=True)
+    assert np.array_equal(source.labels, [[1, 0, 1], [0, 1, 0]])

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvid import plug
+from jaxvid.data import sources
 from jaxvid.data.labels import joined
 from jaxvid.data.sample import Sample, Source
 from jaxvid.errors import UserError
@@ -72,7 +72,9 @@ class Concat:
         return self.parts[k], index - (self.ends[k - 1] if k else 0)
 
 
-def build(split: str, *, root: str, names=(), num_classes=None, **parts: Mapping) -> Concat:
+def build(
+    split: str, *, root: str, names=(), num_classes=None, multi_label=False, **parts: Mapping
+) -> Concat:
     """Each keyword is the spec of a source; all share `root` and one numbering of classes.
 
     Sources that find class names by themselves, and not the same ones, are numbered by the sorted
@@ -84,7 +86,9 @@ def build(split: str, *, root: str, names=(), num_classes=None, **parts: Mapping
       UserError: no sources, or only some of them have class names; or a ratio or repeat that is not
         above 0, or a ratio that not all parts have.
     """
-    known: dict[str, Any] = dict(root=root, num_classes=num_classes, split=split)
+    known: dict[str, Any] = dict(
+        root=root, num_classes=num_classes, split=split, multi_label=multi_label
+    )
 
     where = f"config.data.{split}"
     specs = {key: dict(spec) for key, spec in parts.items()}
@@ -94,7 +98,7 @@ def build(split: str, *, root: str, names=(), num_classes=None, **parts: Mapping
     )
 
     def read(names):
-        return [plug.load("data.sources", spec, names=names, **known) for spec in specs.values()]
+        return [sources.read(spec, names=names, **known) for spec in specs.values()]
 
     if not parts:
         raise UserError(f"{where}: concat needs the spec of at least one source")

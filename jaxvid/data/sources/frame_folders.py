@@ -90,7 +90,7 @@ def build(
         folder, *rest = cells
         before, labels = rest[: 1 + offset], rest[1 + offset :]
         if not folder or not labels or (len(labels) > 1 and not multi_label):
-            more = "; several labels need multi_label=True" if labels else ""
+            more = "; several labels need config.task.multi_label=True" if labels else ""
             raise UserError(f'{path}:{number}: expected "{expected}", found {cells}{more}')
         numbers = [annotations.whole_number(cell) for cell in before]
         if not all(n is not None and 0 <= n < MOST for n in numbers) or not numbers[-1]:

@@ -6,7 +6,8 @@
 | has folders train/ and val/                  | train/CLASS/*.mp4  | val/CLASS/*.mp4             |
 | has one folder for each class                | 80 % of each class | the rest, by hash of names  |
 
-With classes.txt, a class name a line, these are the classes and their order.
+A list may have several labels a line, `path,label,label`, for a task with `multi_label`. With
+classes.txt, a class name a line, these are the classes and their order.
 """
 
 from pathlib import Path
@@ -27,6 +28,7 @@ def build(
     root: str,
     train_share: Probability = 0.8,
     manifest: str = "",
+    multi_label: bool = False,
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Videos:
@@ -35,6 +37,7 @@ def build(
     Args:
       train_share: Share of each class that is for training, where one folder has all of it.
       manifest: File that `python -m jaxvid.tools.scan` wrote, relative to `root` (see video_list).
+      multi_label: Whether lists have any number of labels in a line.
 
     Raises:
       UserError: `root` is missing or has none of the layouts.
@@ -49,10 +52,17 @@ def build(
     known: dict[str, Any] = dict(manifest=manifest, names=names, num_classes=num_classes)
     lists = [f"{split}{e}" for e in (".csv", ".txt") if (base / f"{split}{e}").is_file()]
     if lists:
-        return video_list.build(split, root=root, file=lists[0], **known)
+        return video_list.build(
+            split, root=root, file=lists[0], multi_label=multi_label, **known
+        )
     for other in ("train", "val"):
         if any((base / f"{other}{e}").is_file() for e in (".csv", ".txt")):
             raise UserError(f"{base}: has a list for {other} but no {split}.csv or {split}.txt")
+    if multi_label:
+        raise UserError(
+            f"{base}: several labels a video need train.csv and val.csv with lines"
+            " path,label,label; folders say one label each"
+        )
     if (base / split).is_dir():
         return class_folders.build(split, root=root, folder=split, **known)
     for other in ("train", "val"):

@@ -114,7 +114,7 @@ def build(
             several = len(labels) > 1 and all(labels)
             raise UserError(
                 f'{path}:{number}: expected "path{comma}label", found "{comma.join(cells)}"'
-                + (f"; several labels need multi_label=True{quote}" if several else "")
+                + (f"; several labels need config.task.multi_label=True{quote}" if several else "")
             )
         paths.append(with_ending(str(Path(root, prefix, name)), suffix))
         raw.append(labels)
