@@ -196,9 +196,7 @@ def for_evaluation(
     return source
 
 
-def _own_names(
-    data: Mapping, split: str, num_classes: int, multi_label: bool
-) -> tuple[str, ...]:
+def _own_names(data: Mapping, split: str, num_classes: int, multi_label: bool) -> tuple[str, ...]:
     """The class names that a split has where it is given none."""
     root = os.path.expanduser(data["root"])
     known: dict[str, Any] = dict(root=root, names=(), num_classes=num_classes)

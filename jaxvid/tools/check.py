@@ -123,7 +123,11 @@ def check(config: Any, manifest: Path | None, classes: bool, lines: int):
     found = find(data, manifests.read(manifest) if manifest else None)
     left_out = set(dataset.CHECKS) - set(config.data.get("checks", dataset.CHECKS))
     console = Console(highlight=False, soft_wrap=True)
-    for table in (split_table(data), *([class_table(data)] if classes else []), check_table(found, left_out)):
+    for table in (
+        split_table(data),
+        *([class_table(data)] if classes else []),
+        check_table(found, left_out),
+    ):
         console.print(table)
         console.print()
     for name, wrong in found.items():

@@ -282,7 +282,7 @@ def test_a_fake_archive_is_built_trained_on_and_evaluated(make, classes, tmp_pat
     c.schedule = dict(name="cosine", warmup=0.0)
     recipe = {s: clip.build(s, frames=2, stride=1, size=8, short_side=8) for s in ("train", "val")}
     splits = dataset.for_training(c.data).splits
-    found = loop.train(c, Colours(classes), task, splits, recipe, tmp_path / "run", {})
+    found = loop.train(c, Colours(classes), task, splits, recipe, tmp_path / "run", dict(names=()))
     found_of = ("action", "concept", "object", "scene") if name == "hvu" else ()
     assert {k for k in found if k.startswith("val/map_")} == {f"val/map_{c}" for c in found_of}
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]

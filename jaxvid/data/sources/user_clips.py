@@ -52,9 +52,7 @@ def build(
     known: dict[str, Any] = dict(manifest=manifest, names=names, num_classes=num_classes)
     lists = [f"{split}{e}" for e in (".csv", ".txt") if (base / f"{split}{e}").is_file()]
     if lists:
-        return video_list.build(
-            split, root=root, file=lists[0], multi_label=multi_label, **known
-        )
+        return video_list.build(split, root=root, file=lists[0], multi_label=multi_label, **known)
     for other in ("train", "val"):
         if any((base / f"{other}{e}").is_file() for e in (".csv", ".txt")):
             raise UserError(f"{base}: has a list for {other} but no {split}.csv or {split}.txt")
