@@ -106,8 +106,7 @@ def batches(
 
     data, options = config["data"], config["loader"]
     splits = ("train", "test") if split == "test" and data.get("test") else ("train", "val")
-    task = config["task"] if "task" in config else None
-    sources = dataset.for_training(data, task, splits=splits).splits
+    sources = dataset.for_training(data, dict(config).get("task"), splits=splits).splits
     recipe = plug.load("data.recipes", data["recipe"], split=split)
     if split == "train":
         return loader.train_batches(
