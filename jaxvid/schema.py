@@ -179,7 +179,7 @@ def data_keys() -> Keys:
     """The keys of `config.data` besides its recipe and its sources."""
     from jaxvid.data import dataset
 
-    return parameters(dataset.build, without=("splits", "known_names"))
+    return parameters(dataset.build, without=("splits", "known_names", "task"))
 
 
 def optim_keys() -> Keys:

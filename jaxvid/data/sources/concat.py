@@ -73,7 +73,13 @@ class Concat:
 
 
 def build(
-    split: str, *, root: str, names=(), num_classes=None, multi_label=False, **parts: Mapping
+    split: str,
+    *,
+    root: str,
+    names=(),
+    num_classes=None,
+    multi_label: bool = False,
+    **parts: Mapping,
 ) -> Concat:
     """Each keyword is the spec of a source; all share `root` and one numbering of classes.
 
