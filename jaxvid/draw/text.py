@@ -15,15 +15,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-
-try:
-    from PIL import Image, ImageDraw, ImageFont  # pyright: ignore[reportMissingImports]
-
-    HAS_PILLOW = True
-except ImportError:  # an installation from before Pillow was needed: ASCII, by OpenCV
-    HAS_PILLOW = False
+from PIL import Image, ImageDraw, ImageFont
 
 BUILT_IN = ""  # the name of Pillow's own font among those of files
 NO_CHARACTER = "\U0010ffff"  # a code point that no font may have
@@ -86,8 +79,6 @@ def fit(text: str, size: int, most: int) -> str:
 def letters(text: str, size: int) -> np.ndarray:
     """One line of text as a mask, uint8 (line(size), w)."""
     text = "".join(c if c.isprintable() else " " for c in text)
-    if not HAS_PILLOW:
-        return _plain_letters(text, size)
     runs = [(_font(name, size), part) for name, part in _runs(text)]
     ends = np.cumsum([0.0, *(font.getlength(part) for font, part in runs)])
     image = Image.new("L", (int(np.ceil(ends[-1])), line(size)))
@@ -98,17 +89,6 @@ def letters(text: str, size: int) -> np.ndarray:
         direction = "ltr" if ordered else None
         draw.text((x, size), part, font=font, fill=255, anchor="ls", direction=direction)
     return np.asarray(image)
-
-
-def _plain_letters(text: str, size: int) -> np.ndarray:
-    """ASCII without Pillow; all else becomes boxes."""
-    if not text.isascii():
-        _report("Pillow is not installed, so only ASCII is drawn", "pip install pillow")
-    text = "".join(c if c.isascii() else "[]" for c in text)
-    font, scale = cv2.FONT_HERSHEY_SIMPLEX, size / 28
-    wide = cv2.getTextSize(text, font, scale, 1)[0][0] if text else 0
-    mask = np.zeros((line(size), wide), np.uint8)
-    return cv2.putText(mask, text, (0, size), font, scale, 255, 1, cv2.LINE_AA) if wide else mask
 
 
 def _runs(text: str) -> list[tuple[str, str]]:

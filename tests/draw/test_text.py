@@ -43,7 +43,6 @@ def test_lines_and_tabs_are_spaces():
 @pytest.mark.parametrize("word", ["é", "ü", "ñ", "中文", "العربية", "ж", "\U0001f642"])
 def test_no_character_becomes_a_question_mark(word, capsys):
     """It is drawn, or becomes its base letter or a box, and then that is reported."""
-    pytest.importorskip("PIL", reason="Pillow draws all but ASCII")
     text._reported.clear()
     text.letters.cache_clear()
     shown, asked = text.letters(word, 20), text.letters("?" * len(word), 20)
@@ -53,7 +52,6 @@ def test_no_character_becomes_a_question_mark(word, capsys):
 
 
 def test_a_number_before_arabic_stays_on_the_left():
-    pytest.importorskip("PIL", reason="Pillow draws all but ASCII")
     alef, beh = "\u0627", "\u0628"
     if text._name(alef) is None:
         pytest.skip("no font of this machine has Arabic")
@@ -63,7 +61,6 @@ def test_a_number_before_arabic_stays_on_the_left():
 
 
 def test_without_fonts_accents_are_left_out_and_said_once(monkeypatch, capsys):
-    pytest.importorskip("PIL", reason="Pillow draws all but ASCII")
     for cached in (text.letters, text._name, text._has):
         cached.cache_clear()
     monkeypatch.setattr(text, "_files", lambda: (text.BUILT_IN,))
@@ -81,13 +78,3 @@ def test_without_fonts_accents_are_left_out_and_said_once(monkeypatch, capsys):
 def test_a_font_can_be_named(monkeypatch, tmp_path):
     monkeypatch.setenv("JAXVID_FONT", f"{tmp_path}/own.ttf")
     assert text._files.__wrapped__()[0] == f"{tmp_path}/own.ttf"
-
-
-def test_without_pillow_ascii_is_drawn(monkeypatch, capsys):
-    monkeypatch.setattr(text, "HAS_PILLOW", False)
-    monkeypatch.setattr(text, "_reported", set())
-    text.letters.cache_clear()
-    assert text.letters("abc", 14).max() > 128
-    assert text.letters("中", 14).shape[1] > 0 and text.letters("", 14).shape == (19, 0)
-    assert "pip install pillow" in capsys.readouterr().err
-    text.letters.cache_clear()
