@@ -4,12 +4,13 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from jaxvid import config_files, files, schema
+from jaxvid import config_files, files, schema, signals
 from jaxvid.config import plain
 from jaxvid.errors import UserError, did_you_mean
 
@@ -23,7 +24,8 @@ def run(main: Callable[[], object], default_config: Callable[[], str | None] = l
       default_config: what --config is where it is not given, FILE or FILE:VARIANT.
 
     Returns:
-      The exit code: 0; 1 after a UserError; 2 for flags that do not parse; 130 after Ctrl-C.
+      The exit code: 0; 1 after a UserError; 2 for flags that do not parse; 128 + N after
+      signal N, such as 130 after Ctrl-C.
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
         return guard(show_help)
@@ -49,8 +51,9 @@ def guard(main: Callable[[], object]) -> int:
 
     sys.excepthook = quiet
     try:
-        main()
-        sys.stdout.flush()
+        with signals.raising():
+            main()
+            sys.stdout.flush()
     except UserError as error:
         return complain(str(error), 1)
     except BrokenPipeError:
@@ -62,8 +65,9 @@ def guard(main: Callable[[], object]) -> int:
             raise
         return complain(files.explain(error, error.filename or "a file"), 1)
     except KeyboardInterrupt as error:
-        print(str(error) or "interrupted", file=sys.stderr)
-        return 130
+        with suppress(OSError):  # the terminal is gone
+            print(str(error) or "interrupted", file=sys.stderr)
+        return error.code if isinstance(error, signals.Stopped) else 130
     return 0
 
 

@@ -3,12 +3,10 @@
 import hashlib
 import json
 import os
-import signal
 import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxvid
 from jaxvid import config as configs
-from jaxvid import files, log, peers
+from jaxvid import files, log, peers, signals
 from jaxvid import mesh as meshes
 from jaxvid.data.labels import MultiLabels
 from jaxvid.errors import UserError
@@ -64,11 +62,7 @@ def start(timeout: float, heartbeat: int = 100):
             )
         known = dict(coordinator_address=address, num_processes=int(count), process_id=int(rank))
         known["cluster_detection_method"] = "deactivate"
-    # Launchers send USR1 to all that a process started. The loop catches it, and Python's helper,
-    # which inherits that it is ignored, must not die of it.
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")  # as the loader
-    resource_tracker.ensure_running()
+    signals.start_tracker()  # before JAX has threads
     # JAX would catch SIGTERM, and nothing would end an evaluation.
     jax.config.update("jax_enable_preemption_service", False)
     try:

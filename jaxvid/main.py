@@ -7,12 +7,13 @@ python -m jaxvid.main --mode eval --config swin_k400:tiny --checkpoint swin_tiny
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from jaxvid import cli, files, plug, schema
+from jaxvid import cli, files, plug, schema, signals
 from jaxvid.config import plain
 from jaxvid.errors import UserError
 
@@ -20,6 +21,8 @@ from jaxvid.errors import UserError
 # module again.
 
 PATIENCE = 300
+# What a signal makes of a run before its first step: words and exit code.
+STARTING = "stopped before the first step; nothing is lost, the same command starts again", 130
 # No scatters and gradients that add in any order; programs for CPUs are the same without it.
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
@@ -53,6 +56,12 @@ def config_of(spec: str | Path) -> str:
 
 
 def main():
+    # From here, as the imports take seconds.
+    with signals.raising(*STARTING) if MODE.value == "train" else nullcontext():
+        _main()
+
+
+def _main():
     config = None
     if MODE.value == "train":
         config = cli.config(CONFIG)
@@ -86,11 +95,15 @@ def train(config: Any, workdir: Path, patience: float = PATIENCE):
     Raises:
       UserError: a wrong key or value in `config`, before data are read; wrong data.
     """
-    from jaxvid import distributed
+    import jax
+
+    from jaxvid import console, distributed
 
     schema.check(config)
-    with distributed.hold(workdir):
-        return _train(config, workdir, patience)
+    with signals.raising(*STARTING), distributed.hold(workdir):
+        copy = workdir / "log.txt" if jax.process_index() == 0 else None
+        with console.copied(copy):
+            return _train(config, workdir, patience)
 
 
 def _train(config: Any, workdir: Path, patience: float):

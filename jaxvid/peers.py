@@ -20,7 +20,7 @@ from typing import Any
 import jax
 from jax._src.distributed import global_state  # its store and barriers have no public name yet
 
-from jaxvid import log
+from jaxvid import log, signals
 from jaxvid.errors import UserError
 
 GRACE = 5  # seconds for news of a failure to get around
@@ -28,6 +28,7 @@ ALIVE = "jaxvid/alive/"
 HOSTS = "jaxvid/host/"
 _met = threading.Event()  # all processes; before that the store does not answer
 _ending = threading.Lock()  # of the one thread that ends this process
+_code = 1  # with which it ends
 
 
 @contextmanager
@@ -50,7 +51,9 @@ def together(stopped: type[BaseException]) -> Iterator[None]:
         if alone():
             raise
         if isinstance(error, KeyboardInterrupt):
-            fail("interrupted")
+            global _code
+            _code = error.code if isinstance(error, signals.Stopped) else 130
+            fail(str(error) or "interrupted")
         if isinstance(error, UserError):
             fail(str(error))
         # It may come of a process that is gone. If that one said why, this one ends meanwhile.
@@ -251,4 +254,4 @@ def _end():
                     break
             time.sleep(0.3)  # from their last word to their end
     finally:
-        os._exit(1)
+        os._exit(_code)

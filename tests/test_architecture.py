@@ -31,8 +31,8 @@ FILES = {
 # Who may import what besides the standard library: jaxvid's own modules start with a dot, a name
 # covers what is below it, and the longest row that fits a file counts.
 TRAIN = (
-    ".errors .values .compare .files .paths .plug .mesh .log .peers .ckpt .tasks.base .train"
-    " .data.containers .data.loader .data.order .data.sample .draw .writers"
+    ".errors .values .compare .files .paths .plug .signals .mesh .log .peers .ckpt .tasks.base"
+    " .train .data.containers .data.loader .data.order .data.sample .draw .writers"
     " jax numpy optax"
 )
 IMPORTS = {
@@ -41,6 +41,8 @@ IMPORTS = {
     "api": "*",
     "commands": ".errors",
     "errors": "",
+    "signals": "",
+    "console": ".errors .files .signals",
     "files": ".errors",
     "plug": ".errors",
     "pickles": ".errors numpy",
@@ -48,7 +50,7 @@ IMPORTS = {
     "config": ".errors .files",
     "compare": ".errors .config .plug",
     "config_files": ".errors ml_collections",
-    "cli": ".errors .config .config_files .files .schema absl ml_collections",
+    "cli": ".errors .config .config_files .signals .files .schema absl ml_collections",
     "values": ".errors",
     "settings": ".values",
     "schema": ".errors .config .plug .settings .values .data.dataset .train.optim",
@@ -63,7 +65,7 @@ IMPORTS = {
     "detect": ".errors .data .results numpy",
     "extract": ".errors .data .mesh jax numpy",
     "tasks": ".errors .values .ops .metrics .results .tasks.base jax optax numpy",
-    "data": ".errors .values .compare .files .plug .pickles .skeletons .data"
+    "data": ".errors .values .compare .signals .files .plug .pickles .skeletons .data"
     " numpy grain av cv2 absl",
     "data.sources.tfds": ".errors .values .data numpy cv2 tensorflow_datasets",
     "ckpt": ".errors .files .paths .pickles .ckpt jax orbax flax.traverse_util numpy ml_dtypes",
@@ -74,8 +76,8 @@ IMPORTS = {
     "writers": ".errors .files .plug .writers numpy",
     "writers.tensorboard": "cv2 numpy tensorboardX",
     "log": ".files .paths .writers jax numpy rich",
-    "peers": ".errors .log jax",
-    "distributed": ". .errors .config .files .log .mesh .peers .data.labels jax numpy",
+    "peers": ".errors .log .signals jax",
+    "distributed": ". .errors .config .files .log .mesh .peers .signals .data.labels jax numpy",
     "train": TRAIN,
     "train.__init__": ".",
     "train.step": TRAIN + " flax",

@@ -3,7 +3,6 @@
 Runs of several processes are in tests/multihost.
 """
 
-import signal
 import threading
 import time
 from collections import Counter
@@ -30,7 +29,7 @@ def environment(monkeypatch):
     monkeypatch.setattr(peers, "listen", lambda _: None)
     for name in (*distributed.SIGNS, *distributed.COUNTS, *distributed.RANKS):
         monkeypatch.delenv(name, raising=False)
-    before = settings.jax_enable_preemption_service, signal.getsignal(signal.SIGUSR1)
+    before = settings.jax_enable_preemption_service
 
     def start(**variables):
         for name, value in variables.items():
@@ -39,8 +38,7 @@ def environment(monkeypatch):
         return started
 
     yield start
-    jax.config.update("jax_enable_preemption_service", before[0])
-    signal.signal(signal.SIGUSR1, before[1])
+    jax.config.update("jax_enable_preemption_service", before)
 
 
 def test_a_single_process_starts_nothing(environment):

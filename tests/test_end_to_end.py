@@ -135,6 +135,24 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(cache, tmp_path):
     assert "config.epochs: 400.0 there, 3.0 now" in done.stderr
 
 
+def test_a_signal_to_all_processes_ends_an_evaluation_in_one_line(workdir, tmp_path):
+    copy = tmp_path / "w"
+    shutil.copytree(workdir, copy)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jaxvid.main", "--mode=eval", f"--workdir={copy}"],
+        env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    for line in process.stderr:  # type: ignore[union-attr]
+        if "loaded" in line:
+            break
+    time.sleep(1)  # workers are starting
+    os.killpg(process.pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert err.splitlines()[-1] == "stopped by SIGTERM" and "Traceback" not in err + out
+    assert not list(Path("/dev/shm").glob(f"jaxvid_*_{process.pid}_*"))
+
+
 # Evaluation and prediction
 
 

@@ -24,6 +24,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 from jaxvid import paths
 from jaxvid.ckpt import integrity
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.files import write_text
 
 # Orbax warns of files that it does not need, and logs with a traceback what it then raises.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
@@ -94,6 +95,19 @@ class Store:
             self._over.clear()
             self._sealing = threading.Thread(target=self._seal, args=(step,), daemon=True)
             self._sealing.start()
+
+    def add_metrics(self, step: int, metrics: Mapping[str, float]):
+        """Note the metrics of a checkpoint that was saved before its evaluation."""
+        folder = self.folder / f"{step:08d}"
+        if jax.process_index() == 0:
+            meta = dict(read_meta(folder), metrics=dict(metrics), eval_due=False)
+            (folder / integrity.SEAL).unlink(missing_ok=True)  # killed meanwhile, it is not damaged
+            write_text(folder / "meta" / "metadata", json.dumps(meta))
+            if self._best in metrics:
+                (folder / "metrics").mkdir(exist_ok=True)
+                write_text(folder / "metrics" / "metrics", json.dumps(dict(metrics)))
+            integrity.seal(folder)
+        self._manager.reload()
 
     def wait(self):
         """Until the last save is on disk; raises what it raised."""

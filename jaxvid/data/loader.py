@@ -6,12 +6,9 @@ filled with rows of mask 0. Process p of n takes the contiguous rows [pB/n, (p+1
 global batch of B.
 """
 
-import ctypes
 import functools
-import multiprocessing
 import os
 import queue
-import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -22,6 +19,7 @@ import grain
 import numpy as np
 from absl import flags
 
+from jaxvid import signals
 from jaxvid.data import order, shared, spawn
 from jaxvid.data.decode import VideoError
 from jaxvid.data.sample import Sample, Source, Transform
@@ -100,9 +98,7 @@ class Batches:
             flags.FLAGS.mark_as_parsed()  # grain reads its own flags
         if len(self._dataset) == 0:
             return
-        # A process that is killed leaves shared memory and semaphores to Python's resource tracker,
-        # which frees them, but not without a word on the user's terminal.
-        os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
+        signals.start_tracker()
         stream = shared.new_stream()
         reading = np.zeros(0, int)
         options = grain.ReadOptions(num_threads=0 if self._workers else 1, prefetch_buffer_size=1)
@@ -118,12 +114,15 @@ class Batches:
             reading = shared.notes(stream, self._workers, create=True)
         iterator = iter(dataset)
         try:
-            while (sent := self._next(iterator, reading)) is not None:
+            with signals.blocked():  # workers start at the first batch
+                sent = self._next(iterator, reading)
+            while sent is not None:
                 batch = {key: shared.take(value) for key, value in sent.items()}
                 for row, why in zip(batch.pop("bad").flat, batch.pop("why").flat, strict=True):
                     if row >= 0 and int(row) not in self.unreadable:
                         self._report(int(row), str(why))
                 yield batch
+                sent = self._next(iterator, reading)
         except RuntimeError as error:
             if "terminated unexpectedly" not in str(error):
                 raise
@@ -260,14 +259,8 @@ def start_worker(stream: str, index: int, count: int):
     """Workers read with one thread each, leave signals to the parent and die with it."""
     shared.join(stream, index, count)
     cv2.setNumThreads(1)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    parent = multiprocessing.parent_process()
-    if parent and os.getppid() != parent.pid:  # it died before it could be said
-        os._exit(1)
+    signals.ignore()
+    signals.die_with_parent()
 
 
 def _shard(rows: grain.MapDataset, fetch: Fetch, batch: int, process: tuple[int, int]):

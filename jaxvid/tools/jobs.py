@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,12 @@ import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jaxvid import signals
 from jaxvid.data import files, spawn
 from jaxvid.data.decode import VideoError
 from jaxvid.errors import UserError
 
+END = signal.SIGUSR2  # by which a process asks its workers to end
 GRACE = 5.0  # seconds to clean up when asked to end
 # A forked copy of a process with threads, such as OpenCV's, may hang.
 SPAWN = multiprocessing.get_context("spawn")
@@ -106,7 +107,7 @@ def run(
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
         bar = progress.add_task(what, total=len(items), failed="")
         try:
-            resource_tracker.ensure_running()  # here: where it starts, it unblocks Ctrl-C
+            signals.start_tracker()
             for thread in threads:
                 thread.start()
             for _ in items:
@@ -130,8 +131,8 @@ def run(
 
 def _drive(function, todo, done, stop, timeout):
     """A thread that keeps one worker process busy, and starts another when it dies."""
-    # Processes inherit it: Ctrl-C is for the main thread of this one only.
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    # Processes inherit it: what asks to stop is for the main thread of this one only.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals.STOPS)
     worker = None
     while not stop.is_set():
         try:
@@ -191,7 +192,8 @@ class _Worker:
         return Done(item, result, error)
 
     def end(self):
-        self._process.terminate()
+        if self._process.pid and self._process.is_alive():
+            os.kill(self._process.pid, END)
         self._process.join(GRACE)
         self._process.kill()
         self._process.join()
@@ -201,7 +203,8 @@ class _Worker:
 def _serve(function, pipe):
     """The life of a worker process: items in, (result, error) out, until the parent ends."""
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that `finally` blocks run
+    signal.signal(END, lambda *_: sys.exit())  # so that `finally` blocks run
+    signals.die_with_parent(END)
     with contextlib.suppress(EOFError, ConnectionError):
         pipe.send("ready")
         while True:

@@ -46,17 +46,17 @@ def evaluate(
     variables: dict,
     batches: Iterable[dict[str, jax.Array]],
     metrics: Sequence[Metric],
-    tick: Callable[[int], None] = lambda done: None,
+    tick: Callable[[int], bool] = lambda done: False,
 ) -> dict[str, float]:
     """Run `batches` through `eval_step` and the metrics.
 
     Args:
       eval_step: (variables, batch) -> predictions with `index` and `mask`, the same on every
         process.
-      tick: called with the number of samples done after each batch.
+      tick: called with the number of samples done after each batch; whether to give up.
 
     Returns:
-      The values of all metrics, and "n": how many samples counted.
+      The values of all metrics, and "n": how many samples counted; empty when given up.
     """
     done = 0
     for batch in batches:
@@ -64,5 +64,6 @@ def evaluate(
         for metric in metrics:
             metric.update(preds)
         done += int(preds["mask"].sum())
-        tick(done)
+        if tick(done):
+            return {}
     return {k: v for metric in metrics for k, v in metric.compute().items()} | {"n": done}

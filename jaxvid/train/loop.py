@@ -1,15 +1,16 @@
 """The train loop: one page, the same for every task."""
 
-import signal
+import itertools
+import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from jaxvid import compare, log, peers
+from jaxvid import compare, log, peers, signals
 from jaxvid import mesh as meshes
 from jaxvid.ckpt import integrity, store
 from jaxvid.data import loader, order
@@ -20,12 +21,14 @@ from jaxvid.train import memory, pictures
 from jaxvid.train.begin import begin, plan
 from jaxvid.train.evaluate import batch_size, evaluate
 from jaxvid.train.nonfinite import Nonfinite
-from jaxvid.train.step import Compiled, make_eval_step
+from jaxvid.train.step import Compiled, TrainState, make_eval_step
 from jaxvid.train.stragglers import Stragglers
 from jaxvid.train.watchdog import Watchdog
 
+STOPPED = "stopped at step {} and saved; the same command goes on"
 
-class Interrupted(KeyboardInterrupt):
+
+class Interrupted(signals.Stopped):
     """The run was asked to stop, and has saved."""
 
 
@@ -53,7 +56,7 @@ def train(
 
     Raises:
       UserError: sizes that do not fit, losses that are not finite, a save that failed ...
-      Interrupted: by Ctrl-C or SIGTERM, after a save.
+      Interrupted: by a signal, after a save; before the first step whatever the signal raises.
     """
     mesh = meshes.build(**config.mesh)
     fit = memory.Fit()
@@ -71,11 +74,12 @@ def train(
     if jax.process_index() == 0:
         integrity.set_aside(workdir / "checkpoints", log.say)
     checkpoints = store.Store(workdir, config.keep, config.best)  # all meet here
-    start = checkpoints.latest() or 0
+    start, saved = checkpoints.latest() or 0, {}
     if start:
         newest = checkpoints.folder / f"{start:08d}"
-        compare.resumed(newest, store.read_meta(newest), about, log.say)
-    if start >= total:
+        saved = store.read_meta(newest)
+        compare.resumed(newest, saved, about, log.say)
+    if start >= total and not saved.get("eval_due"):
         log.say(f"nothing to do: {checkpoints.folder} holds step {start} of {total}")
         return {}
 
@@ -86,12 +90,13 @@ def train(
         say=log.warn,
     )
     stream = loader.train_batches(
-        sources["train"], pipelines["train"], batch=config.batch, seed=config.seed, start=start,
-        stop=total, on_error=config.loader.on_error, balance=balance, **reading,
+        sources["train"], pipelines["train"], batch=config.batch, seed=config.seed,
+        start=min(start, total - 1), stop=total, on_error=config.loader.on_error, balance=balance,
+        **reading,
     )  # fmt: skip
     batches = loader.prefetch(stream, lambda batch: meshes.put_batch(mesh, batch))
     watchdog = Watchdog(config.watchdog)
-    with closing(batches), interruptible() as asked_to_stop, fit.explained(), watchdog:
+    with closing(batches), ExitStack() as stack, fit.explained(), watchdog:
         batch = next(batches)
         # So that a checkpoint can be loaded where there are no data.
         about = dict[str, Any](
@@ -114,28 +119,40 @@ def train(
         )  # fmt: skip
         train_step.compile(state, batch)
         fit.check(planned, train_step, batch)
+        asked_to_stop = stack.enter_context(interruptible())
 
-        def validate(state):
+        def validate(state: TrainState, step: int, epoch: float) -> dict[str, float]:
+            """The metrics, which are also written; empty when asked to stop meanwhile."""
+
+            def tick(done: int) -> bool:
+                watchdog.beat(f"evaluation, after {done} samples")
+                return asked_to_stop()
+
             val = loader.eval_batches(
                 sources["val"], pipelines["val"], batch=batch_size(config, mesh),
                 on_error=config.loader.eval_on_error, **reading,
             )  # fmt: skip
             params = state.params if state.ema is None else state.ema
             ready = loader.prefetch(val, lambda batch: meshes.put_batch(mesh, batch))
-            found = evaluate(
-                eval_step, {"params": params, **state.model_state}, ready, task.metrics(),
-                tick=lambda done: watchdog.beat(f"evaluation, after {done} samples"),
-            )  # fmt: skip
-            return {f"val/{k}": v for k, v in found.items()}
+            variables = {"params": params, **state.model_state}
+            with closing(ready):
+                found = evaluate(eval_step, variables, ready, task.metrics(), tick)
+            metrics = {f"val/{k}": v for k, v in found.items()}
+            if metrics:
+                writer.write(step, epoch, metrics)
+                log.say(f"step {step}/{total}  {log.metrics_line(metrics)}")
+            return metrics
 
         stragglers = Stragglers()
         writer = log.Writer(workdir, start, config.writers)
         if (sheet := pictures.of_batch(batch, about["names"])) is not None:
             writer.picture(start, "train/clips", sheet)
         metrics: dict[str, float] = {}
-        if meta.get("eval_due"):  # stopped before the evaluation of its last step
-            metrics = validate(state)
-            writer.write(start, meta["epoch"], metrics)
+        if meta.get("eval_due"):  # stopped before the evaluation of its last step was done
+            metrics = validate(state, start, meta["epoch"])
+            if not metrics:
+                raise Interrupted(STOPPED.format(start))
+            checkpoints.add_metrics(start, metrics)
         for step in range(start + 1, total + 1):
             watchdog.beat(f"step {step}")
             began = time.monotonic()
@@ -145,7 +162,7 @@ def train(
             logs = jax.device_get(logs)  # wait here, so that time spent on data shows as such
             if not nonfinite.met(step, state, batch, logs):
                 progress.add(logs, time.monotonic() - began, waited)
-            epoch, stop, metrics = step / steps_per_epoch, asked_to_stop(step), {}
+            epoch, stop, metrics = step / steps_per_epoch, asked_to_stop(), {}
 
             if progress.steps and (step % config.log_every == 0 or step == total):
                 values = progress.flush() | {"train/lr": planned.rate(step - 1)}
@@ -154,9 +171,8 @@ def train(
                 log.say(progress.line(step, epoch, values))
                 log.bullet(stragglers.lines(values["train/data_wait"]))
             if step in eval_steps and not stop:
-                metrics = validate(state)
-                writer.write(step, epoch, metrics)
-                log.say(f"step {step}/{total}  {log.metrics_line(metrics)}")
+                metrics = validate(state, step, epoch)
+                stop = not metrics
             if step in save_steps or stop:
                 meta = dict(about, best=config.best, epoch=epoch, progress=progress.state())
                 meta["eval_due"] = step in eval_steps and not metrics
@@ -164,10 +180,11 @@ def train(
                 checkpoints.save(step, state, meta, metrics)
             if stop:
                 checkpoints.wait()
-                raise Interrupted(f"stopped at step {step} and saved; the same command goes on")
+                raise Interrupted(STOPPED.format(step))
 
-    checkpoints.close()
-    writer.close()
+        watchdog.beat("the last save")
+        checkpoints.close()
+        writer.close()
     if nonfinite.skipped:
         log.say(f"{nonfinite.skipped} steps were skipped, as they were not finite")
     if stream.unreadable:
@@ -183,23 +200,20 @@ def milestones(every: float, total: int) -> set[int]:
 
 
 @contextmanager
-def interruptible():
-    """Ctrl-C, SIGTERM and SIGUSR1 ask for a stop after the step; a second one stops at once.
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Let a signal ask for a stop after the step or batch of evaluation; a second one ends at once.
 
-    Yields a function step -> bool that all processes answer alike.
+    Yields a function that says whether to stop, and that all processes call equally often: they
+    hear the same.
     """
-    asked = []
+    asked: list[int] = []
+    calls = itertools.count(1)
 
-    def ask(number, _):
+    def ask(number: int):
         asked.append(number)
-        log.say("stopping after this step; once more stops without saving")
-        signal.signal(number, before[number])
+        if jax.process_index() == 0:
+            with suppress(OSError):  # not by `print`, which may be what was interrupted
+                os.write(2, b"stopping after this step; once more stops without saving\n")
 
-    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGUSR1
-    before = {number: signal.signal(number, ask) for number in numbers}
-
-    try:
-        yield lambda step: peers.agreed("stop", step, bool(asked))
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with signals.caught(ask):
+        yield lambda: peers.agreed("stop", next(calls), bool(asked))

@@ -16,6 +16,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,8 @@ def collect(model: Any, source: Source) -> tuple[dict[str, np.ndarray], dict[str
     )  # fmt: skip
     collected = Predictions()
     ready = loader.prefetch(batches, lambda batch: meshes.put_batch(model.mesh, batch))
-    metrics = evaluate(model.step, model.variables, ready, [*model.task.metrics(), collected])
+    with closing(ready):
+        metrics = evaluate(model.step, model.variables, ready, [*model.task.metrics(), collected])
     return collected.table(), metrics
 
 

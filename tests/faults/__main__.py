@@ -1,6 +1,6 @@
 """Try faults on real runs, and print what became of them.
 
-    python -m tests.faults [--kills 50] [--seed 0] [--only NAME ...]
+    python -m tests.faults [--kills 50] [--signals 20] [--seed 0] [--only NAME ...]
 
 A fault is survived when the run, or the same command once more, ends with the same arrays and
 metrics, bit for bit, as a run without it; or when it ends as its row says. The exit code is 1 when
@@ -27,7 +27,7 @@ from rich.table import Table
 
 from jaxvid.ckpt import integrity, store
 from jaxvid.data import motion
-from tests.faults import kill_resume
+from tests.faults import group_signals, kill_resume
 from tests.faults.kill_resume import COMMAND, ONE_DEVICE, compare, last_step
 from tests.multihost import hosts, runs
 
@@ -80,6 +80,16 @@ def terminated(folder: Path, whole: Path, args) -> Found:
     good = process.returncode == 130 and stopped and [int(stopped[1])] == saved
     same = not compare(whole, folder)
     return Found(1, int(bool(good and same)), f"saved and gone after {seconds:.1f} s")
+
+
+def signalled(folder: Path, whole: Path, args) -> Found:
+    """Signals to all processes of the run, in each of its phases: saves, ends, goes on."""
+    plan = group_signals.shuffled(args.signals, args.seed)
+    found = list(group_signals.tries(folder, whole, plan, args.seed))
+    Console(width=100).print(group_signals.table(found))
+    lost = [one for one in found if one.lost]
+    seen = lost[0].lost[-100:] if lost else "in each phase; bit for bit the same"
+    return Found(args.signals, args.signals - len(lost), seen)
 
 
 def worker_killed(folder: Path, whole: Path, args) -> Found:
@@ -226,6 +236,7 @@ def corrupt_videos(folder: Path, whole: Path, args) -> Found:
 FAULTS: dict[str, Callable] = {
     "SIGKILL": kills,
     "SIGTERM": terminated,
+    "group signals": signalled,
     "worker killed": worker_killed,
     "host killed": host_killed,
     "network cut": network_cut,
@@ -239,6 +250,7 @@ FAULTS: dict[str, Callable] = {
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--signals", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS))
     args = parser.parse_args(argv)

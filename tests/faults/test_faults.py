@@ -9,16 +9,33 @@ import pytest
 
 from jaxvid.ckpt import store
 from jaxvid.errors import UserError
-from tests.faults import kill_resume
+from tests.faults import group_signals, kill_resume
 
 
-def test_a_killed_run_ends_as_if_it_never_was(tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    kill_resume.run(whole)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("faults") / "whole"
+    kill_resume.run(workdir)
+    return workdir
+
+
+def test_a_killed_run_ends_as_if_it_never_was(whole, tmp_path):
+    killed = tmp_path / "killed"
     kills = kill_resume.run_with_kills(killed, kills=3, in_saves=1, seed=7)
     assert sum("killed after" in kill for kill in kills) == 3
     assert any("inside a save" in kill for kill in kills)
     assert kill_resume.compare(whole, killed) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc and /dev/shm")
+def test_signals_to_all_processes_lose_nothing(whole, tmp_path):
+    plan = [
+        ("validation", "SIGTERM"), ("start", "SIGTERM"), ("saving", "SIGHUP"),
+        ("training", group_signals.CLOSED),
+    ]  # fmt: skip
+    found = list(group_signals.tries(tmp_path, whole, plan, seed=3))
+    assert [(one.phase, one.kind) for one in found if one.kind] == plan
+    assert [one.lost for one in found] == [""] * len(found)
 
 
 def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ def work(item: str) -> str:
     if kind == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
     if kind == "hang":
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        signal.pthread_sigmask(signal.SIG_BLOCK, [jobs.END])
         time.sleep(60)
     if kind == "video":
         raise VideoError("a.mp4", "too dark")

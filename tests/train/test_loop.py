@@ -1,5 +1,6 @@
 """The loop in this process, on eight devices: stopping, going on, and what it refuses."""
 
+import itertools
 import json
 from contextlib import contextmanager
 
@@ -7,7 +8,7 @@ import pytest
 
 from configs import quickstart
 from jaxvid import main
-from jaxvid.ckpt import store
+from jaxvid.ckpt import integrity, store
 from jaxvid.errors import UserError
 from jaxvid.train import loop
 from jaxvid.train.begin import full_rates
@@ -32,12 +33,13 @@ def metrics(workdir):
     return [{k: v for k, v in line.items() if k not in TIMED} for line in lines]
 
 
-def asking_at(stop):
-    """In place of a Ctrl-C that comes during one step."""
+def asking_at(call):
+    """In place of a Ctrl-C that comes before the loop asks so often: after each step or batch."""
 
     @contextmanager
     def interruptible():
-        yield lambda step: step == stop
+        calls = itertools.count(1)
+        yield lambda: next(calls) == call
 
     return interruptible
 
@@ -56,6 +58,27 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(config, tmp_path, monkeypatch):
     assert main.train(config, tmp_path / "stopped") == whole
     one, other = metrics(tmp_path / "whole"), metrics(tmp_path / "stopped")
     assert sorted(one, key=json.dumps) == sorted(other, key=json.dumps)
+
+
+@pytest.mark.long
+def test_a_stop_in_the_last_evaluation_is_made_up_for(config, tmp_path, monkeypatch, capsys):
+    """Also where no step is left to train; the metrics count for the best checkpoint."""
+    config.epochs, config.best = 1.0, "val/top1"
+    whole = main.train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "interruptible", asking_at(6 + 1))  # after a batch of the evaluation
+        with pytest.raises(loop.Interrupted, match="stopped at step 6 and saved"):
+            main.train(config, tmp_path / "stopped")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "interruptible", asking_at(1))  # again
+        with pytest.raises(loop.Interrupted, match="stopped at step 6 and saved"):
+            main.train(config, tmp_path / "stopped")
+    assert main.train(config, tmp_path / "stopped") == whole
+    assert metrics(tmp_path / "stopped") == metrics(tmp_path / "whole")
+    newest = store.find(tmp_path / "stopped")
+    assert store.read_meta(newest)["metrics"] == whole and not integrity.damage(newest)
+    assert main.train(config, tmp_path / "stopped") == {}
+    assert "nothing to do" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -1,0 +1,190 @@
+"""Signals that ask a process to stop, and helper processes that leave them to it.
+
+A scheduler, a launcher or a closed terminal sends them to all processes of a command at once. The
+main process decides what follows; data workers and other helpers ignore them from their first
+instruction, and end when the main process ends.
+"""
+
+import ctypes
+import errno
+import multiprocessing
+import os
+import signal
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+SAME = 1.0  # seconds in which further signals belong to the first: launchers and shells repeat it
+PATIENCE = 10.0  # seconds for `raising` to leave its block
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked this process to stop.
+
+    Attributes:
+      code: the exit code for it.
+    """
+
+    def __init__(self, message: str, code: int = 128 + signal.SIGINT):
+        super().__init__(message)
+        self.code = code
+
+
+@contextmanager
+def caught(act: Callable[[int], None], wake: int = -1) -> Iterator[None]:
+    """Call `act(number)` in the main thread when the first signal of STOPS comes.
+
+    Signals that follow within a second belong to the first. A later one ends this process at once,
+    as if nothing had caught it. A hangup that the process was started to ignore, as by nohup,
+    stays ignored. Only the main thread can catch signals; in others this does nothing.
+
+    Args:
+      wake: a file descriptor that gets the number of each signal as a byte, even while the main
+        thread computes outside of Python.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    first: list[float] = []
+
+    def handle(number: int, _):
+        if number == signal.SIGHUP:
+            leave_dead_terminal()
+        now = time.monotonic()
+        if not first:
+            first.append(now)
+            act(number)
+        elif now - first[0] > SAME:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    before = {number: signal.getsignal(number) for number in STOPS}
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        del before[signal.SIGHUP]
+    woken = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    try:
+        for number in before:
+            signal.signal(number, handle)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(woken)
+
+
+@contextmanager
+def raising(message: str = "", code: int = 0) -> Iterator[None]:
+    """Raise `Stopped` in the main thread when a signal comes.
+
+    An error that follows it in the block, such as that of a helper process that the signal killed,
+    becomes `Stopped`, too. If the block is not left within seconds, because the main thread waits
+    or computes outside of Python, the message is printed and the process ends.
+
+    Args:
+      message: what `Stopped` says; by default it names the signal.
+      code: its exit code; by default that of a shell for the signal.
+    """
+    came: list[int] = []
+
+    def stopped(number: int) -> Stopped:
+        sent = signal.Signals(number)
+        words = "interrupted" if sent is signal.SIGINT else f"stopped by {sent.name}"
+        return Stopped(message or words, code or 128 + number)
+
+    def act(number: int):
+        came.append(number)
+        raise stopped(number)
+
+    with _hurried(stopped) as wake, caught(act, wake):
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.EIO:
+                time.sleep(0.1)  # a terminal that is closed refuses text before its signal comes
+            if came:
+                raise stopped(came[0]) from error
+            raise
+
+
+@contextmanager
+def _hurried(stopped: Callable[[int], Stopped]) -> Iterator[int]:
+    """End the process if the block is not left soon after a signal; yields where to tell of one."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    left = threading.Event()
+
+    def watch():
+        while number := os.read(read, 1):
+            if number[0] in STOPS and not left.wait(PATIENCE):
+                error = stopped(number[0])
+                with suppress(OSError):
+                    os.write(2, f"{error}\n".encode())
+                os._exit(error.code)
+
+    thread = threading.Thread(target=watch, name="signals", daemon=True)
+    thread.start()
+    try:
+        yield write
+    finally:
+        left.set()
+        os.close(write)
+        thread.join()
+        os.close(read)
+
+
+def leave_dead_terminal():
+    """Connect streams of a terminal that was closed to nothing, as writing to it is an error."""
+    for stream in (0, 1, 2):
+        try:
+            termios.tcgetattr(stream)
+        except termios.error as error:
+            if error.args[0] == errno.EIO:
+                null = os.open(os.devnull, os.O_RDWR)
+                os.dup2(null, stream)
+                os.close(null)
+
+
+@contextmanager
+def blocked() -> Iterator[None]:
+    """Block STOPS in this thread; threads and processes that start in the block inherit that."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def start_tracker():
+    """Start Python's resource tracker, which frees what dead processes shared, safe from signals.
+
+    To be called before processes are started in `blocked`: older versions of Python unblock signals
+    where the tracker starts.
+    """
+    # It frees shared memory of a process that was killed, but not without a word on the terminal.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
+    with blocked():
+        resource_tracker.ensure_running()
+
+
+def ignore():
+    """Leave STOPS to the parent process."""
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def die_with_parent(number: int = signal.SIGKILL):
+    """Send signal `number` to this worker process when the thread that started it ends.
+
+    Elsewhere than on Linux, workers notice by other means.
+    """
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, number)
+    parent = multiprocessing.parent_process()
+    if parent and os.getppid() != parent.pid:  # it died before it could be said
+        os._exit(1)
