@@ -79,13 +79,13 @@ def rows(path: Path, header: bool = False) -> Iterator[tuple[int, list[str]]]:
     """
     if not is_table(path):
         for number, text in lines(path):
-            yield number, [_unquoted(match) for match in WORD.finditer(text)]
+            yield number, [unquoted(match) for match in WORD.finditer(text)]
         return
     first = True
     for number, cells in _table(path):
         while cells and not cells[-1]:
             cells.pop()
-        if cells and not cells[0].startswith("#"):
+        if cells:
             if header or not first or not is_header(cells):
                 yield number, cells
             first = False
@@ -106,18 +106,29 @@ def _table(path: Path) -> Iterator[tuple[int, list[str]]]:
     text = read_text(path)
     start = next((text for _, text in lines(path)), "")
     between = "\t" if path.suffix.lower() == ".tsv" else _separator(start)
-    table = csv.reader(_physical(text), delimiter=between, skipinitialspace=True, strict=True)
-    number = 0
+    number, begins = 0, True  # a row: in the middle of one, within quotes, there are no comments
+
+    def physical() -> Iterator[str]:
+        nonlocal begins
+        for line in split_lines(text):
+            comment = begins and line.lstrip().startswith("#")
+            begins = False
+            yield "\n" if comment else line
+
+    table = csv.reader(physical(), delimiter=between, skipinitialspace=True, strict=True)
     try:
         for cells in table:
-            number = table.line_num
+            number, begins = table.line_num, True
             yield number, [cell.strip() for cell in cells]
     except csv.Error as error:
         raise UserError(f"{path}:{number + 1}: {error}") from None
 
 
-def _physical(text: str) -> list[str]:
-    """Lines with their ends. A single carriage return, as old programs write it, ends one, too."""
+def split_lines(text: str) -> list[str]:
+    """Lines with their ends: \\n, \\r\\n, or a single \\r, as old programs write it.
+
+    `str.splitlines` also ends a line where Unicode separates the lines of one text.
+    """
     return re.findall(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+$", text)
 
 
@@ -127,7 +138,8 @@ def _separator(line: str) -> str:
     return next((mark for mark in ",\t;" if mark in bare), ",")
 
 
-def _unquoted(match: re.Match[str]) -> str:
+def unquoted(match: re.Match[str]) -> str:
+    """A cell, of a match of WORD."""
     return match[2] if match[1] is None else match[1].replace('""', '"')
 
 

@@ -68,7 +68,7 @@ class VideoReader(Reader):
         try:
             with plain_words(self.path):
                 self._open()
-                truncation.check(source, self.path)
+                truncation.check(source, self.path, self._container.format.name)
                 self._index = index = _read_index(self._container, self._stream, self.path)
                 self.frames, self.times, self.fps = len(index.start), index.times, index.fps
                 self.start, self.duration = index.first, float(index.times[-1]) + index.last
@@ -129,7 +129,7 @@ class VideoReader(Reader):
         streams = self._container.streams
         videos = [s for s in streams.video if not s.disposition & Disposition.attached_pic]
         if not videos:
-            truncation.check(self._source, self.path)
+            truncation.check(self._source, self.path, self._container.format.name)
             what = "audio only" if streams.audio else "nothing to see or hear"
             raise VideoError(self.path, f"no video stream ({what})")
         self._stream = videos[0]

@@ -54,7 +54,7 @@ def walk(root: str | os.PathLike) -> Iterator[Path]:
     """All files at any depth below a folder. A link back to a folder that it lies in is left out.
 
     Raises:
-      UserError: a folder cannot be read.
+      UserError: a folder cannot be read, or a name is not in UTF-8.
     """
     return _walk(os.fspath(root), frozenset())
 
@@ -69,10 +69,21 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror}") from None
     for entry in entries:
-        if entry.is_dir():
+        # DirEntry.is_dir raises an error for a link to itself.
+        if os.path.isdir(entry) if entry.is_symlink() else entry.is_dir():
             yield from _walk(entry.path, above | {real})
         else:
-            yield Path(entry.path)
+            yield Path(readable(entry.path))
+
+
+def readable(path: str) -> str:
+    """`path`, which can be printed and written to lists. Raises UserError where it is not UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise UserError(f"{shown}: this name is not in UTF-8; rename it") from None
+    return path
 
 
 def left_out(paths: Iterable[str | os.PathLike], endings: tuple[str, ...] = VIDEOS) -> str:

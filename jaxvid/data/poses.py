@@ -261,12 +261,16 @@ def _valid(entries: Sequence[Entry]) -> dict[str, np.ndarray]:
 
 
 def _compare(points: list[np.ndarray], table: dict[str, np.ndarray], entries: list[Entry]):
-    """A UserError where key points have other joints than the first, or are shares of the image."""
+    """A UserError where key points have other joints than the first, or are shares of the image.
+
+    3-D key points are lengths in space, whatever the image.
+    """
     joints = table["keypoint.shape"][:, -2:]
     for i in np.flatnonzero((joints != joints[0]).any(1)).tolist():
         shape = tuple(table["keypoint.shape"][i].tolist())
         _refuse("keypoint", shape, f"{tuple(joints[0].tolist())} last, as others", entries[i].where)
-    if "size" not in table:
+    flat = "frame_inds.shape" in table or joints[0, 1] == 2
+    if "size" not in table or not flat:
         return
     largest = max(float(np.abs(p[..., :2]).max(initial=0)) for p in points[:LOOKED_AT])
     if 0 < largest <= 1:

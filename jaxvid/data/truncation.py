@@ -15,24 +15,31 @@ from typing import BinaryIO
 from jaxvid.data.containers import VideoError
 
 TAIL = 1 << 16  # bytes; more than the longest page of Ogg, and than the longest packet of MPEG
+FLV_TAGS = (b"\x08", b"\x09", b"\x12")  # sound, video, data
+FRAGMENT = (b"styp", b"sidx", b"moof", b"mdat", b"mfra")  # boxes of fragmented mp4
 SLACK = 8  # bytes by which some programs state too much in a RIFF: they count its header twice
 
 
-def check(source: str | os.PathLike | bytes, path: str) -> None:
-    """Raises VideoError where the end of a file, or of the bytes of one, is missing."""
+def check(source: str | os.PathLike | bytes, path: str, kind: str) -> None:
+    """Raises VideoError where the end of a file, or of the bytes of one, is missing.
+
+    Args:
+      kind: FFmpeg's name of its container.
+    """
     with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
-        if why := missing(file):
+        if why := missing(file, kind):
             raise VideoError(path, f"truncated: {why}")
 
 
-def missing(file: BinaryIO) -> str:
+def missing(file: BinaryIO, kind: str) -> str:
     """Why the end of an open file must be missing; '' where nothing says so."""
     size = file.seek(0, os.SEEK_END)
     head = _read(file, 0, TAIL)
     for begins, look in KINDS.items():
         if head.startswith(begins, 4 if begins == b"ftyp" else 0):
             return look(file, head, size)
-    return _transport_stream(file, head, size)
+    # Its packets begin with a letter, of which the rows of a grey picture may consist.
+    return _transport_stream(file, head, size) if kind == "mpegts" else ""
 
 
 def _stated(end: int, size: int) -> str:
@@ -84,13 +91,20 @@ def _asf(file: BinaryIO, head: bytes, size: int) -> str:
 
 
 def _flv(file: BinaryIO, head: bytes, size: int) -> str:
-    """A whole file ends with the size of its last tag. One that was written live may end anyhow."""
+    """A whole file ends with the size of its last tag. One that was written live may end anyhow.
+
+    Where something else comes last, which may have been added, all tags are followed.
+    """
     if not max(_amf_number(head, b"filesize"), _amf_number(head, b"duration")) > 0:
         return ""
     length = int.from_bytes(_read(file, size - 4, 4))
     tag = _read(file, size - 4 - length, 4)
-    whole = tag[:1] in (b"\x08", b"\x09", b"\x12") and int.from_bytes(tag[1:]) + 11 == length
-    return "" if whole else "the file ends inside a tag"
+    if tag[:1] in FLV_TAGS and int.from_bytes(tag[1:]) + 11 == length:
+        return ""
+    at = int.from_bytes(head[5:9]) + 4
+    while (tag := _read(file, at, 11))[:1] in FLV_TAGS:
+        at += 11 + int.from_bytes(tag[1:4]) + 4
+    return "the file ends inside a tag" if at > size + 4 or at - 4 < size < at else ""
 
 
 def _amf_number(head: bytes, key: bytes) -> float:
@@ -136,12 +150,31 @@ def _transport_stream(file: BinaryIO, head: bytes, size: int) -> str:
 
 
 def _gif(file: BinaryIO, head: bytes, size: int) -> str:
-    """A whole file ends with an empty block and a semicolon; some programs add bytes to it."""
-    return "" if b"\0;" in _read(file, max(size - 64, 0), 64) else "its last block is missing"
+    """A whole file ends with an empty block and a semicolon.
+
+    Where it does not, as some programs add bytes to it, all blocks are followed.
+    """
+    if b"\0;" in _read(file, max(size - 64, 0), 64):
+        return ""
+    at = 13 + _gif_colours(head[10:11])
+    while (block := _read(file, at, 10))[:1] in (b"!", b","):
+        at += 2 if block.startswith(b"!") else 11 + _gif_colours(block[9:])
+        while (part := _read(file, at, 1)) > b"\0":
+            at += 1 + part[0]
+        at += 1
+    return "the file ends inside a block" if at > size else ""
+
+
+def _gif_colours(flags: bytes) -> int:
+    """Bytes of the table of colours that these flags announce."""
+    return 6 << (flags[0] & 7) if flags and flags[0] & 0x80 else 0
 
 
 def _boxes(file: BinaryIO, head: bytes, size: int) -> str:
-    """Boxes state their sizes. Data without fragments is checked by its list, see `decode`."""
+    """Boxes state their sizes. Data without fragments is checked by its list, see `decode`.
+
+    What is no part of a fragment may have been added behind the last one.
+    """
     at, checked = 0, False
     while at + 16 <= size:
         start = _read(file, at, 16)
@@ -151,7 +184,7 @@ def _boxes(file: BinaryIO, head: bytes, size: int) -> str:
         if length < 8:  # 0: all the rest
             return ""
         at += length
-        if at > size and (checked or kind == b"moov"):
+        if at > size and (kind == b"moov" or (checked and kind in FRAGMENT)):
             return _stated(at, size)
     return ""
 

@@ -48,6 +48,27 @@ def test_all_readers_see_the_same_files(tmp_path):
     assert sorted(everywhere(tmp_path / "clips")) == expected
 
 
+def test_a_link_to_itself_is_a_missing_file(tmp_path):
+    touch(tmp_path, "run/a.mp4")
+    (tmp_path / "run" / "b.mp4").symlink_to("b.mp4")
+    (tmp_path / "run" / "loop").symlink_to("loop")
+    assert [path.name for path in files.walk(tmp_path)] == ["a.mp4", "b.mp4", "loop"]
+
+
+@pytest.mark.parametrize("name", [b"run/caf\xe9.mp4", b"caf\xe9/a.mp4"])
+def test_a_name_that_is_no_text_is_refused(tmp_path, name):
+    path = os.path.join(os.fsencode(tmp_path), name)
+    try:
+        os.makedirs(os.path.dirname(path))
+        open(path, "wb").close()
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    with pytest.raises(UserError, match=r"caf\\xe9.*not in UTF-8; rename it"):
+        class_folders.build("train", root=str(tmp_path))
+    with pytest.raises(UserError, match="not in UTF-8; rename it"):
+        jobs.find(tmp_path)
+
+
 def test_a_linked_class_is_a_class(tmp_path):
     touch(tmp_path, "clips/run/a.mp4", "elsewhere/b.mp4")
     (tmp_path / "clips" / "jump").symlink_to(tmp_path / "elsewhere")

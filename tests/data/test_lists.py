@@ -72,6 +72,18 @@ def test_a_line_of_csv_is_where_an_editor_shows_it(tmp_path):
     assert source.where(1).endswith(":3")
 
 
+@pytest.mark.parametrize("comment", ['# a, "b" c', '# a, "b', "# don't; stop", '  # a, "b"'])
+def test_a_comment_may_hold_quotes_and_separators(tmp_path, comment):
+    source = read(tmp_path, f"{comment}\na.mp4,0\n{comment}\nb.mp4,1\n", "train.csv")
+    assert rows(source) == [("a.mp4", 0), ("b.mp4", 1)]
+    assert source.where(1).endswith(":4")
+
+
+def test_a_number_sign_within_quotes_is_no_comment(tmp_path):
+    source = read(tmp_path, '"a\n# b.mp4",0\n"#c.mp4",1\n', "train.csv")
+    assert rows(source) == [("a\n# b.mp4", 0), ("#c.mp4", 1)]
+
+
 def test_bom_in_a_txt(tmp_path):
     assert rows(read(tmp_path, "\ufeffa.mp4 0\n")) == [("a.mp4", 0)]
 

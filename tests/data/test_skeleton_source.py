@@ -212,6 +212,12 @@ def test_2d_key_points_need_the_size_of_their_image(tmp_path):
     assert len(build(tmp_path, suffix=".mp4")) == 2  # the video has a size
 
 
+def test_key_points_in_space_are_no_pixels(tmp_path):
+    points = RNG.uniform(-1, 1, (1, 12, 25, 3)).astype(np.float32)
+    write(tmp_path, [annotation(n, 0, keypoint=points, keypoint_score=None) for n in "ab"])
+    np.testing.assert_array_equal(build(tmp_path)[1]["keypoint"], points)
+
+
 def test_key_points_that_are_shares_of_the_image_are_named(tmp_path):
     rows = [annotation(name, 0) for name in "ab"]
     write(tmp_path, [row | {"keypoint": row["keypoint"] / 640} for row in rows])

@@ -65,6 +65,22 @@ def test_the_files_of_msrvtt_and_msvd_say_the_same(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "file,text",
+    [
+        ("x.csv", "video;caption\n'a;a man, and a dog\nb.mp4;a\u2028b\n"),
+        ("x.csv", '# by hand, "x\nvideo,caption,by\n\'a,"a man, and a dog"\nb.mp4,a\u2028b,me\n'),
+        ("x.tsv", "caption\tvideo\na man, and a dog\t'a\na\u2028b\tb.mp4\n"),
+        ("x.txt", "# by hand\n'a\ta man, and a dog\nb.mp4\ta\u2028b"),
+        ("x.txt", '"\'a" a man, and a dog\r\nb.mp4 a\u2028b\r\n'),
+    ],
+)
+def test_captions_are_read_by_the_rules_of_lists(tmp_path, file, text):
+    source = read(tmp_path, text, split="val", file=file)
+    want = [("'a.mp4", ("a man, and a dog",)), ("b.mp4", ("a\u2028b",))]
+    assert content(source) == want
+
+
+@pytest.mark.parametrize(
     "file,text,message",
     [
         ("x.json", '{\n"a": ["sings"],\n"b": [" "]\n}', r'x\.json:3: "b" has an empty caption'),

@@ -4,11 +4,10 @@ By the file's ending and content:
   json   {"video7.mp4": ["a man sings", ...]}, as MMAction2 prepares MSR-VTT and MSVD
          {"videos": [{"video_id", "split"}], "sentences": [{"video_id", "caption"}]}, MSR-VTT's own
   csv    a row a caption, with a header that names `video_id` (or video, path) and `sentence` (or
-         caption, text), as those of MSR-VTT's test sets
+         caption, text), as those of MSR-VTT's test sets; also tsv
   else   a line a caption, `video7 a man sings`, as MSVD's own; lines that start with # are left out
 """
 
-import csv
 import json
 import warnings
 from collections.abc import Iterator
@@ -109,7 +108,7 @@ def build(
     del names, num_classes
     path = annotations.find(root, file, split, "captions")
     text = annotations.read_text(path)
-    kinds = {".json": _json, ".csv": _csv}
+    kinds = {".json": _json, ".csv": _table, ".tsv": _table}
     found: Captions = {}
     for video, caption, place in kinds.get(path.suffix.lower(), _lines)(path, text, subset):
         caption = caption.strip()
@@ -215,36 +214,33 @@ def _line(path: str | Path, place: Place, last: bool = False) -> int:
     """A line, or that in which a string of a json stands first, or last."""
     if isinstance(place, int):
         return place
-    rows = enumerate(Path(path).read_text(encoding="utf-8-sig").splitlines(), 1)
+    rows = enumerate(annotations.split_lines(annotations.read_text(Path(path))), 1)
     forms = json.dumps(place), json.dumps(place, ensure_ascii=False)
     lines = [number for number, row in rows if any(form in row for form in forms)] or [1]
     return lines[-1 if last else 0]
 
 
-def _csv(path: Path, text: str, subset: str) -> Found:
-    table = csv.reader(text.splitlines(keepends=True), strict=True)
-    try:
-        header = [cell.strip().lower() for cell in next(table, [])]
-        places = [header.index(k) for kind in (VIDEO, CAPTION) for k in kind if k in header]
-        if len(places) != 2:
+def _table(path: Path, text: str, subset: str) -> Found:
+    table = annotations.rows(path, header=True)
+    number, header = next(table, (1, []))
+    header = [cell.lower() for cell in header]
+    places = [header.index(k) for kind in (VIDEO, CAPTION) for k in kind if k in header]
+    if len(places) != 2:
+        raise UserError(
+            f"{path}:{number}: the header needs a column {' or '.join(VIDEO)} and one"
+            f" {' or '.join(CAPTION)}; it has {', '.join(header)}"
+        )
+    for number, cells in table:
+        if len(cells) > len(header):
             raise UserError(
-                f"{path}:1: the header needs a column {' or '.join(VIDEO)} and one"
-                f" {' or '.join(CAPTION)}; it has {', '.join(header)}"
+                f"{path}:{number}: {len(cells)} cells, but {len(header)} columns;"
+                " quote captions that hold commas"
             )
-        for cells in table:
-            if cells and len(cells) != len(header):
-                raise UserError(
-                    f"{path}:{table.line_num}: {len(cells)} cells, but {len(header)} columns;"
-                    " quote captions that hold commas"
-                )
-            if cells:
-                yield cells[places[0]].strip(), cells[places[1]], table.line_num
-    except csv.Error as error:
-        raise UserError(f"{path}:{table.line_num}: {error}") from None
+        video, caption = (cells[place] if place < len(cells) else "" for place in places)
+        yield video, caption, number
 
 
 def _lines(path: Path, text: str, subset: str) -> Found:
-    for number, line in enumerate(text.splitlines(), 1):
-        video, _, caption = line.strip().partition(" ")
-        if video and not video.startswith("#"):
-            yield video, caption, number
+    for number, line in annotations.lines(path):
+        if video := annotations.WORD.match(line):
+            yield annotations.unquoted(video), line[video.end() :], number
