@@ -40,5 +40,7 @@ def test_every_seed_learns_motion_and_nothing_else(cache, tmp_path, seed):
         return np.mean([a == b for a, b in zip(called, wanted, strict=True)])
 
     assert accuracy("freeze") < 0.2  # chance is 0.125, with a deviation of 0.017 for 400 clips
-    assert accuracy("shuffle") < 0.4  # the axis of the motion may show, its sense cannot
+    # The axis of the motion may show, its sense cannot: a coin that deviates by 0.04.
+    right, opposite = accuracy("shuffle"), accuracy("shuffle", motion.OPPOSITE)
+    assert right < 0.5 and abs(right - opposite) < 0.15
     assert accuracy("reverse", motion.OPPOSITE) > 0.9
