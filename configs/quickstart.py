@@ -25,7 +25,6 @@ def get_config():
     )
     c.optim = dict(name="adamw", lr=1.5e-3, weight_decay=0.02, clip=1.0)
     c.schedule = dict(name="cosine", warmup=1.0)
-    c.log_every = 50
     c.eval_every = 2.0
     c.save_every = 200
     return c

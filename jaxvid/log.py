@@ -202,13 +202,13 @@ class Progress:
 
 
 def metrics_line(values: Mapping[str, float]) -> str:
-    """Metrics on one line: shares as percentages; ranks and "n", how many samples, as numbers."""
+    """Metrics on one line: shares as percentages; losses, ranks and counts as numbers."""
 
     def text(key, value):
         name = key.rpartition("/")[2]
         if name == "n":
             return f"{key} {value:,.0f}"
-        share = 0 <= value <= 1 and not name.endswith("_rank")
+        share = 0 <= value <= 1 and not name.endswith(("_rank", "loss"))
         return f"{key} {value:.2%}" if share else f"{key} {value:.4g}"
 
     return "  ".join(text(k, v) for k, v in values.items())

@@ -93,7 +93,8 @@ class Settings:
         keeps it on the device.
       writers: Where numbers and pictures of the run go, besides the terminal: files of
         jaxvid/writers.
-      log_every: Steps from one line of the log to the next.
+      log_every: Steps from one line of the log to the next; 0 takes 50, or fewer where that makes
+        less than ten lines.
       eval_every: Epochs from one evaluation to the next; 0 evaluates only at the end.
       save_every: Steps from one checkpoint to the next; 0 saves only after evaluations, as these
         always do.
@@ -120,7 +121,7 @@ class Settings:
     writers: tuple[Literal["jsonl", "tensorboard", "wandb", "trackio"], ...] = (
         "jsonl", "tensorboard",
     )  # fmt: skip
-    log_every: Count = 50
+    log_every: Natural = 0
     eval_every: NonNegative = 1.0
     save_every: Natural = 1000
     keep: Count = 3

@@ -28,15 +28,16 @@ class Stopped(KeyboardInterrupt):
 
     Attributes:
       code: the exit code for it.
+      number: of the signal.
     """
 
-    def __init__(self, message: str, code: int = 128 + signal.SIGINT):
+    def __init__(self, message: str, code: int = 130, number: int = signal.SIGINT):
         super().__init__(message)
-        self.code = code
+        self.code, self.number = code, number
 
 
 @contextmanager
-def caught(act: Callable[[int], None], wake: int = -1) -> Iterator[None]:
+def caught(act: Callable[[int], None], wake: int = -1) -> Iterator[Callable[[], None]]:
     """Call `act(number)` in the main thread when the first signal of STOPS comes.
 
     Signals that follow within a second belong to the first. A later one ends this process at once,
@@ -46,11 +47,14 @@ def caught(act: Callable[[int], None], wake: int = -1) -> Iterator[None]:
     Args:
       wake: a file descriptor that gets the number of each signal as a byte, even while the main
         thread computes outside of Python.
+
+    Yields:
+      A function after which the next signal is the first one again.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     first: list[float] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield first.clear
+        return
 
     def handle(number: int, _):
         if number == signal.SIGHUP:
@@ -70,7 +74,7 @@ def caught(act: Callable[[int], None], wake: int = -1) -> Iterator[None]:
     try:
         for number in before:
             signal.signal(number, handle)
-        yield
+        yield first.clear
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -94,13 +98,13 @@ def raising(message: str = "", code: int = 0) -> Iterator[None]:
     def stopped(number: int) -> Stopped:
         sent = signal.Signals(number)
         words = "interrupted" if sent is signal.SIGINT else f"stopped by {sent.name}"
-        return Stopped(message or words, code or 128 + number)
+        return Stopped(message or words, code or 128 + number, number)
 
     def act(number: int):
         came.append(number)
         raise stopped(number)
 
-    with _hurried(stopped) as wake, caught(act, wake):
+    with _hurried(stopped) as wake, caught(act, wake) as again, _raised_again(again):
         try:
             yield
         except Exception as error:
@@ -109,6 +113,24 @@ def raising(message: str = "", code: int = 0) -> Iterator[None]:
             if came:
                 raise stopped(came[0]) from error
             raise
+
+
+@contextmanager
+def _raised_again(again: Callable[[], None]) -> Iterator[None]:
+    """Raise `Stopped` once more, a moment later, if a finalizer swallowed it."""
+    show, main = sys.unraisablehook, threading.get_ident()
+
+    def unraisable(failed):
+        if not isinstance(failed.exc_value, Stopped):
+            return show(failed)
+        again()
+        threading.Timer(0.05, signal.pthread_kill, (main, failed.exc_value.number)).start()
+
+    sys.unraisablehook = unraisable
+    try:
+        yield
+    finally:
+        sys.unraisablehook = show
 
 
 @contextmanager

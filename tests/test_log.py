@@ -9,6 +9,7 @@ from jaxvid import log
     "key,value,text",
     [
         ("val/n", 1, "val/n 1"),
+        ("val/loss", 0.5, "val/loss 0.5"),
         ("n", 0, "n 0"),
         ("test/n", 19404, "test/n 19,404"),
         ("val/t2v_median_rank", 1.0, "val/t2v_median_rank 1"),

@@ -18,7 +18,7 @@ WRONG = {
     "dtype": ["fp16", "config.dtype='fp16': it must be .* Did you mean \"float16\""],
     "batch": [0, "config.batch=0: it must be an integer of at least 1. The nearest is 1."],
     "eval_batch": [-1, "of at least 0"],
-    "log_every": [0, "of at least 1"],
+    "log_every": [-1, "of at least 0"],
     "epochs": [0.0, "config.epochs=0.0: it must be a number above 0"],
     "accumulate": [0, "of at least 1"],
     "seed": [-1, "from 0 to 4294967295"],
@@ -162,8 +162,8 @@ def test_of_a_checkpoint_only_changed_keys_are_checked():
 
 def test_training_from_python_checks_before_it_reads_data(tmp_path, monkeypatch):
     monkeypatch.setattr(dataset, "for_training", lambda _: pytest.fail("data were read"))
-    with pytest.raises(UserError, match=r"config\.log_every=0"):
-        main.train(changed("log_every", 0), tmp_path / "run")
+    with pytest.raises(UserError, match=r"config\.log_every=-1"):
+        main.train(changed("log_every", -1), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -53,6 +53,15 @@ FAILS = """
     except BaseException:
         raise OSError("a worker died")
 """
+FINALIZES = """
+    class Slow:
+        def __del__(self):
+            ready()
+            time.sleep(60)
+    slow = Slow()
+    del slow
+    time.sleep(60)
+"""
 IS_DEAF = """
     signals.PATIENCE = 1
     ready()
@@ -99,6 +108,13 @@ def test_a_command_cleans_up_and_ends_in_one_line(number, code, words):
 def test_an_error_that_a_signal_causes_is_no_error_of_the_command():
     """Such as that of a helper process that got the signal as well."""
     process = start(FAILS)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=20)[1] == "stopped by SIGTERM\n"
+    assert process.returncode == 143
+
+
+def test_a_signal_in_a_finalizer_is_not_lost():
+    process = start(FINALIZES)
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=20)[1] == "stopped by SIGTERM\n"
     assert process.returncode == 143

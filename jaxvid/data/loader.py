@@ -11,6 +11,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Fetch:
     """Index -> sample. Past the end: the last sample with mask 0. Unreadable: another one.
 
     `bad` and `why` tell the parent process which rows failed; what follows from it is decided
-    there, so a file never kills a worker.
+    there, so a file never kills a worker. `spent` are the seconds of each of `stages`.
     """
 
     source: Source
@@ -50,10 +51,11 @@ class Fetch:
         row = min(int(index), len(self.source) - 1)
         bad = np.full(RETRIES + 1, -1, np.int32)
         why, read, sample = [""] * len(bad), row, None
+        spent = np.zeros(len(self.stages), np.float32)
         for attempt in range(RETRIES + 1):
             shared.note(read)
             try:
-                sample = self.read(read, rng)
+                sample = self.read(read, rng, spent)
                 break
             except (VideoError, OSError) as error:
                 bad[attempt], why[attempt] = read, str(error)
@@ -68,12 +70,22 @@ class Fetch:
         if bad[0] >= 0 and self.masked:
             sample = {k: np.zeros_like(v) for k, v in sample.items()}
             read, mask = row, np.float32(0)
-        return sample | {"index": np.int32(read), "mask": mask, "bad": bad, "why": np.array(why)}
+        about = {"bad": bad, "why": np.array(why), "spent": spent}
+        return sample | {"index": np.int32(read), "mask": mask} | about
 
-    def read(self, row: int, rng: np.random.Generator) -> Sample:
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """What reading a sample consists of."""
+        return ("annotation", *(type(transform).__name__ for transform in self.transforms))
+
+    def read(self, row: int, rng: np.random.Generator, spent: np.ndarray) -> Sample:
+        began = time.perf_counter()
         sample = self.source[row]
-        for transform in self.transforms:
+        for n, transform in enumerate(self.transforms):
+            spent[n] += (now := time.perf_counter()) - began
+            began = now
             sample = transform(sample, rng)
+        spent[-1] += time.perf_counter() - began
         return sample
 
 
@@ -82,6 +94,8 @@ class Batches:
 
     Attributes:
       unreadable: {row of the source: reason}.
+      workers: processes that read; 0 when this one does.
+      seconds: {stage of reading a sample: what it took so far, over all workers}.
     """
 
     def __init__(self, dataset: grain.MapDataset, fetch: Fetch, policy: str, workers: int, say):
@@ -90,7 +104,8 @@ class Batches:
         cores = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
         if workers > cores:
             say(f"{workers} data workers share {cores} cores: more are hardly faster")
-        self._workers = min(cores if workers < 0 else workers, len(dataset))
+        self.workers = min(cores if workers < 0 else workers, len(dataset))
+        self.seconds = dict.fromkeys(fetch.stages, 0.0)
         self.unreadable: dict[int, str] = {}
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
@@ -101,17 +116,17 @@ class Batches:
         signals.start_tracker()
         stream = shared.new_stream()
         reading = np.zeros(0, int)
-        options = grain.ReadOptions(num_threads=0 if self._workers else 1, prefetch_buffer_size=1)
+        options = grain.ReadOptions(num_threads=0 if self.workers else 1, prefetch_buffer_size=1)
         dataset = self._dataset.to_iter_dataset(options)
-        if self._workers:
+        if self.workers:
             spawn.check_main_guard()
             never = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)  # see `shared`
             dataset = grain.experimental.WithOptionsIterDataset(dataset, never)
-            options = grain.MultiprocessingOptions(self._workers, per_worker_buffer_size=2)
+            options = grain.MultiprocessingOptions(self.workers, per_worker_buffer_size=2)
             start = functools.partial(start_worker, stream)
             dataset = dataset.mp_prefetch(options, worker_init_fn=start)
             shared.remove_dead()
-            reading = shared.notes(stream, self._workers, create=True)
+            reading = shared.notes(stream, self.workers, create=True)
         iterator = iter(dataset)
         try:
             with signals.blocked():  # workers start at the first batch
@@ -121,6 +136,8 @@ class Batches:
                 for row, why in zip(batch.pop("bad").flat, batch.pop("why").flat, strict=True):
                     if row >= 0 and int(row) not in self.unreadable:
                         self._report(int(row), str(why))
+                for stage, spent in zip(self._fetch.stages, batch.pop("spent").sum(0), strict=True):
+                    self.seconds[stage] += float(spent)
                 yield batch
                 sent = self._next(iterator, reading)
         except RuntimeError as error:

@@ -64,9 +64,11 @@ class Task(Protocol):
     Attributes:
       compares: the loss of a sample depends on the outputs of others, as in contrastive learning,
         and is not the mean over the parts of a batch.
+      has_eval_loss: what `prepare` makes for evaluation is enough for `loss`, too.
     """
 
     compares: ClassVar[bool]
+    has_eval_loss: ClassVar[bool]
 
     def prepare(self, rng: jax.Array, batch: Batch, train: bool) -> Batch:
         """uint8 to float, normalise, augment over the batch, build targets."""

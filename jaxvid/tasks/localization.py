@@ -44,6 +44,7 @@ class Localization:
     """
 
     compares: ClassVar[bool] = False
+    has_eval_loss: ClassVar[bool] = False
 
     num_classes: int
     reg_weight: NonNegative = 10.0

@@ -64,6 +64,7 @@ class Recognition:
     """
 
     compares: ClassVar[bool] = False
+    has_eval_loss: ClassVar[bool] = True
 
     num_classes: int
     keys: tuple[str, ...] = ("video",)

@@ -35,6 +35,7 @@ class Retrieval:
     """
 
     compares: ClassVar[bool] = True
+    has_eval_loss: ClassVar[bool] = False
 
     num_classes: int
     mean: tuple[float, ...] = (122.771, 116.746, 104.093)

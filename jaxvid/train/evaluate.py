@@ -52,18 +52,23 @@ def evaluate(
 
     Args:
       eval_step: (variables, batch) -> predictions with `index` and `mask`, the same on every
-        process.
+        process; with a `loss`, the mean over the batch, its mean over all samples is a metric.
       tick: called with the number of samples done after each batch; whether to give up.
 
     Returns:
       The values of all metrics, and "n": how many samples counted; empty when given up.
     """
-    done = 0
+    done, loss = 0, None
     for batch in batches:
         preds = {k: np.asarray(v) for k, v in eval_step(variables, batch).items()}
+        count = int(preds["mask"].sum())
+        if "loss" in preds:
+            loss = (loss or 0.0) + count * float(preds.pop("loss"))
         for metric in metrics:
             metric.update(preds)
-        done += int(preds["mask"].sum())
+        done += count
         if tick(done):
             return {}
-    return {k: v for metric in metrics for k, v in metric.compute().items()} | {"n": done}
+    found = {} if loss is None else {"loss": loss / max(done, 1)}
+    found |= {k: v for metric in metrics for k, v in metric.compute().items()}
+    return found | {"n": done}

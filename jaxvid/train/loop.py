@@ -23,8 +23,10 @@ from jaxvid.train.evaluate import batch_size, evaluate
 from jaxvid.train.nonfinite import Nonfinite
 from jaxvid.train.step import Compiled, TrainState, make_eval_step
 from jaxvid.train.stragglers import Stragglers
+from jaxvid.train.waits import Waits
 from jaxvid.train.watchdog import Watchdog
 
+LOG_EVERY, LINES = 50, 10  # steps from line to line, and the fewest lines of a run
 STOPPED = "stopped at step {} and saved; the same command goes on"
 
 
@@ -65,6 +67,7 @@ def train(
     total = max(1, round(config.epochs * steps_per_epoch))
     eval_steps = milestones(config.eval_every * steps_per_epoch, total)
     save_steps = milestones(config.save_every, total) | eval_steps
+    log_every = config.log_every or max(1, min(LOG_EVERY, total // LINES))
     parts = mesh.shape["data"] * config.accumulate
     if config.batch % parts:
         raise UserError(
@@ -114,7 +117,7 @@ def train(
         nonfinite = Nonfinite(config.nonfinite, planned, sources["train"])
         train_step = planned.step(log.say)
         eval_step = Compiled(
-            make_eval_step(model, task, config.eval.views), log.say,
+            make_eval_step(model, task, config.eval.views, loss=True), log.say,
             out_shardings=meshes.replicated(mesh),
         )  # fmt: skip
         train_step.compile(state, batch)
@@ -143,7 +146,7 @@ def train(
                 log.say(f"step {step}/{total}  {log.metrics_line(metrics)}")
             return metrics
 
-        stragglers = Stragglers()
+        stragglers, waits = Stragglers(), Waits(stream)
         writer = log.Writer(workdir, start, config.writers)
         if (sheet := pictures.of_batch(batch, about["names"])) is not None:
             writer.picture(start, "train/clips", sheet)
@@ -164,12 +167,13 @@ def train(
                 progress.add(logs, time.monotonic() - began, waited)
             epoch, stop, metrics = step / steps_per_epoch, asked_to_stop(), {}
 
-            if progress.steps and (step % config.log_every == 0 or step == total):
+            if progress.steps and (step % log_every == 0 or step == total):
                 values = progress.flush() | {"train/lr": planned.rate(step - 1)}
                 values["train/recompiles"] = train_step.count - 1
                 writer.write(step, epoch, values)
                 log.say(progress.line(step, epoch, values))
                 log.bullet(stragglers.lines(values["train/data_wait"]))
+                log.bullet(waits.lines(values["train/data_wait"], values["train/step_time"]))
             if step in eval_steps and not stop:
                 metrics = validate(state, step, epoch)
                 stop = not metrics

@@ -101,12 +101,15 @@ def make_train_step(
     return train_step
 
 
-def make_eval_step(model: nn.Module, task: Task, views: int = 1) -> Callable[[dict, Batch], Batch]:
+def make_eval_step(
+    model: nn.Module, task: Task, views: int = 1, loss: bool = False
+) -> Callable[[dict, Batch], Batch]:
     """Predictions for one batch, with the rows' `index` and `mask`.
 
     Args:
       views: clips of a sample that go through the model at once (0: all). The result does not
         depend on it, the memory does.
+      loss: also the mean `loss` over the batch, if the task can tell it in evaluation.
     """
 
     def eval_step(variables: dict, batch: Batch) -> Batch:
@@ -131,7 +134,8 @@ def make_eval_step(model: nn.Module, task: Task, views: int = 1) -> Callable[[di
             out = forward(inputs)
         else:
             out = jax.tree.map(join, jax.lax.map(forward, jax.tree.map(split, inputs)))
-        return task.predict(out, batch) | {"index": batch["index"], "mask": batch["mask"]}
+        found = task.predict(out, batch) | {"index": batch["index"], "mask": batch["mask"]}
+        return found | {"loss": task.loss(out, batch)[0]} if loss and task.has_eval_loss else found
 
     return eval_step
 

@@ -147,8 +147,8 @@ def start(command: list[str], kind: str, output) -> tuple[subprocess.Popen, Call
 
 def judge(code: int, said: str, kind: str, before: list[int], steps: list[int]) -> str:
     """Why a run did not end as it should; "" when it did."""
-    if "Traceback" in said or "error: " in said:
-        return said[-600:]
+    if failed := re.search("Traceback|error: ", said):
+        return said[failed.start() :][:1000]
     stopped = re.search(r"stopped at step (\d+) and saved; the same command goes on", said)
     if code == 0 and steps == [STEPS]:
         return ""  # the signal came when all was done

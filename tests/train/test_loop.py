@@ -81,6 +81,19 @@ def test_a_stop_in_the_last_evaluation_is_made_up_for(config, tmp_path, monkeypa
     assert "nothing to do" in capsys.readouterr().out
 
 
+@pytest.mark.long
+def test_a_short_run_shows_what_happens(config, tmp_path):
+    """At least ten lines where the config does not say how many, and the validation loss."""
+    config.epochs, config.log_every, config.batch, config.eval_batch = 2.0, 0, 8, 8
+    found = main.train(config, tmp_path / "w")
+    lines = metrics(tmp_path / "w")
+    steps = [line["step"] for line in lines if "train/loss" in line]
+    assert steps == list(range(2, 25, 2))
+    losses = [line["val/loss"] for line in lines if "val/loss" in line]
+    assert len(losses) == 2 and losses[-1] == found["val/loss"]
+    assert all(1.5 < loss < 3 for loss in losses), "about ln 8"
+
+
 @pytest.mark.slow
 def test_layouts_and_devices_are_free_to_change(config, tmp_path, monkeypatch):
     """Half of the run data parallel, the other half tensor parallel on another mesh."""
