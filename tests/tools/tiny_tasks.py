@@ -1,0 +1,155 @@
+"""The smallest data and config of each task: what a run of one step takes."""
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs import bmn_own, clip4clip_msrvtt, common, fast_rcnn_own
+from jaxvid import plug
+from jaxvid.data import untrimmed
+from jaxvid.data.encode import write_video
+from jaxvid.skeletons import SKELETONS
+from tests.data import people
+
+COLOURS = {"blue": (30, 30, 220), "green": (30, 200, 30), "red": (220, 30, 30)}
+FRAMES = 8
+Make = Callable[[Path], Any]
+
+
+def coloured(root: Path, name: str, colour: str) -> str:
+    """Write videos/NAME.mp4, of one colour and with a bar that moves; returns its name."""
+    (root / "videos").mkdir(exist_ok=True)
+    frames = np.full((FRAMES, 48, 64, 3), COLOURS[colour], np.uint8)
+    for k, frame in enumerate(frames):
+        frame[:, 6 * k : 6 * k + 6] = 255
+    write_video(root / "videos" / f"{name}.mp4", frames, 8.0)
+    return f"videos/{name}.mp4"
+
+
+def small(config: Any) -> Any:
+    """Eight samples a step, which is all of an epoch, and no workers."""
+    config.update(dict(dtype="float32", batch=8, epochs=1.0, eval_every=1.0, log_every=1))
+    config.loader.workers = 0
+    return config
+
+
+def clips(root: Path, lines: Callable[[str, int], str], **options) -> Any:
+    """The config of a recogniser of videos on two lists of `lines(colour, number)`."""
+    c = small(common.base())
+    for split, count in (("train", 8), ("val", 4)):
+        listed = []
+        for k in range(count):
+            colour = list(COLOURS)[k % 3]
+            path = coloured(root, f"{split}_{k}", colour)
+            listed.append(f"{path} {lines(colour, k)}\n")
+        (root / f"{split}.txt").write_text("".join(listed))
+    multi = {"multi_label": True} if options.get("multi_label") else {}
+    c.model = dict(name="swin", variant="test", drop_path=0.0)
+    c.task = plug.spec("tasks", "recognition", **options)
+    splits = {s: dict(name="video_list", file=f"{s}.txt", **multi) for s in ("train", "val")}
+    c.data = dict(root=str(root), num_classes=None, names="", checks=common.CHECKS, **splits)
+    c.data.recipe = plug.spec("data.recipes", "clip", frames=4, stride=1, size=32, short_side=32)
+    c.optim = dict(name="adamw", lr=1e-3, weight_decay=0.0, clip=1.0)
+    c.schedule = dict(name="cosine")
+    return c
+
+
+def recognition(root: Path) -> Any:
+    return clips(root, lambda colour, k: colour)
+
+
+def multi_label(root: Path) -> Any:
+    c = clips(root, lambda colour, k: colour + " bright" * (k % 2), multi_label=True)
+    c.best = "val/map"
+    return c
+
+
+def person(rng: np.random.Generator) -> np.ndarray:
+    """Joints (frames, 17, 2) in pixels of 120 x 160, of somebody who walks from left to right."""
+    heights = [20, 17, 17, 20, 20, 34, 34, 50, 50, 64, 64, 62, 62, 82, 82, 102, 102]
+    sides = [0, 3, -3, 6, -6, 12, -12, 16, -16, 18, -18, 8, -8, 9, -9, 10, -10]
+    still = np.stack([np.array(sides) + 40, np.array(heights)], 1).astype(float)
+    moving = still + np.array([6.0, 0]) * np.arange(12)[:, None, None]
+    return moving + rng.normal(0, 0.5, moving.shape)
+
+
+def skeleton(root: Path) -> Any:
+    rng, annotations, split = np.random.default_rng(0), [], {"train": [], "val": []}
+    for k in range(12):
+        name = f"walk_{k}"
+        split["train" if k < 8 else "val"].append(name)
+        points = person(rng)[None] if k % 2 else np.stack([person(rng), person(rng) + (40, 8)])
+        annotations.append(
+            dict(
+                frame_dir=name, label=k % 2, total_frames=12, img_shape=(120, 160),
+                keypoint=points.astype(np.float32),
+                keypoint_score=np.ones(points.shape[:3], np.float32),
+            )
+        )  # fmt: skip
+    (root / "poses.pkl").write_bytes(pickle.dumps({"split": split, "annotations": annotations}))
+    alone = annotations[-1]
+    np.savez(root / "alone.npz", **{k: v for k, v in alone.items() if k != "frame_dir"})
+    (root / "names.txt").write_text("pair\nwalk\n")
+    coloured(root, "val_0", "red")
+    c = small(common.base())
+    c.model = dict(name="stgcn", variant="test", dropout=0.0)
+    c.task = plug.spec("tasks", "recognition", keys=("keypoint",))
+    splits = {s: dict(name="skeleton", file="poses.pkl") for s in ("train", "val")}
+    c.data = dict(root=str(root), num_classes=None, names="names.txt", checks=common.CHECKS)
+    c.data.update(splits)
+    c.data.recipe = plug.spec("data.recipes", "skeleton", frames=8, clips=2)
+    c.optim = dict(name="adamw", lr=1e-3, weight_decay=0.0, clip=1.0)
+    c.schedule = dict(name="cosine")
+    return c
+
+
+def localization(root: Path) -> Any:
+    """Its features are still to be made."""
+    untrimmed.generate(root / "set", train=8, val=2)
+    c = small(bmn_own.get_config("mini"))
+    c.model = dict(name="bmn", variant="test", channels=16, samples=4)
+    c.data.root, c.data.recipe.frames = str(root / "set"), 8
+    return c
+
+
+def detection(root: Path) -> Any:
+    people.make(root, "train", 4)
+    people.make(root, "val", 2)
+    (root / "names.txt").write_text("\n".join(people.CLASSES))
+    c = small(fast_rcnn_own.get_config("mini"))
+    c.model.width = 8
+    c.data.names, c.data.num_classes = "names.txt", 4
+    c.data.update({s: dict(people.split(s)) for s in ("train", "val")})
+    c.data.recipe.update(dict(boxes=6, canvas=people.SIZE))
+    return c
+
+
+def retrieval(root: Path) -> Any:
+    for split, count in (("train", 8), ("val", 4)):
+        captions = {}
+        for k in range(count):
+            colour = list(COLOURS)[k % 3]
+            name = Path(coloured(root, f"{split}_{k}", colour)).name
+            captions[name] = [f"everything is {colour} but a white bar, which moves to the right"]
+        (root / f"{split}.json").write_text(json.dumps(captions))
+    c = small(clip4clip_msrvtt.get_config())
+    c.model.variant = "mini"
+    c.data.root, c.data.train.file, c.data.val.file = str(root), "train.json", "val.json"
+    recipe = dict(frames=2, size=32, short_side=32, length=16, templates=("a {} video",))
+    c.data.recipe.update(recipe)
+    c.optim.freeze = ()
+    return c
+
+
+TASKS: dict[str, Make] = {
+    "recognition": recognition,
+    "multi_label": multi_label,
+    "skeleton": skeleton,
+    "localization": localization,
+    "detection": detection,
+    "retrieval": retrieval,
+}
