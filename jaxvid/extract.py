@@ -16,10 +16,33 @@ import numpy as np
 
 from jaxvid import mesh as meshes
 from jaxvid.data import loader
-from jaxvid.data.sample import Sample
+from jaxvid.data.sample import Sample, Transform
 from jaxvid.data.transforms.sampling import ClipsEvery
-from jaxvid.data.transforms.video import Decode
+from jaxvid.data.transforms.video import Decode, Open
 from jaxvid.errors import UserError
+
+INSTEAD = "take the features of a recogniser of videos, such as swin_tiny_k400"
+
+
+def video_steps(model: Any) -> tuple[Transform, list[Transform]]:
+    """The transforms of a model that open a video, and those from decoding on.
+
+    Raises:
+      UserError: the model takes something else, such as key points or features.
+    """
+    kinds = [type(step) for step in model.pipeline]
+    if Open not in kinds or Decode not in kinds:
+        recipe = model.config["data"]["recipe"]["name"]
+        raise UserError(
+            f"{model.source}: a model of {task_of(model)} whose data (recipe {recipe}) hold no"
+            f" videos; {INSTEAD}"
+        )
+    return model.pipeline[kinds.index(Open)], model.pipeline[kinds.index(Decode) :]
+
+
+def task_of(model: Any) -> str:
+    """The name of a model's task."""
+    return model.config["task"]["name"]
 
 
 class Extractor:
@@ -32,7 +55,7 @@ class Extractor:
       rows: clips that go through the backbone at once, rounded up to fill the devices.
 
     Raises:
-      UserError: the model does not take videos.
+      UserError: the model does not take videos, see `video_steps`.
     """
 
     def __init__(
@@ -43,12 +66,9 @@ class Extractor:
                 "frames, stride and every are 1 or more, fps 0 or more; not"
                 f" {frames}, {stride}, {every} and {fps:g}"
             )
-        places = [i for i, step in enumerate(model.pipeline) if isinstance(step, Decode)]
-        if not places:
-            raise UserError(f"{model.source}: this model does not see videos")
         self.model, self.fps = model, fps
         self.clips = ClipsEvery(frames, stride, every)
-        self._open, self._rest = model.pipeline[0], model.pipeline[places[0] :]
+        self._open, self._rest = video_steps(model)
         devices = model.mesh.shape["data"]
         self._rows = -(-rows // devices) * devices
         self._pooled = jax.jit(self._pool)
@@ -83,10 +103,8 @@ class Extractor:
                 for transform in self._rest:
                     sample = transform(sample, rng)
             except KeyError as error:
-                raise UserError(
-                    f"{self.model.source}: a model for {self.model.config['task']['name']}, which"
-                    f" needs {error} beside a video; take the features of a recogniser"
-                ) from None
+                needed = f"a model of {task_of(self.model)}, which needs {error} beside a video"
+                raise UserError(f"{self.model.source}: {needed}; {INSTEAD}") from None
             rest = {
                 "label": np.zeros(self._rows, np.int32),
                 "mask": np.ones(self._rows, np.float32),

@@ -96,6 +96,8 @@ class Model:
         """
         if isinstance(video, list | tuple):
             return [self.predict(v, topk, fps, labels) for v in video]
+        if labels:
+            self._check_texts()
         names = tuple(labels) or self.names
         preds = self.step(self.variables, self._batch(video, fps))
         sample = {key: np.asarray(value)[0] for key, value in preds.items()}
@@ -121,9 +123,7 @@ class Model:
         Raises:
           UserError: the model does not compare videos with texts.
         """
-        if self._tokenize is None:
-            raise UserError(f"{self.source}: this model does not compare videos with texts")
-        tokens = self._tokenize(dict(sample), np.random.default_rng(0))["text"]
+        tokens = self._check_texts()(dict(sample), np.random.default_rng(0))["text"]
         # Attention looks back only, so what follows the longest text changes nothing.
         tokens = tokens[:, : (tokens > 0).sum(1).max()]
         rest = -len(tokens) % (at_once := min(64, len(tokens)))
@@ -131,6 +131,15 @@ class Model:
         embed = jax.jit(lambda v, part: self.net.apply(v, text=part, train=False).text)
         found = np.concatenate([embed(self.variables, part) for part in parts])[: len(tokens)]
         return found / np.linalg.norm(found, axis=-1, keepdims=True)
+
+    def _check_texts(self) -> Tokenize:
+        """What makes tokens of texts; a UserError where the model takes none."""
+        if self._tokenize is None:
+            raise UserError(
+                f"{self.source}: this model does not compare videos with texts, so it takes no"
+                " labels"
+            )
+        return self._tokenize
 
     @functools.cached_property
     def _tokenize(self) -> Tokenize | None:

@@ -34,8 +34,8 @@ def test_every_seed_learns_motion_and_nothing_else(cache, tmp_path, seed):
     assert train(workdir, f"--config.seed={seed}")[-1] >= 0.95
 
     def accuracy(order, pairs=None):
-        score, label, names = time_control.predictions(str(workdir), order)
-        called = [names[i] for i in score.argmax(1)]
+        table, _, names = time_control.played(str(workdir), order)
+        called, label = [names[i] for i in table["score"].argmax(1)], table["label"]
         wanted = [pairs[names[i]] if pairs else names[i] for i in label]
         return np.mean([a == b for a, b in zip(called, wanted, strict=True)])
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from jaxvid.data.decode import VideoError
 from jaxvid.data.entries import POSITIVE, Entry, entry, is_numeric
+from jaxvid.data.files import numpy_reason
 from jaxvid.errors import UserError
 from jaxvid.files import replacing
 
@@ -141,7 +142,7 @@ def readable(path: str | Path) -> Iterator[None]:
     except (
         OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, UserError
     ) as error:  # fmt: skip
-        raise VideoError(str(path), f"not a file of features ({_line(error)})") from None
+        raise VideoError(str(path), f"not a file of features ({numpy_reason(error)})") from None
 
 
 def read_about(path: str | Path) -> dict:
@@ -194,7 +195,3 @@ def _header(path: Path) -> int:
     if any(numeric) and not all(numeric):
         raise ValueError(f'the first line has "{cells[numeric.index(False)]}" beside numbers')
     return int(counted or not any(numeric))
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

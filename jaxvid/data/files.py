@@ -27,6 +27,13 @@ METADATA = {
 }  # fmt: skip
 
 
+def numpy_reason(error: Exception) -> str:
+    """Why NumPy cannot read a file, in one line; its advice to unpickle the file is left out."""
+    if isinstance(error, ValueError) and "pickle" in str(error):
+        return "no array of numbers in NumPy's format"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
 def counts(name: str) -> bool:
     """Whether a file or folder of this name is a user's own: not hidden, and not a system's."""
     return not name.startswith(".") and name.lower() not in METADATA

@@ -22,7 +22,7 @@ import numpy as np
 
 from jaxvid.data.containers import VideoError, plain_words
 from jaxvid.data.decode import VideoReader, fit, resize
-from jaxvid.data.files import ARRAYS, IMAGES, has_ending
+from jaxvid.data.files import ARRAYS, IMAGES, has_ending, numpy_reason
 from jaxvid.data.reader import Reader
 from jaxvid.errors import UserError
 
@@ -199,7 +199,7 @@ def read_array(path: str) -> ArrayReader:
             loaded = np.load(path, mmap_mode="r")
             arrays = {"video": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
         except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise VideoError(path, f"not an array NumPy can read ({error})") from None
+            raise VideoError(path, f"not an array NumPy can read ({numpy_reason(error)})") from None
     fps = float(arrays.pop("fps", 0.0))
     if "video" not in arrays and len(arrays) != 1:
         found = ", ".join(arrays) or "none"

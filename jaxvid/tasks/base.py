@@ -65,10 +65,14 @@ class Task(Protocol):
       compares: the loss of a sample depends on the outputs of others, as in contrastive learning,
         and is not the mean over the parts of a batch.
       has_eval_loss: what `prepare` makes for evaluation is enough for `loss`, too.
+      label_shape: of the `label` of a sample: (), or (classes,) of 0/1.
     """
 
     compares: ClassVar[bool]
     has_eval_loss: ClassVar[bool]
+
+    @property
+    def label_shape(self) -> tuple[int, ...]: ...
 
     def prepare(self, rng: jax.Array, batch: Batch, train: bool) -> Batch:
         """uint8 to float, normalise, augment over the batch, build targets."""

@@ -53,6 +53,7 @@ class Detection:
 
     compares: ClassVar[bool] = False
     has_eval_loss: ClassVar[bool] = False
+    label_shape: ClassVar[tuple[int, ...]] = ()
 
     num_classes: int
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)

@@ -45,6 +45,7 @@ class Localization:
 
     compares: ClassVar[bool] = False
     has_eval_loss: ClassVar[bool] = False
+    label_shape: ClassVar[tuple[int, ...]] = ()
 
     num_classes: int
     reg_weight: NonNegative = 10.0

@@ -87,6 +87,10 @@ class Recognition:
     heatmap_sigma: Positive = 0.6
     heatmap_limbs: tuple[tuple[Natural, Natural], ...] = ()
 
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        return (self.num_classes,) if self.multi_label else ()
+
     def __post_init__(self):
         if self.average not in ("prob", "score"):
             raise UserError(f'config.task.average is prob or score, not "{self.average}"')

@@ -36,6 +36,7 @@ class Retrieval:
 
     compares: ClassVar[bool] = True
     has_eval_loss: ClassVar[bool] = False
+    label_shape: ClassVar[tuple[int, ...]] = ()
 
     num_classes: int
     mean: tuple[float, ...] = (122.771, 116.746, 104.093)
@@ -74,7 +75,10 @@ class Retrieval:
     def describe(self, preds, names, topk=None):
         """The `topk` (5) most likely of the labels `names`, each of which is several of `text`."""
         if "text" not in preds:
-            raise UserError("this model compares videos with texts: give it labels to choose from")
+            raise UserError(
+                "this model compares videos with texts: give it labels to choose from,"
+                " --labels of jaxvid.predict, or search with `python -m jaxvid.tools.retrieve`"
+            )
         cosine = preds["text"] @ preds["video"]
         score = self.temperature * cosine.reshape(len(names), -1)
         score = np.exp(score - score.max(0))

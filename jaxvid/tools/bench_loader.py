@@ -93,11 +93,11 @@ def transport_seconds(source: Source, sample: Sample, batch: int, batches: int) 
 
 def transfer_seconds(sample: Sample, batch: int, batches: int) -> float:
     """Seconds a clip from this process to the device."""
-    array = np.stack([sample["video" if "video" in sample else "keypoint"]] * batch)
-    jax.block_until_ready(jax.device_put(array))
+    arrays = {key: np.stack([value] * batch) for key, value in sample.items()}
+    jax.block_until_ready(jax.device_put(arrays))
     start = time.perf_counter()
     for _ in range(batches):
-        jax.block_until_ready(jax.device_put(array))
+        jax.block_until_ready(jax.device_put(arrays))
     return (time.perf_counter() - start) / (batch * batches)
 
 

@@ -22,7 +22,7 @@ from jaxvid.cli import guard
 from jaxvid.data import features
 from jaxvid.data.decode import VideoError
 from jaxvid.errors import UserError
-from jaxvid.extract import Extractor
+from jaxvid.extract import Extractor, video_steps
 from jaxvid.tools import jobs
 
 
@@ -35,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     add("--checkpoint", required=True, help="workdir, file or name of the zoo: the backbone")
     add("--every", type=int, default=16, help="frames from row to row (%(default)s)")
     add("--frames", type=int, default=0, help="of the clip behind a row (as in training)")
-    add("--stride", type=int, default=0, help="between frames of a clip (as in training)")
+    spread = "as in training; where that spreads frames over a video: over --every"
+    add("--stride", type=int, default=0, help=f"between frames of a clip ({spread})")
     add("--fps", type=float, default=0.0, help="rate at which frames count (each video's own)")
     add("--rows", type=int, default=32, help="clips that are computed at once (%(default)s)")
     args = parser.parse_args(argv)
@@ -57,8 +58,7 @@ def extract(args: argparse.Namespace):
         files.probe(args.out),
     )
     model = predict.load(args.checkpoint, "val")
-    recipe = model.config["data"]["recipe"]
-    window = args.frames or recipe["frames"], args.stride or recipe["stride"], args.every
+    window = clip_of(args, model)
     extractor = Extractor(model, *window, args.fps, args.rows)
     # A name of the zoo means the same everywhere; a folder by its full path, at least here.
     local = Path(args.checkpoint)
@@ -81,6 +81,19 @@ def extract(args: argparse.Namespace):
     print(f"{len(todo) - len(bad)} of {len(todo)} videos have features in {args.out}")
     if bad:
         raise UserError("\n  ".join([f"{len(bad)} videos cannot be read:", *bad]))
+
+
+def clip_of(args: argparse.Namespace, model: predict.Model) -> tuple[int, int, int]:
+    """`frames`, `stride` and `every` of `data.features.Made`.
+
+    Raises:
+      UserError: the model does not take videos.
+    """
+    video_steps(model)
+    recipe = model.config["data"]["recipe"]
+    frames = args.frames or recipe["frames"]
+    stride = args.stride or recipe.get("stride") or max(args.every // max(frames, 1), 1)
+    return frames, stride, args.every
 
 
 def is_there(path: Path, video: Path, wanted: features.Made) -> bool:

@@ -24,6 +24,7 @@ import numpy as np
 
 from jaxvid import compare, files
 from jaxvid.data import annotations
+from jaxvid.data.files import numpy_reason
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.metrics.classification import (
     Accuracy,
@@ -79,8 +80,7 @@ def read(path: str) -> Dump:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: not an npz of plain arrays ({reason})") from None
+        raise UserError(f"{path}: not an npz of plain arrays ({numpy_reason(error)})") from None
     score, label, names = arrays["score"], arrays["label"], arrays.get("id")
     if score.ndim != 2 or not score.size or not np.isfinite(score).all():
         raise UserError(f'{path}: "score" must be finite, (samples, classes), not {score.shape}')

@@ -21,6 +21,7 @@ from rich.progress import track
 from jaxvid import files, predict
 from jaxvid.cli import guard
 from jaxvid.data.decode import VideoError
+from jaxvid.data.files import numpy_reason
 from jaxvid.errors import UserError
 from jaxvid.tools import jobs
 
@@ -125,7 +126,9 @@ def _read(file: Path, model: predict.Model) -> dict[str, tuple[str, np.ndarray]]
             rows = zip(stored["stamps"].tolist(), stored["feature"], strict=True)
             return dict(zip(stored["paths"].tolist(), rows, strict=True))
     except (ValueError, KeyError, OSError) as error:
-        raise UserError(f"{file}: this is no index of videos: {error}; delete it") from None
+        raise UserError(
+            f"{file}: this is no index of videos ({numpy_reason(error)}); delete it"
+        ) from None
 
 
 if __name__ == "__main__":

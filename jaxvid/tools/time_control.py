@@ -3,7 +3,8 @@
     python -m jaxvid.tools.time_control --workdir runs/quickstart
 
 Each validation clip is played forward, backwards, with its frames shuffled, and as one frame
-repeated. Where classes have an opposite (the quickstart's do), it also counts how often a clip
+repeated. The number is the accuracy, of several labels a clip the mean average precision. Where
+classes have an opposite (the quickstart's do), it also counts how often a clip
 played backwards is called the opposite.
 """
 
@@ -12,9 +13,10 @@ import sys
 
 import numpy as np
 
-from jaxvid import log, predict
+from jaxvid import log, plug, predict, weights
 from jaxvid.cli import guard
 from jaxvid.data import dataset, motion
+from jaxvid.errors import UserError
 from jaxvid.train import report
 
 ORDERS = ("forward", "reverse", "shuffle", "freeze")
@@ -30,23 +32,41 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def compare(workdir: str):
-    """Print the accuracy in each order."""
-    table = {order: predictions(workdir, order) for order in ORDERS}
-    for order, (score, label, _) in table.items():
-        log.say(f"{order:<8} top1 {(score.argmax(1) == label).mean():6.1%}  of {len(label)} clips")
-    score, label, names = table["reverse"]
-    if set(names) <= motion.OPPOSITE.keys():
+    """Print the first metric of the task in each order.
+
+    Raises:
+      UserError: the recipe of the model does not play clips in another order.
+    """
+    check(workdir)
+    tables = {}
+    for order in ORDERS:
+        tables[order], metrics, names = played(workdir, order)
+        name, value = next(iter(metrics.items()))
+        log.say(f"{order:<8} {name} {value:6.1%}  of {len(tables[order]['label'])} clips")
+    score, label = tables["reverse"]["score"], tables["reverse"]["label"]
+    if label.ndim == 1 and set(names) <= motion.OPPOSITE.keys():
         opposite = np.array([names.index(motion.OPPOSITE[name]) for name in names])
         share = (score.argmax(1) == opposite[label]).mean()
         log.say(f"played backwards, {share:.1%} are called the opposite")
 
 
-def predictions(workdir: str, order: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Scores (n, c), labels (n,) and class names of the validation set played in `order`."""
+def check(workdir: str):
+    """A UserError where the recipe of a model has no order of frames."""
+    origin = weights.find(workdir)
+    config = origin.local_config
+    recipe = config["data"]["recipe"]["name"]
+    if "order" not in plug.spec("data.recipes", recipe):
+        raise UserError(
+            f"{origin.source}: a model of {config['task']['name']} whose data (recipe {recipe})"
+            " cannot be played in another order; time_control is for recognisers of videos"
+        )
+
+
+def played(workdir: str, order: str) -> tuple[dict[str, np.ndarray], dict, tuple[str, ...]]:
+    """Predictions, metrics and class names of the validation set played in `order`."""
     model = predict.load(workdir, recipe=dict(order=order))
     source = dataset.for_evaluation(model.config["data"], model.names)
-    table, _ = report.collect(model, source)
-    return table["score"], table["label"], model.names
+    return *report.collect(model, source), model.names
 
 
 if __name__ == "__main__":

@@ -24,8 +24,10 @@ def rehearse(config: Any, mesh: jax.sharding.Mesh) -> tuple[Plan, Sample, dict[s
     classes, recipe = config.data.num_classes or CLASSES, config.data.recipe
     model = plug.load("models", config.model, num_classes=classes, dtype=jnp.dtype(config.dtype))
     task = plug.load("tasks", config.task, num_classes=classes)
-    sample = plug.load("data.recipes", recipe, "example", num_classes=classes)
-    sample = {"label": np.int32(0), **sample}
+    # What the recipe leaves to the data, such as the channels of features, the model may settle.
+    settled = {k: config.model[k] for k, v in recipe.items() if not v and config.model.get(k)}
+    sample = plug.load("data.recipes", {**recipe, **settled}, "example", num_classes=classes)
+    sample = {"label": np.zeros(task.label_shape, np.int32), **sample}
     rng = np.random.default_rng(0)
     for transform in plug.load("data.recipes", recipe, split="train"):
         sample = transform(sample, rng)

@@ -12,7 +12,6 @@ from configs import bmn_own, clip4clip_msrvtt, common, fast_rcnn_own
 from jaxvid import plug
 from jaxvid.data import untrimmed
 from jaxvid.data.encode import write_video
-from jaxvid.skeletons import SKELETONS
 from tests.data import people
 
 COLOURS = {"blue": (30, 30, 220), "green": (30, 200, 30), "red": (220, 30, 30)}
@@ -82,7 +81,9 @@ def skeleton(root: Path) -> Any:
     for k in range(12):
         name = f"walk_{k}"
         split["train" if k < 8 else "val"].append(name)
-        points = person(rng)[None] if k % 2 else np.stack([person(rng), person(rng) + (40, 8)])
+        points = (
+            person(rng)[None] if k % 2 else np.stack([person(rng), person(rng) + np.array([40, 8])])
+        )
         annotations.append(
             dict(
                 frame_dir=name, label=k % 2, total_frames=12, img_shape=(120, 160),
@@ -122,7 +123,7 @@ def detection(root: Path) -> Any:
     (root / "names.txt").write_text("\n".join(people.CLASSES))
     c = small(fast_rcnn_own.get_config("mini"))
     c.model.width = 8
-    c.data.names, c.data.num_classes = "names.txt", 4
+    c.data.root, c.data.names = str(root), "names.txt"
     c.data.update({s: dict(people.split(s)) for s in ("train", "val")})
     c.data.recipe.update(dict(boxes=6, canvas=people.SIZE))
     return c

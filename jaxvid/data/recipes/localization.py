@@ -6,6 +6,8 @@ from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import features
 from jaxvid.values import Count, Natural
 
+CHANNELS = 2048  # of an example, where any number will do: those of a ResNet-50
+
 
 def build(
     split: str, *, frames: Count = 100, channels: Natural = 0, resample: bool = False
@@ -27,4 +29,4 @@ def build(
 
 def example(frames: int = 100, channels: int = 0, **_) -> Sample:
     """A sample as a source gives it, for its shapes: a video of zeros."""
-    return {"feature": np.zeros((frames, channels), np.float32), "duration": 1.0}
+    return {"feature": np.zeros((frames, channels or CHANNELS), np.float32), "duration": 1.0}

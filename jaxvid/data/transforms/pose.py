@@ -14,12 +14,14 @@ import numpy as np
 
 from jaxvid.data import poses
 from jaxvid.data.decode import VideoError
+from jaxvid.data.files import has_ending, numpy_reason
 from jaxvid.data.sample import Sample
 from jaxvid.data.transforms import truth
 from jaxvid.data.transforms.spatial import Box
 from jaxvid.errors import UserError
 
 POINTS = ("keypoint", "keypoint_score")
+ENDINGS = (".pkl", ".npz", ".npy")
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,14 @@ class Load:
         if "keypoint" in sample:
             return sample
         path = sample["path"]
+        if not has_ending(path, ENDINGS):
+            raise VideoError(
+                path,
+                f"this model sees skeletons; give it a file of key points ({', '.join(ENDINGS)}),"
+                " as a pose estimator finds them in the video",
+            )
         try:
-            found = poses.load(path) if path.endswith(".pkl") else _load_numpy(path)
+            found = poses.load(path) if has_ending(path, (".pkl",)) else _load_numpy(path)
             found = found if isinstance(found, dict) else {"keypoint": found}
             if "keypoint" not in found:
                 raise UserError(f'no "keypoint" in it, only {", ".join(map(str, found))}')
@@ -44,7 +52,7 @@ class Load:
             found = poses.checked(found, path)
         except (UserError, ValueError, EOFError, zipfile.BadZipFile) as error:
             # As for a video: the loader decides what becomes of a file that cannot be read.
-            raise VideoError(path, str(error).removeprefix(f"{path}: ")) from None
+            raise VideoError(path, numpy_reason(error).removeprefix(f"{path}: ")) from None
         sample = sample | {key: found[key] for key in poses.ARRAYS if key in found}
         return sample | ({"size": np.array(found["img_shape"])} if "img_shape" in found else {})
 

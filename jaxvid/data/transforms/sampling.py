@@ -235,7 +235,7 @@ class KeyframeClip:
         if "time" not in sample:
             raise UserError(
                 "this model looks at boxes at a moment of a video: give a sample with time and"
-                " proposals, or use jaxvid.detect"
+                " proposals, or use jaxvid.detect or `python -m jaxvid.tools.detect`"
             )
         time, end = float(sample["time"]), reader.duration
         if not -1 <= time <= end + 1:
