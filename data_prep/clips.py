@@ -5,6 +5,7 @@ is on disk, and reads it. `jaxvid/data/sources/tfds.py` gives it back.
 """
 
 import os
+import string
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,8 @@ class Frames:
     """The bytes of the images of a folder, as they are.
 
     Attributes:
-      template: of their names, with a place for the number.
+      template: of their names, with a place for the number; with two of optical flow, whose images
+        of x are listed.
       first: number of the first one.
     """
 
@@ -107,7 +109,9 @@ class Frames:
             names = set(os.listdir(clip.file))
         except (FileNotFoundError, NotADirectoryError):
             return
+        places = sum(field is not None for _, field, *_ in string.Formatter().parse(self.template))
+        axis = ("x",) if places == 2 else ()
         number = self.first
-        while (name := self.template.format(number)) in names:
+        while (name := self.template.format(*axis, number)) in names:
             yield os.path.join(clip.file, name)
             number += 1

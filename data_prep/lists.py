@@ -4,8 +4,12 @@
     python -m data_prep.lists ucf101/split1 --source RAW --out LISTS --rawframes FRAMES
 
 Files that are missing are left out and counted. Paths are relative to the folder of the videos, or
-with --rawframes of the frames, which has one folder for each video. Lists of paths with spaces
-become csv files.
+with --rawframes of the frames, which has one folder for each video; paths with spaces stand in
+quotes. Optical flow is --rawframes FLOW --template '{}_{:05d}.jpg'.
+
+LISTS is what the configs of the data set read, as --config.data.root or as their default: the lists
+have the names that they expect, the class names lie beside them, and a link stands where they look
+for the videos, unless RAW is LISTS and has them there.
 """
 
 import argparse
@@ -18,7 +22,8 @@ from pathlib import Path
 from data_prep.build import builder
 from data_prep.clips import Clip, Frames
 from data_prep.video_builder import VideoBuilder
-from jaxvid import cli
+from jaxvid import cli, files
+from jaxvid.errors import UserError
 
 
 def write(
@@ -32,7 +37,8 @@ def write(
 
     Args:
       source: folder of what the archives unpack to.
-      rawframes: folder of extracted frames; the lists are of these.
+      rawframes: folder of extracted frames, of which the lists are then; "{split}" in it stands for
+        the name of the split.
       template: of the names of frames there.
 
     Raises:
@@ -41,7 +47,10 @@ def write(
     listed = made.clips(source)
     if rawframes:
         made.content = Frames(template)
-        listed = {split: [_frames(c, rawframes) for c in clips] for split, clips in listed.items()}
+        listed = {
+            split: [_frames(clip, rawframes.replace("{split}", split)) for clip in clips]
+            for split, clips in listed.items()
+        }
     kind = "rawframes" if isinstance(made.content, Frames) else "videos"
     out.mkdir(parents=True, exist_ok=True)
     for split, found in made.found(listed).items():
@@ -50,11 +59,31 @@ def write(
             counts = []
             if isinstance(made.content, Frames):
                 counts = [len(list(made.content.files(clip))) for clip in clips]
-            path, separator = out / name, " "
-            if path.suffix == ".txt" and any(" " in clip.path for clip in clips):
-                path, separator = path.with_suffix(".csv"), ","
-            path.write_text(made.list_text(clips, counts, separator), encoding="utf-8")
-            print(f"{path}: {len(clips):,} lines, prefix={os.path.relpath(folder, source)}")
+            path, prefix = out / name, os.path.relpath(folder, source)
+            if made.prefix(name):
+                prefix = made.prefix(name)
+                _link(out / prefix, Path(folder))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(made.list_text(clips, counts), encoding="utf-8")
+            print(f"{path}: {len(clips):,} lines, prefix={prefix}")
+    if made.label_file:
+        files.write_text(out / made.label_file, "".join(f"{name}\n" for name in made.names))
+
+
+def _link(place: Path, folder: Path) -> None:
+    """Let `folder` be seen as `place`, too.
+
+    Raises:
+      UserError: something else is there, or the file system has no links.
+    """
+    if place.exists():
+        if not place.samefile(folder):
+            raise UserError(f"{place}: is not {folder}, where the listed files are; remove it")
+        return
+    with files.explained(place):
+        place.unlink(missing_ok=True)  # a link to nowhere
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(folder.absolute())
 
 
 def _frames(clip: Clip, rawframes: str) -> Clip:

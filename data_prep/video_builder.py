@@ -10,6 +10,7 @@ import abc
 import functools
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -41,6 +42,7 @@ class VideoBuilder(FileReaderBuilder):
       expected: how many clips each split has when nothing is missing, where that is known.
       content: what is stored of a clip.
       multi_label: whether a clip has any number of labels.
+      label_file: of the class names, where the configs of this data set read one beside the lists.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -54,6 +56,7 @@ class VideoBuilder(FileReaderBuilder):
     expected: Mapping[str, int] = {}
     content: Content = Videos()
     multi_label = False
+    label_file = ""
 
     def __init_subclass__(cls, **kwargs):
         # TFDS has data sets of the same names; these are found by their files, not by registration.
@@ -90,11 +93,23 @@ class VideoBuilder(FileReaderBuilder):
             f"{self.name}: there are no lists to write; its pickles are read as they are"
         )
 
-    def list_text(self, clips: list[Clip], counts: list[int], separator: str) -> str:
-        """The text of an annotation file; `counts` are the numbers of frames of rawframes."""
+    def prefix(self, name: str) -> str:
+        """The folder in which configs look for the files of a list; "" where none reads it.
+
+        Args:
+          name: of the list; the folder is relative to the same root.
+        """
+        del name
+        return ""
+
+    def list_text(self, clips: list[Clip], counts: list[int]) -> str:
+        """The text of an annotation file; `counts` are the numbers of frames of rawframes.
+
+        Paths stand in quotes where they have spaces, or would be taken for something else.
+        """
         about = [[count] for count in counts] or [[]] * len(clips)
-        rows = [(c.path, *a, *c.labels) for c, a in zip(clips, about, strict=True)]
-        return "".join(separator.join(map(str, row)) + "\n" for row in rows)
+        rows = [(_word(c.path), *a, *c.labels) for c, a in zip(clips, about, strict=True)]
+        return "".join(" ".join(map(str, row)) + "\n" for row in rows)
 
     def label(self, name: str) -> int:
         """The number of a class; UserError with the nearest name when there is none."""
@@ -239,6 +254,12 @@ class VideoBuilder(FileReaderBuilder):
         """Clears away what builds that were stopped have left behind."""
         for folder in self.data_path.parent.glob(f"incomplete.*_{self.version}"):
             folder.rmtree()
+
+
+def _word(path: str) -> str:
+    """A path as one word of a line that is no comment."""
+    plain = not re.search(r'[\s"]', path) and not path.startswith("#")
+    return path if plain else '"' + path.replace('"', '""') + '"'
 
 
 def _here(todo: list[shards.Shard], task: Callable[[shards.Shard], None]) -> None:

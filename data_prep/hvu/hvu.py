@@ -52,7 +52,7 @@ class Hvu(VideoBuilder):
     def list_files(self, split, kind, clips):
         return {f"hvu_{split}{'_video' if kind == 'videos' else ''}.json": clips}
 
-    def list_text(self, clips, counts, separator):
+    def list_text(self, clips, counts):
         """MMAction2's form: tags by category, numbered within it."""
         places = {
             number: (category, place)

@@ -9,6 +9,7 @@ from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
 from jaxvid.ckpt import zoo
+from jaxvid.data import annotations
 from jaxvid.errors import UserError
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
@@ -76,15 +77,25 @@ class Kinetics(VideoBuilder):
         files: dict[str, list[Clip]] = {}
         for clip in clips:  # kinetics400/videos_train/PATH: each list is relative to its own folder
             part, videos, path = clip.path.split("/", 2)
-            name = f"k{part[-3:]}_{split}_list_{kind}.txt"
+            name = f"kinetics710/k{part[-3:]}_{split}_list_{kind}.txt"
             files.setdefault(name, []).append(
                 Clip(f"{clip.folder}/{part}/{videos}", path, clip.labels)
             )
         return files
 
+    @property
+    def label_file(self):
+        folder = "kinetics710/" if self.variant == "k710" else ""
+        return f"{folder}label_map_{self.variant}.txt"
+
+    def prefix(self, name):
+        folder, _, file = name.rpartition("/")
+        stem, split, _, kind = file.removesuffix(".txt").split("_")
+        return f"kinetics{stem[1:]}/{kind}_{split}" if folder else f"{kind}_{split}"
+
     def _part(self, source: Path, split: str) -> Iterator[Clip]:
         """One of the three sets, with the labels of this config."""
-        videos = layout.find(source, f"videos_{split}", f"videos/{split}", split, "videos")
+        videos = video_folder(source, split)
         found = layout.stems(videos)
         mended = source / "replacement"  # CVDF's, for files of Kinetics-400 that are corrupt
         better = layout.stems(mended) if mended.is_dir() else {}
@@ -122,10 +133,14 @@ class Kinetics(VideoBuilder):
         return clips
 
     def _listed(self, source: Path, part: str, path: Path, split: str) -> Iterator[Clip]:
-        videos = layout.find(source / part, f"videos_{split}", "videos")
-        for line in layout.lines(path):
-            name, label = line.rsplit(maxsplit=1)
+        videos = video_folder(source / part, split)
+        for _, (name, label) in annotations.rows(path):
             yield _below(source, Clip(str(videos), name, (int(label),)))
+
+
+def video_folder(source: Path, split: str) -> Path:
+    """Where the videos of a split are."""
+    return layout.find(source, f"videos_{split}", f"videos/{split}", split, "videos")
 
 
 def rows(source: Path, split: str) -> Iterator[Mapping[str, str]]:

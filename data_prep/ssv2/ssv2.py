@@ -36,5 +36,10 @@ class Ssv2(VideoBuilder):
 
         return {"train": list(read("train")), "val": list(read("validation"))}
 
+    label_file = "label_map.txt"
+
+    def prefix(self, name):
+        return "videos" if name.endswith("_videos.txt") else "rawframes"
+
     def list_files(self, split, kind, clips):
         return {f"sthv2_{split}_list_{kind}.txt": clips}

@@ -80,10 +80,14 @@ def listed(name: str, raw: Path) -> dict[str, list[tuple[str, tuple[int, ...]]]]
 
 
 def written(name: str, raw: Path, *more: str) -> dict[str, list[str]]:
-    """The lines of the lists, sorted: they are in the order of the built data set."""
+    """The lines of the lists, sorted: they are in the order of the built data set.
+
+    Not of class names, which lie beside some lists.
+    """
     out = raw / "lists"
     lists.main([name, "--source", str(raw), "--out", str(out), *more])
-    return {p.name: sorted(p.read_text().splitlines()) for p in sorted(out.iterdir())}
+    paths = (path for path in sorted(out.rglob("*.*")) if not path.name.startswith("label_map"))
+    return {path.name: sorted(path.read_text().splitlines()) for path in paths}
 
 
 def stored(name: str, raw: Path) -> dict[str, int]:

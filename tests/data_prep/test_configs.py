@@ -1,0 +1,142 @@
+"""What is written for a data set is what its shipped configs read: lists, links, names, pickles."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_prep import build, lists
+from data_prep.skeletons import ntu, skeletons
+from jaxvid import config_files
+from jaxvid.ckpt import zoo
+from jaxvid.data import dataset
+from jaxvid.errors import UserError
+from tests.data_prep import fakes
+from tests.data_prep.test_kinetics import kinetics
+from tests.data_prep.test_skeletons import moving, write_skeleton
+
+CHECKS = ("labels", "missing", "duplicates", "overlap")
+ROWS = {  # of a csv of Kinetics; the second video is in a folder with a space
+    "train": ["abseiling,aaaaaaaaaaa,3,13", "zumba,bbbbbbbbbbb,0,10"],
+    "val": ["zumba,ccccccccccc,0,10"],
+}
+
+
+def kinetics_archive(raw: Path, ids: str = "abc") -> None:
+    """One of the three sets as CVDF hosts it: other folders than the configs name."""
+    rows = {s: [r.replace("a" * 11, ids[0] * 11) for r in rows] for s, rows in ROWS.items()}
+    for old, new in zip("bc", ids[1:], strict=True):
+        rows = {s: [r.replace(old * 11, new * 11) for r in each] for s, each in rows.items()}
+    kinetics(raw, rows["train"], rows["val"])
+    fakes.videos(raw / "train", [f"{ids[0] * 11}_000003_000013.mp4"])
+    fakes.videos(raw / "train/some folder", [f"{ids[1] * 11}_000000_000010.mp4"])
+    fakes.videos(raw / "val", [f"{ids[2] * 11}_000000_000010.mp4"])
+
+
+def kinetics_parts(raw: Path) -> None:
+    for part, ids in ((400, "abc"), (600, "def"), (700, "ghi")):
+        kinetics_archive(raw / f"kinetics{part}", ids)
+
+
+def kinetics_flow(raw: Path) -> None:
+    kinetics_archive(raw)
+    stems = ["a" * 11 + "_000003_000013", "some folder/" + "b" * 11 + "_000000_000010"]
+    for split, clips in (("train", stems), ("val", ["c" * 11 + "_000000_000010"])):
+        fakes.frames(raw / f"flow_{split}", clips, "x_{:05d}.jpg")
+        for clip in clips:
+            for path in sorted((raw / f"flow_{split}" / clip).iterdir()):
+                (path.parent / path.name.replace("x", "y")).write_bytes(path.read_bytes())
+
+
+def something(raw: Path) -> None:
+    fakes.videos(raw / "20bn-something-something-v2", ["78687.webm", "42326.webm", "7.webm"])
+    one = {"id": "78687", "template": "Holding [something] next to [something]"}
+    two = {"id": "7", "template": "Approaching [something] with your camera"}
+    fakes.json_text(raw / "labels/train.json", [one, two])
+    fakes.json_text(raw / "labels/validation.json", [{**one, "id": "42326"}])
+
+
+FLOW = ("--rawframes", "RAW/flow_{split}", "--template", "{}_{:05d}.jpg")
+K710 = [*["abseiling", "zumba"] * 3], ["zumba"] * 3
+KINETICS = ["abseiling", "zumba"], ["zumba"]
+HOLDING = "Holding something next to something"
+# Suffix of the configs -> data set, its archives, options, root below LISTS, classes of the splits.
+LISTED: dict[str, tuple[str, Callable, tuple, str, tuple]] = {
+    "k400": ("kinetics/k400", kinetics_archive, (), "", KINETICS),
+    "k400_flow": ("kinetics/k400", kinetics_flow, FLOW, "", KINETICS),
+    "k600": ("kinetics/k600", kinetics_archive, (), "", KINETICS),
+    "k700": ("kinetics/k700", kinetics_archive, (), "", KINETICS),
+    "k710": ("kinetics/k710", kinetics_parts, (), "", K710),
+    "ssv2": ("ssv2", something, (), "",
+             ([HOLDING, "Approaching something with your camera"], [HOLDING])),
+}  # fmt: skip
+PICKLED = {"ntu60": 60, "ntu120": 120}
+# Without a folder of data_prep: published in the form that the configs read, or one's own.
+OTHERS = {"ava21", "ava22", "multisports", "anet", "msrvtt", "own", "quickstart", "finetune"}
+
+
+def suffix(name: str) -> str:
+    return "own" if name.endswith("_own") else name.partition("_")[2] or name
+
+
+def configs(ending: str) -> list[str]:
+    return [row.name for row in config_files.shipped() if suffix(row.name) == ending]
+
+
+def test_every_config_of_a_prepared_data_set_is_tested():
+    found = {suffix(row.name) for row in config_files.shipped()}
+    assert found == LISTED.keys() | PICKLED.keys() | OTHERS
+    prepared = {folder.name for folder in Path(build.__file__).parent.iterdir() if folder.is_dir()}
+    assert not prepared & OTHERS
+
+
+@pytest.mark.parametrize("ending", LISTED)
+@pytest.mark.parametrize("beside", [True, False])
+def test_lists_are_what_the_configs_read(ending, beside, tmp_path):
+    """Beside the archives, and in a folder of their own."""
+    name, make, options, root, classes = LISTED[ending]
+    raw, out = tmp_path / "raw", tmp_path / ("raw" if beside else "lists")
+    make(raw)
+    options = [option.replace("RAW", str(raw)) for option in options]
+    for _ in range(2):  # again, over what is there
+        lists.main([name, "--source", str(raw), "--out", str(out), *options])
+    assert configs(ending)
+    for config in map(config_files.load, configs(ending)):
+        config.data.root = str(out / root)
+        data = dataset.for_training(config.data, config.task, checks=CHECKS)
+        for split, expected in zip(("train", "val"), classes, strict=True):
+            source = data.splits[split]
+            found = [data.names[label] for label in source.labels]
+            assert sorted(found) == sorted(expected), split
+            if options:
+                assert source[0]["total"] == fakes.FRAMES
+    assert data.names == zoo.labels(name.partition("/")[2] or name)
+
+
+@pytest.mark.parametrize("ending", PICKLED)
+def test_pickles_are_what_the_configs_read(ending, tmp_path):
+    classes, out = PICKLED[ending], tmp_path / f"{ending}_3d.pkl"
+    for name in ("S001C001P001R001A001", "S001C001P002R001A060", "S001C002P003R002A013"):
+        frames = [[body] for body in moving(4, 0.1)]
+        write_skeleton(tmp_path / f"raw/{name}.skeleton", frames)
+    ntu.convert(tmp_path / "raw", out, classes)
+    assert out.stem in skeletons.FILES and f"{ending}_2d" in skeletons.FILES
+    for name in configs(ending):
+        for stream in ("j", "bm"):
+            config = config_files.load(f"{name}:3d_{stream}")
+            config.data.root = str(tmp_path)
+            data = dataset.for_training(config.data, config.task, checks=CHECKS)
+            assert data.names == zoo.labels(ending)
+            assert np.array_equal(data.splits["train"].labels, [0, 59])
+            assert data.splits["val"].labels.tolist() == [12]
+        two = config_files.load(f"{name}:2d_j").data.train.file
+        assert two == f"{ending}_2d.pkl"
+
+
+def test_something_else_where_the_link_would_stand(tmp_path):
+    something(tmp_path / "raw")
+    (tmp_path / "lists/videos").mkdir(parents=True)
+    command = ["ssv2", "--source", str(tmp_path / "raw"), "--out", str(tmp_path / "lists")]
+    with pytest.raises(UserError, match=r"lists/videos: is not .*20bn-something-something-v2"):
+        lists.main(command)
