@@ -65,6 +65,7 @@ IMPORTS = {
     "detect": ".errors .data .results numpy",
     "extract": ".errors .data .mesh jax numpy",
     "tasks": ".errors .values .ops .metrics .results .tasks.base jax optax numpy",
+    "tasks.prompted": ".metrics .ops .tasks jax numpy",
     "data": ".errors .values .compare .signals .files .plug .pickles .skeletons .data"
     " numpy grain av cv2 absl",
     "data.sources.tfds": ".errors .values .data numpy cv2 tensorflow_datasets",

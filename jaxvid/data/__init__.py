@@ -104,7 +104,7 @@ def batches(
     from jaxvid import plug
     from jaxvid.data import dataset, loader
 
-    data, options = config["data"], config["loader"]
+    data, options = dataset.with_test(config["data"]), config["loader"]
     splits = ("train", "test") if split == "test" and data.get("test") else ("train", "val")
     sources = dataset.for_training(data, dict(config).get("task"), splits=splits).splits
     recipe = plug.load("data.recipes", data["recipe"], split=split)

@@ -8,7 +8,7 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,26 @@ def find(root: str, file: str, split: str, what: str = "annotations", key: str =
             f"{path}: no such {split} {what}; set config.data.root or config.data.{split}.{key}"
         )
     return path
+
+
+def find_split(root: str, split: str, endings: Sequence[str]) -> str:
+    """The name of the file of a split in `root`, "train.csv" or with another ending; "" if none."""
+    return next((f"{split}{e}" for e in endings if Path(root, f"{split}{e}").is_file()), "")
+
+
+def expect_split(root: str, split: str, endings: Sequence[str], what: str) -> str:
+    """As `find_split`, of a folder of one's own that must have it.
+
+    Raises:
+      UserError: `root` is missing or lacks the file.
+    """
+    if not root:
+        raise UserError(f"set --config.data.root to the folder of your {what}")
+    if not Path(root).is_dir():
+        raise UserError(f"{root}: no such folder; set --config.data.root to your {what}")
+    if not (name := find_split(root, split, endings)):
+        raise UserError(f"{root}: there is no {' or '.join(split + e for e in endings)} in it")
+    return name
 
 
 def read_text(path: Path) -> str:

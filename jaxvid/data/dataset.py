@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxvid import compare
+from jaxvid import compare, plug
 from jaxvid.data import annotations, features
 from jaxvid.data import sources as formats
 from jaxvid.data.identity import identity
@@ -161,6 +161,16 @@ def for_training(data: Mapping, task: Mapping | None = None, **options: Any) -> 
     return build(**{k: v for k, v in data.items() if k != "recipe"} | options, task=task)
 
 
+def with_test(data: Mapping) -> Mapping:
+    """`config.data` with its test set, where the source of validation knows one in its folder."""
+    spec = data.get("val") or {}
+    if data.get("test") or "name" not in spec:
+        return data
+    holds = getattr(plug.module("data.sources", spec["name"]), "holds", None)
+    found = holds is not None and holds(os.path.expanduser(data["root"]), "test")
+    return {**data, "test": spec} if found else data
+
+
 def for_evaluation(
     data: Mapping,
     names: tuple[str, ...],
@@ -168,7 +178,7 @@ def for_evaluation(
     say: Callable[[str], object] = lambda line: None,
     task: Mapping | None = None,
 ) -> Source:
-    """The split to test on, "test" where `config.data` has one, else "val"; training is not read.
+    """The split to test on, "test" where there is one, else "val"; training is not read.
 
     Args:
       names: the classes of the model.
@@ -178,6 +188,7 @@ def for_evaluation(
     Raises:
       UserError: the data is of other classes than the model, or has another problem.
     """
+    data = with_test(data)
     split = "test" if data.get("test") else "val"
     given = {k: v for k, v in data.items() if k not in ("recipe", "num_classes", "names")}
     own = class_names(os.path.expanduser(data["root"]), data["names"]) if data.get("names") else ()

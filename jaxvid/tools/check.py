@@ -118,8 +118,9 @@ def check(config: Any, manifest: Path | None, classes: bool, lines: int):
     Raises:
       UserError: data that cannot be read at all; and at the end, if anything is wrong.
     """
-    splits = tuple(split for split in SPLITS if config.data.get(split))
-    data = dataset.for_training(config.data, config.task, splits=splits, checks=())
+    given = dataset.with_test(config.data)
+    splits = tuple(split for split in SPLITS if given.get(split))
+    data = dataset.for_training(given, config.task, splits=splits, checks=())
     found = find(data, manifests.read(manifest) if manifest else None)
     left_out = set(dataset.CHECKS) - set(config.data.get("checks", dataset.CHECKS))
     console = Console(highlight=False, soft_wrap=True)

@@ -3,9 +3,9 @@
     python -m jaxvid.tools.split CLIPS [--val 0.2] [--test 0.1] [--seed 0] [--group REGEX]
 
 Writes CLIPS/train.csv, val.csv and test.csv with a line `path,class` a video, which
-configs/finetune.py reads. Every class is divided by the same shares, and has a video in each list
-where it has enough of them. Where classes are called by numbers, they are written to classes.txt,
-and the lists have their place in it, counted from 0.
+configs/finetune.py reads: evaluations take test.csv where it is there. Every class is divided by
+the same shares, and has a video in each list where it has enough of them. Where classes are called
+by numbers, they are written to classes.txt, and the lists have their place in it, counted from 0.
 
 Videos cut from one recording, or showing one person, must not end up on both sides: --group names
 what they have in common, as a regular expression for the path below CLIPS. In UCF101, whose names

@@ -40,14 +40,15 @@ def build(
       test_short_side: Short side in test, in pixels; 0 takes `short_side`.
       length: Tokens that a text has room for.
       templates: Sentences with {} for a label, which make texts of class names (see
-        `transforms.text.Tokenize`).
+        `transforms.text.Tokenize`): one at random in train, the first in val, all in test.
     """
     sampler = sampling.UniformFrames(frames, 1, split == "train", exact=True)
     steps = clip.pipeline(
         split, [sampler], [spatial.CenterCrop(size)], channels=3, size=size, short_side=short_side,
         repeats=1, crops=1, test_size=0, test_short_side=test_short_side or short_side,
     )  # fmt: skip
-    return [Tokenize(length, templates), *steps]
+    use = {"train": "random", "val": "first", "test": "all"}[split]
+    return [Tokenize(length, templates, use), *steps]
 
 
 def example(**_) -> Sample:

@@ -7,19 +7,24 @@
 | has one folder for each class                | 80 % of each class | the rest, by hash of names  |
 
 A list may have several labels a line, `path,label,label`, for a task with `multi_label`. With
-classes.txt, a class name a line, these are the classes and their order.
+classes.txt, a class name a line, these are the classes and their order. A list or folder called
+test, beside that of training, is what evaluations take in place of val.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jaxvid.data import annotations
+from jaxvid.data.sample import Sample
 from jaxvid.data.sources import class_folders, video_list
 from jaxvid.data.sources.video_list import Videos
 from jaxvid.errors import UserError
 from jaxvid.values import Probability
 
 CLASSES = "classes.txt"
+LISTS = (".csv", ".txt")
 
 
 def build(
@@ -29,6 +34,7 @@ def build(
     train_share: Probability = 0.8,
     manifest: str = "",
     multi_label: bool = False,
+    texts: bool = False,
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Videos:
@@ -38,6 +44,7 @@ def build(
       train_share: Share of each class that is for training, where one folder has all of it.
       manifest: File that `python -m jaxvid.tools.scan` wrote, relative to `root` (see video_list).
       multi_label: Whether lists have any number of labels in a line.
+      texts: Whether samples have the name of their class, for models that compare with texts.
 
     Raises:
       UserError: `root` is missing or has none of the layouts.
@@ -50,11 +57,23 @@ def build(
     if not names and (base / CLASSES).is_file():
         names = tuple(name for _, name in annotations.lines(base / CLASSES))
     known: dict[str, Any] = dict(manifest=manifest, names=names, num_classes=num_classes)
-    lists = [f"{split}{e}" for e in (".csv", ".txt") if (base / f"{split}{e}").is_file()]
-    if lists:
-        return video_list.build(split, root=root, file=lists[0], multi_label=multi_label, **known)
+    found = _read(split, base, train_share, multi_label, known)
+    if not texts:
+        return found
+    if not found.names:
+        raise UserError(f"{found.origin}: classes need names as texts; write them to {CLASSES}")
+    return Named(**vars(found))
+
+
+def _read(
+    split: str, base: Path, train_share: float, multi_label: bool, known: Mapping[str, Any]
+) -> Videos:
+    """Read a split in the layout that `base` has."""
+    root = str(base)
+    if file := annotations.find_split(root, split, LISTS):
+        return video_list.build(split, root=root, file=file, multi_label=multi_label, **known)
     for other in ("train", "val"):
-        if any((base / f"{other}{e}").is_file() for e in (".csv", ".txt")):
+        if annotations.find_split(root, other, LISTS):
             raise UserError(f"{base}: has a list for {other} but no {split}.csv or {split}.txt")
     if multi_label:
         raise UserError(
@@ -67,3 +86,19 @@ def build(
         if (base / other).is_dir():
             raise UserError(f"{base}: has {other}/ but no {split}/")
     return class_folders.build(split, root=root, share=train_share, **known)
+
+
+def holds(root: str, split: str) -> bool:
+    """Whether `root` has a list or a folder of this split, beside that of training."""
+    if annotations.find_split(root, "train", LISTS):
+        return bool(annotations.find_split(root, split, LISTS))
+    return Path(root, "train").is_dir() and Path(root, split).is_dir()
+
+
+@dataclass(frozen=True, repr=False)
+class Named(Videos):
+    """Videos whose samples have the name of their class as text."""
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        return sample | {"labels": (self.names[sample["label"]],)}

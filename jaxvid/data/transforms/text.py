@@ -18,6 +18,7 @@ class Tokenize:
     Attributes:
       length: tokens of a text.
       templates: texts with braces where a label stands; all of one label, then the next's.
+      use: of the templates "all", the "first", or one at "random" for each label.
 
     Raises:
       UserError: a template without braces.
@@ -25,6 +26,7 @@ class Tokenize:
 
     length: int = LENGTH
     templates: tuple[str, ...] = ("{}",)
+    use: str = "all"
 
     def __post_init__(self):
         for template in self.templates:
@@ -35,9 +37,15 @@ class Tokenize:
         sample = dict(sample)
         labels, texts = sample.pop("labels", ()), sample.pop("captions", ())
         if labels:
-            texts = [t.replace("{}", label) for label in labels for t in self.templates]
+            texts = [t.replace("{}", label) for label in labels for t in self._chosen(rng)]
         if not texts:
             return sample
         # An empty text stands for no text: sources pad with them.
         rows = [tokenize(t, self.length) * bool(t) for t in texts]
         return sample | {"text": np.stack(rows)}
+
+    def _chosen(self, rng: np.random.Generator) -> tuple[str, ...]:
+        """The templates of one label."""
+        if self.use == "random":
+            return (self.templates[int(rng.integers(len(self.templates)))],)
+        return self.templates[:1] if self.use == "first" else self.templates

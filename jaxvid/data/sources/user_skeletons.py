@@ -1,0 +1,43 @@
+"""A user's own skeletons: train.pkl and val.pkl, or skeletons.pkl with splits of these names.
+
+Each is a pickle of annotations as `data/poses.py` describes them. With classes.txt, a class name a
+line, these are the names of the labels.
+"""
+
+from pathlib import Path
+
+from jaxvid.data import annotations
+from jaxvid.data.sources import skeleton
+from jaxvid.data.sources.user_clips import CLASSES
+from jaxvid.errors import UserError
+
+ENDINGS = (".pkl", ".pickle")
+
+
+def build(
+    split: str,
+    *,
+    root: str,
+    names: tuple[str, ...] = (),
+    num_classes: int | None = None,
+) -> skeleton.Skeletons:
+    """Read one split.
+
+    Raises:
+      UserError: `root` lacks the file, or an annotation cannot be used.
+    """
+    if not names and root and Path(root, CLASSES).is_file():
+        names = tuple(name for _, name in annotations.lines(Path(root, CLASSES)))
+    whole = annotations.find_split(root, "skeletons", ENDINGS) if root else ""
+    file = whole or annotations.expect_split(root, split, ENDINGS, "skeletons")
+    if whole and annotations.find_split(root, split, ENDINGS):
+        raise UserError(f"{root}: has {whole} and files of splits; remove one of them")
+    return skeleton.build(
+        split, root=root, file=file, subset=split if whole else "", names=names,
+        num_classes=num_classes,
+    )  # fmt: skip
+
+
+def holds(root: str, split: str) -> bool:
+    """Whether there is a file of this split."""
+    return bool(annotations.find_split(root, split, ENDINGS))

@@ -1,0 +1,50 @@
+"""Recognition by comparing videos with texts about classes. Host-side numpy.
+
+Shapes: m samples, n texts of a class, f features, c classes.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from jaxvid.metrics.classification import Accuracy
+
+
+def class_scores(
+    video: np.ndarray, text: np.ndarray, label: np.ndarray, num_classes: int, temperature: float
+) -> np.ndarray:
+    """float32 (m, c): probabilities of the classes, the mean over texts of a softmax over classes.
+
+    Args:
+      video: (m, f), of length 1.
+      text: (m, n, f), of length 1: those of each sample's class.
+      label: int (m,). Classes without a sample have no text and score 0.
+    """
+    present, first = np.unique(label, return_index=True)
+    score = temperature * np.einsum("mf,cnf->mcn", video, text[first])
+    score = np.exp(score - score.max(1, keepdims=True))
+    score = (score / score.sum(1, keepdims=True)).mean(2)
+    found = np.zeros((len(video), num_classes), np.float32)
+    found[:, present] = score
+    return found
+
+
+class PromptedAccuracy(Accuracy):
+    """Top-k and mean class accuracy of `video` (b, f), by the `text` (b, n, f) of all classes."""
+
+    def __init__(self, num_classes: int, temperature: float):
+        super().__init__(num_classes)
+        self._temperature = temperature
+        self._texts: list[np.ndarray] = []
+
+    def update(self, preds: dict[str, Any]) -> None:
+        """Take a batch: video, text, label (b,), mask (b,)."""
+        valid = np.asarray(preds["mask"]) > 0
+        self._scores.append(np.asarray(preds["video"], np.float32)[valid])
+        self._texts.append(np.asarray(preds["text"], np.float32)[valid])
+        self._labels.append(np.asarray(preds["label"])[valid])
+
+    def _collected(self) -> tuple[np.ndarray, np.ndarray]:
+        video, label = super()._collected()
+        text = np.concatenate(self._texts)
+        return class_scores(video, text, label, self.num_classes, self._temperature), label
