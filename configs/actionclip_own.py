@@ -18,8 +18,8 @@ def get_config(variant="vitb32"):
     published = config_files.load("clip4clip_msrvtt:vitb32")  # also a fine-tuning of CLIP
     c = common.base()
     c.dtype = "float32" if mini else "bfloat16"
-    c.epochs = 20.0
-    c.batch = 16 if mini else 64
+    c.epochs = 40.0 if mini else 20.0
+    c.batch = 8 if mini else 64
     frames = 4 if mini else 8
     c.model = dict(
         name="actionclip", variant=variant, frames=frames, layers=1 if mini else 6, remat=False

@@ -24,7 +24,7 @@ def get_config(variant="2d_j"):
     c.batch = 16
     c.model = {**published.model, "variant": "test" if mini else dims}
     c.task = published.task
-    skeletons = dict(name="user_skeletons")
+    skeletons = dict(name="user_skeletons", file="skeletons")
     c.data = dict(root="", num_classes=None, names="", checks=common.CHECKS)
     c.data.train, c.data.val = skeletons, skeletons
     layout = published.data.recipe.layout

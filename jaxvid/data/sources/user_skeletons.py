@@ -18,22 +18,26 @@ def build(
     split: str,
     *,
     root: str,
+    file: str = "skeletons",
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> skeleton.Skeletons:
     """Read one split.
+
+    Args:
+      file: Name of the file with all splits, without its ending, where there is one.
 
     Raises:
       UserError: `root` lacks the file, or an annotation cannot be used.
     """
     if not names and root and Path(root, CLASSES).is_file():
         names = tuple(name for _, name in annotations.lines(Path(root, CLASSES)))
-    whole = annotations.find_split(root, "skeletons", ENDINGS) if root else ""
-    file = whole or annotations.expect_split(root, split, ENDINGS, "skeletons")
+    whole = annotations.find_split(root, file, ENDINGS) if root else ""
+    path = whole or annotations.expect_split(root, split, ENDINGS, "skeletons")
     if whole and annotations.find_split(root, split, ENDINGS):
         raise UserError(f"{root}: has {whole} and files of splits; remove one of them")
     return skeleton.build(
-        split, root=root, file=file, subset=split if whole else "", names=names,
+        split, root=root, file=path, subset=split if whole else "", names=names,
         num_classes=num_classes,
     )  # fmt: skip
 
