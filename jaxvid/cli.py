@@ -1,17 +1,20 @@
 """What commands share: flags, and errors that are one line instead of a traceback."""
 
+import errno
+import functools
 import os
 import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict, FieldReference, config_flags
 
 from jaxvid import config_files, files, schema, signals
-from jaxvid.config import plain
+from jaxvid.config import flat, plain
 from jaxvid.errors import UserError, did_you_mean
 
 CONFIG_HELP = "NAME of a shipped config or your FILE, with :VARIANT; --config.KEY=VALUE changes it"
@@ -61,6 +64,8 @@ def guard(main: Callable[[], object]) -> int:
             raise
         return 141  # as a shell reports SIGPIPE
     except OSError as error:
+        if error.errno == errno.EACCES and error.filename:
+            return complain(f"{error.filename}: no permission to read or write this", 1)
         if error.errno not in files.DISK:
             raise
         return complain(files.explain(error, error.filename or "a file"), 1)
@@ -96,8 +101,29 @@ def complain(message: str, code: int) -> int:
 def define_config(values: flags.FlagValues = flags.FLAGS) -> flags.FlagHolder:
     """Define --config, which names a config, and --config.KEY, which change it."""
     holder = config_flags.DEFINE_config_file("config", None, CONFIG_HELP, flag_values=values)
-    values["config"].parser.parse = config_files.load  # type: ignore[assignment]
+    values["config"].parser.parse = load  # type: ignore[assignment]
     return holder
+
+
+def load(spec: str) -> ConfigDict:
+    """The config that `spec` names; --config.KEY=VALUE sets its keys that may be None, too.
+
+    Raises:
+      UserError: see `config_files.load`.
+    """
+    config = config_files.load(spec)
+    given = plain(config)
+    try:
+        known = schema.keys(given)
+    except (UserError, KeyError):  # a part is missing or unknown, which the check will say
+        return config
+    with config.ignore_type():
+        for name in flat(given):
+            if name in known and NoneType in get_args(known[name].kind):
+                *folders, last = name.split(".")
+                part: Any = functools.reduce(getattr, folders, config)
+                part[last] = FieldReference(part[last], field_type=object)
+    return config
 
 
 def config_file() -> str | None:

@@ -8,11 +8,13 @@ from typing import Any
 from jaxvid.errors import UserError
 from jaxvid.files import explained, write_text
 
-# Keys that may change when a run goes on: its speed, its layout, where its files lie.
+# Keys that may change when a run goes on: its speed, its layout, where its files lie, what is
+# checked before it and evaluated beside it.
 FREE = (
-    "log_every", "save_every", "keep", "loader", "mesh", "sharding", "offload", "eval", "data.root",
-    "watchdog", "nonfinite", "deterministic",
-    "writers",
+    "log_every", "save_every", "keep", "mesh", "sharding", "offload", "watchdog", "nonfinite",
+    "deterministic", "writers", "eval", "eval_batch", "eval_every", "loader.workers",
+    "loader.on_error", "loader.eval_on_error", "data.root", "data.checks", "data.train.manifest",
+    "data.val.manifest", "data.test",
 )  # fmt: skip
 
 

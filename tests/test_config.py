@@ -1,6 +1,7 @@
 """A workdir belongs to one config, from its first checkpoint on."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,39 @@ def test_a_run_with_checkpoints_keeps_its_workdir(tmp_path):
     claim(tmp_path, changed(batch=8, log_every=3, sharding="fsdp"))
     with pytest.raises(UserError, match=r"config\.batch: 8 there, 16 now"):
         claim(tmp_path, changed(batch=16))
+
+
+@pytest.mark.parametrize(
+    "key,value,free",
+    [
+        ("eval_batch", 2, True),
+        ("eval_every", 3.0, True),
+        ("loader.workers", 3, True),
+        ("loader.on_error", "skip", True),
+        ("data.root", "elsewhere", True),
+        ("data.checks", (), True),
+        ("data.val.manifest", "manifest.jsonl", True),
+        ("data.test", dict(name="user_clips"), True),
+        ("loader.balance", 0.5, False),
+        ("data.val.name", "user_clips", False),
+        ("best", "", False),
+        ("seed", 1, False),
+    ],
+)
+def test_a_run_goes_on_where_nothing_changes_what_it_learns(tmp_path, key, value, free):
+    claim(tmp_path, changed())
+    (tmp_path / "checkpoints" / "00000001").mkdir(parents=True)
+    config = changed()
+    *folders, last = key.split(".")
+    part: Any = config
+    for folder in folders:
+        part = part[folder]
+    part[last] = value
+    if free:
+        claim(tmp_path, config)
+    else:
+        with pytest.raises(UserError, match=key):
+            claim(tmp_path, config)
 
 
 def test_configs_survive_json():

@@ -1,0 +1,44 @@
+"""Flags that change a config, and failures that end in one line."""
+
+import sys
+
+import pytest
+from absl import flags
+
+from jaxvid import cli, schema
+from jaxvid.config import plain
+from jaxvid.errors import UserError
+
+
+def parse(monkeypatch, name: str, *overrides: str) -> dict:
+    """The checked config of a command line."""
+    monkeypatch.setattr(sys, "argv", ["main", f"--config={name}", *overrides])
+    values = flags.FlagValues()
+    holder = cli.define_config(values)
+    values(sys.argv)
+    schema.check(holder.value)
+    return plain(holder.value)
+
+
+@pytest.mark.parametrize("name", ["finetune:mini", "fast_rcnn_own", "swin_k400"])
+@pytest.mark.parametrize("text,value", [("10", 10), ("None", None)])
+def test_a_key_that_may_be_none_takes_a_number_and_none(monkeypatch, name, text, value):
+    config = parse(monkeypatch, name, f"--config.data.num_classes={text}")
+    assert config["data"]["num_classes"] == value
+
+
+@pytest.mark.parametrize("text", ["0", "many", "1.5", "(3,)"])
+def test_a_key_that_may_be_none_takes_nothing_else(monkeypatch, text):
+    message = r"config\.data\.num_classes=.*: it must be an integer of at least 1, or None"
+    with pytest.raises(UserError, match=message):
+        parse(monkeypatch, "finetune:mini", f"--config.data.num_classes={text}")
+
+
+def test_a_file_that_may_not_be_read_is_one_line(capsys):
+    def main():
+        raise PermissionError(13, "Permission denied", "clips/train.csv")
+
+    assert cli.guard(main) == 1
+    assert (
+        capsys.readouterr().err == "error: clips/train.csv: no permission to read or write this\n"
+    )
