@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxvid.errors import UserError
-from jaxvid.files import explained, write_text
+from jaxvid.files import explained, read_settings, write_text
 
 # Keys that may change when a run goes on: its speed, its layout, where its files lie, what is
 # checked before it and evaluated beside it.
@@ -49,7 +49,7 @@ def claim(workdir: Path, config: Mapping):
     """
     path = workdir / "config.json"
     if path.exists() and any((workdir / "checkpoints").glob("[0-9]*")):
-        lines = differences(json.loads(path.read_text()), config)
+        lines = differences(read_settings(path) or {}, config)
         if lines:
             raise UserError(
                 f"{workdir} holds a run with another config; use another --workdir:\n  "

@@ -67,7 +67,7 @@ def _main():
         config = cli.config(CONFIG)
     elif name := cli.config_file():
         config = cli.config(CONFIG, of_checkpoint=name == config_of_checkpoint())
-    workdir = Path(WORKDIR.value or default_workdir())
+    workdir = Path(WORKDIR.value or default_workdir()).expanduser()
 
     if config is not None:
         set_determinism(config)

@@ -33,7 +33,8 @@ CUDA_PLUGINS = "jax_cuda13_plugin", "jax_cuda12_plugin"
 def installed(package: str) -> Version | None:
     """Return the version of an installed package, or of "python"; None if it is not installed."""
     if package == "python":
-        return Version(platform.python_version())
+        # Builds of unreleased sources call themselves 3.14.0a1+, which is no version.
+        return Version(platform.python_version().rstrip("+"))
     try:
         return Version(importlib.metadata.version(package))
     except importlib.metadata.PackageNotFoundError:

@@ -69,7 +69,7 @@ def find(spec: str | Path) -> Origin:
     Raises:
       UserError: there is no such workdir, file or name; the nearest name is suggested.
     """
-    path = Path(spec)
+    path = Path(spec).expanduser()  # shells leave "--checkpoint=~/run" as it is
     if path.is_dir():
         folder = store.find(path)
         meta = store.read_meta(folder)

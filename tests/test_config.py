@@ -64,6 +64,14 @@ def test_a_run_goes_on_where_nothing_changes_what_it_learns(tmp_path, key, value
             claim(tmp_path, config)
 
 
+@pytest.mark.parametrize("text", ["", '{"batch":', "[]", "null"])
+def test_a_damaged_config_is_named(tmp_path, text):
+    (tmp_path / "checkpoints" / "00000001").mkdir(parents=True)
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match=r"config\.json: .* settings.*; remove it"):
+        claim(tmp_path, changed())
+
+
 def test_configs_survive_json():
     config = plain(quickstart.get_config())
     assert flat(config)["data.recipe.size"] == 32

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from configs import finetune, quickstart
-from jaxvid import files, main
+from jaxvid import files, main, weights
 from jaxvid.errors import UserError
 
 
@@ -23,6 +23,21 @@ def test_deterministic_runs_tell_xla_before_it_starts(wanted, monkeypatch, tmp_p
     main.main()
     flag = " --xla_gpu_deterministic_ops=true" if wanted else ""
     assert seen == [f"--xla_force_host_platform_device_count=8{flag}"]
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
+    """Shells leave it in --workdir=~/run, and a folder of that name is not what was meant."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(main.cli, "config", lambda _: quickstart.get_config())
+    monkeypatch.setattr(main, "MODE", type("Flag", (), {"value": "train"}))
+    monkeypatch.setattr(main, "WORKDIR", type("Flag", (), {"value": "~/run"}))
+    monkeypatch.setattr(main, "START_TIMEOUT", type("Flag", (), {"value": 1.0}))
+    seen = []
+    monkeypatch.setattr(main, "train", lambda config, workdir, _: seen.append(workdir))
+    main.main()
+    assert seen == [tmp_path / "run"]
+    (tmp_path / "w.pth").write_bytes(b"0")
+    assert weights.find("~/w.pth").source == tmp_path / "w.pth"
 
 
 def test_a_workdir_that_does_not_do_is_refused_before_the_data_are_read(tmp_path):

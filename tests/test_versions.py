@@ -64,3 +64,9 @@ def test_without_cuda_there_is_no_cudnn(monkeypatch):
     monkeypatch.setattr(versions, "CUDA_PLUGINS", ("no_such_plugin",))
     assert versions.cudnn() is None
     assert versions.faults() == []
+
+
+def test_a_python_built_from_unreleased_sources_has_a_version(monkeypatch):
+    monkeypatch.setattr(versions.platform, "python_version", lambda: "3.14.0a1+")
+    assert str(versions.installed("python")) == "3.14.0a1"
+    assert versions.judge("python")[1].startswith("3.14.0a1")
