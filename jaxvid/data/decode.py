@@ -244,6 +244,8 @@ def _read_index(container: Any, stream: Any, path: str) -> _Index:
         packets.pop()
     # Mp4 lists its packets in one place. Other formats state a length that is often wrong.
     listed = len(stream.index_entries) if "mp4" in container.format.name else 0
+    if listed > len(packets):  # where the picture stays, some programs list an empty packet
+        listed = sum(entry.size > 0 for entry in stream.index_entries)
     if listed > len(packets):
         raise VideoError(path, f"truncated: {len(packets)} of {listed} frames decode")
     pts, dts, key, show, *_ = zip(*packets, strict=True) if packets else ((),) * 6

@@ -120,6 +120,16 @@ def test_a_file_that_ends_without_a_mark_passes(folder):
             assert video.frames >= 97
 
 
+def test_an_empty_packet_at_the_end_passes(folder):
+    """As screen recorders write it where nothing changed."""
+    data = bytearray((folder / "a.mp4").read_bytes())
+    sizes = data.index(b"stsz") + 12  # of the packets, after how many there are
+    last = sizes + 4 * int.from_bytes(data[sizes : sizes + 4])
+    data[last : last + 4] = bytes(4)
+    with VideoReader(bytes(data)) as video:
+        assert 97 <= video.frames <= 99
+
+
 def test_a_grey_picture_is_no_transport_stream(tmp_path):
     head, frame = b"YUV4MPEG2 W352 H289 F25:1 Cmono\n", b"FRAME\n" + b"G" * (352 * 289)
     (tmp_path / "grey.y4m").write_bytes(head + frame * 25)
