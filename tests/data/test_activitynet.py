@@ -180,6 +180,13 @@ def test_a_file_without_segments_is_an_error(tmp_path):
             build(tmp_path, empty, names=names)
 
 
+def test_subsets_may_have_capital_letters(tmp_path):
+    videos = {k: v | {"subset": "Validation"} for k, v in VIDEOS.items()}
+    assert build(tmp_path, videos, split="val").ids == ("v_a", "v_b", "v_c")
+    with pytest.raises(UserError, match='no video of the subset "training"'):
+        build(tmp_path, videos)
+
+
 def test_an_unknown_subset_is_named(tmp_path):
     videos = {k: v | {"subset": "training"} for k, v in VIDEOS.items()}
     videos["v_c"]["subset"] = "train"

@@ -8,7 +8,7 @@ import pytest
 from data_prep import layout
 from jaxvid.data import files
 from jaxvid.data.keyframes import find_files
-from jaxvid.data.sources import class_folders
+from jaxvid.data.sources import class_folders, user_clips
 from jaxvid.errors import UserError
 from jaxvid.tools import jobs
 
@@ -67,6 +67,13 @@ def test_a_name_that_is_no_text_is_refused(tmp_path, name):
         class_folders.build("train", root=str(tmp_path))
     with pytest.raises(UserError, match="not in UTF-8; rename it"):
         jobs.find(tmp_path)
+
+
+def test_a_name_of_two_classes_is_named(tmp_path):
+    touch(tmp_path, "run/a.mp4", "jump/b.mp4")
+    (tmp_path / "classes.txt").write_text("run\njump\nrun\n")
+    with pytest.raises(UserError, match='run: "run" is the name of two classes; rename one'):
+        user_clips.build("train", root=str(tmp_path))
 
 
 def test_a_linked_class_is_a_class(tmp_path):

@@ -154,9 +154,9 @@ def read_videos(path: Path, split: str) -> dict[str, dict]:
     if any("subset" in video for video in found.values()):
         for name, video in found.items():
             own = Entry(video, _where(path, name))
-            if own.get("subset") not in KNOWN_SUBSETS:
+            if str(own.get("subset")).lower() not in KNOWN_SUBSETS:  # THUMOS has capital letters
                 raise own.wrong("subset", " or ".join(KNOWN_SUBSETS))
-        found = {k: v for k, v in found.items() if v["subset"] == SUBSETS[split]}
+        found = {k: v for k, v in found.items() if v["subset"].lower() == SUBSETS[split]}
     if not found:
         raise UserError(f'{path}: no video of the subset "{SUBSETS[split]}"')
     return found

@@ -36,7 +36,7 @@ def build(
       names: the classes and their order, when another split has settled them.
 
     Raises:
-      UserError: no such folder, no sub-folders, or a class that `names` does not have.
+      UserError: no such folder, no sub-folders, or a class that `names` does not have or has twice.
     """
     base = Path(root, folder)
     if not base.is_dir():
@@ -46,6 +46,8 @@ def build(
     if not found:
         raise UserError(f"{base}: no sub-folders; there must be one for each class")
     names = tuple(names) or found
+    if twice := [name for name in found if names.count(name) > 1]:
+        raise UserError(f'{base / twice[0]}: "{twice[0]}" is the name of two classes; rename one')
     paths, labels, others = [], [], []
     for name in found:
         if name not in names:
