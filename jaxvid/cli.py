@@ -32,15 +32,22 @@ def run(main: Callable[[], object], default_config: Callable[[], str | None] = l
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
         return guard(show_help)
-    try:
-        if argument("config") is None and (name := default_config()):
-            sys.argv.insert(1, f"--config={name}")
-        rest = flags.FLAGS(sys.argv)[1:]
-        if rest:
-            raise UserError(f'unexpected argument "{rest[0]}"; flags look like --name=value')
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, UserError) as error:
-        return complain(explain(error), 2)
-    return guard(main)
+    wrong = ""
+
+    def parse():
+        nonlocal wrong
+        try:
+            if argument("config") is None and (name := default_config()):
+                sys.argv.insert(1, f"--config={name}")
+            rest = flags.FLAGS(sys.argv)[1:]
+            if rest:
+                raise UserError(f'unexpected argument "{rest[0]}"; flags look like --name=value')
+        except (flags.Error, AttributeError, KeyError, TypeError, ValueError, UserError) as error:
+            wrong = explain(error)
+
+    if code := guard(parse):  # stopped by a signal: a config imports for seconds
+        return code
+    return complain(wrong, 2) if wrong else guard(main)
 
 
 def guard(main: Callable[[], object]) -> int:

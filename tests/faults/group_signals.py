@@ -26,6 +26,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from jaxvid import signals
 from jaxvid.ckpt import store
 from tests.faults import kill_resume
 from tests.faults.kill_resume import COMMAND, ONE_DEVICE, STEPS, compare
@@ -33,6 +34,8 @@ from tests.faults.kill_resume import COMMAND, ONE_DEVICE, STEPS, compare
 PHASES = ("start", "training", "validation", "saving")
 CLOSED = "closed terminal"
 KINDS = ("SIGTERM", "SIGHUP", "SIGINT", "SIGUSR1", CLOSED)
+# What a command says that a signal ends before it begins to train.
+LINES = {n: f"stopped by {n.name}\n" for n in signals.STOPS} | {signal.SIGINT: "interrupted\n"}
 LIMIT = 120  # seconds to save and end
 
 
@@ -147,6 +150,9 @@ def start(command: list[str], kind: str, output) -> tuple[subprocess.Popen, Call
 
 def judge(code: int, said: str, kind: str, before: list[int], steps: list[int]) -> str:
     """Why a run did not end as it should; "" when it did."""
+    sent = signal.SIGHUP if kind == CLOSED else signal.Signals[kind]
+    if code == -sent and before == steps and "in run\n" not in said:
+        return ""  # while Python imported what catches it
     if failed := re.search("Traceback|error: ", said):
         return said[failed.start() :][:1000]
     stopped = re.search(r"stopped at step (\d+) and saved; the same command goes on", said)
@@ -158,9 +164,8 @@ def judge(code: int, said: str, kind: str, before: list[int], steps: list[int]) 
         return "" if before == steps else f"it went on from {before}, and has {steps}"
     if code == 130 and not said and kind == CLOSED:
         return "" if before == steps else f"it went on from {before}, and has {steps}"
-    sent = signal.SIGHUP if kind == CLOSED else signal.Signals[kind]
-    if code == -sent and before == steps and "parameters" not in said:
-        return ""  # before Python could catch it
+    if code == 128 + sent and before == steps and said == ("" if kind == CLOSED else LINES[sent]):
+        return ""  # while flags were read
     return f"exit code {code}: {said[-300:]}"
 
 
