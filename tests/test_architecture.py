@@ -63,6 +63,7 @@ IMPORTS = {
     "draw": ".draw numpy cv2 PIL",
     "results": ".draw cv2 numpy",
     "detect": ".errors .data .results numpy",
+    "samples": ".errors .skeletons .data .draw numpy",
     "extract": ".errors .data .mesh jax numpy",
     "tasks": ".errors .values .ops .metrics .results .tasks.base jax optax numpy",
     "tasks.prompted": ".metrics .ops .tasks jax numpy",

@@ -9,7 +9,7 @@ import gzip
 import html
 import itertools
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
 
 import numpy as np
@@ -48,6 +48,20 @@ def encode(text: str) -> list[int]:
     text = html.unescape(html.unescape(text)).translate(STRAIGHT)
     text = unicodedata.normalize("NFC", text).lower()
     return [token for word in words(text) for token in word_tokens(word)]
+
+
+def decode(ids: Iterable[int]) -> str:
+    """The text of token ids as a model sees it: in lower case, with a space after every word.
+
+    Nothing is left of what comes after the end token.
+    """
+    names = {number: token for token, number in _vocabulary()[1].items()}
+    values = {letter: byte for byte, letter in _byte_letters().items()}
+    kept = itertools.takewhile(lambda number: number != END, ids)
+    parts = "".join(names.get(number, "") for number in kept).split("</w>")
+    return " ".join(
+        bytes(values[c] for c in part).decode("utf-8", "replace") for part in parts if part
+    )
 
 
 def words(text: str) -> Iterator[str]:

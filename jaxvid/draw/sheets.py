@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,12 +15,30 @@ GAP, SIZE = 4, 15  # pixels between pictures, and of letters
 LINE = lettering.line(SIZE)
 TEXT, BACK = (235, 235, 235), (24, 24, 28)
 
-View = tuple[str, np.ndarray]  # the text above a clip, its lines separated by newlines; (t h w 3)
+BAR = 5  # pixels: the width of the colour before a note
+
+
+class Note(NamedTuple):
+    """A text below a clip, with a bar of its colour (RGB) before it."""
+
+    text: str
+    shade: tuple[int, int, int] = BACK
+
+
+class View(NamedTuple):
+    """A clip uint8 (t h w 3), the text above it, its lines separated by newlines, and notes."""
+
+    text: str
+    video: np.ndarray
+    notes: Sequence[Note] = ()
 
 
 def contact_sheet(views: Sequence[View], columns: int = COLUMNS) -> np.ndarray:
     """uint8 (h w 3): a row a view, with at most `columns` frames evenly spaced over the clip."""
-    rows = [tile(text, fit(video[spread(video, columns)], columns)) for text, video in views]
+    rows = [
+        tile(text, fit(video[spread(video, columns)], columns), notes)
+        for text, video, notes in views
+    ]
     width = max(row.shape[1] for row in rows)
     return np.concatenate([pad(row, width) for row in rows])
 
@@ -30,12 +49,13 @@ def spread(video: np.ndarray, columns: int) -> np.ndarray:
 
 
 def mosaic(views: Sequence[View]) -> Iterator[np.ndarray]:
-    """Frames uint8 (h w 3) of all views side by side, each under its text."""
+    """Frames uint8 (h w 3) of all views side by side, each with its text and its notes."""
     columns = math.ceil(len(views) ** 0.5)
-    small = [(text, fit(video, columns)) for text, video in views]
-    small += [("", np.zeros_like(small[0][1]))] * (-len(small) % columns)
-    for t in range(len(small[0][1])):
-        tiles = [tile(text, video[t : t + 1]) for text, video in small]
+    small = [View(text, fit(video, columns), notes) for text, video, notes in views]
+    small += [View("", np.zeros_like(small[0].video))] * (-len(small) % columns)
+    room = max(len(wrapped(view.notes, view.video.shape[2])) for view in small)
+    for t in range(len(small[0].video)):
+        tiles = [tile(text, video[t : t + 1], notes, room) for text, video, notes in small]
         rows = [np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)]
         yield np.concatenate(rows)
 
@@ -51,18 +71,36 @@ def fit(video: np.ndarray, columns: int) -> np.ndarray:
     return np.stack([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in video])
 
 
-def tile(text: str, images: np.ndarray) -> np.ndarray:
-    """uint8 (h w 3): images (n h w 3) in a row under lines of text, which are cut to fit."""
+def tile(text: str, images: np.ndarray, notes: Sequence[Note] = (), room: int = 0) -> np.ndarray:
+    """uint8 (h w 3): images (n h w 3) in a row, under lines of text that are cut to fit.
+
+    Args:
+      notes: are written below the images, over several lines where they are long.
+      room: lines below the images, where there are fewer.
+    """
     n, h, w, _ = images.shape
-    lines = text.split("\n")
-    below = LINE * len(lines)
-    out = np.full((below + h + GAP, n * (w + GAP), 3), BACK, np.uint8)
+    lines, below = text.split("\n"), wrapped(notes, n * (w + GAP) - GAP)
+    top = LINE * len(lines)
+    high = top + h + GAP + LINE * max(len(below), room)
+    out = np.full((high, n * (w + GAP), 3), BACK, np.uint8)
     for i, line in enumerate(lines):
         shown = lettering.fit(line, SIZE, out.shape[1] - GAP)
         lettering.write(out, shown, (2, i * LINE), SIZE, TEXT)
     for i, image in enumerate(images):
-        out[below : below + h, i * (w + GAP) : i * (w + GAP) + w] = image
+        out[top : top + h, i * (w + GAP) : i * (w + GAP) + w] = image
+    for i, (line, shade) in enumerate(below):
+        y = top + h + i * LINE
+        out[y + 2 : y + LINE, :BAR] = shade
+        lettering.write(out, line, (BAR + 4, y), SIZE, TEXT)
     return out
+
+
+def wrapped(notes: Sequence[Note], width: int) -> list[Note]:
+    """Notes as lines that fit into a width."""
+    most = width - BAR - 4
+    return [
+        Note(line, note.shade) for note in notes for line in lettering.wrap(note.text, SIZE, most)
+    ]
 
 
 def pad(row: np.ndarray, width: int) -> np.ndarray:

@@ -75,6 +75,18 @@ def fit(text: str, size: int, most: int) -> str:
     return text[:low].rstrip() + "..." if low else ""
 
 
+def wrap(text: str, size: int, most: int) -> list[str]:
+    """`text` as lines of whole words, each at most `most` pixels wide; longer words are cut."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and width(longer, size) <= most:
+            lines[-1] = longer
+        else:
+            lines.append(fit(word, size, most))
+    return lines
+
+
 @lru_cache(4096)
 def letters(text: str, size: int) -> np.ndarray:
     """One line of text as a mask, uint8 (line(size), w)."""

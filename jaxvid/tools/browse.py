@@ -5,8 +5,9 @@
 
 Writes OUT_SPLIT.png, a row a view with frames from left to right, and OUT_SPLIT.mp4, all of them
 side by side and moving. Flips, colour, erasing, mixup and cutmix on the device are in it; only the
-normalisation is undone. Samples are drawn at random: --config.seed=N shows others. Of optical flow
-the first channel is shown as grey, motion along x.
+normalisation is undone. Boxes are drawn with the classes of each, skeletons as lines between their
+joints, and captions stand below their clip. Of optical flow the first channel is shown as grey,
+motion along x. Samples are drawn at random: --config.seed=N shows others.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from jaxvid.data.encode import write_video
 from jaxvid.data.loader import Fetch
 from jaxvid.data.sample import Source
 from jaxvid.draw.sheets import View, contact_sheet, mosaic
-from jaxvid.errors import UserError
+from jaxvid.samples import views as views_of
 
 
 def show(config: Any, split: str, count: int, out: str, fps: float) -> Path:
@@ -39,7 +40,7 @@ def show(config: Any, split: str, count: int, out: str, fps: float) -> Path:
     with files.explained(path):
         path.write_bytes(cv2.imencode(".png", contact_sheet(views)[..., ::-1])[1].tobytes())
     write_video(path.with_suffix(".mp4"), mosaic(views), fps, crf=18)
-    frames, height, width, _ = views[0][1].shape
+    frames, height, width, _ = views[0].video.shape
     print(f"{len(views)} views of {frames} frames, {width} x {height} pixels")
     print(f"wrote {path} and {path.with_suffix('.mp4')}")
     return path
@@ -49,30 +50,26 @@ def read(config: Any, split: str, count: int) -> Iterator[View]:
     """The views of `count` samples, as the pipeline and the task of a config make them.
 
     Raises:
-      UserError: what is wrong with the data, or samples without pictures.
+      UserError: what is wrong with the data, or samples that cannot be drawn.
     """
     import jax
     import jax.numpy as jnp
 
-    data = dataset.for_training(config.data, config.task)
+    data = dataset.for_training(config.data)
     source = data.splits["train" if split == "train" else "val"]
     recipe = plug.load("data.recipes", config.data.recipe, split=split)
     task = plug.load("tasks", config.task, num_classes=data.num_classes)
     batch = draw(source, recipe, count, config.seed)
-    if "video" not in batch:
-        raise UserError(f"there are no pictures to show: the samples hold {', '.join(batch)}")
-    batch = {key: jnp.asarray(value) for key, value in batch.items()}
-    seen = task.prepare(jax.random.key(config.seed), batch, train=split == "train")
-    channels = seen["video"].shape[-1]
-    mean, std = (jnp.resize(jnp.array(x), channels) for x in (task.mean, task.std))  # type: ignore
-    video = np.asarray(jnp.clip(jnp.rint(seen["video"] * std + mean), 0, 255)).astype(np.uint8)
-    if channels != 3:
-        video = np.repeat(video[..., :1], 3, -1)
-    for index, target, views in zip(np.asarray(batch["index"]), seen["target"], video, strict=True):
-        for number, view in enumerate(views, 1):
-            place = f"  view {number}/{len(views)}" if len(views) > 1 else ""
-            name = Path(source.id(index)).name
-            yield f"{classes(np.asarray(target), data.names)}{place}  {name}", view
+    seen = {key: jnp.asarray(value) for key, value in batch.items()}
+    seen = task.prepare(jax.random.key(config.seed), seen, train=split == "train")
+    seen = {key: np.asarray(value) for key, value in seen.items()}
+    for row, index in enumerate(batch["index"].tolist()):
+        sample = {key: value[row] for key, value in seen.items()}
+        clips, notes = views_of(sample, task, config.data.recipe, data.names)
+        kind = [classes(sample["target"], data.names)] if np.ndim(sample.get("target")) == 1 else []
+        for number, clip in enumerate(clips, 1):
+            place = [f"view {number}/{len(clips)}"] if len(clips) > 1 else []
+            yield View("  ".join([*kind, *place, Path(source.id(index)).name]), clip, notes)
 
 
 def draw(source: Source, recipe: Sequence, count: int, seed: int) -> dict[str, np.ndarray]:

@@ -33,7 +33,8 @@ def of_batch(batch: Mapping[str, jax.Array], names: Sequence[str]) -> np.ndarray
     clips = local(video)[:CLIPS]
     labels = local(batch["label"])[:CLIPS] if "label" in batch else [()] * len(clips)
     views = [
-        (classes(label, names), rgb(clip[0])) for label, clip in zip(labels, clips, strict=True)
+        sheets.View(classes(label, names), rgb(clip[0]))
+        for label, clip in zip(labels, clips, strict=True)
     ]
     return sheets.contact_sheet(views, FRAMES)
 

@@ -1,0 +1,56 @@
+"""Skeletons and heat maps as pictures, and boxes on a video.
+
+Shapes: t frames, h height, w width, m people, j joints, n boxes.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+
+from jaxvid.draw.frames import SHADES
+
+SIDE = 240  # pixels of a drawn skeleton
+MARGIN = 12
+DARK = np.array((24, 24, 28))
+
+
+def boxes(video: np.ndarray, corners: Iterable, shades: Iterable) -> np.ndarray:
+    """A copy of a clip uint8 (t h w 3) with boxes (n 4) of x1, y1, x2, y2 in its pixels."""
+    video = video.copy()
+    thick = max(1, min(video.shape[1:3]) // 120)
+    for (x1, y1, x2, y2), shade in zip(np.rint(corners).astype(int), shades, strict=True):
+        for frame in video:
+            cv2.rectangle(frame, (x1, y1), (x2 - 1, y2 - 1), shade, thick)
+    return video
+
+
+def skeletons(points: np.ndarray, there: np.ndarray, edges: Sequence) -> np.ndarray:
+    """Joints and bones on a dark ground, uint8 (t SIDE SIDE 3), a colour a person.
+
+    Args:
+      points: (m t j 2), x to the right and y down, in any unit: all of them fit the picture.
+      there: bool (m t j), which joints are known.
+      edges: pairs of joints.
+    """
+    known = points[there]
+    low, high = (known.min(0), known.max(0)) if len(known) else (np.zeros(2), np.ones(2))
+    scale = (SIDE - 2 * MARGIN) / max(float((high - low).max()), 1e-6)
+    places = np.rint((points - (low + high) / 2) * scale + SIDE / 2).astype(int)
+    frames = np.full((points.shape[1], SIDE, SIDE, 3), DARK, np.uint8)
+    for person, (moving, seen) in enumerate(zip(places, there, strict=True)):
+        shade = SHADES[person % len(SHADES)]
+        for frame, joints, own in zip(frames, moving.tolist(), seen, strict=True):
+            for a, b in edges:
+                if own[a] and own[b]:
+                    cv2.line(frame, joints[a], joints[b], shade, 2, cv2.LINE_AA)
+            for j in np.flatnonzero(own):
+                cv2.circle(frame, joints[j], 2, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
+    return frames
+
+
+def heatmaps(maps: np.ndarray) -> np.ndarray:
+    """Maps 0..1 (t h w j) on a dark ground, uint8 (t h w 3), a colour a joint."""
+    shades = np.array([SHADES[j % len(SHADES)] for j in range(maps.shape[-1])])
+    strong, joint = maps.max(-1, keepdims=True), maps.argmax(-1)
+    return np.rint(np.clip(DARK + strong * (shades[joint] - DARK), 0, 255)).astype(np.uint8)
