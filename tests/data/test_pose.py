@@ -248,7 +248,8 @@ class Trap:
         ("a.pkl", pickle.dumps(Trap()), "refuses to load posix.mkdir"),
         ("a.pkl", pickle.dumps({"keypoints": 1}), 'no "keypoint" in it, only keypoints'),
         ("a.pkl", pickle.dumps(np.zeros((5, 17, 2))), r"\(5, 17, 2\); .*one person is \(1, fra"),
-        ("a.npy", b"no array", "a.npy: .*"),
+        ("a.npy", b"no array", "no array of numbers in NumPy's format$"),
+        ("a.mp4", b"a video", r"give it a file of key points \(\.pkl, \.npz, \.npy\)"),
         ("a.npz", b"PK\x03\x04", "a.npz: .*"),
     ],
 )

@@ -12,7 +12,7 @@ def views(count: int, frames: int, size=(60, 100)):
     for k in range(count):
         clip = np.full((frames, *size, 3), LEVEL + k, np.uint8)
         clip[..., 2] = np.arange(frames)[:, None, None]
-        yield f"view {k}", clip
+        yield sheets.View(f"view {k}", clip)
 
 
 def test_a_sheet_has_a_row_a_view_and_frames_in_order():
@@ -47,7 +47,10 @@ def test_small_frames_are_enlarged_so_that_text_fits():
 
 
 def test_texts_of_several_lines_and_clips_of_several_sizes():
-    clips = [("one\ntwo", np.zeros((3, 60, 100, 3), np.uint8)), *views(1, 2, size=(50, 120))]
+    clips = [
+        sheets.View("one\ntwo", np.zeros((3, 60, 100, 3), np.uint8)),
+        *views(1, 2, size=(50, 120)),
+    ]
     sheet = sheets.contact_sheet(clips, columns=4)
     high = 60 + 2 * sheets.LINE + 50 + sheets.LINE + 2 * sheets.GAP
     assert sheet.shape == (high, 3 * (100 + sheets.GAP), 3)
@@ -58,3 +61,14 @@ def test_text_is_cut_where_it_does_not_fit():
     image = np.zeros((1, 20, 60, 3), np.uint8)
     tile = sheets.tile("a very long text " * 3, image)
     assert tile.shape == (20 + sheets.LINE + sheets.GAP, 64, 3)
+
+
+def test_notes_are_below_and_wrapped_and_all_tiles_are_as_high():
+    note = sheets.Note("a rather long text about it", (220, 40, 40))
+    clips = [sheets.View("a", np.zeros((2, 60, 100, 3), np.uint8), [note]), *views(1, 2)]
+    (frame, _) = sheets.mosaic(clips)
+    lines = sheets.wrapped([note], 100)
+    assert " ".join(line.text for line in lines) == note.text and len(lines) > 1
+    assert frame.shape[0] == 60 + sheets.LINE * (1 + len(lines)) + sheets.GAP
+    assert (frame[sheets.LINE + 60 + 5, : sheets.BAR] == note.shade).all()
+    assert (frame[sheets.LINE + 60 :, 104:] == sheets.BACK).all()

@@ -45,9 +45,9 @@ def test_evaluation_shows_the_pixels_of_the_pipeline(config):
     from jaxvid import data
 
     views = list(browse.read(config, "val", 2))
-    assert [view.shape for _, view in views] == [(4, 40, 40, 3)] * 2
+    assert [view.video.shape for view in views] == [(4, 40, 40, 3)] * 2
     recipe = plug.load("data.recipes", config.data.recipe, split="val")
-    for text, view in views:
+    for text, view, _ in views:
         label, name = text.split("  ")
         assert label == ("run", "sit")[int(name[0]) % 2]
         expected = data.apply(recipe, Path(config.data.root, name))["video"][0]
@@ -55,7 +55,7 @@ def test_evaluation_shows_the_pixels_of_the_pipeline(config):
 
 
 def test_test_views_are_counted(config):
-    texts = [text for text, _ in browse.read(config, "test", 1)]
+    texts = [view.text for view in browse.read(config, "test", 1)]
     assert [text.split("  ")[1] for text in texts] == ["view 1/2", "view 2/2"]
 
 
@@ -63,12 +63,12 @@ def test_training_shows_what_the_device_does(config):
     """A blended clip carries the classes of both; without augmentation there is one."""
     plain = list(browse.read(change(config), "train", 4))
     mixed = list(browse.read(change(config, mixup=0.8), "train", 4))
-    assert all(text.split("  ")[0] in ("run", "sit") for text, _ in plain)
-    shares = [text.split("  ")[0] for text, _ in mixed]
+    assert all(text.split("  ")[0] in ("run", "sit") for text, _, _ in plain)
+    shares = [text.split("  ")[0] for text, _, _ in mixed]
     assert any("% + " in share for share in shares)
-    assert any((a != b).any() for (_, a), (_, b) in zip(plain, mixed, strict=True))
+    assert any((a != b).any() for (_, a, _), (_, b, _) in zip(plain, mixed, strict=True))
     again = list(browse.read(change(config, mixup=0.8), "train", 4))
-    assert all((a == b).all() for (_, a), (_, b) in zip(again, mixed, strict=True))
+    assert all((a == b).all() for (_, a, _), (_, b, _) in zip(again, mixed, strict=True))
 
 
 def test_classes_are_named_by_their_share():
