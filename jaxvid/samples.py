@@ -90,7 +90,7 @@ def with_boxes(
     corners = np.concatenate([others, sample["boxes"][real]])
     shades = [GREY] * len(others) + own
     notes = [
-        Note(", ".join(names[c] for c in np.flatnonzero(label)) or "no class", shade)
+        Note(", ".join(names[c] for c in np.flatnonzero(label).tolist()) or "no class", shade)
         for label, shade in zip(sample["box_label"][real], own, strict=True)
     ]
     return np.stack([overlays.boxes(clip, corners, shades) for clip in clips]), notes
