@@ -146,7 +146,8 @@ class Recognition:
                 known = batch["label_mask"]
                 batch = batch | {"label_mask": known * jnp.flip(known, 0)}
         batch = batch | inputs | {"target": target, "mask": mask}
-        return batch | self._entry_weights(batch) if train and self.multi_label else batch
+        labelled = self.multi_label and label.ndim == 2  # nothing is known of a video to predict
+        return batch | self._entry_weights(batch) if labelled else batch
 
     def inputs(self, batch):
         return {key: batch[key].reshape(-1, *batch[key].shape[2:]) for key in self.keys}

@@ -133,6 +133,15 @@ def test_views_repeat_what_is_known():
     assert float(one) == pytest.approx(float(two), rel=1e-6)
 
 
+@pytest.mark.parametrize("weights", [(), (1.0, 2.0, 0.5)])
+def test_validation_has_the_loss_of_training_and_prediction_needs_no_labels(weights):
+    chosen, out = task(category_weights=weights), jnp.array(logits(5))
+    train, val = (chosen.loss(out, prepared(chosen, batch(), split))[0] for split in (True, False))
+    assert float(val) == pytest.approx(float(train), rel=1e-6) and val > 0
+    alone = {key: batch()[key] for key in ("video", "mask")} | {"label": np.zeros(5, np.int32)}
+    assert chosen.predict(out, prepared(chosen, alone, False))["score"].shape == (5, CLASSES)
+
+
 # Before the model
 
 
