@@ -9,13 +9,14 @@ values on a CPU.
 """
 
 from configs import common
-from jaxvid import config_files, plug
+from jaxvid import plug
+from jaxvid.config import loading
 
 
 def get_config(variant="vitb32"):
     common.pick(dict.fromkeys(("vitb32", "vitb16", "mini")), variant)
     mini = variant == "mini"
-    published = config_files.load("clip4clip_msrvtt:vitb32")  # also a fine-tuning of CLIP
+    published = loading.load("clip4clip_msrvtt:vitb32")  # also a fine-tuning of CLIP
     c = common.base()
     c.dtype = "float32" if mini else "bfloat16"
     c.epochs = 40.0 if mini else 20.0

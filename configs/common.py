@@ -5,15 +5,15 @@ from dataclasses import asdict
 from ml_collections import ConfigDict
 
 from jaxvid import plug
+from jaxvid.config.settings import Settings
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.settings import Settings
 
 # Made before anything compiles; see jaxvid/data/dataset.py.
 CHECKS = ("labels", "empty", "missing", "duplicates", "overlap")
 
 
 def base() -> ConfigDict:
-    """Return the keys of every run with their defaults; jaxvid/settings.py explains them.
+    """Return the keys of every run with their defaults; jaxvid/config/settings.py explains them.
 
     What is left to a config is the model, the task, the data, the optimizer and the schedule.
     """

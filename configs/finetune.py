@@ -20,9 +20,9 @@ are `--config.init.weights=FILE` or a workdir, and an empty value trains from ra
 """
 
 from configs import common
-from jaxvid import config_files, plug
+from jaxvid import plug
 from jaxvid.ckpt import zoo
-from jaxvid.config import hashable
+from jaxvid.config import hashable, loading
 from jaxvid.errors import UserError, did_you_mean
 
 CPU = ("mini", "test")  # variants that are small enough for a CPU
@@ -106,7 +106,7 @@ def recipe_of(row, family, size):
         return other is row, other.variant == size, same, other is zoo.default(family, size)
 
     nearest = max(recipes(family), key=likeness)
-    return config_files.load(nearest.config.removeprefix("configs/").replace(".py", ""))
+    return loading.load(nearest.config.removeprefix("configs/").replace(".py", ""))
 
 
 def make_small(c):

@@ -9,13 +9,14 @@ random values on a CPU.
 """
 
 from configs import common
-from jaxvid import config_files, plug
+from jaxvid import plug
+from jaxvid.config import loading
 
 
 def get_config(variant="vitb32"):
     common.pick(dict.fromkeys(("vitb32", "mini")), variant)
     mini = variant == "mini"
-    published = config_files.load("clip4clip_msrvtt:vitb32")
+    published = loading.load("clip4clip_msrvtt:vitb32")
     c = common.base()
     c.dtype = "float32" if mini else "bfloat16"
     c.epochs = 20.0 if mini else 5.0

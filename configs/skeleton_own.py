@@ -9,7 +9,8 @@ is small, of 2-D joints and from random values, for a CPU.
 """
 
 from configs import common
-from jaxvid import config_files, plug
+from jaxvid import plug
+from jaxvid.config import loading
 
 NAMES = {"j": "joint", "b": "bone", "jm": "joint-motion", "bm": "bone-motion"}
 
@@ -17,7 +18,7 @@ NAMES = {"j": "joint", "b": "bone", "jm": "joint-motion", "bm": "bone-motion"}
 def get_config(variant="2d_j"):
     mini = variant == "mini"
     dims, stream = common.pick(common.STREAMS | {"mini": ("2d", "j")}, variant)
-    published = config_files.load(f"stgcnpp_ntu60:{dims}_{stream}")
+    published = loading.load(f"stgcnpp_ntu60:{dims}_{stream}")
     c = common.base()
     c.dtype = "float32"
     c.epochs = 20.0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxvid.data import annotations, files
+from jaxvid.data import annotations, video_files
 from jaxvid.errors import UserError, did_you_mean
 
 
@@ -28,8 +28,8 @@ def find(source: Path, *names: str) -> Path:
 def stems(folder: Path) -> dict[str, str]:
     """The videos at any depth below a folder: {name without ending: path below the folder}."""
     found = {}
-    for path in files.walk(folder):
-        if files.has_ending(path.name):
+    for path in video_files.walk(folder):
+        if video_files.has_ending(path.name):
             found[path.stem] = os.path.relpath(path, folder)
     return found
 

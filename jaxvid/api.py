@@ -9,8 +9,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxvid import config_files, main, schema
-from jaxvid.config import flat, plain
+from jaxvid import main
+from jaxvid.config import flat, loading, plain, schema
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.predict import Model, Video, load
 
@@ -121,7 +121,7 @@ def features(video: Video | Sequence[Video], checkpoint: str | Path, fps: float 
 
 def _config(config: str | Path | ConfigDict, overrides: Mapping[str, Any] | None) -> ConfigDict:
     """The config that is named, as a copy with overrides."""
-    given = config if isinstance(config, ConfigDict) else config_files.load(str(config))
+    given = config if isinstance(config, ConfigDict) else loading.load(str(config))
     copy = given.copy_and_resolve_references()
     for key, value in (overrides or {}).items():
         _set(copy, key, value)

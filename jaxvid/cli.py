@@ -13,8 +13,8 @@ from typing import Any, get_args
 from absl import flags
 from ml_collections import ConfigDict, FieldReference, config_flags
 
-from jaxvid import config_files, files, schema, signals
-from jaxvid.config import flat, plain
+from jaxvid import files, signals
+from jaxvid.config import flat, loading, plain, schema
 from jaxvid.errors import UserError, did_you_mean
 
 CONFIG_HELP = "NAME of a shipped config or your FILE, with :VARIANT; --config.KEY=VALUE changes it"
@@ -86,7 +86,7 @@ def guard(main: Callable[[], object]) -> int:
 def show_help() -> None:
     print(sys.modules["__main__"].__doc__, flags.FLAGS.main_module_help(), sep="")
     if "config" in flags.FLAGS:
-        print("\n" + config_files.overview())
+        print("\n" + loading.overview())
 
 
 def reader_left() -> bool:
@@ -116,9 +116,9 @@ def load(spec: str) -> ConfigDict:
     """The config that `spec` names; --config.KEY=VALUE sets its keys that may be None, too.
 
     Raises:
-      UserError: see `config_files.load`.
+      UserError: see `loading.load`.
     """
-    config = config_files.load(spec)
+    config = loading.load(spec)
     given = plain(config)
     try:
         known = schema.keys(given)
@@ -178,7 +178,7 @@ def explain(error: Exception) -> str:
     text, named = " ".join(str(error).split()), argument("config")
     if isinstance(error, UserError) or not named:
         return str(error) if isinstance(error, UserError) else text
-    config = plain(config_files.load(named))
+    config = plain(loading.load(named))
     if bad := re.match(r"flag --config\.([\w.]+)=(.*?): ", text):
         key = schema.keys(config).get(bad[1])
         return key.refuse(bad[1], bad[2]) if key else text

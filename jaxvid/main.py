@@ -13,8 +13,8 @@ from typing import Any
 
 from absl import flags
 
-from jaxvid import cli, files, plug, schema, signals
-from jaxvid.config import plain
+from jaxvid import cli, files, plug, signals
+from jaxvid.config import plain, schema
 from jaxvid.errors import UserError
 
 # JAX and what needs it are imported inside functions: data workers are spawned, and import this
@@ -52,7 +52,7 @@ def config_of_checkpoint() -> str | None:
 
 def config_of(spec: str | Path) -> str:
     """The config of a checkpoint, as --config takes it."""
-    return f"{Path(__file__).with_name('run_config.py')}:{spec}"
+    return f"{Path(__file__).parent / 'config' / 'of_checkpoint.py'}:{spec}"
 
 
 def main():

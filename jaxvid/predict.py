@@ -27,7 +27,7 @@ from jaxvid import mesh as meshes
 from jaxvid.ckpt.fetch import on_stderr
 from jaxvid.cli import guard
 from jaxvid.config import hashable
-from jaxvid.data import features, files
+from jaxvid.data import features, video_files
 from jaxvid.data.decode import VideoReader
 from jaxvid.data.encode import write_video
 from jaxvid.data.readers import ArrayReader
@@ -267,7 +267,7 @@ def load(
 def annotate(video: str | Path, found: Any, path: str | Path):
     """Write what was found in `video` to `path`: drawn on the frames, or as a picture."""
     path = Path(path)
-    if files.has_ending(path.name, files.IMAGES):
+    if video_files.has_ending(path.name, video_files.IMAGES):
         if not hasattr(found, "picture"):
             raise UserError(f"--out={path}: a {type(found).__name__} is no picture; name a video")
         cv2.imwrite(str(path), found.picture()[..., ::-1])

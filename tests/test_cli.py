@@ -5,8 +5,8 @@ import sys
 import pytest
 from absl import flags
 
-from jaxvid import cli, schema
-from jaxvid.config import plain
+from jaxvid import cli
+from jaxvid.config import plain, schema
 from jaxvid.errors import UserError
 
 

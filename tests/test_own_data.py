@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvid import config_files, weights
+from jaxvid import weights
 from jaxvid.ckpt import zoo
+from jaxvid.config import loading
 from jaxvid.data import dataset
 from jaxvid.data.sources import user_captions, user_clips, user_skeletons
 from jaxvid.data.transforms.text import Tokenize
@@ -38,10 +39,10 @@ def dump(path, content):
 
 @pytest.mark.parametrize("name", OWN)
 def test_mini_starts_from_random_values_and_others_from_published_ones(name):
-    (row,) = (row for row in config_files.shipped() if row.name == name)
+    (row,) = (row for row in loading.shipped() if row.name == name)
     assert "mini" in row.variants
     for variant in row.variants:
-        config = config_files.load(f"{name}:{variant}")
+        config = loading.load(f"{name}:{variant}")
         found = weights.resolve(config.init.weights, config.model.to_dict(), str)
         assert bool(found) == (variant != "mini"), variant
         if found:
@@ -60,7 +61,7 @@ def test_skeletons_in_a_file_for_each_split(tmp_path):
     dump(tmp_path / "train.pkl", annotations(0, 1, 1))
     dump(tmp_path / "val.pickle", annotations(1))
     (tmp_path / "classes.txt").write_text("wave\nsit\n")
-    data = config_files.load("skeleton_own:mini").data.to_dict()
+    data = loading.load("skeleton_own:mini").data.to_dict()
     data |= dict(root=str(tmp_path), checks=("labels", "empty"))
     found = dataset.for_training(data)
     assert found.names == ("wave", "sit")
@@ -114,7 +115,7 @@ def clips(root, *paths):
 
 def test_evaluation_takes_the_test_list_that_split_writes(tmp_path):
     clips(tmp_path, *(f"{name}/{i}.mp4" for name in ("run", "sit") for i in range(10)))
-    data = config_files.load("finetune:mini").data.to_dict() | dict(root=str(tmp_path))
+    data = loading.load("finetune:mini").data.to_dict() | dict(root=str(tmp_path))
     names = dataset.for_training(data).names
     assert dataset.for_evaluation(data, names).origin == str(tmp_path)
     split.run(tmp_path, val=0.2, test=0.3)

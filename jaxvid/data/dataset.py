@@ -12,13 +12,13 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxvid import compare, plug
+from jaxvid.config.values import Count
 from jaxvid.data import annotations, features
 from jaxvid.data import sources as formats
 from jaxvid.data.identity import identity
 from jaxvid.data.labels import MultiLabels
 from jaxvid.data.sample import Source
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.values import Count
 
 Check = Literal["labels", "empty", "missing", "duplicates", "overlap"]
 CHECKS = ("labels", "empty", "missing", "duplicates", "overlap")

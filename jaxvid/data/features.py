@@ -21,7 +21,7 @@ import numpy as np
 
 from jaxvid.data.decode import VideoError
 from jaxvid.data.entries import POSITIVE, Entry, entry, is_numeric
-from jaxvid.data.files import numpy_reason
+from jaxvid.data.video_files import numpy_reason
 from jaxvid.errors import UserError
 from jaxvid.files import replacing
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxvid.data import files as on_disk
+from jaxvid.data import video_files
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError
 
@@ -138,7 +138,7 @@ def find_files(folder: Path, videos: Iterable[str], suffix: str = "") -> tuple[s
     @cache
     def by_stem(parent: Path) -> dict[str, str]:
         names = sorted(os.listdir(parent)) if parent.is_dir() else []
-        names.sort(key=on_disk.has_ending)  # videos last: they win
+        names.sort(key=video_files.has_ending)  # videos last: they win
         return {os.path.splitext(name)[0]: name for name in names} | {n: n for n in names}
 
     def file(video):

@@ -22,8 +22,8 @@ import numpy as np
 
 from jaxvid.data.containers import VideoError, plain_words
 from jaxvid.data.decode import VideoReader, fit, resize
-from jaxvid.data.files import ARRAYS, IMAGES, has_ending, numpy_reason
 from jaxvid.data.reader import Reader
+from jaxvid.data.video_files import ARRAYS, IMAGES, has_ending, numpy_reason
 from jaxvid.errors import UserError
 
 AXES = ("x", "y")  # the two images of a flow frame

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
+from jaxvid.config.values import Count
 from jaxvid.layers.attention import SplitHeads
-from jaxvid.values import Count
 
 normal = nn.initializers.normal(0.02)
 

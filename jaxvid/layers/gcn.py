@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 
+from jaxvid.config.values import Count, Rate
 from jaxvid.layers.conv import Conv
 from jaxvid.layers.norm import BatchNorm
 from jaxvid.layers.tcn import TemporalConv
 from jaxvid.ops import graph
-from jaxvid.values import Count, Rate
 
 
 class SkeletonNet(nn.Module):

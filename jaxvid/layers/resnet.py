@@ -13,10 +13,10 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxvid.config.values import Count, Natural
 from jaxvid.layers.conv import ConvNorm
 from jaxvid.layers.non_local import NonLocal
 from jaxvid.layers.norm import BatchNorm
-from jaxvid.values import Count, Natural
 
 DEPTHS = {
     "r18": dict(depths=(2, 2, 2, 2), bottleneck=False),

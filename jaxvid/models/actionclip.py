@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvid.ckpt.convert import Weights
+from jaxvid.config.values import Count
 from jaxvid.layers.clip import Transformer, normal
 from jaxvid.models import clip4clip
 from jaxvid.models.clip4clip import TwoTowers, backbone
-from jaxvid.values import Count
 
 VARIANTS = clip4clip.VARIANTS
 INPUTS = clip4clip.INPUTS

@@ -6,9 +6,9 @@ optionally with non-local blocks.
 
 import jax.numpy as jnp
 
+from jaxvid.config.values import Rate
 from jaxvid.layers import heads, resnet
 from jaxvid.models import tsn
-from jaxvid.values import Rate
 
 SLOW = dict(stem=(1, 7, 7), time=(1, 1, 3, 3), zero_init=True)
 VARIANTS: dict[str, dict] = {

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 
 from jaxvid.ckpt import inflate
 from jaxvid.ckpt.convert import Weights
+from jaxvid.config.values import Rate
 from jaxvid.layers import heads, resnet
 from jaxvid.models import tsn
-from jaxvid.values import Rate
 
 VARIANTS: dict[str, dict] = {
     "test": dict(depths=(1, 2), width=4),

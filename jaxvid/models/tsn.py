@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from jaxvid.ckpt import inflate
 from jaxvid.ckpt.convert import Weights
+from jaxvid.config.values import NonNegative, Rate
 from jaxvid.layers import heads, resnet
-from jaxvid.values import NonNegative, Rate
 
 VARIANTS: dict[str, dict] = {
     "test": dict(depths=(1, 2), width=4),

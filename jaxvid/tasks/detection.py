@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxvid.config.values import Count, Natural, NonNegative, Positive, Probability
 from jaxvid.errors import UserError
 from jaxvid.metrics.detection import AvaMAP, Group
 from jaxvid.metrics.tubes import MultiSportsMAP
 from jaxvid.ops import boxes, losses
 from jaxvid.results import Detected
 from jaxvid.tasks.base import Report
-from jaxvid.values import Count, Natural, NonNegative, Positive, Probability
 
 TOP = 3  # classes of a box among which recall is logged in training
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvid.config.values import Count, NonNegative, Positive, Probability
 from jaxvid.metrics.localization import ProposalMetrics, random_proposals
 from jaxvid.ops import losses
 from jaxvid.ops.boundary import valid_cells
@@ -20,7 +21,6 @@ from jaxvid.ops.proposals import peaks, soft_nms
 from jaxvid.ops.segments import boundary_targets
 from jaxvid.results import Localized
 from jaxvid.tasks.base import Report
-from jaxvid.values import Count, NonNegative, Positive, Probability
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,13 +12,21 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxvid.config.values import (
+    Count,
+    Natural,
+    NonNegative,
+    Positive,
+    Probability,
+    Rate,
+    ShareRange,
+)
 from jaxvid.errors import UserError
 from jaxvid.metrics import classification
 from jaxvid.metrics.classification import Accuracy, MultiLabelMAP
 from jaxvid.ops import augment, heatmap, losses
 from jaxvid.results import Recognized
 from jaxvid.tasks.base import Judged, Report
-from jaxvid.values import Count, Natural, NonNegative, Positive, Probability, Rate, ShareRange
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvid.config.values import Positive
 from jaxvid.errors import UserError
 from jaxvid.metrics.retrieval import Retrieval as Ranks
 from jaxvid.ops import losses
 from jaxvid.results import Recognized
 from jaxvid.tasks.base import Report
-from jaxvid.values import Positive
 
 HIDDEN = -1e9  # similarity to what is masked
 

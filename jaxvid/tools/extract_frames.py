@@ -28,8 +28,7 @@ import numpy as np
 
 from jaxvid import files
 from jaxvid.cli import guard
-from jaxvid.data import annotations
-from jaxvid.data import files as video_files
+from jaxvid.data import annotations, video_files
 from jaxvid.data.decode import VideoError, VideoReader
 from jaxvid.data.readers import FrameFolder
 from jaxvid.errors import UserError

@@ -24,7 +24,7 @@ import numpy as np
 
 from jaxvid import compare, files
 from jaxvid.data import annotations
-from jaxvid.data.files import numpy_reason
+from jaxvid.data.video_files import numpy_reason
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.metrics.classification import (
     Accuracy,

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jaxvid import signals
-from jaxvid.data import files, spawn
+from jaxvid.data import spawn, video_files
 from jaxvid.data.decode import VideoError
 from jaxvid.errors import UserError
 
@@ -54,11 +54,11 @@ def find(root: Path) -> list[Path]:
         return [root]
     if not root.is_dir():
         raise UserError(f"{root}: no such file or folder")
-    below = list(files.walk(root))
-    found = sorted(path for path in below if files.has_ending(path.name))
+    below = list(video_files.walk(root))
+    found = sorted(path for path in below if video_files.has_ending(path.name))
     if not found:
-        raise UserError(f"{root}: no videos in it (endings: {' '.join(files.VIDEOS)})")
-    if ignored := files.left_out(below):
+        raise UserError(f"{root}: no videos in it (endings: {' '.join(video_files.VIDEOS)})")
+    if ignored := video_files.left_out(below):
         console.print(f"{root}: left out {ignored}", markup=False)
     return found
 

@@ -12,8 +12,8 @@ import sys
 
 from absl import flags
 
-from jaxvid import cli, reference
-from jaxvid.config import flat, plain
+from jaxvid import cli
+from jaxvid.config import flat, plain, reference
 
 CONFIG = cli.define_config()
 FLAT = flags.DEFINE_bool("flat", False, "One line a key, as flags are written.")

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from jaxvid import paths
+from jaxvid.config.values import Natural, NonNegative, Positive, Probability, Rate
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.values import Natural, NonNegative, Positive, Probability, Rate
 
 Scales = tuple[tuple[str, NonNegative], ...]
 

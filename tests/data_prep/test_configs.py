@@ -8,8 +8,8 @@ import pytest
 
 from data_prep import build, lists
 from data_prep.skeletons import ntu, skeletons
-from jaxvid import config_files
 from jaxvid.ckpt import zoo
+from jaxvid.config import loading
 from jaxvid.data import dataset
 from jaxvid.errors import UserError
 from tests.data_prep import fakes
@@ -81,11 +81,11 @@ def suffix(name: str) -> str:
 
 
 def configs(ending: str) -> list[str]:
-    return [row.name for row in config_files.shipped() if suffix(row.name) == ending]
+    return [row.name for row in loading.shipped() if suffix(row.name) == ending]
 
 
 def test_every_config_of_a_prepared_data_set_is_tested():
-    found = {suffix(row.name) for row in config_files.shipped()}
+    found = {suffix(row.name) for row in loading.shipped()}
     assert found == LISTED.keys() | PICKLED.keys() | OTHERS
     prepared = {folder.name for folder in Path(build.__file__).parent.iterdir() if folder.is_dir()}
     assert not prepared & OTHERS
@@ -102,7 +102,7 @@ def test_lists_are_what_the_configs_read(ending, beside, tmp_path):
     for _ in range(2):  # again, over what is there
         lists.main([name, "--source", str(raw), "--out", str(out), *options])
     assert configs(ending)
-    for config in map(config_files.load, configs(ending)):
+    for config in map(loading.load, configs(ending)):
         config.data.root = str(out / root)
         data = dataset.for_training(config.data, config.task, checks=CHECKS)
         for split, expected in zip(("train", "val"), classes, strict=True):
@@ -124,13 +124,13 @@ def test_pickles_are_what_the_configs_read(ending, tmp_path):
     assert out.stem in skeletons.FILES and f"{ending}_2d" in skeletons.FILES
     for name in configs(ending):
         for stream in ("j", "bm"):
-            config = config_files.load(f"{name}:3d_{stream}")
+            config = loading.load(f"{name}:3d_{stream}")
             config.data.root = str(tmp_path)
             data = dataset.for_training(config.data, config.task, checks=CHECKS)
             assert data.names == zoo.labels(ending)
             assert np.array_equal(data.splits["train"].labels, [0, 59])
             assert data.splits["val"].labels.tolist() == [12]
-        two = config_files.load(f"{name}:2d_j").data.train.file
+        two = loading.load(f"{name}:2d_j").data.train.file
         assert two == f"{ending}_2d.pkl"
 
 

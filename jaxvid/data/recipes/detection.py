@@ -6,11 +6,11 @@ fixed length with masks: see `transforms.boxes.PackBoxes`.
 
 import numpy as np
 
+from jaxvid.config.values import Count, Probability
 from jaxvid.data.recipes import clip
 from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import boxes as box
 from jaxvid.data.transforms import sampling, spatial, video
-from jaxvid.values import Count, Probability
 
 
 def build(

@@ -4,12 +4,12 @@ Recognition", 2022): `heatmap` float32 (v t h w j), one channel a joint or a lim
 Or the key points alone, `keypoint` (v m t j 3) in pixels of the maps, for `ops.heatmap.draw`.
 """
 
+from jaxvid.config.values import Count, Positive, Probability, ShareRange
 from jaxvid.data.recipes import skeleton as skeleton_recipe
 from jaxvid.data.sample import Transform, check_split
 from jaxvid.data.transforms import heatmap, pose, skeleton, spatial, video
 from jaxvid.errors import UserError
 from jaxvid.skeletons import find
-from jaxvid.values import Count, Positive, Probability, ShareRange
 
 # PoseC3D's limbs of the layout "coco".
 LIMBS = (

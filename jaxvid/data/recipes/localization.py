@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from jaxvid.config.values import Count, Natural
 from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import features
-from jaxvid.values import Count, Natural
 
 CHANNELS = 2048  # of an example, where any number will do: those of a ResNet-50
 

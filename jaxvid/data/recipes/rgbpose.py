@@ -2,11 +2,11 @@
 uint8 (v t h w 3) and `heatmap` float32 (v t h w j), with frames and sizes of their own.
 """
 
+from jaxvid.config.values import Count, Positive, Probability, ShareRange
 from jaxvid.data.recipes import clip, skeleton
 from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import heatmap, pose, spatial, video
 from jaxvid.skeletons import find
-from jaxvid.values import Count, Positive, Probability, ShareRange
 
 
 def build(

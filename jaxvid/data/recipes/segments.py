@@ -6,11 +6,11 @@ The frames of all segments are the time of one view (TSN, Wang et al. 2016; TSM,
 
 from typing import Literal
 
+from jaxvid.config.values import Count, Natural, NonNegative, Share, ShareRange
 from jaxvid.data.recipes import clip
 from jaxvid.data.sample import Sample, Transform
 from jaxvid.data.transforms import color, policies, sampling, video
 from jaxvid.errors import UserError
-from jaxvid.values import Count, Natural, NonNegative, Share, ShareRange
 
 
 def build(

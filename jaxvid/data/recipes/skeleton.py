@@ -9,10 +9,10 @@ from typing import Literal
 
 import numpy as np
 
+from jaxvid.config.values import Count
 from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import pose, skeleton, video
 from jaxvid.skeletons import find
-from jaxvid.values import Count
 
 
 def build(

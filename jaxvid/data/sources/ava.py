@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxvid.config.values import Natural, NonNegative, Probability
 from jaxvid.data import annotations
 from jaxvid.data import proposals as files
 from jaxvid.data.entries import csv_lines, csv_numbers, is_numeric
 from jaxvid.data.keyframes import Boxes, Key, KeyFrames, check_boxes, find_files, flat
 from jaxvid.data.labels import to_numbers
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.values import Natural, NonNegative, Probability
 
 NAME = re.compile(r'\bname:\s*"(.*)"')  # of a class, in a .pbtxt
 COLUMNS = ("video", "time", "x1", "y1", "x2", "y2", "class", "person")

@@ -1,4 +1,4 @@
-"""A folder with one sub-folder of videos for each class; `data/files.py` says what counts."""
+"""A folder with one sub-folder of videos for each class; `data/video_files.py` says what counts."""
 
 import hashlib
 import warnings
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvid.data import files as on_disk
+from jaxvid.config.values import Probability
+from jaxvid.data import video_files
 from jaxvid.data.labels import in_order
 from jaxvid.data.sources.video_list import Videos, scanned
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.values import Probability
 
 
 def build(
@@ -41,7 +41,7 @@ def build(
     base = Path(root, folder)
     if not base.is_dir():
         raise UserError(f"{base}: no such folder; set config.data.root")
-    there = [path for path in base.iterdir() if on_disk.counts(path.name)]
+    there = [path for path in base.iterdir() if video_files.counts(path.name)]
     found = in_order(path.name for path in there if path.is_dir())
     if not found:
         raise UserError(f"{base}: no sub-folders; there must be one for each class")
@@ -53,9 +53,9 @@ def build(
         if name not in names:
             raise UserError(f"{base / name}: no such class.{did_you_mean(name, names)}")
         within = base / name
-        below = list(on_disk.walk(within))
-        files = [path for path in below if on_disk.has_ending(path.name)]
-        others += [path for path in below if not on_disk.has_ending(path.name)]
+        below = list(video_files.walk(within))
+        files = [path for path in below if video_files.has_ending(path.name)]
+        others += [path for path in below if not video_files.has_ending(path.name)]
         # The order of hashes is random but the same everywhere, and adding files moves few.
         files.sort(key=lambda p: hashlib.sha1(p.relative_to(within).as_posix().encode()).digest())
         if share < 1:
@@ -63,9 +63,10 @@ def build(
             files = files[:kept] if split == "train" else files[kept:]
         paths += sorted(str(p) for p in files)
         labels += [names.index(name)] * len(files)
-    if ignored := on_disk.left_out(others):
+    if ignored := video_files.left_out(others):
         warnings.warn(f"{base}: left out {ignored}", stacklevel=2)
-    if outside := [path.name for path in there if path.is_file() and on_disk.has_ending(path.name)]:
+    videos = (path for path in there if video_files.has_ending(path.name))
+    if outside := [path.name for path in videos if path.is_file()]:
         example = f"such as {min(outside)}"
         warnings.warn(f"{base}: {len(outside):,} videos lie in no class, {example}", stacklevel=2)
     labels = np.array(labels, np.int32)

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from jaxvid.config.values import Positive
 from jaxvid.data import sources
 from jaxvid.data.labels import joined
 from jaxvid.data.sample import Sample, Source
 from jaxvid.errors import UserError
-from jaxvid.values import Positive
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxvid.config.values import Natural
 from jaxvid.data import annotations
 from jaxvid.data.labels import to_numbers
 from jaxvid.data.sample import Sample
 from jaxvid.data.sources.video_list import Videos
 from jaxvid.errors import UserError
-from jaxvid.values import Natural
 
 MOST = 2**31  # frames that a folder may have
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from jaxvid import pickles
+from jaxvid.config.values import Probability
 from jaxvid.data import annotations
 from jaxvid.data.entries import Entry, entry, is_whole
 from jaxvid.data.keyframes import Key, KeyFrames, check_boxes, find_files, flat
 from jaxvid.data.sources.ava import proposed
 from jaxvid.errors import UserError
-from jaxvid.values import Probability
 
 LISTS = {"train": "train_videos", "val": "test_videos", "test": "test_videos"}
 BEYOND = 0.25  # boxes of people who leave the picture may reach so far beyond it

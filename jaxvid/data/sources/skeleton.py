@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxvid.config.values import Probability
 from jaxvid.data import annotations, poses
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.values import Probability
 
 
 @dataclass(frozen=True, repr=False)

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from jaxvid.config.values import Natural
 from jaxvid.data import annotations
 from jaxvid.data.entries import Entry
 from jaxvid.data.labels import by_category, ragged
 from jaxvid.data.sources.frame_folders import FrameFolders
 from jaxvid.data.sources.video_list import scanned
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.values import Natural
 
 
 @dataclass(frozen=True, repr=False)

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jaxvid.config.values import Probability
 from jaxvid.data import annotations
 from jaxvid.data.sample import Sample
 from jaxvid.data.sources import class_folders, video_list
 from jaxvid.data.sources.video_list import Videos
 from jaxvid.errors import UserError
-from jaxvid.values import Probability
 
 CLASSES = "classes.txt"
 LISTS = (".csv", ".txt")

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from jaxvid.data import annotations, manifests
-from jaxvid.data.files import with_ending
 from jaxvid.data.labels import looked_for, to_numbers
 from jaxvid.data.sample import Sample
+from jaxvid.data.video_files import with_ending
 from jaxvid.errors import UserError
 
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from jaxvid.config.values import Natural
 from jaxvid.data import annotations
 from jaxvid.data.entries import Entry, entry
-from jaxvid.data.files import with_ending
 from jaxvid.data.sample import Sample
+from jaxvid.data.video_files import with_ending
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.values import Natural
 
 VIDEO = ("video_id", "video", "path")  # columns of a csv
 CAPTION = ("sentence", "caption", "text")

@@ -14,10 +14,10 @@ import numpy as np
 
 from jaxvid.data import poses
 from jaxvid.data.decode import VideoError
-from jaxvid.data.files import has_ending, numpy_reason
 from jaxvid.data.sample import Sample
 from jaxvid.data.transforms import truth
 from jaxvid.data.transforms.spatial import Box
+from jaxvid.data.video_files import has_ending, numpy_reason
 from jaxvid.errors import UserError
 
 POINTS = ("keypoint", "keypoint_score")

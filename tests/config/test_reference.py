@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from configs import quickstart
-from jaxvid import plug, reference
+from jaxvid import plug
+from jaxvid.config import reference
 
-DOCS = Path(__file__).parents[1] / "docs" / "config.md"
+DOCS = Path(__file__).parents[2] / "docs" / "config.md"
 COMMAND = [sys.executable, "-m", "jaxvid.tools.show_config"]
 
 

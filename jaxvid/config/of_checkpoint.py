@@ -1,6 +1,6 @@
-"""The config of a checkpoint as a config file, `run_config.py:SPEC`, so that flags can override it.
+"""The config of a checkpoint as a config file, so that flags can override it.
 
-`--mode eval --workdir RUN --config.KEY=VALUE` reads it, see main.py.
+`--mode eval --workdir RUN --config.KEY=VALUE` reads `of_checkpoint.py:RUN`, see main.py.
 """
 
 from ml_collections import ConfigDict

@@ -1,7 +1,7 @@
 """The keys of a config: what each means and may be, and the check before a run.
 
 Nothing is listed here. Keys are the parameters of what a config is splatted into: types, ranges and
-defaults come from signatures (see `jaxvid.values`), meanings from docstrings.
+defaults come from signatures (see `jaxvid.config.values`), meanings from docstrings.
 """
 
 import inspect
@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from jaxvid import plug
 from jaxvid.config import flat
+from jaxvid.config.settings import Settings
+from jaxvid.config.values import describe, wrong
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.settings import Settings
-from jaxvid.values import describe, wrong
 
 REQUIRED = inspect.Parameter.empty
 BY_VARIANT = type("ByVariant", (), {"__repr__": lambda _: "by the variant"})()
@@ -36,7 +36,7 @@ class Key:
     """A key of a config.
 
     Attributes:
-      kind: annotation of its value, see `jaxvid.values`.
+      kind: annotation of its value, see `jaxvid.config.values`.
       default: REQUIRED, if it has none; BY_VARIANT, if variants of a model have different ones.
       meaning: whole sentences.
     """

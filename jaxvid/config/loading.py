@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from jaxvid.errors import UserError, did_you_mean
 
 # The folder beside jaxvid, in a checkout as well as where a wheel is installed.
-SHIPPED = Path(__file__).resolve().parents[1] / "configs"
+SHIPPED = Path(__file__).resolve().parents[2] / "configs"
 
 
 class Shipped(NamedTuple):

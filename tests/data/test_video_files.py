@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data_prep import layout
-from jaxvid.data import files
+from jaxvid.data import video_files
 from jaxvid.data.keyframes import find_files
 from jaxvid.data.sources import class_folders, user_clips
 from jaxvid.errors import UserError
@@ -52,7 +52,7 @@ def test_a_link_to_itself_is_a_missing_file(tmp_path):
     touch(tmp_path, "run/a.mp4")
     (tmp_path / "run" / "b.mp4").symlink_to("b.mp4")
     (tmp_path / "run" / "loop").symlink_to("loop")
-    assert [path.name for path in files.walk(tmp_path)] == ["a.mp4", "b.mp4", "loop"]
+    assert [path.name for path in video_files.walk(tmp_path)] == ["a.mp4", "b.mp4", "loop"]
 
 
 @pytest.mark.parametrize("name", [b"run/caf\xe9.mp4", b"caf\xe9/a.mp4"])
@@ -132,9 +132,9 @@ def test_classes_that_are_numbers_are_in_their_order(tmp_path):
     ],
 )
 def test_a_dot_does_not_make_an_ending(name, full, bare):
-    assert files.with_ending(name, ".mp4") == full
-    assert files.without_ending(name) == bare
-    assert files.with_ending("a", "_rgb.avi") == "a_rgb.avi"
+    assert video_files.with_ending(name, ".mp4") == full
+    assert video_files.without_ending(name) == bare
+    assert video_files.with_ending("a", "_rgb.avi") == "a_rgb.avi"
 
 
 @pytest.mark.parametrize("beside", [".txt", ".json", ".xml", ".srt", ".JPG", ".wav", ".z"])

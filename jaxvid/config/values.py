@@ -4,7 +4,7 @@ A parameter that a config can set is annotated with one of these, a `Literal` or
 
     def build(split: str, *, frames: Count, flip: Probability = 0.5, crop: Literal["plain", "..."])
 
-`jaxvid.schema` reads the annotations: it checks the values of configs and documents the keys.
+`schema` reads the annotations: it checks the values of configs and documents the keys.
 """
 
 import math

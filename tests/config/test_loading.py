@@ -5,7 +5,7 @@ import sys
 import pytest
 from ml_collections import ConfigDict
 
-from jaxvid import config_files
+from jaxvid.config import loading
 from jaxvid.errors import UserError
 from tests.test_architecture import CONFIGS
 
@@ -23,7 +23,7 @@ def get_config(variant="small"):
 def elsewhere(tmp_path, monkeypatch):
     """An empty working directory, where Python does not find the repository's `configs`."""
     monkeypatch.chdir(tmp_path)
-    root = str(config_files.SHIPPED.parent)
+    root = str(loading.SHIPPED.parent)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in (root, "")])
     for name in [n for n in sys.modules if n.split(".")[0] == "configs"]:
         monkeypatch.delitem(sys.modules, name)
@@ -31,7 +31,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def test_shipped_configs_are_those_of_the_readme():
-    listed = [(row.name, v) for row in config_files.shipped() for v in row.variants or ("",)]
+    listed = [(row.name, v) for row in loading.shipped() for v in row.variants or ("",)]
     assert {(name, v) for name, v in CONFIGS if "," not in v} == {
         (name, v) for name, v in listed if not v.startswith(",")
     }
@@ -45,11 +45,11 @@ def test_shipped_configs_are_those_of_the_readme():
         ("swin_k400:base,official", "base"),
         ("swin_k400.py:small", "small"),
         ("configs/swin_k400.py:small", "small"),
-        (f"{config_files.SHIPPED}/swin_k400.py:large", "large"),
+        (f"{loading.SHIPPED}/swin_k400.py:large", "large"),
     ],
 )
 def test_a_shipped_config_is_found_from_any_folder(spec, width, elsewhere):
-    assert config_files.load(spec).model.variant == width
+    assert loading.load(spec).model.variant == width
 
 
 @pytest.mark.parametrize("folder", [".", "configs", "configs/mine"])
@@ -57,8 +57,8 @@ def test_a_file_of_ones_own_uses_the_shipped_functions(folder, elsewhere):
     (elsewhere / folder).mkdir(parents=True, exist_ok=True)
     path = elsewhere / folder / "mine.py"
     path.write_text(OWN)
-    assert config_files.load(str(path)).batch == 4
-    assert config_files.load(f"./{folder}/mine.py:large").batch == 8
+    assert loading.load(str(path)).batch == 4
+    assert loading.load(f"./{folder}/mine.py:large").batch == 8
     assert "configs" not in sys.modules
 
 
@@ -70,16 +70,16 @@ def test_a_file_of_ones_own_uses_the_files_beside_it(elsewhere):
     (folder / "mine.py").write_text(
         OWN.replace("common", "common, sizes", 1).replace("4", "sizes.BATCH")
     )
-    assert config_files.load("configs/mine.py").batch == 3
+    assert loading.load("configs/mine.py").batch == 3
     # Another project's `common` does not get into a shipped config.
     (folder / "common.py").write_text("raise RuntimeError('not this one')")
-    assert config_files.load("quickstart").batch == 16
+    assert loading.load("quickstart").batch == 16
 
 
 def test_other_files_here_do_not_hide_a_shipped_config(elsewhere):
     (elsewhere / "quickstart").mkdir()
     (elsewhere / "quickstart.txt").touch()
-    assert config_files.load("quickstart").batch == 16
+    assert loading.load("quickstart").batch == 16
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,10 @@ def test_what_is_wrong_is_one_line(spec, message, elsewhere):
     for name, text in texts.items():
         (elsewhere / f"{name}.py").write_text(text)
     with pytest.raises(UserError, match=message):
-        config_files.load(spec)
+        loading.load(spec)
 
 
 def test_a_plain_dict_is_a_config(elsewhere):
     (elsewhere / "plain.py").write_text("def get_config():\n    return {'batch': 2}")
-    config = config_files.load("plain.py")
+    config = loading.load("plain.py")
     assert isinstance(config, ConfigDict) and config.is_locked

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from jaxvid.values import (
+from jaxvid.config.values import (
     Count,
     Natural,
     NonNegative,

@@ -1,12 +1,12 @@
 """The keys of every run, whatever its model, task and data.
 
-`configs.common.base` makes a config of the defaults; `jaxvid.schema` reads ranges and meanings.
+`configs.common.base` makes a config of the defaults; `schema` reads ranges and meanings.
 """
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from jaxvid.values import Count, Natural, NonNegative, Positive, Probability, Range, Rate
+from jaxvid.config.values import Count, Natural, NonNegative, Positive, Probability, Range, Rate
 
 
 @dataclass(frozen=True, kw_only=True)

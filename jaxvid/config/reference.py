@@ -1,4 +1,4 @@
-"""The reference of config keys: meaning, type, range and default of each, from `jaxvid.schema`."""
+"""Reference of the config keys: meaning, type, range and default of each, as `schema` has them."""
 
 import ast
 import textwrap
@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxvid import plug, schema
-from jaxvid.config import flat
-from jaxvid.schema import BY_VARIANT, REQUIRED, Keys
-from jaxvid.values import describe
+from jaxvid import plug
+from jaxvid.config import flat, schema
+from jaxvid.config.schema import BY_VARIANT, REQUIRED, Keys
+from jaxvid.config.values import describe
 
-HERE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 INTRO = """\
 # Config keys
 
@@ -88,7 +88,7 @@ def _part(package: str, where: str, title: str, name: str) -> Section:
     if name == "concat":
         weights = schema.parameters(plug.module(package, name).Weight)
         keys = {f"PART.{key}": value for key, value in weights.items()}
-    path = HERE.joinpath(*package.split("."), f"{name}.py")
+    path = PACKAGE.joinpath(*package.split("."), f"{name}.py")
     doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return Section(f"{title}/{name}", _sentence(doc), schema.prefixed(where, keys), {})
 

@@ -6,12 +6,13 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import common, quickstart, swin_k710
-from jaxvid import config_files, main, mesh, plug, schema, writers
+from jaxvid import main, mesh, plug, writers
+from jaxvid.config import loading, schema
+from jaxvid.config.settings import Loader, Settings
+from jaxvid.config.values import describe
 from jaxvid.data import dataset, loader
 from jaxvid.errors import UserError
-from jaxvid.settings import Loader, Settings
 from jaxvid.train import begin, nonfinite
-from jaxvid.values import describe
 from tests.test_architecture import CONFIGS
 
 WRONG = {
@@ -70,7 +71,7 @@ def changed(name, value):
 
 @pytest.mark.parametrize("file,variant", CONFIGS)
 def test_shipped_configs_pass(file, variant):
-    schema.check(config_files.load(f"{file}:{variant}" if variant else file))
+    schema.check(loading.load(f"{file}:{variant}" if variant else file))
 
 
 @pytest.mark.parametrize("name", WRONG)
