@@ -131,7 +131,7 @@ def locked(
       what: the file or folder that it protects.
       fix: what to do where another process holds it, which then is an error; without it this
         process waits.
-      say: is told for whom it waits.
+      say: is called with a line that names the process it waits for.
 
     Yields:
       Whether there is a lock: some network file systems have none.
@@ -168,7 +168,7 @@ def hold(
     Args:
       fix: what else to do where another process works there.
       name: of the lock file in the folder.
-      say: is told that the file system has no locks; by default that goes to stderr.
+      say: is called with a line if the file system has no locks; by default it goes to stderr.
 
     Raises:
       UserError: another process works there, named by host and number, or nothing can be written.

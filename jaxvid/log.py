@@ -1,6 +1,6 @@
 """What a run says: on the terminal, and to its writers.
 
-Only process 0 speaks and writes, but for warnings and errors, which name their process.
+Process 0 alone prints and writes. Warnings and errors come from any process and name it.
 """
 
 import socket
@@ -173,7 +173,7 @@ class Progress:
         self._waited += waited
 
     def flush(self) -> dict[str, float]:
-        """The averages, under the names of metrics.jsonl; starts anew."""
+        """Return the averages, under the names of metrics.jsonl, and begin new ones."""
         values = {f"train/{k}": v / self._count for k, v in self._sums.items()}
         seconds = max(self._seconds, 1e-9)
         values |= {

@@ -75,9 +75,9 @@ def find(spec: str | Path) -> Origin:
         meta = store.read_meta(folder)
         return Origin(folder, hashable(meta["config"]), tuple(meta["names"]), meta)
     if path.is_file():
-        if told := exported_meta(path):
-            names = tuple(told["names"])
-            return Origin(path, hashable(told["config"]), names, told, told["upstream"])
+        if exported := exported_meta(path):
+            names = tuple(exported["names"])
+            return Origin(path, hashable(exported["config"]), names, exported, exported["upstream"])
         row = zoo.of_file(path)
         return published(row, path) if row else Origin(path, None, (), {})
     if path.suffix or len(path.parts) > 1:

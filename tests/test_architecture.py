@@ -78,7 +78,7 @@ IMPORTS = {
     "mesh": ".errors .paths jax numpy",
     "versions": "packaging",
     "writers": ".errors .files .plug .writers numpy",
-    "writers.tensorboard": "cv2 numpy tensorboardX",
+    "writers.tensorboard": ".draw.canvas numpy tensorboardX",
     "log": ".files .paths .writers jax numpy rich",
     "peers": ".errors .log .signals jax",
     "distributed": ". .errors .config .files .log .mesh .peers .signals .data.labels jax numpy",

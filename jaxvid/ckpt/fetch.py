@@ -51,7 +51,7 @@ def fetch(
 
     Args:
       folder: instead of the cache.
-      say: is told what is fetched; progress goes to stderr where that is a terminal.
+      say: is called with what is fetched; progress goes to stderr where that is a terminal.
 
     Raises:
       UserError: the link is dead or out of reach (says what to put where), the file has another

@@ -113,8 +113,8 @@ def _text(section: Section) -> Iterator[str]:
         yield f"config.{name}{value}"
         allowed = describe(key.kind)
         default = "" if key.default is REQUIRED else f" Default: {key.default!r}."
-        told = f"{key.meaning} {allowed[:1].upper()}{allowed[1:]}.{default}"
-        yield from textwrap.wrap(told, WIDTH, initial_indent="    ", subsequent_indent="    ")
+        words = f"{key.meaning} {allowed[:1].upper()}{allowed[1:]}.{default}"
+        yield from textwrap.wrap(words, WIDTH, initial_indent="    ", subsequent_indent="    ")
 
 
 def markdown(sections: Sequence[Section]) -> str:

@@ -139,7 +139,7 @@ class VideoReader(Reader):
         self._stream.thread_count = self._threads
 
     def _advance(self, wanted: int) -> av.VideoFrame:
-        """The frame `wanted`: decodes on to it, or starts anew at a keyframe nearer to it.
+        """The frame `wanted`: decodes on to it, or starts again at a keyframe nearer to it.
 
         `_at` is the number of the frame that came out last, `_fed` of the packet put in last.
         """

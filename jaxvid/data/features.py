@@ -79,9 +79,9 @@ def write(path: Path, feature: np.ndarray, made: Made, **about: Any):
     Args:
       about: what else to store of how it was made, as JSON can hold it.
     """
-    told = json.dumps({**asdict(made), **about})
+    record = json.dumps({**asdict(made), **about})
     with replacing(path) as part:
-        np.savez(part, feature=feature.astype(np.float32), about=told)
+        np.savez(part, feature=feature.astype(np.float32), about=record)
 
 
 def read(path: str | Path) -> tuple[np.ndarray, Made | None]:

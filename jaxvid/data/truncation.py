@@ -69,7 +69,7 @@ def _width(first: int) -> int:
 
 
 def _riff(file: BinaryIO, head: bytes, size: int) -> str:
-    """Each RIFF of an avi states its size, but for 0 and -1 of one that was written live."""
+    """Each RIFF of an avi states its size; 0 and -1 mean that it was written live."""
     at = 0
     while at + 8 <= size and (start := _read(file, at, 8)).startswith(b"RIFF"):
         (length,) = struct.unpack_from("<I", start, 4)

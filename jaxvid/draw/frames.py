@@ -38,7 +38,7 @@ def letter_size(frame: np.ndarray) -> int:
 def captioned(frame: np.ndarray, rows: Rows, most: int | None = None, margin: int = 0):
     """A copy of a frame with (label, score) rows: in its corner, or below where they cover much.
 
-    Frames narrower than 320 pixels are enlarged. The shape depends on the arguments but for `rows`,
+    Frames narrower than 320 pixels are enlarged. The shape depends on all arguments except `rows`,
     so that all frames of a video get the same.
 
     Args:

@@ -239,8 +239,8 @@ def mean(values: np.ndarray) -> float:
 def warn_if_low(value: float, frames: Sequence[Frame], least: float = -np.inf) -> None:
     """Warns of what may make a mAP low; `least` as for `diagnose`."""
     if value < SUSPICIOUS and (reasons := diagnose(frames, least)):
-        told = "\n  ".join(reasons)
-        warnings.warn(f"mAP is {value:.2%}:\n  {told}", stacklevel=3)
+        explained = "\n  ".join(reasons)
+        warnings.warn(f"mAP is {value:.2%}:\n  {explained}", stacklevel=3)
 
 
 def diagnose(frames: Sequence[Frame], least: float) -> list[str]:

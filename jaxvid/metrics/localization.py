@@ -94,8 +94,8 @@ class ProposalMetrics:
         )
         values = {f"ar{k}": recall.at(k) for k in (1, 5, 10, 100)} | {"auc": recall.auc}
         if recall.auc < SUSPICIOUS and (reasons := diagnose(videos)):
-            told = "\n  ".join(reasons)
-            warnings.warn(f"AUC is {recall.auc:.2%}:\n  {told}", stacklevel=2)
+            explained = "\n  ".join(reasons)
+            warnings.warn(f"AUC is {recall.auc:.2%}:\n  {explained}", stacklevel=2)
         mean = np.nanmean(self.average_precision(), 0)
         values |= {"map": float(mean.mean())}
         return values | {f"map{name}": float(mean[i]) for name, i in AT.items()}

@@ -84,8 +84,8 @@ class Retrieval:
         ways = both_ways(video, text, owner)
         recall = (ways[0] <= 1).mean()
         if recall < CHANCE / len(video) and (reasons := diagnose(video, text, owner)):
-            told = "\n  ".join(reasons)
-            warnings.warn(f"t2v_r1 is {recall:.2%}:\n  {told}", stacklevel=2)
+            explained = "\n  ".join(reasons)
+            warnings.warn(f"t2v_r1 is {recall:.2%}:\n  {explained}", stacklevel=2)
         named = zip(("t2v", "v2t"), ways, strict=True)
         return {f"{way}_{k}": v for way, places in named for k, v in summary(places).items()}
 

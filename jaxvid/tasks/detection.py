@@ -156,8 +156,8 @@ class Detection:
             "report.csv": [type(rows[0])._fields, *rows],
         }
         weakest = sorted((r for r in rows if r.n and r.ap == r.ap), key=lambda r: r.ap)[:5]
-        told = ", ".join(f"{r.name} {r.ap:.0%}" for r in weakest)
-        return Report(files, [f"weakest classes: {told}"])
+        listed = ", ".join(f"{r.name} {r.ap:.0%}" for r in weakest)
+        return Report(files, [f"weakest classes: {listed}"])
 
 
 build = Detection

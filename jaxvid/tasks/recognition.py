@@ -205,8 +205,8 @@ class Recognition:
             rows = classification.per_label_report(score, label, names, dump.get("label_mask"))
             files["report.csv"] = [type(rows[0])._fields, *rows]
             weakest = sorted((r for r in rows if r.n), key=lambda r: r.average_precision)[:5]
-            told = ", ".join(f"{r.name} {r.average_precision:.0%}" for r in weakest)
-            line = f"lowest average precision: {told}"
+            listed = ", ".join(f"{r.name} {r.average_precision:.0%}" for r in weakest)
+            line = f"lowest average precision: {listed}"
             return Report(files, [line], worst, best)
         rows = classification.per_class_report(score, label, names)
         counts = classification.confusion_matrix(score.argmax(1), label, len(names))
@@ -216,8 +216,8 @@ class Recognition:
             *((name, *row) for name, row in zip(names, counts.tolist(), strict=True)),
         ]
         weakest = sorted((r for r in rows if r.n), key=lambda r: r.recall)[:5]
-        told = ", ".join(f"{r.name} {r.recall:.0%}" for r in weakest)
-        return Report(files, [f"weakest classes: {told}"], worst, best)
+        listed = ", ".join(f"{r.name} {r.recall:.0%}" for r in weakest)
+        return Report(files, [f"weakest classes: {listed}"], worst, best)
 
     def _normalise(self, key, x):
         if key != "video" and x.dtype != jnp.uint8:

@@ -87,7 +87,7 @@ class Retrieval:
         return Recognized(tuple(names[i] for i in order), tuple(score[order].tolist()))
 
     def report(self, preds, ids, names):
-        """Features, and the ranks of each video; those that texts find last are told."""
+        """Features, and the ranks of each video; names those that texts find last."""
         metric = Ranks()
         metric.update(preds | {"mask": np.ones(len(ids))})
         by_text, by_video = metric.ranks()
@@ -96,13 +96,13 @@ class Retrieval:
         rows = list(zip(ids, worst, by_video.tolist(), strict=True))
         arrays = {k: preds[k] for k in ("video", "text", "text_mask")}
         hardest = sorted(rows, key=lambda row: -row[1])[:5]
-        told = ", ".join(f"{name} (rank {rank:g})" for name, rank, _ in hardest)
+        listed = ", ".join(f"{name} (rank {rank:g})" for name, rank, _ in hardest)
         return Report(
             {
                 "predictions.npz": dict(id=np.array(ids), **arrays),
                 "ranks.csv": [("video", "rank_of_video_by_its_worst_text", "rank_of_text"), *rows],
             },
-            [f"hardest to find: {told}"],
+            [f"hardest to find: {listed}"],
         )
 
 

@@ -105,10 +105,10 @@ def check_table(found: Mapping[str, Sequence[str]], left_out: Collection[str] = 
     """A line a check; those that training leaves out are marked."""
     table = Table(box=None, show_header=False, padding=(0, 3, 0, 0))
     for name, lines in found.items():
-        told = f"[red]{len(lines):,} wrong[/]" if lines else "[green]ok[/]"
+        verdict = f"[red]{len(lines):,} wrong[/]" if lines else "[green]ok[/]"
         if lines and name in left_out:
-            told = f"{len(lines):,} allowed"
-        table.add_row(name, MEANING[name], told)
+            verdict = f"{len(lines):,} allowed"
+        table.add_row(name, MEANING[name], verdict)
     return table
 
 

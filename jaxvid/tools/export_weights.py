@@ -38,8 +38,8 @@ def write(spec: str, upstream: str, out: str | None) -> Path:
     if upstream not in tables:
         raise UserError(f"--to={upstream}: no such upstream.{did_you_mean(upstream, tables)}")
     tensors = export(model.variables, tables[upstream], model.net)
-    told = dict(model.meta, config=model.config, names=model.names, upstream=upstream)
-    safetensors_file.write(path, tensors, {"format": "pt", "jaxvid": json.dumps(told)})
+    about = dict(model.meta, config=model.config, names=model.names, upstream=upstream)
+    safetensors_file.write(path, tensors, {"format": "pt", "jaxvid": json.dumps(about)})
     print(f"wrote {len(tensors)} tensors to {path}")
     return path
 

@@ -199,12 +199,13 @@ def tables(folder: Path) -> Iterator[str]:
 
 def examples(folder: Path) -> Iterator[str]:
     """Clips with their predictions, cut out of the sheets of an evaluation."""
-    told = files.read_settings(folder / "examples.json") or {}
+    entries = files.read_settings(folder / "examples.json") or {}
     for name, title in (("worst", "Worst clips"), ("best", "Best clips")):
         sheet = (
             cv2.imread(str(folder / f"{name}.png")) if (folder / f"{name}.png").exists() else None
         )
-        yield page.section(title, page.grid(example(entry, sheet) for entry in told.get(name, ())))
+        shown = (example(entry, sheet) for entry in entries.get(name, ()))
+        yield page.section(title, page.grid(shown))
 
 
 def example(entry: Mapping, sheet: np.ndarray | None) -> str:

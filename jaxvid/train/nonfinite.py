@@ -46,17 +46,17 @@ class Nonfinite:
             return False
         self._row, self.skipped = self._row + 1, self.skipped + 1
         where, rows = first_bad(self._planned, state, batch, step)
-        told = (
+        report = (
             f"the loss is {logs['loss']} and the gradient's norm {logs['grad_norm']} at step"
             f" {step}: {where}{self._samples(rows)}"
         )
         if self._policy == "stop" or self._row == IN_A_ROW:
             many = f"; so were the {IN_A_ROW - 1} steps before" if self._policy == "skip" else ""
             raise UserError(
-                f"{told}{many}; try a lower config.optim.lr, or config.optim.clip;"
+                f"{report}{many}; try a lower config.optim.lr, or config.optim.clip;"
                 " config.nonfinite=skip leaves such batches out"
             )
-        log.say(f"skipped: {told}")
+        log.say(f"skipped: {report}")
         return True
 
     def _samples(self, rows: Sequence[int]) -> str:

@@ -107,7 +107,7 @@ def sheet(
     entries: Sequence[tuple[Judged, np.ndarray | None]], ids: Sequence[str]
 ) -> tuple[np.ndarray | None, list[dict]]:
     """A contact sheet of the clips that there are, and an entry of examples.json for each."""
-    tiles, told, top = [], [], 0
+    tiles, written, top = [], [], 0
     for (judged, frames), name in zip(entries, ids, strict=True):
         entry: dict[str, Any] = dict(
             id=name, true=judged.true, predicted=judged.predicted, score=round(judged.score, 4)
@@ -119,11 +119,11 @@ def sheet(
             above = sheets.LINE * len(lines)
             entry["box"] = [0, top + above, tiles[-1].shape[1], shown.shape[1]]  # x, y, w, h
             top += len(tiles[-1])
-        told.append(entry)
+        written.append(entry)
     if not tiles:
-        return None, told
+        return None, written
     width = max(tile.shape[1] for tile in tiles)
-    return np.concatenate([sheets.pad(tile, width) for tile in tiles]), told
+    return np.concatenate([sheets.pad(tile, width) for tile in tiles]), written
 
 
 def texts(entry: Mapping) -> Iterator[str]:

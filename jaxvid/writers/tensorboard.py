@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+
+from jaxvid.draw.canvas import png
 
 
 class Board:
@@ -22,9 +23,8 @@ class Board:
 
     def picture(self, step: int, name: str, pixels: np.ndarray):
         height, width, _ = pixels.shape
-        content = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
         image = Summary.Image(
-            height=height, width=width, colorspace=3, encoded_image_string=content
+            height=height, width=width, colorspace=3, encoded_image_string=png(pixels)
         )
         summary = Summary(value=[Summary.Value(tag=name, image=image)])
         events = self._board.file_writer

@@ -1,13 +1,12 @@
 """Trackio, which shows runs on this machine: `trackio show`."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from jaxvid import writers
+from jaxvid import files, writers
 
 PACKAGE = "trackio"
 
@@ -17,12 +16,11 @@ class Run:
 
     def __init__(self, workdir: Path):
         self._trackio = writers.package(PACKAGE)
-        config = workdir / "config.json"
         self._run = self._trackio.init(
             project=os.environ.get("TRACKIO_PROJECT", "jaxvid"),
             name=workdir.resolve().name,
             resume="allow",
-            config=json.loads(config.read_text()) if config.exists() else {},
+            config=files.read_settings(workdir / "config.json") or {},
         )
 
     def write(self, step: int, values: Mapping[str, float]):

@@ -1,6 +1,5 @@
 """Weights & Biases; project, account and offline mode come from its own WANDB_... variables."""
 
-import json
 import os
 import uuid
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ class Run:
 
     def __init__(self, workdir: Path):
         self._wandb = writers.package(PACKAGE)
-        known, config = workdir / "wandb_id", workdir / "config.json"
+        known = workdir / "wandb_id"
         if not known.exists():
             files.write_text(known, uuid.uuid4().hex[:12])
         self._run = self._wandb.init(
@@ -32,7 +31,7 @@ class Run:
             name=workdir.resolve().name,
             dir=str(workdir),
             resume="allow",
-            config=json.loads(config.read_text()) if config.exists() else {},
+            config=files.read_settings(workdir / "config.json") or {},
         )
         self._run.define_metric(AXIS, hidden=True)
         self._run.define_metric("*", step_metric=AXIS)

@@ -70,8 +70,8 @@ def build(
     """
     path = annotations.find(root, file, split, "list")
     table, classes, lines = read_csv(path, start)
-    told = Path(root, meaning) if meaning else None
-    labels, names = number_classes(classes, names, num_classes, first_class, told, path, lines)
+    source = Path(root, meaning) if meaning else None
+    labels, names = number_classes(classes, names, num_classes, first_class, source, path, lines)
     left_out = set()
     if exclude:
         left_out = read_keys(annotations.find(root, exclude, split, "list", "exclude"))
@@ -265,12 +265,12 @@ def read_meaning(path: Path, first: int) -> dict[int, str]:
                 raise UserError(f"{path}: an item needs id and name; found {{{shown}}}")
             found.append((int(number[1]), name[1]))
     else:
-        told = [line.strip() for line in content.splitlines() if line.strip()]
-        split = [re.fullmatch(r"(\d+)\s*:\s*(.+)", line) for line in told]
+        entries = [line.strip() for line in content.splitlines() if line.strip()]
+        split = [re.fullmatch(r"(\d+)\s*:\s*(.+)", line) for line in entries]
         if all(split):
             found = [(int(m[1]), m[2]) for m in split if m]
         else:
-            found = list(enumerate(told, first))
+            found = list(enumerate(entries, first))
     for name, count in Counter(name for _, name in found).items():
         if count > 1:
             raise UserError(f'{path}: "{name}" is the name of {count} classes')
