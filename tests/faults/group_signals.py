@@ -151,7 +151,7 @@ def start(command: list[str], kind: str, output) -> tuple[subprocess.Popen, Call
 def judge(code: int, said: str, kind: str, before: list[int], steps: list[int]) -> str:
     """Why a run did not end as it should; "" when it did."""
     sent = signal.SIGHUP if kind == CLOSED else signal.Signals[kind]
-    if code == -sent and before == steps and "in run\n" not in said:
+    if code == -sent and before == steps and not re.search("in run\n|jaxvid in ", said):
         return ""  # while Python imported what catches it
     if failed := re.search("Traceback|error: ", said):
         return said[failed.start() :][:1000]
