@@ -3,11 +3,13 @@
     python -m jaxvid.tools.find_batch --config configs/swin_k400.py:tiny [--limit-gib 40]
 
 Steps are compiled, not run, and no data are read. Each line is a batch, what XLA says its step
-needs on a device, and whether that fits. Without devices like those of the cluster, give their
-memory.
+needs on a device, and whether that fits; what is clearly too large by estimate is not compiled. If
+not even the smallest batch fits, it names other settings that do. Without devices like those of the
+cluster, give their memory.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,14 +17,14 @@ from typing import Any
 from jaxvid import cli, log
 from jaxvid import mesh as meshes
 from jaxvid.errors import UserError
-from jaxvid.train import memory
+from jaxvid.train import estimate, memory
 from jaxvid.train.rehearsal import rehearse
 
 
 def report(config: Any, limit_gib: float):
     """Try batches and print."""
     limit = int(limit_gib * 2**30) or memory.capacity()
-    needs = needing(config)
+    needs = needing(config, memory.REFUSED * limit)
 
     def fits(batch):
         needed = needs(batch)
@@ -31,16 +33,27 @@ def report(config: Any, limit_gib: float):
 
     log.say(f"{log.devices()}, {log.size(limit)} each")
     unit = meshes.build(**config.mesh).shape["data"] * config.accumulate
-    log.say(f"--config.batch={largest(fits, unit)}")
+    try:
+        log.say(f"--config.batch={largest(fits, unit)}")
+    except UserError as error:
+        config.batch = unit
+        planned, _, shapes = rehearse(config, meshes.build(**config.mesh))
+        raise UserError(f"{error}. {memory.Fit(limit).advice(planned, shapes)}") from None
 
 
-def needing(config: Any) -> Callable[[int], int]:
-    """A function: config.batch -> bytes that a step needs on a device."""
+def needing(config: Any, most: float = math.inf) -> Callable[[int], int]:
+    """A function: config.batch -> bytes that a step needs on a device.
+
+    Args:
+      most: steps that need more than this by estimate are not compiled.
+    """
     mesh = meshes.build(**config.mesh)
 
     def needs(batch):
         config.batch = batch
         planned, _, shapes = rehearse(config, mesh)
+        if (likely := estimate.training(planned, shapes)) > most:
+            return likely
         step = planned.step(lambda _: None)
         step.compile(planned.places, shapes)
         return step.memory
@@ -55,7 +68,7 @@ def largest(fits: Callable[[int], bool], unit: int) -> int:
       UserError: not even `unit` does.
     """
     if not fits(unit):
-        raise UserError(f"not even a batch of {unit} fits; a run says what else would help")
+        raise UserError(f"not even a batch of {unit} fits")
     power = 1
     while fits(2 * power * unit):
         power *= 2

@@ -7,10 +7,12 @@ not, as in published numbers.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
+
+from jaxvid.train.liveness import programs
 
 # A training step has the forward pass and, for every product in it, two in the backward pass: for
 # the gradients of both factors. What is computed again to save memory does not count (Chowdhery et
@@ -44,16 +46,7 @@ def _of_operation(operation: Any) -> float:
         # Zeros between the elements of a transposed convolution's input are no work.
         zeros = math.prod(parameters["lhs_dilation"])
         return 2.0 * operation.outvars[0].aval.size * (kernel.size / features) / zeros
-    inner = [_of_program(program) for program in _programs(parameters)]
+    inner = [_of_program(program) for program in programs(parameters)]
     if name == "cond":  # one of the branches runs
         return max(inner)
     return sum(inner) * parameters.get("length", 1)  # a scan runs its body so often
-
-
-def _programs(parameters: dict) -> Iterator[Any]:
-    """The programs inside an operation: of a scan, a conditional, a jitted or a remade function."""
-    for value in parameters.values():
-        for item in value if isinstance(value, list | tuple) else (value,):
-            program = getattr(item, "jaxpr", item)
-            if hasattr(program, "eqns"):
-                yield program

@@ -107,6 +107,7 @@ def train(
         )
 
         planned = plan(config, model, task, mesh, batch, steps_per_epoch)
+        fit.foresee(planned, batch)
         state, meta = begin(planned, batch, checkpoints, initial)
         flops = planned.flops(batch) if log.peak_flops() else 0.0
         progress = log.Progress(total, config.batch, flops, meta.get("progress"))

@@ -1,42 +1,39 @@
-"""What a training step needs on a device, and what would make it need less.
+"""Refuse a training step that does not fit on a device, and name settings that do.
 
-XLA says what a compiled step needs before it runs. What a change of the config saves is estimated
-without compiling again: parameters, optimiser state and batch are counted; activations go with the
-residuals that autodiff keeps from the forward to the backward pass, which tracing tells.
+Before the step is compiled an estimate decides, which refuses only what is clearly too large: a
+process that takes too much memory of its machine is killed without a word. After that, XLA's own
+number decides.
 """
 
-import functools
-import math
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from jaxvid import log, plug
+from jaxvid import log
 from jaxvid import mesh as meshes
 from jaxvid.errors import UserError
-from jaxvid.tasks.base import Task
+from jaxvid.train import estimate, fitting, host_memory
 from jaxvid.train.begin import Plan
-from jaxvid.train.gradient import outputs
-from jaxvid.train.step import Compiled, init_variables
+from jaxvid.train.estimate import size_on_device
+from jaxvid.train.evaluate import batch_size
+from jaxvid.train.rehearsal import example, shapes_of
+from jaxvid.train.step import Compiled
 
-SHOWN = 3  # savings in a message
+REFUSED = 1.6  # times the capacity, as estimates may be too large; below it XLA decides
 
 
 def capacity() -> int:
-    """Bytes of memory of one device; of the machine's, where devices are its CPU cores."""
+    """Bytes of memory of one device; on CPUs, its part of what this process can still take."""
     device = jax.local_devices()[0]
     if found := (device.memory_stats() or {}).get("bytes_limit"):
         return found
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return machine // jax.local_device_count()
+    return host_memory.available() // jax.local_device_count()
 
 
 class Fit:
-    """Refuses a step that does not fit, with what would help.
+    """Refuses a step that does not fit, with settings that do.
 
     Args:
       limit: bytes on a device; 0: what it has.
@@ -46,6 +43,24 @@ class Fit:
         self.limit = limit or capacity()
         self._advice = lambda: ""
 
+    def foresee(self, planned: Plan, batch: Any) -> None:
+        """Estimate the step, and evaluation, before anything is compiled.
+
+        Raises:
+          UserError: the step needs clearly more than there is.
+        """
+        shapes = jax.tree.map(lambda x: meshes.shape_on(x, x.sharding), batch)
+        self._advice = lambda: self.advice(planned, shapes)
+        likely = estimate.training(planned, shapes)
+        most = fitting.at_most(planned, shapes, likely)
+        has = f"of memory on a device, which has {log.size(self.limit)}"
+        if likely > REFUSED * self.limit:
+            raise UserError(f"one step needs about {log.size(likely)} {has}. {self._advice()}")
+        if most > self.limit:
+            log.say(f"warning: one step may need {log.size(most)} {has}")
+        for line in self.evaluation(planned, shapes):
+            log.say(f"warning: {line}")
+
     def check(self, planned: Plan, step: Compiled, batch: Any) -> None:
         """Say what the compiled step needs.
 
@@ -54,12 +69,52 @@ class Fit:
         """
         log.say(f"one step takes {log.size(step.memory)} of {log.size(self.limit)} on a device")
         shapes = jax.tree.map(lambda x: meshes.shape_on(x, x.sharding), batch)
-        self._advice = lambda: advice(savings(planned, step, shapes))
+        self._advice = lambda: self.advice(planned, shapes, step.memory)
         if step.memory > self.limit:
             raise UserError(
                 f"one step needs {log.size(step.memory)} of memory on a device, which has"
                 f" {log.size(self.limit)}. {self._advice()}"
             )
+
+    def advice(self, planned: Plan, batch: Any, known: int = 0) -> str:
+        """Return flags with which a step fits by estimate, in a sentence.
+
+        Args:
+          known: bytes that the step as it is takes, as XLA says; the estimates are scaled to it.
+        """
+        log.say("looking for settings that fit ...")
+        scale = known / estimate.training(planned, batch) if known else 1.0
+        limit = int(self.limit / max(scale, 1.0))
+        return in_words(*fitting.search(planned, batch, limit))
+
+    def evaluation(self, planned: Plan, batch: Any) -> Iterator[str]:
+        """Yield a line for validation and for the test on all views, where they would not fit.
+
+        Args:
+          batch: shapes of training, which needs more than evaluation on inputs of the same size.
+        """
+        config, mesh = planned.config, planned.mesh
+        at_once = size_on_device(batch) // config.accumulate
+        for split, what in (("val", "validation"), ("test", "the test on all views")):
+            sample = example(config, split, planned.task)
+            views = max((x.shape[0] for x in jax.tree.leaves(sample) if x.ndim > 3), default=1)
+            views = views if split == "test" else 1
+            rows = first = batch_size(config, mesh, views)
+            while rows >= mesh.shape["data"]:
+                shapes = shapes_of(sample, rows, mesh)
+                small = size_on_device(shapes) <= at_once
+                if small or (needed := estimate.evaluation(planned, shapes)) <= self.limit:
+                    break
+                if rows == first:
+                    most = needed
+                rows = rows // 2 // mesh.shape["data"] * mesh.shape["data"]
+            if rows < first:
+                clips = max(rows, mesh.shape["data"]) * views
+                yield (
+                    f"{what} takes {first} samples x {views} views at once, which may need"
+                    f" {log.size(most)} of {log.size(self.limit)} on a device;"
+                    f" --config.eval_batch={clips} needs less"
+                )
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -72,90 +127,15 @@ class Fit:
             raise UserError(f"out of memory on a device. {self._advice()}\n{error}") from error
 
 
-def advice(savings: Mapping[str, float]) -> str:
-    """Those that save most, in words."""
-    found = sorted(savings.items(), key=lambda row: -row[1])
-    best = [f"{name} ({log.size(saved)})" for name, saved in found[:SHOWN] if saved > 0]
-    return f"By estimate this would save: {', '.join(best)}" if best else ""
-
-
-def savings(planned: Plan, step: Compiled, batch: Any) -> dict[str, float]:
-    """Change of the config -> bytes that it saves on a device, by estimate.
-
-    Args:
-      step: compiled.
-      batch: shapes with shardings.
-    """
-    config, mesh, places = planned.config, planned.mesh, planned.places
-    clips = config.batch // mesh.shape["data"]
-    activations = max(step.temporary - size_on_device(places.params), 0)  # the rest is gradients
-    found: dict[str, float] = {}
-    if clips % (2 * config.accumulate) == 0:
-        # The batch is augmented as a whole, which stays, and a part of it is copied at a time.
-        prepare = functools.partial(planned.task.prepare, train=True)
-        ready = jax.eval_shape(prepare, jax.random.key(0), batch)
-        copied = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(ready)) / mesh.shape["data"]
-        found[f"config.accumulate={2 * config.accumulate}"] = activations / 2 - copied
-        half = activations / 2 + size_on_device(batch) / 2
-        found[f"config.batch={config.batch // 2}"] = half
-    if mesh.shape["data"] > 1 and config.sharding == "replicated":
-        layout = meshes.shardings(mesh, places, "fsdp")
-        cut = jax.tree.map(meshes.shape_on, places, layout)
-        # A step gathers its parameters, for which gradients that are cut make up.
-        found["config.sharding=fsdp"] = size_on_device(places) - size_on_device(cut)
-    # What follows changes nothing on a CPU: XLA keeps there what it was told to compute twice, and
-    # computes in float32 what is bfloat16.
-    if jax.default_backend() != "cpu":
-        if not config.offload:
-            found["config.offload=optimizer"] = size_on_device(places.opt_state)
-        kept = residuals(planned.model, planned.task, batch)
-        for name, model in changed_models(planned).items():
-            left = residuals(model, planned.task, batch) / kept
-            found[name] = activations * (1 - left)
-    return found
-
-
-def changed_models(planned: Plan) -> dict[str, Any]:
-    """Change of the config -> the model with it, where it would need less memory."""
-    config, found = planned.config, {}
-
-    def built(dtype, **changes):
-        spec = {**config.model, **changes}
-        classes = planned.task.num_classes  # type: ignore[attr-defined]
-        return plug.load("models", spec, num_classes=classes, dtype=jnp.dtype(dtype))
-
-    if "remat" in config.model and not config.model["remat"]:
-        found["config.model.remat=True"] = built(config.dtype, remat=True)
-    if config.dtype != "bfloat16":
-        found["config.dtype=bfloat16"] = built("bfloat16")
-    return found
-
-
-def size_on_device(tree: Any) -> int:
-    """Bytes of the arrays (or shapes with shardings) of a tree on one device."""
-
-    def size(leaf):
-        shape = leaf.sharding.shard_shape(leaf.shape) if leaf.sharding else leaf.shape
-        return math.prod(shape) * leaf.dtype.itemsize
-
-    return sum(size(leaf) for leaf in jax.tree.leaves(tree))
-
-
-def residuals(model: Any, task: Task, batch: Any) -> int:
-    """Bytes that autodiff keeps of one global batch, parameters left out; traced, not compiled."""
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch)
-    variables = jax.eval_shape(lambda b: init_variables(model, task, b, 0), shapes)
-
-    def forward(params, state, batch):
-        rng = jax.random.key(0)
-        batch = task.prepare(rng, batch, True)
-
-        def loss(params):
-            return task.loss(outputs(model, task, params, state, batch, rng)[0], batch)[0]
-
-        return jax.vjp(loss, params)[1]  # a pytree of what it keeps
-
-    state = {k: v for k, v in variables.items() if k != "params"}
-    kept = jax.eval_shape(forward, variables["params"], state, shapes)
-    count = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(kept))
-    return count - sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(variables["params"]))
+def in_words(changes: Mapping[str, Any], needed: int) -> str:
+    """A sentence on what `fitting.search` returns."""
+    if not changes:
+        return (
+            "No smaller batch, clip or variant of this model fits by estimate: it needs a device"
+            " with more memory, or another model"
+        )
+    flags = " ".join(f"--config.{key}={value}" for key, value in changes.items())
+    return (
+        f"By estimate it fits ({log.size(needed)}) with {flags}\n"
+        "`python -m jaxvid.tools.find_batch --config ...` with these flags finds the largest batch"
+    )

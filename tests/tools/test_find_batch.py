@@ -6,6 +6,7 @@ from configs import bmn_own, fast_rcnn_own, finetune, quickstart
 from jaxvid.errors import UserError
 from jaxvid.tools import find_batch
 from jaxvid.train import memory
+from jaxvid.train.begin import Plan
 
 pytestmark = pytest.mark.long
 
@@ -52,8 +53,23 @@ def test_detection_has_boxes_to_learn_from():
     assert find_batch.needing(config)(8) > 0
 
 
+def test_what_is_clearly_too_large_is_not_compiled(monkeypatch):
+    config = bmn_own.get_config("mini")
+    config.model = dict(name="bmn", variant="test", channels=16, samples=4)
+    config.data.recipe.frames, config.data.recipe.channels = 8, 16
+    monkeypatch.setattr(Plan, "step", lambda plan, say: pytest.fail("compiled"))
+    assert find_batch.needing(config, 1000)(8) > 1000
+
+
+def test_where_no_batch_fits_other_settings_are_named():
+    config = finetune.get_config("mini")
+    config.accumulate, config.data.recipe.frames = 1, 16
+    with pytest.raises(UserError, match=r"batch of 8 fits\. .* --config\.data\.recipe\.frames="):
+        find_batch.report(config, 25 / 1024)
+
+
 def test_the_command_says_each_batch_and_the_largest(monkeypatch, capsys):
-    monkeypatch.setattr(find_batch, "needing", lambda config: lambda batch: batch * 2**20)
+    monkeypatch.setattr(find_batch, "needing", lambda config, most: lambda batch: batch * 2**20)
     monkeypatch.setattr(memory, "capacity", lambda: 100 * 2**20)
     find_batch.report(quickstart.get_config(), 0.0)
     header, *lines, last = capsys.readouterr().out.splitlines()

@@ -1,0 +1,153 @@
+"""Search for settings with which a training step fits into memory, by an estimate.
+
+What keeps the recipe comes first: the batch in more parts, then layouts over several devices, then
+what costs time, then shorter and smaller clips, and last a smaller variant of the model.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxvid import plug
+from jaxvid.ckpt import zoo
+from jaxvid.train import estimate
+from jaxvid.train.begin import Plan, plan
+from jaxvid.train.rehearsal import STEPS, classes_of, rehearse
+
+Changes = dict[str, Any]  # config keys -> values
+
+USEFUL = 0.95  # a change that does not fit yet must leave at most this part
+MIN_FRAMES = 4
+SIZES = (192, 160, 128, 112, 96, 64)  # of frames, in pixels
+
+
+def search(planned: Plan, batch: Any, limit: int) -> tuple[Changes, int]:
+    """Return the mildest changes that fit, and the bytes that a step then needs; {} where none do.
+
+    Args:
+      batch: shapes with shardings.
+      limit: bytes on a device.
+    """
+    cache: dict[tuple, float] = {}
+
+    def needs(steps: list[Changes]) -> float:
+        changes = merged(steps)
+        key = tuple(sorted(changes.items()))
+        if key not in cache:
+            cache[key] = needed(planned, batch, changes)
+        return cache[key]
+
+    rungs = [[{}, *options] for options in ladder(planned)]
+    chosen: list[Changes] = [{} for _ in rungs]
+
+    def mildest(i: int) -> Changes:
+        """The first option of rung i with which it fits; the last one does."""
+        low, high = 0, len(rungs[i]) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if needs([*chosen[:i], rungs[i][middle], *chosen[i + 1 :]]) <= limit:
+                high = middle
+            else:
+                low = middle + 1
+        return rungs[i][low]
+
+    for i, options in enumerate(rungs):
+        before = needs(chosen)
+        after = needs([*chosen[:i], options[-1], *chosen[i + 1 :]])
+        if after <= limit or after < USEFUL * before:
+            chosen[i] = options[-1]
+        if after <= limit:
+            # A later change may make an earlier one unnecessary.
+            for j in range(i, -1, -1):
+                if chosen[j]:
+                    chosen[j] = mildest(j)
+            return merged(chosen), int(needs(chosen))
+    return {}, 0
+
+
+def merged(steps: list[Changes]) -> Changes:
+    """All changes together; the later of two values of a key counts."""
+    return {key: value for step in steps for key, value in step.items()}
+
+
+def ladder(planned: Plan) -> Iterator[list[Changes]]:
+    """Yield alternatives for one kind of change after the other, each from mild to severe."""
+    config, devices = planned.config, planned.mesh.shape["data"]
+    on_cpu = jax.default_backend() == "cpu"
+    clips = config.batch // devices
+    counts = [n for n in range(config.accumulate + 1, clips + 1) if clips % n == 0]
+    if counts:
+        yield [{"accumulate": n} for n in counts]
+    if devices > 1 and config.sharding == "replicated":
+        yield [{"sharding": "fsdp"}]
+    # These save nothing on a CPU; see memory.py.
+    if not on_cpu and not config.offload:
+        yield [{"offload": "optimizer"}]
+    if not on_cpu and not config.model.get("remat", True):
+        yield [{"model.remat": True}]
+    if not on_cpu and config.dtype != "bfloat16":
+        yield [{"dtype": "bfloat16"}]
+    if clips > 1:
+        halves = [clips >> n for n in range(1, clips.bit_length())]
+        yield [{"batch": n * devices, "accumulate": n} for n in halves]
+    recipe = config.data.recipe
+    if (frames := recipe.get("frames", 0)) >= 2 * MIN_FRAMES:
+        yield [{"data.recipe.frames": frames >> n} for n in range(1, 8) if frames >> n >= 4]
+    if sizes := [size for size in SIZES if size < recipe.get("size", 0)]:
+        yield [{"data.recipe.size": size} for size in sizes]
+    if smaller := list(variants(config)):
+        yield smaller
+
+
+def variants(config: Any) -> Iterator[Changes]:
+    """Yield the smaller variants of the model's family, as they are listed, and their weights."""
+    name, variant = config.model.name, config.model.get("variant", "")
+    names = list(plug.module("models", name).VARIANTS)
+    for smaller in reversed(names[: names.index(variant)] if variant in names else ()):
+        if smaller.startswith("test"):  # for tests of the code
+            continue
+        fresh = config.init.weights and not zoo.default(name, smaller)
+        yield {"model.variant": smaller} | ({"init.weights": ""} if fresh else {})
+
+
+def needed(planned: Plan, batch: Any, changes: Changes) -> float:
+    """Return the bytes that a step with `changes` needs; infinity where the model is not for it."""
+    try:
+        changed, shapes = replan(planned, batch, changes)
+        return at_most(changed, shapes, estimate.training(changed, shapes))
+    except Exception:  # whatever a model raises that does not take so few frames, say
+        return math.inf
+
+
+def at_most(planned: Plan, batch: Any, likely: int) -> int:
+    """Return the estimate that is safe: on a CPU, XLA may keep what `remat` should compute again.
+
+    Args:
+      likely: the estimate of the step as it is written.
+    """
+    if jax.default_backend() != "cpu" or not planned.config.model.get("remat", False):
+        return likely
+    return max(likely, estimate.training(*replan(planned, batch, {"model.remat": False})))
+
+
+def replan(planned: Plan, batch: Any, changes: Changes) -> tuple[Plan, Any]:
+    """Return the plan with changes of its config, and the shapes of its batch."""
+    config = planned.config.copy_and_resolve_references()
+    config.update_from_flattened_dict(changes)
+    if any(key.startswith("data.") for key in changes):
+        config.data.num_classes = classes_of(planned.task)
+        changed, _, shapes = rehearse(config, planned.mesh)
+        return changed, shapes
+    dtype = jnp.dtype(config.dtype)
+    model = plug.load("models", config.model, num_classes=classes_of(planned.task), dtype=dtype)
+    shapes = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(
+            (x.shape[0] * config.batch // planned.config.batch, *x.shape[1:]), x.dtype,
+            sharding=x.sharding,
+        ),
+        batch,
+    )  # fmt: skip
+    return plan(config, model, planned.task, planned.mesh, shapes, STEPS), shapes
