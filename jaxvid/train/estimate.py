@@ -1,8 +1,8 @@
 """Estimate what a training step needs on a device before it is compiled.
 
 The estimate counts the state, the batch, and what the trace of a step holds at once (liveness.py).
-On 15 small configs of nine families it was 0.82 to 1.30 times what XLA then asked for on a CPU, and
-1.52 times for a CLIP4Clip of 32 pixels. No GPU was measured.
+On 15 small configs of nine families it was 0.82 to 1.30 times what XLA then asked for on a CPU,
+but 1.52 times for one of them, a tiny CLIP4Clip. No GPU was measured.
 Backends differ in two things. XLA computes bfloat16 in float32 on a CPU, so a float counts four
 bytes there. And XLA may keep on a CPU what `remat` is to compute again; see `fitting.at_most`.
 """
@@ -15,7 +15,9 @@ from jaxvid.train import liveness
 from jaxvid.train.begin import Plan
 from jaxvid.train.step import make_eval_step, make_train_step
 
-MARGIN = 1.2  # of temporary arrays: what libraries and changes of layout take besides
+# Times the temporary arrays: what libraries and changes of layout take besides. Without a backward
+# pass they are a larger share: the estimate of evaluation was 0.7 to 1.5 times XLA's number.
+MARGIN, EVALUATION_MARGIN = 1.2, 1.6
 
 
 def training(planned: Plan, batch: Any) -> int:
@@ -46,7 +48,8 @@ def evaluation(planned: Plan, batch: Any) -> int:
     function = make_eval_step(planned.model, planned.task, planned.config.eval.views)
     places = whole({"params": planned.places.params, **planned.places.model_state})
     temporary = peak(function, places, of_device(batch, planned.mesh))
-    return int(size_on_device(planned.places) + size_on_device(batch) + MARGIN * temporary)
+    held = size_on_device(planned.places) + size_on_device(batch)
+    return int(held + EVALUATION_MARGIN * temporary)
 
 
 def peak(function: Any, *shapes: Any) -> int:

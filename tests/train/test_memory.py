@@ -106,12 +106,12 @@ def test_evaluation_that_does_not_fit_is_a_warning_with_a_batch_that_does(plain)
     planned = replace(planned, config=make(eval_batch=4096))
     planned.config.data.num_classes = 8
     assert not list(memory.Fit(2**40).evaluation(planned, batch))
-    lines = list(memory.Fit(100 * 2**20).evaluation(planned, batch))
+    lines = list(memory.Fit(30 * 2**20).evaluation(planned, batch))
     assert "validation takes 4096 samples x 1 views" in lines[0]
     rows = int(re.findall(r"--config\.eval_batch=(\d+)", lines[0])[0])
     assert 8 <= rows < 4096
     planned = replace(planned, config=make(eval_batch=rows))
-    assert not list(memory.Fit(100 * 2**20).evaluation(planned, batch))
+    assert not list(memory.Fit(30 * 2**20).evaluation(planned, batch))
 
 
 def test_the_loop_refuses_before_the_first_step(tmp_path, monkeypatch):
