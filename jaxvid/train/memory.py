@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxvid import log
 from jaxvid import mesh as meshes
+from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError
 from jaxvid.train import estimate, fitting, host_memory
 from jaxvid.train.begin import Plan
@@ -22,6 +24,7 @@ from jaxvid.train.rehearsal import example, shapes_of
 from jaxvid.train.step import Compiled
 
 REFUSED = 1.6  # times the capacity, as estimates may be too large; below it XLA decides
+SMALLER = 0.8  # what is advised needs at most this part of a step that did not fit
 
 
 def capacity() -> int:
@@ -83,9 +86,10 @@ class Fit:
           known: bytes that the step as it is takes, as XLA says; the estimates are scaled to it.
         """
         log.say("looking for settings that fit ...")
-        scale = known / estimate.training(planned, batch) if known else 1.0
-        limit = int(self.limit / max(scale, 1.0))
-        return in_words(*fitting.search(planned, batch, limit))
+        needed = fitting.at_most(planned, batch, estimate.training(planned, batch))
+        limit = self.limit / max(known / needed, 1.0)
+        # Memory may run out although the step should fit: then it must become smaller all the same.
+        return in_words(*fitting.search(planned, batch, int(min(limit, SMALLER * needed))))
 
     def evaluation(self, planned: Plan, batch: Any) -> Iterator[str]:
         """Yield a line for validation and for the test on all views, where they would not fit.
@@ -93,28 +97,43 @@ class Fit:
         Args:
           batch: shapes of training, which needs more than evaluation on inputs of the same size.
         """
-        config, mesh = planned.config, planned.mesh
-        at_once = size_on_device(batch) // config.accumulate
+        at_once = size_on_device(batch) // planned.config.accumulate
         for split, what in (("val", "validation"), ("test", "the test on all views")):
-            sample = example(config, split, planned.task)
-            views = max((x.shape[0] for x in jax.tree.leaves(sample) if x.ndim > 3), default=1)
-            views = views if split == "test" else 1
-            rows = first = batch_size(config, mesh, views)
-            while rows >= mesh.shape["data"]:
-                shapes = shapes_of(sample, rows, mesh)
-                small = size_on_device(shapes) <= at_once
-                if small or (needed := estimate.evaluation(planned, shapes)) <= self.limit:
-                    break
-                if rows == first:
-                    most = needed
-                rows = rows // 2 // mesh.shape["data"] * mesh.shape["data"]
-            if rows < first:
-                clips = max(rows, mesh.shape["data"]) * views
-                yield (
-                    f"{what} takes {first} samples x {views} views at once, which may need"
-                    f" {log.size(most)} of {log.size(self.limit)} on a device;"
-                    f" --config.eval_batch={clips} needs less"
-                )
+            try:
+                sample = example(planned.config, split, planned.task)
+            except UserError as error:  # this run may never need it
+                yield f"{what} will not run: {error}"
+            else:
+                yield from self._of_split(planned, split, what, sample, at_once)
+
+    def _of_split(
+        self, planned: Plan, split: str, what: str, sample: Sample, at_once: int
+    ) -> Iterator[str]:
+        """Yield a line where evaluation on samples like `sample` would not fit.
+
+        Args:
+          at_once: bytes of inputs with which evaluation fits if training does.
+        """
+        mesh, devices = planned.mesh, planned.mesh.shape["data"]
+        views = max((x.shape[0] for x in sample.values() if np.ndim(x) > 3), default=1)
+        views = views if split == "test" else 1
+
+        def needs(rows: int) -> int:
+            shapes = shapes_of(sample, rows, mesh)
+            small = size_on_device(shapes) <= at_once
+            return 0 if small else estimate.evaluation(planned, shapes)
+
+        rows = batch_size(planned.config, mesh, views)
+        if (needed := needs(rows)) > self.limit:
+            fewer = rows
+            while fewer > devices and needs(fewer) > self.limit:
+                fewer = max(fewer // 2 // devices, 1) * devices
+            of = f" of {views} views" if views > 1 else ""
+            yield (
+                f"{what} takes {rows} samples{of} at once, which may need {log.size(needed)} of"
+                f" {log.size(self.limit)} on a device; --config.eval_batch={fewer * views} needs"
+                " less"
+            )
 
     @contextmanager
     def explained(self) -> Iterator[None]:

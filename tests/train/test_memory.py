@@ -101,13 +101,25 @@ def test_advised_flags_make_a_step_that_fits_when_compiled(plain):
     assert smaller.memory <= limit
 
 
+def test_a_test_that_cannot_run_is_a_warning(plain):
+    planned, _, batch = plain
+    config = make()
+    config.data.recipe.test_size = 2 * config.data.recipe.size
+    config.data.recipe.test_short_side = config.data.recipe.size
+    lines = list(memory.Fit(2**40).evaluation(replace(planned, config=config), batch))
+    assert len(lines) == 1
+    assert lines[0].startswith(
+        "the test on all views will not run: config.data.recipe: a test crop"
+    )
+
+
 def test_evaluation_that_does_not_fit_is_a_warning_with_a_batch_that_does(plain):
     planned, _, batch = plain
     planned = replace(planned, config=make(eval_batch=4096))
     planned.config.data.num_classes = 8
     assert not list(memory.Fit(2**40).evaluation(planned, batch))
     lines = list(memory.Fit(30 * 2**20).evaluation(planned, batch))
-    assert "validation takes 4096 samples x 1 views" in lines[0]
+    assert "validation takes 4096 samples at once" in lines[0]
     rows = int(re.findall(r"--config\.eval_batch=(\d+)", lines[0])[0])
     assert 8 <= rows < 4096
     planned = replace(planned, config=make(eval_batch=rows))
@@ -126,9 +138,8 @@ def test_the_loop_refuses_before_the_first_step(tmp_path, monkeypatch):
 
 def test_memory_that_runs_out_all_the_same_is_explained(plain):
     planned, step, batch = plain
-    fit = memory.Fit(limit=step.memory)
+    fit = memory.Fit(limit=4 * step.memory)  # it should fit
     fit.check(planned, step, batch)
-    fit.limit = step.memory // 2
     with (
         pytest.raises(UserError, match=r"out of memory on a device\. By estimate it fits"),
         fit.explained(),
