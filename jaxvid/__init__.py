@@ -11,6 +11,9 @@ Five functions do from Python what the commands do:
     model = jaxvid.load("runs/quickstart")                # loaded once, for many calls
     model.predict(["a.mp4", "b.mp4"]), model.features("a.mp4")
 
+Data workers import the script that calls `train` or `evaluate`: put its calls under
+`if __name__ == "__main__":`.
+
 `python -m jaxvid` lists the commands. `help(jaxvid.api)` explains the arguments of the functions.
 """
 

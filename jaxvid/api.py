@@ -57,6 +57,8 @@ def evaluate(
     jaxvid.evaluate("runs/quickstart")
     jaxvid.evaluate("swin_tiny_k400", "runs/check", "swin_k400", {"data.root": "data/k400"})
 
+    A script needs `if __name__ == "__main__":`, as for `train`.
+
     Args:
       checkpoint: the workdir of a run, a name of the zoo, or a file of weights.
       workdir: predictions and reports go into its folder eval; by default `checkpoint`, if that is

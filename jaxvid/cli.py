@@ -179,6 +179,8 @@ def explain(error: Exception) -> str:
     if isinstance(error, UserError) or not named:
         return str(error) if isinstance(error, UserError) else text
     config = plain(loading.load(named))
+    if isinstance(error, flags.UnrecognizedFlagError) and not _unknown(error.flagname, config):
+        return f"{text.split('. Did')[0]}. Did you mean --config.{error.flagname}?"
     if bad := re.match(r"flag --config\.([\w.]+)=(.*?): ", text):
         key = schema.keys(config).get(bad[1])
         return key.refuse(bad[1], bad[2]) if key else text

@@ -112,7 +112,7 @@ def resumed(where: Any, meta: Mapping, about: Mapping, say: Callable[[str], obje
     Raises:
       UserError: other classes, another config or other training videos; says how they differ.
     """
-    other = "use another --workdir; --config.init.weights=WORKDIR starts it from this one"
+    other = "use another --workdir, where --config.init.weights=WORKDIR starts from this run"
     names = about.get("names", ())
     if found := classes(meta.get("names", names), names):
         raise UserError(f"{where}: trained on other classes: {found}. Bring them back, or {other}")

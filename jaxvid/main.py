@@ -6,6 +6,7 @@ python -m jaxvid.main --mode eval --config swin_k400:tiny --checkpoint swin_tiny
 """
 
 import os
+import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -98,7 +99,9 @@ def train(config: Any, workdir: Path, patience: float = PATIENCE):
     import jax
 
     from jaxvid import console, distributed
+    from jaxvid.data import spawn
 
+    spawn.check_main_guard()  # before the lock, which the parent holds
     schema.check(config)
     with signals.raising(*STARTING), distributed.hold(workdir):
         copy = workdir / "log.txt" if jax.process_index() == 0 else None
@@ -143,15 +146,19 @@ def _train(config: Any, workdir: Path, patience: float):
         config.init, model, config.model.name, log.say, names=data.names, config=resolved,
         needed=not store.all_steps(workdir / "checkpoints"),
     )  # fmt: skip
-    return loop.train(config, model, task, data.splits, pipelines, workdir, about, initial)
+    metrics = loop.train(config, model, task, data.splits, pipelines, workdir, about, initial)
+    test = f"python -m jaxvid.main --mode eval --workdir {shlex.quote(str(workdir))}"
+    log.say(f"to test the best checkpoint: {test}")
+    return metrics
 
 
 def evaluate(config: Any, workdir: Path, checkpoint: str | Path, patience: float = PATIENCE):
     """Test a checkpoint on all views; `config` (or None) stands in for the one it came with."""
     from jaxvid import distributed, log, predict
-    from jaxvid.data import dataset
+    from jaxvid.data import dataset, spawn
     from jaxvid.train import report
 
+    spawn.check_main_guard()  # before the lock, which the parent holds
     cache_programs()
     model = predict.load(checkpoint, config=plain(config) if config else None, say=log.say)
     source = dataset.for_evaluation(

@@ -21,7 +21,7 @@ from jaxvid import compare, paths, plug
 from jaxvid.ckpt import fetch, integrity, safetensors_file, store, torch_file, zoo
 from jaxvid.ckpt.convert import Weights, convert, find_leaf, rename, to_flax
 from jaxvid.config import hashable
-from jaxvid.errors import UserError
+from jaxvid.errors import UserError, did_you_mean
 
 # What a task of the zoo's is trained as.
 TASKS = {"skeleton": "recognition", "audio": "recognition"}
@@ -81,7 +81,8 @@ def find(spec: str | Path) -> Origin:
         row = zoo.of_file(path)
         return published(row, path) if row else Origin(path, None, (), {})
     if path.suffix or len(path.parts) > 1:
-        raise UserError(f"{spec}: no such workdir, checkpoint or file")
+        hint = "" if path.suffix else did_you_mean(path.name, store.runs_beside(path))
+        raise UserError(f"{spec}: no such workdir, checkpoint or file{hint and '.'}{hint}")
     row = zoo.find(spec)
     plug.module("models", row.spec["name"])  # before a download that nothing could read
     return published(row, fetch.fetch(row))

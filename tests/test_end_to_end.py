@@ -247,6 +247,23 @@ def test_export_and_predict_from_the_file(workdir, dump, tmp_path):
     assert 'Did you mean "mmaction"' in done.stderr
 
 
+def test_a_finished_run_names_its_test(workdir):
+    last = (workdir / "stdout.txt").read_text().splitlines()[-1]
+    command = f"python -m jaxvid.main --mode eval --workdir {workdir}"
+    assert last == f"to test the best checkpoint: {command}"
+
+
+def test_a_script_that_evaluates_needs_a_main_guard(workdir, tmp_path):
+    """Its workers import it while it holds the lock of the evaluation."""
+    path = tmp_path / "mine.py"
+    path.write_text(f"import jaxvid\njaxvid.evaluate({str(workdir)!r}, {str(tmp_path)!r})\n")
+    done = subprocess.run(
+        [sys.executable, path], env=dict(ENV, PYTHONPATH="."), capture_output=True, text=True
+    )
+    assert "each worker process imports your script" in done.stderr.splitlines()[-1]
+    assert "in use" not in done.stderr
+
+
 @pytest.mark.slow
 def test_time_control_command(workdir):
     done = run("--workdir", workdir, module="jaxvid.tools.time_control")
@@ -254,6 +271,7 @@ def test_time_control_command(workdir):
         "forward", "reverse", "shuffle", "freeze",
     ]  # fmt: skip
     assert "are called the opposite" in done.stdout
+    assert done.stderr.count("loaded") == 1
 
 
 # A user's own clips, from a pretrained run, with files that are broken
@@ -350,6 +368,9 @@ def test_broken_videos_are_replaced_in_training_and_stop_evaluation(clips, tmp_p
         (["--config=configs/quickstart.py", "--config.batch=many"], "an integer of at least 1"),
         (["--config=configs/swin_k400.py", "--config.data.root=/none"], "/none: no such folder"),
         (["--mode=eval", "--workdir=/none"], "no such workdir, checkpoint or file"),
+        (["--config=quickstart", "--epochs=3"], "Did you mean --config.epochs?"),
+        (["--config=quickstart", "--data.root=x"], "flag 'data.root'"),
+        (["--config=quickstart", "--data.train.val=x"], "Did you mean --config.data.train.val?"),
         (["--config=configs/quickstart.py", "extra"], 'unexpected argument "extra"'),
         (["--config=configs/quickstart.py", "--config.model.variant=tinny"], 'Did you mean "tiny"'),
         (["--config=configs/quickstart.py", "--config.batch=7", "--config.accumulate=2"], "divide"),

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from jaxvid import predict
 from jaxvid.data import motion
 from jaxvid.tools import time_control
 
@@ -33,8 +34,11 @@ def test_every_seed_learns_motion_and_nothing_else(cache, tmp_path, seed):
     workdir = tmp_path / "run"
     assert train(workdir, f"--config.seed={seed}")[-1] >= 0.95
 
+    model = predict.load(workdir)
+    names = model.names
+
     def accuracy(order, pairs=None):
-        table, _, names = time_control.played(str(workdir), order)
+        table, _ = time_control.played(model, order)
         called, label = [names[i] for i in table["score"].argmax(1)], table["label"]
         wanted = [pairs[names[i]] if pairs else names[i] for i in label]
         return np.mean([a == b for a, b in zip(called, wanted, strict=True)])

@@ -67,6 +67,17 @@ def test_names_that_do_not_exist():
         jaxvid.load("runs/nothing")
 
 
+def test_a_run_that_is_not_there_names_those_beside_it(tmp_path):
+    (tmp_path / "quickstart/checkpoints").mkdir(parents=True)
+    (tmp_path / "clips").mkdir()
+    with pytest.raises(UserError, match='Did you mean "quickstart"'):
+        jaxvid.load(tmp_path / "quikstart")
+    with pytest.raises(UserError, match=r"checkpoint or file\. Known: quickstart\.$"):
+        jaxvid.load(tmp_path / "swin")
+    with pytest.raises(UserError, match=r"checkpoint or file$"):
+        jaxvid.load(tmp_path / "clips" / "run")
+
+
 def test_a_file_is_known_by_its_published_name_or_needs_a_config(mirror, tmp_path):
     *_, path = mirror
     assert weights.find(path).names == zoo.labels("k400")

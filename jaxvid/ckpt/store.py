@@ -203,6 +203,14 @@ def find(spec: str | Path) -> Path:
     return path / "checkpoints" / f"{max(steps, key=rank):08d}"
 
 
+def runs_beside(path: Path) -> list[str]:
+    """The names of the workdirs in the folder that `path` is in, or would be in."""
+    try:
+        return [run.name for run in path.parent.iterdir() if (run / "checkpoints").is_dir()]
+    except OSError:  # no such folder, or one that is not to be read
+        return []
+
+
 def load_variables(folder: Path, like: Mapping, skip: tuple[str, ...] = ()) -> tuple[dict, str]:
     """The variables of a checkpoint, the moving average of the parameters where it has one.
 

@@ -16,7 +16,7 @@ from jaxvid.config.values import Count
 from jaxvid.data import annotations, features
 from jaxvid.data import sources as formats
 from jaxvid.data.identity import identity
-from jaxvid.data.labels import MultiLabels
+from jaxvid.data.labels import FOR_SEVERAL, MultiLabels
 from jaxvid.data.sample import Source
 from jaxvid.errors import UserError, did_you_mean
 
@@ -228,10 +228,7 @@ def check_kind(source: Source, several: bool | None):
     if several is None or there == several:
         return
     if there:
-        raise UserError(
-            f"{source.origin}: samples have several labels; train with --config.task.multi_label="
-            "True and --config.best=val/map, or with configs/multi_label_own.py"
-        )
+        raise UserError(f"{source.origin}: samples have several labels, which need {FOR_SEVERAL}")
     raise UserError(
         f"{source.origin}: samples have one label, but config.task.multi_label=True takes lists"
         " with several labels a line"

@@ -123,15 +123,21 @@ def report(config: Any, clips: int, batches: int, workers: Sequence[int], step_m
     batch = min(config.batch // max(config.accumulate, 1), 16)
     stages, sample = stage_seconds(source, transforms, clips, config.seed)
     whole = sum(seconds for name, seconds in stages.items() if name != SEEK)
-    stages["transport (a worker to here)"] = transport_seconds(source, sample, batch, batches)
-    stages["transfer (here to the device)"] = transfer_seconds(sample, batch, batches)
+    transport = transport_seconds(source, sample, batch, batches)
+    transfer = transfer_seconds(sample, batch, batches)
     table = Table("stage", "ms a clip", "clips/s", "share", title="One process", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, seconds in stages.items():
+
+    def row(name: str, seconds: float, share: str = ""):
         rate = f"{1 / seconds:,.1f}" if seconds > 0 else "-"
-        table.add_row(name, f"{1e3 * seconds:,.2f}", rate, f"{seconds / whole:.0%}")
-    table.add_row("all transforms", f"{1e3 * whole:,.2f}", f"{1 / whole:,.1f}", "100%")
+        table.add_row(name, f"{1e3 * seconds:,.2f}", rate, share)
+
+    for name, seconds in stages.items():
+        row(name, seconds, f"{seconds / whole:.0%}")
+    row("all transforms", whole, "100%")
+    row("transport (a worker to here)", transport)
+    row("transfer (here to the device)", transfer)
     log.show(table)
 
     rates = {w: clips_a_second(source, transforms, batch, batches, w) for w in workers}

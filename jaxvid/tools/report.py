@@ -41,7 +41,9 @@ def write(runs: Sequence[Path], out: Path | None) -> Path:
     """
     found = [run for folder in runs for run in runs_in(folder)]
     single = len(found) == 1
-    out = out or (found[0] if single else runs[0]) / "report.html"
+    # Several runs are compared beside the first: the report in it is of that run alone.
+    folder = found[0] if single else runs[0].parent if is_run(runs[0]) else runs[0]
+    out = out or folder / "report.html"
     body = list(one(found[0]) if single else several(found))
     title = found[0].resolve().name if single else f"{len(found)} runs"
     with files.explained(out):
@@ -242,7 +244,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.report")
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="workdir of a run")
-    parser.add_argument("--out", type=Path, help="the page (RUN/report.html)")
+    parser.add_argument(
+        "--out", type=Path, help="the page (RUN/report.html, of several runs beside RUN)"
+    )
     args = parser.parse_args(argv)
     return guard(lambda: print(f"wrote {write(args.runs, args.out)}"))
 

@@ -167,7 +167,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder of the lists (default: CLIPS)")
     parser.add_argument("--overwrite", action="store_true", help="replace lists that are there")
     args = vars(parser.parse_args(argv))
-    return guard(lambda: Console(highlight=False).print(table(run(**args))))
+    return guard(lambda: show(run(**args), args["out"] or args["folder"]))
+
+
+def show(counts: dict[str, Counter[str]], out: Path):
+    Console(highlight=False).print(table(counts))
+    print(f"wrote {', '.join(f'{name}.csv' for name in counts)} in {out}")
 
 
 if __name__ == "__main__":

@@ -38,9 +38,10 @@ def compare(workdir: str):
       UserError: the recipe of the model does not play clips in another order.
     """
     check(workdir)
-    tables = {}
+    model, tables = predict.load(workdir), {}
+    names = model.names
     for order in ORDERS:
-        tables[order], metrics, names = played(workdir, order)
+        tables[order], metrics = played(model, order)
         name, value = next(iter(metrics.items()))
         log.say(f"{order:<8} {name} {value:6.1%}  of {len(tables[order]['label'])} clips")
     score, label = tables["reverse"]["score"], tables["reverse"]["label"]
@@ -62,11 +63,11 @@ def check(workdir: str):
         )
 
 
-def played(workdir: str, order: str) -> tuple[dict[str, np.ndarray], dict, tuple[str, ...]]:
-    """Predictions, metrics and class names of the validation set played in `order`."""
-    model = predict.load(workdir, recipe=dict(order=order))
-    source = dataset.for_evaluation(model.config["data"], model.names)
-    return *report.collect(model, source), model.names
+def played(model: predict.Model, order: str) -> tuple[dict[str, np.ndarray], dict]:
+    """Predictions and metrics of the validation set played in `order`."""
+    recipe = model.config["data"]["recipe"] | dict(order=order)
+    model.pipeline = plug.load("data.recipes", recipe, split="test")
+    return report.collect(model, dataset.for_evaluation(model.config["data"], model.names))
 
 
 if __name__ == "__main__":

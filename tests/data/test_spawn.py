@@ -20,22 +20,27 @@ print(len(list(jobs.run(str, [1, 2], what="text", workers=1))), "batches")
 """
 NEEDED = 'put what the script does under `if __name__ == "__main__":`'
 
+TRAIN = """
+import jaxvid
+jaxvid.train("quickstart", "run", dict.fromkeys(("data.train.train", "data.val.train"), 16))
+"""
+
 
 def run(path: Path, script: str) -> subprocess.CompletedProcess:
     path.write_text(script)
     return subprocess.run(
-        [sys.executable, path], env={**os.environ, "PYTHONPATH": str(ROOT)},
+        [sys.executable, path], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=path.parent,
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("script", [LOADER, JOBS])
+@pytest.mark.parametrize("script", [LOADER, JOBS, TRAIN])
 def test_a_script_without_a_main_guard(tmp_path, script):
     done = run(tmp_path / "mine.py", script)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("jaxvid.errors.UserError: each worker process")
     assert done.stderr.rstrip().endswith(NEEDED)
-    assert "bootstrapping" not in done.stderr
+    assert "bootstrapping" not in done.stderr and "in use" not in done.stderr
 
 
 @pytest.mark.parametrize("script", [LOADER, JOBS])

@@ -151,6 +151,9 @@ def test_several_runs_are_compared(tmp_path):
     out = tmp_path / "here.html"
     report.write([tmp_path / "runs/one", tmp_path / "runs/two"], out)
     assert "2 runs" in Page(out.read_text(encoding="utf-8")).text
+    report.write([tmp_path / "runs/one"], None)
+    assert report.write([tmp_path / "runs/one", tmp_path / "runs/two"], None).parent.name == "runs"
+    assert "2 runs" not in Page((tmp_path / "runs/one/report.html").read_text("utf-8")).text
 
 
 def test_values_for_people():

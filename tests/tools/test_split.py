@@ -35,6 +35,7 @@ def test_lists_cover_every_video_once_and_train(tmp_path, capsys):
     assert split.main([str(folder), "--val", "0.2", "--test", "0.2"]) == 0
     printed = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert printed[1][:3] == ["train.csv", "21", "60.0%"]
+    assert " ".join(printed[-1]) == f"wrote train.csv, val.csv, test.csv in {folder}"
     lists = {name: rows(folder / f"{name}.csv") for name in ("train", "val", "test")}
     paths = [path for each in lists.values() for path, _ in each]
     assert len(paths) == len(set(paths)) == 35

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxvid.config.values import Natural
 from jaxvid.data import annotations
-from jaxvid.data.labels import to_numbers
+from jaxvid.data.labels import FOR_SEVERAL, to_numbers
 from jaxvid.data.sample import Sample
 from jaxvid.data.sources.video_list import Videos
 from jaxvid.errors import UserError
@@ -90,7 +90,7 @@ def build(
         folder, *rest = cells
         before, labels = rest[: 1 + offset], rest[1 + offset :]
         if not folder or not labels or (len(labels) > 1 and not multi_label):
-            more = "; several labels need config.task.multi_label=True" if labels else ""
+            more = f"; several labels need {FOR_SEVERAL}" if labels else ""
             raise UserError(f'{path}:{number}: expected "{expected}", found {cells}{more}')
         numbers = [annotations.whole_number(cell) for cell in before]
         if not all(n is not None and 0 <= n < MOST for n in numbers) or not numbers[-1]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxvid.data import annotations, manifests
-from jaxvid.data.labels import looked_for, to_numbers
+from jaxvid.data.labels import FOR_SEVERAL, looked_for, to_numbers
 from jaxvid.data.sample import Sample
 from jaxvid.data.video_files import with_ending
 from jaxvid.errors import UserError
@@ -114,7 +114,7 @@ def build(
             several = len(labels) > 1 and all(labels)
             raise UserError(
                 f'{path}:{number}: expected "path{comma}label", found "{comma.join(cells)}"'
-                + (f"; several labels need config.task.multi_label=True{quote}" if several else "")
+                + (f"; several labels need {FOR_SEVERAL}{quote}" if several else "")
             )
         paths.append(with_ending(str(Path(root, prefix, name)), suffix))
         raw.append(labels)
