@@ -172,7 +172,8 @@ def test_evaluation_leaves_reports(workdir, data, capsys):
     metrics = main.evaluate(None, workdir, workdir)
     assert metrics["test/n"] == 3
     about = json.loads((workdir / "eval" / "manifest.json").read_text())
-    assert set(about["files"]) | {"manifest.json", ".lock"} == set(os.listdir(workdir / "eval"))
+    beside = {"manifest.json", ".lock", "curves.png", "examples.json"}
+    assert set(about["files"]) | beside == set(os.listdir(workdir / "eval"))
     found = json.loads((workdir / "eval" / "predictions.json").read_text())["results"]
     assert list(found) == ["val_0000", "val_0001", "val_0002"]
     assert all(0 < len(rows) <= 100 for rows in found.values())
