@@ -94,9 +94,12 @@ def remove(stream: str):
     """Free what nobody took. Only for who made the stream, once its workers are gone."""
     for name in _segments():
         if name.startswith(stream):
-            # ValueError: still empty, so its worker was killed as it made it.
-            with contextlib.suppress(FileNotFoundError, ValueError):
-                memory = SharedMemory(name)
+            with contextlib.suppress(FileNotFoundError):
+                try:
+                    memory = SharedMemory(name)
+                except ValueError:  # still empty: its worker was killed as it made it
+                    (FOLDER / name).unlink()
+                    continue
                 memory.close()
                 memory.unlink()
 

@@ -223,6 +223,17 @@ def uneven(sample, rng):
     return {"video": np.zeros(10**6, np.uint8), "late": late}
 
 
+@linux
+def test_what_a_killed_worker_had_only_begun_is_removed():
+    """Its memory has a name and no size yet."""
+    stream = shared.new_stream()
+    begun = Path("/dev/shm", f"{stream}00000000")
+    begun.touch()
+    assert begun.name in segments(os.getpid())
+    shared.remove(stream)
+    assert not begun.exists()
+
+
 def test_only_large_arrays_come_through_shared_memory():
     (batch,) = loader.train_batches(Numbers(10), [draw], batch=4, seed=0, workers=1, stop=1)
     large = {key for key, value in batch.items() if hasattr(value, "shm")}

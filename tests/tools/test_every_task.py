@@ -132,7 +132,7 @@ def run_find_batch(case: Case, out: Path) -> int:
     config = case.config.copy_and_resolve_references()
     needed = find_batch.needing(config)(8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(find_batch, "needing", lambda _: lambda batch: needed * batch // 8)
+        patch.setattr(find_batch, "needing", lambda *_: lambda batch: needed * batch // 8)
         return cli.guard(lambda: find_batch.report(config, 1.5 * needed / 2**30))
 
 
