@@ -28,12 +28,11 @@ class Stopped(KeyboardInterrupt):
 
     Attributes:
       code: the exit code for it.
-      number: of the signal.
     """
 
-    def __init__(self, message: str, code: int = 130, number: int = signal.SIGINT):
+    def __init__(self, message: str, code: int = 130):
         super().__init__(message)
-        self.code, self.number = code, number
+        self.code = code
 
 
 @contextmanager
@@ -86,25 +85,36 @@ def raising(message: str = "", code: int = 0) -> Iterator[None]:
     """Raise `Stopped` in the main thread when a signal comes.
 
     An error that follows it in the block, such as that of a helper process that the signal killed,
-    becomes `Stopped`, too. If the block is not left within seconds, because the main thread waits
-    or computes outside of Python, the message is printed and the process ends.
+    becomes `Stopped`, too. While the main thread imports, it is raised after that: modules that are
+    not written in Python may abort. If the block is not left within seconds, because the main
+    thread waits or computes outside of Python, the message is printed and the process ends.
 
     Args:
       message: what `Stopped` says; by default it names the signal.
       code: its exit code; by default that of a shell for the signal.
     """
     came: list[int] = []
+    missed = threading.Event()  # a signal that was not raised, or in vain
+    main = threading.get_ident()
 
     def stopped(number: int) -> Stopped:
         sent = signal.Signals(number)
         words = "interrupted" if sent is signal.SIGINT else f"stopped by {sent.name}"
-        return Stopped(message or words, code or 128 + number, number)
+        return Stopped(message or words, code or 128 + number)
 
     def act(number: int):
         came.append(number)
-        raise stopped(number)
+        if not _imports():
+            raise stopped(number)
+        missed.set()
 
-    with _hurried(stopped) as wake, caught(act, wake) as again, _raised_again(again):
+    def repeat(number: int):
+        if missed.is_set():
+            missed.clear()
+            again()
+            signal.pthread_kill(main, number)
+
+    with _hurried(stopped, repeat) as wake, caught(act, wake) as again, _finalizers(missed):
         try:
             yield
         except Exception as error:
@@ -115,16 +125,24 @@ def raising(message: str = "", code: int = 0) -> Iterator[None]:
             raise
 
 
+def _imports() -> bool:
+    """Whether this thread is inside an import."""
+    frame = sys._getframe()
+    while frame and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
+
+
 @contextmanager
-def _raised_again(again: Callable[[], None]) -> Iterator[None]:
-    """Raise `Stopped` once more, a moment later, if a finalizer swallowed it."""
-    show, main = sys.unraisablehook, threading.get_ident()
+def _finalizers(missed: threading.Event) -> Iterator[None]:
+    """Set `missed` when a finalizer swallows `Stopped`."""
+    show = sys.unraisablehook
 
     def unraisable(failed):
-        if not isinstance(failed.exc_value, Stopped):
-            return show(failed)
-        again()
-        threading.Timer(0.05, signal.pthread_kill, (main, failed.exc_value.number)).start()
+        if isinstance(failed.exc_value, Stopped):
+            missed.set()
+        else:
+            show(failed)
 
     sys.unraisablehook = unraisable
     try:
@@ -134,16 +152,27 @@ def _raised_again(again: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _hurried(stopped: Callable[[int], Stopped]) -> Iterator[int]:
-    """End the process if the block is not left soon after a signal; yields where to tell of one."""
+def _hurried(stopped: Callable[[int], Stopped], repeat: Callable[[int], None]) -> Iterator[int]:
+    """End the process if the block is not left soon after a signal; yields where to tell of one.
+
+    Args:
+      repeat: called with the number of the signal until then.
+    """
     read, write = os.pipe()
     os.set_blocking(write, False)
     left = threading.Event()
 
     def watch():
         while number := os.read(read, 1):
-            if number[0] in STOPS and not left.wait(PATIENCE):
-                error = stopped(number[0])
+            if number[0] in STOPS:
+                wait(number[0])
+
+    def wait(number: int):
+        limit = time.monotonic() + PATIENCE
+        while not left.wait(0.05):
+            repeat(number)
+            if time.monotonic() > limit:
+                error = stopped(number)
                 with suppress(OSError):
                     os.write(2, f"{error}\n".encode())
                 os._exit(error.code)

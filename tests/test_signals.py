@@ -62,6 +62,11 @@ FINALIZES = """
     del slow
     time.sleep(60)
 """
+IMPORTS = """
+    sys.path.insert(0, FOLDER)
+    import slow
+    time.sleep(60)
+"""
 IS_DEAF = """
     signals.PATIENCE = 1
     ready()
@@ -117,6 +122,17 @@ def test_a_signal_in_a_finalizer_is_not_lost():
     process = start(FINALIZES)
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=20)[1] == "stopped by SIGTERM\n"
+    assert process.returncode == 143
+
+
+def test_a_signal_in_an_import_is_raised_after_it(tmp_path):
+    """Modules that are not written in Python may abort otherwise."""
+    (tmp_path / "slow.py").write_text(
+        "import __main__, time\n__main__.ready()\ntime.sleep(1)\nprint('imported')\n"
+    )
+    process = start(IMPORTS.replace("FOLDER", repr(str(tmp_path))))
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=20) == ("imported\n", "stopped by SIGTERM\n")
     assert process.returncode == 143
 
 
