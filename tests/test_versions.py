@@ -18,8 +18,9 @@ def judged(monkeypatch, package, version):
     "package, version, ok, text",
     [
         ("jax", None, False, "not installed: pip install jax"),
-        ("jax", "0.7.2", False, "0.7.2 does not work, >=0.8 is needed: pip install 'jax>=0.8'"),
-        ("jax", "0.8.0", True, "0.8.0"),
+        ("jax", "0.7.2", False, "0.7.2 does not work, >=0.8.2 is needed: pip install 'jax>=0.8.2'"),
+        ("jax", "0.8.0", False, "0.8.0 does not work"),
+        ("jax", "0.8.2", True, "0.8.2"),
         ("jax", "99.0", True, "99.0, newer than the newest that was tested"),
         ("av", "16.1.0", False, "16.1.0 does not work"),
         ("av", "20.0.0", False, "20.0.0 does not work"),

@@ -86,14 +86,14 @@ def ladder(planned: Plan) -> Iterator[list[Changes]]:
     # These save nothing on a CPU; see memory.py.
     if not on_cpu and not config.offload:
         yield [{"offload": "optimizer"}]
-    if not on_cpu and not config.model.get("remat", True):
+    if not on_cpu and "model" in config and not config.model.get("remat", True):
         yield [{"model.remat": True}]
     if not on_cpu and config.dtype != "bfloat16":
         yield [{"dtype": "bfloat16"}]
     if clips > 1:
         halves = [clips >> n for n in range(1, clips.bit_length())]
         yield [{"batch": n * devices, "accumulate": n} for n in halves]
-    recipe = config.data.recipe
+    recipe = config.data.recipe if "recipe" in config.data else {}
     if (frames := recipe.get("frames", 0)) >= 2 * MIN_FRAMES:
         yield [{"data.recipe.frames": frames >> n} for n in range(1, 8) if frames >> n >= 4]
     if sizes := [size for size in SIZES if size < recipe.get("size", 0)]:
@@ -104,6 +104,8 @@ def ladder(planned: Plan) -> Iterator[list[Changes]]:
 
 def variants(config: Any) -> Iterator[Changes]:
     """Yield the smaller variants of the model's family, as they are listed, and their weights."""
+    if "model" not in config:  # a module of the caller's own
+        return
     name, variant = config.model.name, config.model.get("variant", "")
     names = list(plug.module("models", name).VARIANTS)
     for smaller in reversed(names[: names.index(variant)] if variant in names else ()):
@@ -128,7 +130,9 @@ def at_most(planned: Plan, batch: Any, likely: int) -> int:
     Args:
       likely: the estimate of the step as it is written.
     """
-    if jax.default_backend() != "cpu" or not planned.config.model.get("remat", False):
+    config = planned.config
+    remat = "model" in config and config.model.get("remat", False)
+    if jax.default_backend() != "cpu" or not remat:
         return likely
     return max(likely, estimate.training(*replan(planned, batch, {"model.remat": False})))
 
@@ -142,7 +146,9 @@ def replan(planned: Plan, batch: Any, changes: Changes) -> tuple[Plan, Any]:
         changed, _, shapes = rehearse(config, planned.mesh)
         return changed, shapes
     dtype = jnp.dtype(config.dtype)
-    model = plug.load("models", config.model, num_classes=classes_of(planned.task), dtype=dtype)
+    model = planned.model
+    if "model" in config:
+        model = plug.load("models", config.model, num_classes=classes_of(planned.task), dtype=dtype)
     shapes = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(
             (x.shape[0] * config.batch // planned.config.batch, *x.shape[1:]), x.dtype,

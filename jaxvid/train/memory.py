@@ -97,6 +97,8 @@ class Fit:
         Args:
           batch: shapes of training, which needs more than evaluation on inputs of the same size.
         """
+        if "recipe" not in planned.config.data:  # the caller's own transforms
+            return
         at_once = size_on_device(batch) // planned.config.accumulate
         for split, what in (("val", "validation"), ("test", "the test on all views")):
             try:

@@ -34,7 +34,8 @@ def example(config: Any, split: str, task: Task) -> Sample:
     """Return a sample of `split` after all transforms, made from no data."""
     recipe, classes = config.data.recipe, classes_of(task)
     # What the recipe leaves to the data, such as the channels of features, the model may settle.
-    settled = {k: config.model[k] for k, v in recipe.items() if not v and config.model.get(k)}
+    model = config.model if "model" in config else {}
+    settled = {k: model[k] for k, v in recipe.items() if not v and model.get(k)}
     sample = plug.load("data.recipes", {**recipe, **settled}, "example", num_classes=classes)
     sample = {"label": np.zeros(task.label_shape, np.int32), **sample}
     rng = np.random.default_rng(0)

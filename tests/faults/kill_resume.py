@@ -65,10 +65,11 @@ def run_with_kills(
     rng = random.Random(seed)
     # Where the kills go: spread over the run, a part of them inside a save.
     plan = [(STEPS * (i + rng.random()) / kills, i) for i in range(kills)]
-    saving = set(rng.sample(range(kills), in_saves))
-    # The last evaluation is not worth waiting for: the run may be over before its kill.
-    early = [i for after, i in plan if i not in saving and after < EVALUATIONS[-2] - 1]
-    evaluating = set(rng.sample(early, in_evaluations))
+    # The last saves and the last evaluation are not worth waiting for: where a short one is missed,
+    # the run is over before its kill.
+    early = [i for after, i in plan if after < EVALUATIONS[-2] - 1]
+    saving = set(rng.sample(early, in_saves))
+    evaluating = set(rng.sample([i for i in early if i not in saving], in_evaluations))
     found = []
     for after, i in plan:
         where = "save" if i in saving else "evaluation" if i in evaluating else "run"
@@ -78,7 +79,11 @@ def run_with_kills(
 
 
 def kill_once(workdir: Path, after: float, where: str, delay: float) -> str:
-    """Kill when `after` steps are logged: inside the next save or evaluation, or after a delay."""
+    """Kill when `after` steps are logged: inside the next save or evaluation, or after a delay.
+
+    Args:
+      where: "save", "evaluation" or "run", which is wherever the run is after the delay.
+    """
 
     def saves():
         return set(workdir.glob("checkpoints/*orbax-checkpoint-tmp*")) - left
@@ -98,7 +103,7 @@ def kill_once(workdir: Path, after: float, where: str, delay: float) -> str:
         if last_step(workdir) >= min(after, STEPS - 6):
             if where == "run":
                 time.sleep(delay)
-            if (doing := now()) != where:
+            if (doing := now()) != where and where != "run":
                 continue  # no pause: a save takes milliseconds
             process.send_signal(signal.SIGKILL)
             process.wait()

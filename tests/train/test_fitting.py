@@ -1,5 +1,7 @@
 """The settings that are advised fit by the same estimate, and change no more than they must."""
 
+import dataclasses
+
 import pytest
 
 from configs import bmn_own, clip4clip_msrvtt, finetune
@@ -43,6 +45,18 @@ def test_nothing_that_does_not_help_is_advised(clips):
     planned, batch, needed = clips
     assert fitting.search(planned, batch, 2 * needed)[0] == {}
     assert fitting.search(planned, batch, 1000) == ({}, 0)
+
+
+def test_a_module_of_the_callers_own_is_advised_a_smaller_batch(clips):
+    """`loop.train` takes any module, with a config that names neither a model nor a recipe."""
+    planned, batch, needed = clips
+    config = planned.config.copy_and_resolve_references()
+    del config.model, config.data.recipe
+    own = dataclasses.replace(planned, config=config)
+    assert fitting.at_most(own, batch, needed) == needed
+    assert fitting.search(own, batch, int(0.7 * needed))[0] == {"accumulate": 2}
+    changes, least = fitting.search(own, batch, int(0.2 * needed))
+    assert set(changes) <= {"accumulate", "batch", "sharding"} and least <= 0.2 * needed
 
 
 def test_what_computes_again_is_not_advised_on_a_cpu(clips, monkeypatch):
