@@ -42,7 +42,7 @@ class Dataset:
     @property
     def about(self) -> dict[str, Any]:
         """What else of the training data travels with a checkpoint, see `Source.about`."""
-        return dict(getattr(self.splits["train"], "about", {}))
+        return dict(self.splits["train"].about)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def build(
         listed = listed or sources[split].names  # the first split, training, settles the names
         if several and num_classes is None:  # and the number of classes of 0/1
             num_classes = len(listed) or _largest(sources[split].labels)
-        check_about(sources[split], getattr(sources[splits[0]], "about", {}))
+        check_about(sources[split], sources[splits[0]].about)
     if num_classes is None:
         num_classes = len(listed) or _largest(sources[splits[0]].labels)
     if listed and len(listed) != num_classes:
@@ -237,7 +237,7 @@ def check_kind(source: Source, several: bool | None):
 
 def check_about(source: Source, about: Mapping):
     """A UserError where what a source says of its data is not what `about` says."""
-    for key, value in getattr(source, "about", {}).items():
+    for key, value in source.about.items():
         if found := features.differing(about.get(key, value), value):
             differ = ", ".join(f"{k} {there} there, {here} here" for k, there, here in found)
             raise UserError(f"{source.origin}: other {key} than in training: {differ}")
@@ -248,7 +248,7 @@ def check_labels(sources: dict[str, Source], num_classes: int, names):
     for source in sources.values():
         labels = source.labels
         if not isinstance(labels, MultiLabels) and labels.ndim == 1:
-            for i in np.flatnonzero((labels < 0) | (labels >= num_classes)):
+            for i in np.flatnonzero((labels < 0) | (labels >= num_classes)).tolist():
                 yield (
                     f"{source.where(i)}: label {labels[i]} is outside 0..{num_classes - 1}"
                     f" (config.data.num_classes={num_classes})"
@@ -273,7 +273,7 @@ def check_missing(sources: dict[str, Source], num_classes: int, names):
         paths = [source[i].get("path") for i in range(len(source))]
         with ThreadPoolExecutor(16) as pool:  # network file systems answer slowly, but many at once
             exists = list(pool.map(lambda p: p is None or os.path.exists(p), paths))
-        for i in np.flatnonzero(~np.array(exists, bool)):
+        for i in np.flatnonzero(~np.array(exists, bool)).tolist():
             yield f"{source.where(i)}: no such file: {paths[i]}"
 
 

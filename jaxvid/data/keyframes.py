@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxvid.data import video_files
-from jaxvid.data.sample import Sample
+from jaxvid.data.sample import Sample, Source
 from jaxvid.errors import UserError
 
 TOLERANCE = 0.01  # boxes may reach so far beyond the picture: annotations are rounded
@@ -52,7 +52,7 @@ def flat(boxes: Sequence[np.ndarray]) -> Boxes:
 
 
 @dataclass(frozen=True, repr=False)
-class KeyFrames:
+class KeyFrames(Source):
     """The key frames of one split, a sample each.
 
     Attributes:
@@ -95,9 +95,6 @@ class KeyFrames:
         labels = np.maximum.reduceat(self.box_label, starts) if len(self) else self.box_label
         object.__setattr__(self, "labels", labels)
 
-    def __len__(self) -> int:
-        return len(self.video)
-
     def __getitem__(self, index: int) -> Sample:
         own = self.truth.of(index)
         sample: Sample = {
@@ -117,9 +114,6 @@ class KeyFrames:
         if self.tube is not None:
             sample["tube"] = self.tube[own]
         return sample
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.origin}, {len(self)})"
 
     def key(self, index: int) -> Key:
         return Key(self.videos[self.video[index]], float(self.time[index]))

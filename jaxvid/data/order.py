@@ -67,7 +67,7 @@ def wanted(source: Source, balance: float = 0.0) -> np.ndarray | None:
     """
     if not 0 <= balance <= 1:
         raise UserError(f"config.loader.balance={balance}: it is from 0 (off) to 1 (all alike)")
-    given = getattr(source, "repeats", None)
+    given = source.repeats
     if given is None and not balance:
         return None
     each = np.ones(len(source)) if given is None else np.asarray(given, np.float64)

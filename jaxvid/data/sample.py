@@ -45,7 +45,9 @@ segments.
 | why      | str (k,)          | what was wrong with each of them; bad and why end in the parent   |
 """
 
-from typing import Any, Protocol, SupportsIndex
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -69,29 +71,37 @@ class Transform(Protocol):
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
 
 
-class Source(Protocol):
-    """Random access to the annotations of one split.
+class Source:
+    """Random access to the annotations of one split: the base class of all formats.
 
     Attributes:
       names: class names by label, or an empty tuple when the format has none.
       origin: the file or folder of the annotations.
       labels: int array (n,); for multi-label sets labels.MultiLabels, or (n, classes) of 0/1.
-      repeats: optional, float (n,): how often an epoch of training has each row, once without.
-      about: optional, dicts of what travels with checkpoints and must be the same wherever they are
-        used, such as {"features": how they were made}.
+      repeats: float (n,), how often an epoch of training has each row; None where once.
+      about: dicts of what travels with checkpoints and must be the same wherever they are used,
+        such as {"features": how they were made}.
     """
 
     names: tuple[str, ...]
     origin: str
     labels: Any
+    repeats: np.ndarray | None = None
+    about: Mapping[str, Any] = MappingProxyType({})
 
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Sample: ...
+    def __len__(self) -> int:
+        return len(self.labels)
 
-    def id(self, index: SupportsIndex) -> str:
-        """What names the sample in dumps and messages: unique within the source."""
-        ...
+    def __getitem__(self, index: int) -> Sample:
+        raise NotImplementedError
 
-    def where(self, index: SupportsIndex) -> str:
-        """'file:line' of the annotation, for error messages."""
-        ...
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.origin}, {len(self)})"
+
+    def id(self, index: int) -> str:
+        """Return the name of a sample in dumps and messages; it is unique within the source."""
+        raise NotImplementedError
+
+    def where(self, index: int) -> str:
+        """Return the place of an annotation for error messages, such as 'file:line'."""
+        return f'{self.origin}: "{self.id(index)}"'

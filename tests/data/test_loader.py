@@ -12,21 +12,19 @@ from jaxvid import plug
 from jaxvid.data import loader
 from jaxvid.data.decode import VideoError
 from jaxvid.data.encode import write_video
+from jaxvid.data.sample import Source
 from jaxvid.data.sources import video_list
 from jaxvid.errors import UserError
 from tests.data import video_files as make
 
 
-class Numbers:
+class Numbers(Source):
     """Rows that hold their own number; those in `bad` cannot be read."""
 
     names, origin = (), "memory"
 
     def __init__(self, count: int, bad=()):
         self.labels, self.bad, self.reads = np.arange(count, dtype=np.int32), frozenset(bad), 0
-
-    def __len__(self):
-        return len(self.labels)
 
     def __getitem__(self, index):
         self.reads += 1

@@ -7,6 +7,7 @@ import pytest
 from jaxvid import mesh as meshes
 from jaxvid import plug
 from jaxvid.data import loader
+from jaxvid.data.sample import Source
 from jaxvid.train.evaluate import Predictions, batch_size, evaluate
 from jaxvid.train.step import Compiled, init_variables, make_eval_step
 from tests.conftest import fill
@@ -14,14 +15,11 @@ from tests.conftest import fill
 SAMPLES, CLASSES = 13, 5
 
 
-class Clips:
+class Clips(Source):
     """A source of noise in memory."""
 
     names, origin = (), "memory"
     labels = np.arange(SAMPLES, dtype=np.int32) % CLASSES
-
-    def __len__(self):
-        return SAMPLES
 
     def __getitem__(self, index):
         video = np.random.default_rng(index).integers(0, 256, (3, 4, 16, 16, 3), np.uint8)
@@ -29,8 +27,6 @@ class Clips:
 
     def id(self, index):
         return f"clip {index}"
-
-    where = id
 
 
 @pytest.fixture(scope="module")

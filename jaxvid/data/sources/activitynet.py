@@ -21,7 +21,7 @@ from jaxvid.data import annotations
 from jaxvid.data.decode import VideoError
 from jaxvid.data.entries import POSITIVE, Entry, entry, is_number
 from jaxvid.data.features import Made, read_made
-from jaxvid.data.sample import Sample
+from jaxvid.data.sample import Sample, Source
 from jaxvid.errors import UserError, did_you_mean
 
 SUBSETS = {"train": "training", "val": "validation", "test": "validation"}
@@ -31,7 +31,7 @@ SHOWN = 10  # problems listed in one error
 
 
 @dataclass(frozen=True, repr=False)
-class Untrimmed:
+class Untrimmed(Source):
     """Videos and their segments.
 
     Attributes:
@@ -55,9 +55,6 @@ class Untrimmed:
     origin: str
     about: Mapping[str, Any] = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
     def __getitem__(self, index: int) -> Sample:
         return {
             "path": self.paths[index],
@@ -65,9 +62,6 @@ class Untrimmed:
             "segments": self.segments[index],
             "segment_label": self.segment_labels[index],
         }
-
-    def __repr__(self) -> str:
-        return f"Untrimmed({self.origin}, {len(self)})"
 
     def id(self, index: int) -> str:
         return self.ids[index]

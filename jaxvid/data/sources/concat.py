@@ -34,7 +34,7 @@ class Weight:
     ratio: Positive | None = None
 
 
-class Concat:
+class Concat(Source):
     """Sources one after the other, with one numbering of rows and of classes.
 
     Attributes:
@@ -48,9 +48,6 @@ class Concat:
         self.labels = joined([p.labels for p in parts])
         self.origin = " + ".join(p.origin for p in parts)
         self.names = parts[0].names
-
-    def __len__(self) -> int:
-        return self.ends[-1]
 
     def __getitem__(self, index: int) -> Sample:
         part, inner = self._locate(index)
@@ -123,7 +120,7 @@ def build(
                     " config.data.names"
                 )
         found = read(tuple(sorted({name for p in found for name in p.names})))
-    given = [getattr(part, "repeats", None) for part in found]
+    given = [part.repeats for part in found]
     if not (repeat or ratio or any(own is not None for own in given)):
         return Concat(found)
     pairs = zip(given, found, strict=True)

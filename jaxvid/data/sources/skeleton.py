@@ -13,12 +13,12 @@ import numpy as np
 
 from jaxvid.config.values import Probability
 from jaxvid.data import annotations, poses
-from jaxvid.data.sample import Sample
+from jaxvid.data.sample import Sample, Source
 from jaxvid.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True, repr=False)
-class Skeletons:
+class Skeletons(Source):
     """Annotations of one split. What travels to a worker is small: it maps the arrays itself.
 
     Attributes:
@@ -40,9 +40,6 @@ class Skeletons:
     suffix: str = ""
     box_thr: float = 0.0
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
     def __getitem__(self, index: int) -> Sample:
         file, row = poses.read(self.folder), self.rows[index]
         sample: Sample = {"label": self.labels[index], **file.arrays(row)}
@@ -53,9 +50,6 @@ class Skeletons:
         if self.suffix:
             sample["path"] = os.path.join(self.prefix, self.id(index) + self.suffix)
         return sample
-
-    def __repr__(self) -> str:
-        return f"Skeletons({self.origin}, {len(self)})"
 
     def id(self, index: int) -> str:
         return str(poses.read(self.folder).table["id"][self.rows[index]])

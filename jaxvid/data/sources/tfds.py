@@ -22,7 +22,7 @@ from jaxvid.data.decode import VideoReader, fit, resize
 from jaxvid.data.labels import MultiLabels, looked_for
 from jaxvid.data.reader import Reader
 from jaxvid.data.readers import ENDS
-from jaxvid.data.sample import Sample
+from jaxvid.data.sample import Sample, Source
 from jaxvid.errors import UserError, did_you_mean
 
 INFO = "dataset_info.json"
@@ -30,7 +30,7 @@ ARRAYS = ("keypoint", "keypoint_score", "frame_inds", "size")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Records:
+class Records(Source):
     """One split. What travels to a worker is small: it opens the files itself.
 
     Attributes:

@@ -14,13 +14,13 @@ import numpy as np
 
 from jaxvid.data import annotations, manifests
 from jaxvid.data.labels import FOR_SEVERAL, looked_for, to_numbers
-from jaxvid.data.sample import Sample
+from jaxvid.data.sample import Sample, Source
 from jaxvid.data.video_files import with_ending
 from jaxvid.errors import UserError
 
 
 @dataclass(frozen=True, repr=False)
-class Videos:
+class Videos(Source):
     """Paths and labels in memory: what list-like sources come down to.
 
     Attributes:
@@ -45,9 +45,6 @@ class Videos:
     repeats: np.ndarray | None = None
     category_mask: bool = False
 
-    def __len__(self) -> int:
-        return len(self.paths)
-
     def __getitem__(self, index: int) -> Sample:
         sample = {"path": self.paths[index], "label": self.labels[index]}
         if self.total is not None and self.total[index] >= 0:
@@ -57,9 +54,6 @@ class Videos:
         if self.category_mask:
             sample["label_mask"] = looked_for(self.names, sample["label"])
         return sample
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.origin}, {len(self)})"
 
     def id(self, index: int) -> str:
         return self.paths[index]

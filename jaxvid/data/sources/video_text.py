@@ -20,7 +20,7 @@ import numpy as np
 from jaxvid.config.values import Natural
 from jaxvid.data import annotations
 from jaxvid.data.entries import Entry, entry
-from jaxvid.data.sample import Sample
+from jaxvid.data.sample import Sample, Source
 from jaxvid.data.video_files import with_ending
 from jaxvid.errors import UserError, did_you_mean
 
@@ -31,7 +31,7 @@ Captions = dict[str, list[tuple[str, Place]]]
 
 
 @dataclass(frozen=True, repr=False)
-class Captioned:
+class Captioned(Source):
     """Rows of one video with captions.
 
     Attributes:
@@ -40,6 +40,7 @@ class Captioned:
       ids: a name for each row.
       places: of each row's first caption.
       origin: the file.
+      labels, names: one class for all rows: what tells them apart is their text.
     """
 
     paths: tuple[str, ...]
@@ -47,28 +48,15 @@ class Captioned:
     ids: tuple[str, ...]
     places: tuple[Place, ...]
     origin: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All samples are of one class: what tells them apart is their text."""
-        return ("text",)
-
-    @property
-    def labels(self) -> np.ndarray:
-        return np.zeros(len(self), np.int32)
-
-    def __len__(self) -> int:
-        return len(self.paths)
+    labels: np.ndarray
+    names: tuple[str, ...] = ("text",)
 
     def __getitem__(self, index: int) -> Sample:
         return {
             "path": self.paths[index],
             "captions": self.captions[index],
-            "label": np.int32(0),
+            "label": self.labels[index],
         }
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.origin}, {len(self)})"
 
     def id(self, index: int) -> str:
         return self.ids[index]
@@ -134,7 +122,8 @@ def _rows(found: Captions, folder: Path, suffix: str, single: bool, origin: str)
             captions.append((*(caption for caption, _ in group), *[""] * (most - len(group))))
             ids.append(f"{path}#{i}" if i else path)
             places.append(group[0][1])
-    return Captioned(tuple(paths), tuple(captions), tuple(ids), tuple(places), origin)
+    labels = np.zeros(len(paths), np.int32)
+    return Captioned(tuple(paths), tuple(captions), tuple(ids), tuple(places), origin, labels)
 
 
 Found = Iterator[tuple[str, str, Place]]  # video, caption
