@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxvid import plug
 from jaxvid.config import differences, hashable
-from jaxvid.errors import UserError
+from jaxvid.errors import UserError, first
 
 # Keys of data recipes that change nothing but the augmentation of training.
 AUGMENTATION = (
@@ -46,8 +46,7 @@ def classes(there: Sequence[str], here: Sequence[str]) -> str:
     if named(there) and named(here):
         for place, names, others in (("there", there, two), ("here", here, one)):
             if only := [f'"{name}"' for name in names if _simple(name) not in others]:
-                more = f" and {len(only) - LISTED} more" if len(only) > LISTED else ""
-                found.append(f"only {place}: {', '.join(only[:LISTED])}{more}")
+                found.append(f"only {place}: {', '.join(first(only, LISTED))}")
         moved = [
             f'class {i} is "{a}" there, "{b}" here'
             for i, (a, b) in enumerate(zip(there, here, strict=False))

@@ -20,7 +20,7 @@ from jaxvid import config as configs
 from jaxvid import files, log, peers, signals
 from jaxvid import mesh as meshes
 from jaxvid.data.labels import MultiLabels
-from jaxvid.errors import UserError
+from jaxvid.errors import UserError, first
 
 # What says that there are several processes. JAX knows srun, Open MPI 4 and Kubernetes by the
 # last three, and finds the rest itself.
@@ -174,16 +174,16 @@ def hold(workdir: Path) -> Iterator[None]:
         yield
 
 
-def places(mesh: Mesh) -> Iterator[str]:
+def places(mesh: Mesh) -> list[str]:
     """A line for each of the first processes: its host, and where on the mesh its devices are."""
     hosts = peers.told(peers.HOSTS)
     owners = np.vectorize(lambda device: device.process_index)(mesh.devices)
-    for process in sorted(hosts)[:SHOWN]:
+    lines = []
+    for process in sorted(hosts):
         places = zip(mesh.axis_names, np.nonzero(owners == process), strict=True)
         spans = ", ".join(f"{axis} {np.unique(at).tolist()}" for axis, at in places)
-        yield f"process {process} ({hosts[process]}): {spans}"
-    if len(hosts) > SHOWN:
-        yield f"... and {len(hosts) - SHOWN} more"
+        lines.append(f"process {process} ({hosts[process]}): {spans}")
+    return first(lines, SHOWN)
 
 
 def _found(*names: str) -> str | None:

@@ -1,11 +1,26 @@
 """The error a user can mend: shown as one line, without a traceback."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
     """Bad input. The message names the file, key or line and what to do about it."""
+
+
+def first(items: Sequence[str], most: int = 10, hint: str = "") -> list[str]:
+    """Return the first `most` items of a list, and '... and 7 more' where there are others.
+
+    Args:
+      hint: what to add to that last line.
+    """
+    rest = len(items) - most
+    return [*items[:most], *([f"... and {rest:,} more{hint}"] if rest > 0 else [])]
+
+
+def problems(title: str, lines: Sequence[str], most: int = 10) -> UserError:
+    """Return an error with a title and the first problems, one on a line."""
+    return UserError("\n  ".join([title, *first(lines, most)]))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

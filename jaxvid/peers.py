@@ -21,7 +21,7 @@ import jax
 from jax._src.distributed import global_state  # its store and barriers have no public name yet
 
 from jaxvid import log, signals
-from jaxvid.errors import UserError
+from jaxvid.errors import UserError, first
 
 GRACE = 5  # seconds for news of a failure to get around
 ALIVE = "jaxvid/alive/"
@@ -97,9 +97,8 @@ def meet(place: str, timeout: float):
     def explain():
         there, hosts = told(here), told(HOSTS)
         late = [p for p in range(global_state.num_processes) if p not in there]
-        names = ", ".join(f"process {p} ({hosts.get(p, 'unknown host')})" for p in late[:8])
-        more = f" and {len(late) - 8} more" if len(late) > 8 else ""
-        return f"waited {timeout:.0f} s at {place} for {names}{more}"
+        names = [f"process {p} ({hosts.get(p, 'unknown host')})" for p in late]
+        return f"waited {timeout:.0f} s at {place} for {', '.join(first(names, 8))}"
 
     everyone = f"jaxvid/all at/{place}"
     with deadline(timeout, explain):

@@ -14,7 +14,7 @@ from jaxvid.data import tokenizer
 from jaxvid.draw import overlays
 from jaxvid.draw.frames import GREY, SHADES
 from jaxvid.draw.sheets import Note
-from jaxvid.errors import UserError
+from jaxvid.errors import UserError, first
 
 TEXTS = 3  # of a video, that are shown
 
@@ -99,6 +99,4 @@ def with_boxes(
 def texts(tokens: np.ndarray) -> list[Note]:
     """The first texts (n l) as the model reads them, and how many more there are."""
     real = tokens[(tokens > 0).any(-1)]
-    shown = [Note(tokenizer.decode(row.tolist())) for row in real[:TEXTS]]
-    more = len(real) - len(shown)
-    return [*shown, Note(f"and {more} more")] if more else shown
+    return [*map(Note, first([tokenizer.decode(row.tolist()) for row in real], TEXTS))]

@@ -29,7 +29,10 @@ from jaxvid.errors import UserError
             ("jump", "run"), ("jump", "walk"),
             'only there: "run"; only here: "walk"; class 1 is "run" there, "walk" here',
         ),
-        (tuple("abcde"), ("a",), '5 classes there, 1 here; only there: "b", "c", "d" and 1 more'),
+        (
+            tuple("abcde"), ("a",),
+            '5 classes there, 1 here; only there: "b", "c", "d", ... and 1 more',
+        ),
     ],
 )  # fmt: skip
 def test_lists_of_classes(there, here, found):

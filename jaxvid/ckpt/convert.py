@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from jaxvid import errors
 from jaxvid.errors import UserError, did_you_mean
 
 Table = tuple[tuple[str, str], ...]
@@ -129,9 +130,7 @@ def convert(
     lacking = [key for key in want if key not in got and key not in stays]
     problems += [f"nothing to load into {key} {tuple(want[key].shape)}" for key in lacking]
     if problems:
-        more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        shown = "\n  ".join(problems[:SHOWN])
-        raise UserError(f"the weights do not fit the model:\n  {shown}{more}")
+        raise errors.problems("the weights do not fit the model:", problems, SHOWN)
     size = {k: int(np.prod(leaf.shape)) for k, leaf in want.items() if k.startswith("params/")}
     coverage = Coverage(
         len(got),

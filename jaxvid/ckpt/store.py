@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from flax.traverse_util import unflatten_dict
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
-from jaxvid import paths
+from jaxvid import errors, paths
 from jaxvid.ckpt import integrity
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.files import write_text
@@ -291,5 +291,4 @@ def check_fits(
     beside = [key for key in beside if not skipped(key.removeprefix("model_state/"), skip)]
     problems += [f"{key} {saved[key]} is only in the checkpoint" for key in sorted(beside)]
     if problems:
-        more = f"\n  ... and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise UserError(f"{folder} holds another model:\n  " + "\n  ".join(problems[:5]) + more)
+        raise errors.problems(f"{folder} holds another model:", problems, 5)

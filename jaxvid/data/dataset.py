@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxvid import compare, plug
+from jaxvid import compare, errors, plug
 from jaxvid.config.values import Count
 from jaxvid.data import annotations, features
 from jaxvid.data import sources as formats
@@ -22,7 +22,6 @@ from jaxvid.errors import UserError, did_you_mean
 
 Check = Literal["labels", "empty", "missing", "duplicates", "overlap"]
 CHECKS = ("labels", "empty", "missing", "duplicates", "overlap")
-SHOWN = 10  # problems listed in one error
 
 
 @dataclass(frozen=True)
@@ -129,8 +128,7 @@ def build(
         p for name in checks for p in globals()[f"check_{name}"](sources, num_classes, listed)
     ]
     if problems:
-        more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise UserError("the data has problems:\n  " + "\n  ".join(problems[:SHOWN]) + more)
+        raise errors.problems("the data has problems:", problems)
     listed = listed or tuple(map(str, range(num_classes)))
     return Dataset(sources, num_classes, listed, root)
 

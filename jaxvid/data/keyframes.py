@@ -91,8 +91,8 @@ class KeyFrames(Source):
     labels: np.ndarray = field(init=False)
 
     def __post_init__(self):
-        starts = np.concatenate([[0], self.truth.ends])[: len(self)]
-        labels = np.maximum.reduceat(self.box_label, starts) if len(self) else self.box_label
+        starts = np.concatenate([[0], self.truth.ends])[: len(self.video)]
+        labels = np.maximum.reduceat(self.box_label, starts) if len(starts) else self.box_label
         object.__setattr__(self, "labels", labels)
 
     def __getitem__(self, index: int) -> Sample:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxvid.errors import UserError
+from jaxvid.errors import UserError, first
 from jaxvid.files import explained, write_text
 
 SUFFIXES = (".jsonl", ".csv")
@@ -104,10 +104,9 @@ def fresh(path: Path, videos: Sequence[str]) -> list[Row | None]:
         if row and now and now.st_size != row.size
     ]
     if changed:
-        more = f" (and {len(changed) - 1:,} more)" if len(changed) > 1 else ""
         raise UserError(
-            f"{path}: {changed[0]}{more}: changed since; python -m jaxvid.tools.scan brings it up"
-            " to date"
+            f"{path}: {', '.join(first(changed, 1))}: changed since; python -m jaxvid.tools.scan"
+            " brings it up to date"
         )
     return [
         None if row and now and not row.ok and now.st_mtime != row.modified else row

@@ -25,7 +25,7 @@ from jaxvid import cli
 from jaxvid.data import dataset, manifests
 from jaxvid.data.dataset import Dataset
 from jaxvid.data.manifests import Row
-from jaxvid.errors import UserError
+from jaxvid.errors import UserError, first
 
 SPLITS = ("train", "val", "test")
 MEANING = {
@@ -134,10 +134,8 @@ def check(config: Any, manifest: Path | None, classes: bool, lines: int):
     for name, wrong in found.items():
         if wrong:
             console.print(f"{name}:", style="bold")
-            for line in wrong[:lines]:
+            for line in first(wrong, lines, "; --lines shows more"):
                 console.print(f"  {line}", markup=False)
-            if len(wrong) > lines:
-                console.print(f"  ... and {len(wrong) - lines:,} more; --lines shows more")
     total = sum(len(wrong) for name, wrong in found.items() if name not in left_out)
     if total:
         raise UserError(f"{total:,} problem{'s' if total > 1 else ''} in the data")

@@ -29,6 +29,7 @@ from jaxvid.cli import guard
 from jaxvid.data import manifests
 from jaxvid.data.decode import VideoError, VideoReader
 from jaxvid.data.manifests import Row
+from jaxvid.errors import first
 from jaxvid.tools import jobs
 
 
@@ -184,9 +185,8 @@ def spread(rows: Sequence[Row], field: str, unit: str) -> str:
 
 def common(values: Iterable[str], shown: int = 4) -> str:
     """'h264 1,200, vp9 30': the most common ones first."""
-    counts = Counter(values).most_common()
-    more = f", {len(counts) - shown} more" if len(counts) > shown else ""
-    return ", ".join(f"{value} ({count:,})" for value, count in counts[:shown]) + more
+    counts = [f"{value} ({count:,})" for value, count in Counter(values).most_common()]
+    return ", ".join(first(counts, shown))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

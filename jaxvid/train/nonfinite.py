@@ -10,7 +10,7 @@ import numpy as np
 from jaxvid import log, paths
 from jaxvid import mesh as meshes
 from jaxvid.data.sample import Source
-from jaxvid.errors import UserError
+from jaxvid.errors import UserError, first
 from jaxvid.train.begin import Plan
 from jaxvid.train.step import TrainState
 
@@ -62,9 +62,8 @@ class Nonfinite:
     def _samples(self, rows: Sequence[int]) -> str:
         if not rows:
             return ""
-        names = ", ".join(self._source.id(row) for row in rows[:SHOWN])
-        more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
-        return f", for {names}{more}"
+        names = [self._source.id(row) for row in rows]
+        return f", for {', '.join(first(names, SHOWN))}"
 
 
 def first_bad(
@@ -119,8 +118,8 @@ def first_bad(
                 return f"the output of {layer} is not finite", samples(good)
     bad = [name for name, good in paths.flatten(grads).items() if not good]
     if bad:
-        many = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-        return f"all outputs are finite, but not the gradient of {bad[-1]}{many}", ()
+        names = ", ".join(first(bad[::-1], 1))
+        return f"all outputs are finite, but not the gradient of {names}", ()
     return "computed once more, all is finite", ()
 
 

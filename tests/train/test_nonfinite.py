@@ -138,7 +138,7 @@ def test_the_run_stops_with_the_reason(setup):
     assert not watch.met(1, state, batch, dict(loss=1.0, grad_norm=2.0))
     words = (
         r"the loss is nan and the gradient's norm 1.0 at step 4: the output of second is not"
-        r" finite, for clip100.mp4, .*, clip104.mp4 and 3 more; try a lower"
+        r" finite, for clip100.mp4, .*, clip104.mp4, ... and 3 more; try a lower"
     )
     with pytest.raises(UserError, match=words):
         watch.met(4, with_divisor(state, 0.0), batch, dict(loss=np.nan, grad_norm=1.0))

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from jaxvid import errors
 from jaxvid.data import annotations
 from jaxvid.data.decode import VideoError
 from jaxvid.data.entries import POSITIVE, Entry, entry, is_number
@@ -27,7 +28,6 @@ from jaxvid.errors import UserError, did_you_mean
 SUBSETS = {"train": "training", "val": "validation", "test": "validation"}
 KNOWN_SUBSETS = (*dict.fromkeys(SUBSETS.values()), "testing", "test")
 SLACK = 0.1  # seconds that a segment may reach beyond its video: durations are often rounded
-SHOWN = 10  # problems listed in one error
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,8 +104,7 @@ def build(
     if outside not in ("error", "kept"):
         raise UserError(f'config.data.{split}.outside is error or kept, not "{outside}"')
     if problems := list(find_problems(videos, path, names, outside)):
-        more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise UserError("the data has problems:\n  " + "\n  ".join(problems[:SHOWN]) + more)
+        raise errors.problems("the data has problems:", problems)
     if not any(v["annotations"] for v in videos.values()):
         raise UserError(f'{path}: no video of {split} has a segment; "annotations" are all empty')
     warn_of_repeats(videos, path, outside)
@@ -260,8 +259,7 @@ def inspect_features(
             )
         durations[row] = seconds
     if problems:
-        more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise UserError("the features have problems:\n  " + "\n  ".join(problems[:SHOWN]) + more)
+        raise errors.problems("the features have problems:", problems)
     return {"features": asdict(first[1])} if first else {}, durations
 
 
