@@ -344,16 +344,17 @@ def test_every_config_trains_what_it_says(file, variant):
     alike = f"test_{config.model.get('variant', '').partition('_')[0]}"
     config.model.variant = alike if alike in tests else "test"
     net, task, _ = parts(config)
-    inputs = plug.module("models", config.model.name).INPUTS
+    inputs = plug.module("models", config.model.name).example(config.model.variant)
     views = {k: () if k == "feature" else (1,) for k in inputs}
-    kinds = {"video": np.uint8, "text": np.int32}
     batch = {
-        **{k: np.zeros((1, *views[k], *s), kinds.get(k, "f4")) for k, s in inputs.items()},
-        "label": np.zeros(1, np.int32),
-        "mask": np.ones(1, np.float32),
+        **{k: np.zeros((2, *views[k], *x.shape[1:]), x.dtype) for k, x in inputs.items()},
+        "label": np.zeros(2, np.int32),
+        "mask": np.ones(2, np.float32),
     }
+    if "video" in batch:
+        batch["video"] = batch["video"].astype(np.uint8)
     if "boxes" in batch:
-        batch["proposals"] = batch["boxes"][0]
+        batch["proposals"] = batch["boxes"][:, 0]
     shapes = jax.eval_shape(lambda b: init_variables(net, task, b, 0), batch)
     factor = optim.schedule(steps_per_epoch=10, epochs=config.epochs, **config.schedule)
     settings = scale_rate(config.optim, config.batch)

@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -20,9 +19,8 @@ def build(family, classes=3, seed=0, variant="test", **options):
     """A model of a family and variables for it, on one device."""
     spec = dict(name=family, variant=variant, **options)
     net = plug.load("models", spec, num_classes=classes)
-    shape = plug.module("models", family).INPUTS["video"]
-    video = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), video)
+    example = plug.module("models", family).example(variant)
+    shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), **x, train=False), example)
     return net, jax.device_put(fill(shapes, seed), jax.devices()[0])
 
 

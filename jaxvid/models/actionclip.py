@@ -16,12 +16,11 @@ from jaxvid.ckpt.convert import Weights
 from jaxvid.config.values import Count
 from jaxvid.layers.clip import Transformer, normal
 from jaxvid.models import clip4clip
-from jaxvid.models.clip4clip import TwoTowers, backbone
+from jaxvid.models.clip4clip import TwoTowers, backbone, example
 
 VARIANTS = clip4clip.VARIANTS
-INPUTS = clip4clip.INPUTS
 
-__all__ = ["INPUTS", "VARIANTS", "WEIGHTS", "backbone", "build"]
+__all__ = ["VARIANTS", "WEIGHTS", "backbone", "build", "example"]
 
 
 class Adapter(Transformer):

@@ -25,7 +25,6 @@ VARIANTS: dict[str, dict] = {
     "400": dict(channels=400),
     "2048": dict(channels=2048),
 }
-INPUTS = {"feature": (8, 12)}  # what the test variant takes, without the batch
 
 # PyTorch's default, uniform within 1 / sqrt(fan in).
 uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -191,6 +190,12 @@ def bias_init(kernel):
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init
+
+
+def example(variant):
+    """Shapes and dtypes of small inputs, by name: a batch of two."""
+    net = backbone(variant)
+    return {"feature": jax.ShapeDtypeStruct((2, net.frames, net.channels or 20), jnp.float32)}
 
 
 def backbone(variant, **overrides):

@@ -31,8 +31,6 @@ TEXT: dict[str, dict] = {
     "vitb16": dict(heads=8),
     "vitl14": dict(width=768, heads=12),
 }
-# what the test variant takes, without the batch
-INPUTS = {"video": (4, 32, 32, 3), "text": (8,)}
 
 
 class Matched(NamedTuple):
@@ -68,6 +66,15 @@ class TwoTowers(nn.Module):
         if text is not None:
             text = self.text(text).astype(jnp.float32)
         return Matched(video, text, Scale(name="similarity")())
+
+
+def example(variant):
+    """Shapes and dtypes of small inputs, by name: a batch of two, a text for each video."""
+    size, length = VARIANTS[variant]["size"], TEXT[variant].get("length", TextTower.length)
+    return {
+        "video": jax.ShapeDtypeStruct((2, 4, size, size, 3), jnp.float32),
+        "text": jax.ShapeDtypeStruct((2, length), jnp.int32),
+    }
 
 
 def backbone(variant, **overrides):

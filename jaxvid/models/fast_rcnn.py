@@ -28,8 +28,6 @@ VARIANTS: dict[str, dict] = {
     "slowonly_r101": dict(family=slowonly, backbone="r101", **FINE),
     "slowfast_r50": dict(family=slowfast, backbone="r50", **FINE),
 }
-# what the test variant takes, without the batch
-INPUTS = {"video": (4, 32, 32, 3), "boxes": (5, 4)}
 
 
 class RoIHead(nn.Module):
@@ -97,6 +95,14 @@ class FastRCNN(nn.Module):
 
     def __call__(self, video, boxes, *, train):
         return self.head(self.backbone(video, train=train), boxes, train=train)
+
+
+def example(variant):
+    """Shapes and dtypes of small inputs, by name: a batch of two, with five boxes in each."""
+    return {
+        "video": jax.ShapeDtypeStruct((2, 8, 32, 32, 3), jnp.float32),
+        "boxes": jax.ShapeDtypeStruct((2, 5, 4), jnp.float32),
+    }
 
 
 def backbone(variant, **overrides):

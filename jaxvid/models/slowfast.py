@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jaxvid.ckpt.convert import Weights
@@ -25,7 +26,6 @@ VARIANTS: dict[str, dict] = {
     "r101": dict(depths=(3, 4, 23, 3), fast_depths=(3, 4, 23, 3)),
     "r101-r50": dict(depths=(3, 4, 23, 3), fast_depths=(3, 4, 6, 3)),
 }
-INPUTS = {"video": (16, 32, 32, 3)}  # what the test variant takes, without the batch
 
 
 class SlowFast(nn.Module):
@@ -99,6 +99,11 @@ class Classifier(heads.PoolClassifier):
     def __call__(self, x, *, train):  # (slow, fast) -> (b, classes)
         slow, fast = (features.mean((1, 2, 3)) for features in x)
         return super().__call__(jnp.concatenate([fast, slow], -1), train=train)
+
+
+def example(variant):
+    """Shapes and dtypes of small inputs, by name: a batch of two."""
+    return {"video": jax.ShapeDtypeStruct((2, 16, 32, 32, 3), jnp.float32)}
 
 
 def backbone(variant, **overrides):

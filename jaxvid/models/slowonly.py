@@ -4,6 +4,7 @@ A 3-D ResNet that sees few frames, far apart, and convolves over time in its las
 optionally with non-local blocks.
 """
 
+import jax
 import jax.numpy as jnp
 
 from jaxvid.config.values import Rate
@@ -16,7 +17,11 @@ VARIANTS: dict[str, dict] = {
     "r50": SLOW | resnet.DEPTHS["r50"],
     "r101": SLOW | resnet.DEPTHS["r101"],
 }
-INPUTS = {"video": (4, 32, 32, 3)}  # what the test variant takes, without the batch
+
+
+def example(variant):
+    """Shapes and dtypes of small inputs, by name: a batch of two."""
+    return {"video": jax.ShapeDtypeStruct((2, 4, 32, 32, 3), jnp.float32)}
 
 
 def backbone(variant, **overrides):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jaxvid.ckpt.convert import Weights
@@ -25,7 +26,6 @@ VARIANTS: dict[str, dict] = {
     "2d": dict(layout="coco"),
     "3d": dict(layout="nturgb+d"),
 }
-INPUTS = {"keypoint": (2, 8, 17, 3)}  # what the test variant takes, without the batch
 
 
 class GraphConv(nn.Module):
@@ -44,6 +44,12 @@ class GraphConv(nn.Module):
         x = pointwise(x.shape[-1], width, dtype=self.dtype, name="conv")(x)
         x = aggregate(x, importance * adjacency)
         return nn.relu(self.norm(dtype=self.dtype, name="bn")(x, train=train))
+
+
+def example(variant):
+    """Shapes and dtypes of small inputs, by name: a batch of two, of two people each."""
+    joints = len(graph.edges(VARIANTS[variant]["layout"]))
+    return {"keypoint": jax.ShapeDtypeStruct((2, 2, 8, joints, 3), jnp.float32)}
 
 
 def backbone(variant, **overrides):

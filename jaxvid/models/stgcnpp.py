@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jaxvid.ckpt.convert import Weights
@@ -25,7 +26,6 @@ VARIANTS: dict[str, dict] = {
     "2d": dict(layout="coco"),
     "3d": dict(layout="nturgb+d"),
 }
-INPUTS = {"keypoint": (2, 8, 17, 3)}  # what the test variant takes, without the batch
 
 
 class GraphConv(nn.Module):
@@ -111,6 +111,12 @@ def max_over_time(x, stride):
     # As slices: the gradient of `nn.max_pool` takes many times as long on a CPU.
     x = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)), constant_values=-jnp.inf)
     return larger(larger(x[:, :-2:stride], x[:, 1:-1:stride]), x[:, 2::stride])
+
+
+def example(variant):
+    """Shapes and dtypes of small inputs, by name: a batch of two, of two people each."""
+    joints = len(graph.edges(VARIANTS[variant]["layout"]))
+    return {"keypoint": jax.ShapeDtypeStruct((2, 2, 8, joints, 3), jnp.float32)}
 
 
 def backbone(variant, **overrides):

@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
@@ -31,7 +32,6 @@ VARIANTS: dict[str, dict] = {
     "base": dict(width=128, depths=(2, 2, 18, 2), heads=(4, 8, 16, 32)),
     "large": dict(width=192, depths=(2, 2, 18, 2), heads=(6, 12, 24, 48)),
 }
-INPUTS = {"video": (4, 32, 32, 3)}  # what the test variant takes, without the batch
 
 Init = nn.initializers.Initializer
 normal = nn.initializers.truncated_normal(0.02)
@@ -239,6 +239,11 @@ def shift_mask(grid, size, shift):
     a, i, j = size
     region = rearrange(region, "(t a) (h i) (w j) -> (t h w) (a i j)", a=a, i=i, j=j)
     return np.where(region[:, :, None] == region[:, None], 0.0, -100.0).astype(np.float32)
+
+
+def example(variant):
+    """Shapes and dtypes of small inputs, by name: a batch of two."""
+    return {"video": jax.ShapeDtypeStruct((2, 4, 32, 32, 3), jnp.float32)}
 
 
 def backbone(variant, **overrides):

@@ -4,6 +4,7 @@ A 2-D ResNet in which, before each block, an eighth of the channels moves one fr
 eighth one frame forth: frames exchange features at no cost.
 """
 
+import jax
 import jax.numpy as jnp
 
 from jaxvid.ckpt import inflate
@@ -17,7 +18,11 @@ VARIANTS: dict[str, dict] = {
     "r50": resnet.DEPTHS["r50"],
     "r101": resnet.DEPTHS["r101"],
 }
-INPUTS = {"video": (4, 32, 32, 3)}  # what the test variant takes, without the batch
+
+
+def example(variant):
+    """Shapes and dtypes of small inputs, by name: a batch of two."""
+    return {"video": jax.ShapeDtypeStruct((2, 4, 32, 32, 3), jnp.float32)}
 
 
 def backbone(variant, *, shift=8, **overrides):

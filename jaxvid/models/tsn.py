@@ -4,6 +4,7 @@ A 2-D network sees one frame of each of several equal parts of the video; the fr
 and meet in the mean of their features. The frame axis of the clip counts these parts.
 """
 
+import jax
 import jax.numpy as jnp
 
 from jaxvid.ckpt import inflate
@@ -19,7 +20,11 @@ VARIANTS: dict[str, dict] = {
     "r101": resnet.DEPTHS["r101"],
     "r152": resnet.DEPTHS["r152"],
 }
-INPUTS = {"video": (3, 32, 32, 3)}  # what the test variant takes, without the batch
+
+
+def example(variant):
+    """Shapes and dtypes of small inputs, by name: a batch of two."""
+    return {"video": jax.ShapeDtypeStruct((2, 3, 32, 32, 3), jnp.float32)}
 
 
 def backbone(variant, **overrides):

@@ -178,13 +178,8 @@ def parameters(model, variant, num_classes, overrides):
     net = plug.load(
         "models", {"name": model, "variant": variant, **dict(overrides)}, num_classes=num_classes
     )
-    joints = {"2d": 17, "3d": 25}.get(variant)
-    shape, key = ((2, 8, joints, 3), "keypoint") if joints else ((8, 32, 32, 3), "video")
-    example = {key: jnp.zeros((1, *shape))}
-    if "text" in plug.module("models", model).INPUTS:
-        side = net.backbone.size
-        example = {"video": jnp.zeros((1, 8, side, side, 3)), "text": jnp.zeros((1, 77), int)}
-    shapes = jax.eval_shape(lambda: net.init(jax.random.key(0), **example, train=False))
+    example = plug.module("models", model).example(variant)
+    shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), **x, train=False), example)
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes["params"]))
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvid import models, plug, skeletons
+from jaxvid import models, plug
 from jaxvid.ckpt.convert import Weights, convert, export
 from jaxvid.errors import UserError
 from tests.conftest import fill
@@ -49,20 +49,8 @@ def make(family, variant="test", attr="build", **overrides: Any):
 
 
 def inputs(family, variant="test"):
-    """Shapes of a batch of two; a skeleton has the joints of the variant's layout."""
-    shapes, sizes = dict(FAMILIES[family].INPUTS), FAMILIES[family].VARIANTS[variant]
-    if layout := sizes.get("layout"):
-        m, t, _, c = shapes["keypoint"]
-        shapes["keypoint"] = (m, t, skeletons.find(layout).joints, c)
-    if "feature" in shapes:
-        shapes["feature"] = (sizes.get("frames", 100), sizes.get("channels", 5 * 4))
-    if "size" in sizes:
-        shapes["video"] = (4, sizes["size"], sizes["size"], 3)
-    kinds = {"text": jnp.int32}
-    return {
-        k: jax.ShapeDtypeStruct((2, *shape), kinds.get(k, jnp.float32))
-        for k, shape in shapes.items()
-    }
+    """Shapes of a batch of two."""
+    return FAMILIES[family].example(variant)
 
 
 def taken(model, arrays):
@@ -122,6 +110,8 @@ def test_a_family_has_what_others_rely_on(family):
     assert all(isinstance(table, Weights) for table in module.WEIGHTS.values())
     assert callable(module.build)
     assert callable(module.backbone)
+    for variant in module.VARIANTS:
+        assert {x.shape[0] for x in module.example(variant).values()} == {2}
     parameters = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(variables_of(family)))
     assert parameters < 100_000  # "test" is tiny: the suite fills and compiles it many times
 
@@ -134,7 +124,7 @@ def test_every_variant_gives_logits(family, variant):
     out = jax.eval_shape(forward(model), variables, inputs(family, variant))
     kinds = {(*x.shape[:1], x.dtype.name) for x in jax.tree.leaves(out)}
     assert kinds - {("float32",)} == {(2, "float32")}  # the scale of similarities is a number
-    if not FAMILIES[family].INPUTS.keys() & {"feature", "text"}:
+    if not inputs(family).keys() & {"feature", "text"}:
         assert (out.shape[0], out.shape[-1]) == (2, CLASSES)  # of a clip, or of each box in it
 
 

@@ -42,7 +42,7 @@ def exported(net, shapes, table):
 def example(family, **options):
     """Of the test variant: network, filled variables, two clips, compiled evaluation."""
     net = build(family, **options)
-    video = draw(2, *plug.module("models", family).INPUTS["video"])
+    video = draw(*plug.module("models", family).example("test")["video"].shape)
 
     def near(path, leaf):  # what multiplies is near 1, so that few units are off for all inputs
         ones = path[-1].key in ("scale", "var")
