@@ -8,16 +8,16 @@ Predictions choose from them, or from any other labels. `mini` is small and trai
 values on a CPU.
 """
 
-from configs import common
+from configs import base, datasets
 from jaxvid import plug
 from jaxvid.config import loading
 
 
 def get_config(variant="vitb32"):
-    common.pick(dict.fromkeys(("vitb32", "vitb16", "mini")), variant)
+    base.pick(dict.fromkeys(("vitb32", "vitb16", "mini")), variant)
     mini = variant == "mini"
     published = loading.load("clip4clip_msrvtt:vitb32")  # also a fine-tuning of CLIP
-    c = common.base()
+    c = base.config()
     c.dtype = "float32" if mini else "bfloat16"
     c.epochs = 40.0 if mini else 20.0
     c.batch = 8 if mini else 64
@@ -26,8 +26,7 @@ def get_config(variant="vitb32"):
         name="actionclip", variant=variant, frames=frames, layers=1 if mini else 6, remat=False
     )
     c.task = plug.spec("tasks", "prompted")
-    clips = dict(name="user_clips", train_share=0.8, texts=True)
-    c.data = dict(root="", num_classes=None, names="", checks=common.CHECKS, train=clips, val=clips)
+    c.data = datasets.own(dict(name="user_clips", train_share=0.8, texts=True))
     small = dict(size=32, short_side=32) if mini else {}
     c.data.recipe = plug.spec("data.recipes", "video_text", frames=frames, **small)
     c.optim = dict(name="adamw", lr=1e-3, weight_decay=0.02)

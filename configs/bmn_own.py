@@ -8,24 +8,21 @@ DIR also holds train.json and val.json, {"VIDEO": {"duration": 9.5, "annotations
 [1.0, 4.5], "label": "jump"}]}} in seconds, see jaxvid/data/sources/activitynet.py.
 """
 
-from configs import common
+from configs import base, datasets
 from jaxvid import plug
 
 
 def get_config(variant="base"):
     sizes = {"base": (100, 32, 1e-3), "mini": (48, 16, 2e-3)}
-    frames, samples, lr = common.pick(sizes, variant)
-    c = common.base()
+    frames, samples, lr = base.pick(sizes, variant)
+    c = base.config()
     c.dtype = "float32"
     c.epochs = 20.0
     c.batch = 16
     c.model = dict(name="bmn", variant=variant, samples=samples, remat=False)
     c.task = plug.spec("tasks", "localization", late=0, low=0.0, high=0.0)
-    files = {
-        split: dict(name="activitynet", file=f"{split}.json", features="features", suffix=".npz")
-        for split in ("train", "val")
-    }
-    c.data = dict(root="", num_classes=None, names="", checks=common.CHECKS, **files)
+    source = dict(name="activitynet", features="features", suffix=".npz")
+    c.data = datasets.own(*({**source, "file": f"{split}.json"} for split in ("train", "val")))
     c.data.recipe = plug.spec("data.recipes", "localization", frames=frames, resample=True)
     c.optim = dict(name="adam", lr=lr, weight_decay=1e-4, clip=40.0)
     c.schedule = dict(name="cosine")

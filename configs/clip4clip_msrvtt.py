@@ -5,7 +5,7 @@
 FILE holds CLIP's weights under OpenAI's names, as open_clip publishes them.
 """
 
-from configs import common
+from configs import base, datasets
 from jaxvid import plug
 
 # What CLIP4Clip leaves as it was: how patches and tokens come in.
@@ -16,22 +16,15 @@ FROZEN = (
 
 
 def get_config(variant="vitb32"):
-    common.pick(dict.fromkeys(("vitb32", "vitb16")), variant)
-    c = common.base()
+    base.pick(dict.fromkeys(("vitb32", "vitb16")), variant)
+    c = base.config()
     c.epochs = 5.0
     c.batch = 128
     c.model = dict(name="clip4clip", variant=variant, remat=False)
     c.task = plug.spec("tasks", "retrieval")
-    c.data = dict(
-        root="data/video_retrieval/msrvtt", num_classes=None, names="", checks=common.CHECKS,
-        train=dict(name="video_text", file="train_9k.json", prefix="videos"),
-        val=dict(name="video_text", file="test_JSFUSION.json", prefix="videos"),
-        recipe=plug.spec("data.recipes", "video_text"),
-    )  # fmt: skip
-    c.optim = dict(
-        name="adamw", lr=1e-5, base_batch=128, weight_decay=0.05,
-        freeze=FROZEN, decay_scale=((".*/bias", 0.0), (".*/ln_[^/]*/scale", 0.0)),
-    )  # fmt: skip
+    c.data = datasets.msrvtt()
+    c.optim = dict(name="adamw", lr=1e-5, base_batch=128, weight_decay=0.05, freeze=FROZEN)
+    c.optim.decay_scale = ((".*/bias", 0.0), (".*/ln_[^/]*/scale", 0.0))
     c.schedule = dict(name="cosine", begin=0.5, warmup=0.5, warmup_factor=0.05)
     c.best = "val/t2v_r1"
     return c

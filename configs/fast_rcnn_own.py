@@ -10,32 +10,28 @@ measure with those of a detector, name its file: --config.data.val.proposals=peo
 training, too; see jaxvid/data/proposals.py.
 """
 
-from configs import common
+from configs import base, datasets
 from jaxvid import plug
 
 
 def get_config(variant="base"):
     sizes = {"base": ("slowonly_r50", 256, 8, 8), "mini": ("test", 64, 4, 2)}
-    model, side, frames, stride = common.pick(sizes, variant)
+    model, side, frames, stride = base.pick(sizes, variant)
     mini = variant == "mini"
-    c = common.base()
+    c = base.config()
     c.dtype = "float32" if mini else "bfloat16"
     c.epochs = 20.0
     c.batch = 8
     c.model = dict(name="fast_rcnn", variant=model, dropout=0.0 if mini else 0.5, remat=False)
     c.task = plug.spec("tasks", "detection")
-    files = {
-        split: dict(
-            name="ava", file=f"{split}.csv", proposals=proposals, exclude="", prefix="videos",
-            template="", start=0.0, fps=0.0, first_class=1, meaning="", least=0.9,
-        )
-        for split, proposals in (("train", ""), ("val", "true"))
-    }  # fmt: skip
-    c.data = dict(root="", num_classes=None, names="", checks=common.CHECKS, **files)
-    c.data.recipe = plug.spec(
-        "data.recipes", "detection", frames=frames, stride=stride, size=side, short_side=side,
-        short_side_max=side * 5 // 4, canvas=(side, side * 5 // 2),
-    )  # fmt: skip
+    source = dict(name="ava", exclude="", prefix="videos", template="", start=0.0, fps=0.0)
+    source |= dict(first_class=1, meaning="", least=0.9)
+    c.data = datasets.own(
+        dict(source, file="train.csv", proposals=""), dict(source, file="val.csv", proposals="true")
+    )
+    shape = dict(size=side, short_side=side, short_side_max=side * 5 // 4)
+    shape |= dict(canvas=(side, side * 5 // 2))
+    c.data.recipe = plug.spec("data.recipes", "detection", frames=frames, stride=stride, **shape)
     if not mini:
         c.init = dict(weights="slowonly_r50_8x8_in1k_k400", skip=("head/.*",))
     c.optim = dict(name="adamw", lr=5e-3 if mini else 1e-4, weight_decay=1e-5, clip=1.0)

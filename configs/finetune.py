@@ -19,7 +19,7 @@ published one where the recipe itself starts from other weights, else a tenth of
 are `--config.init.weights=FILE` or a workdir, and an empty value trains from random values.
 """
 
-from configs import common
+from configs import base, datasets
 from jaxvid import plug
 from jaxvid.ckpt import zoo
 from jaxvid.config import hashable, loading
@@ -33,17 +33,14 @@ def get_config(variant="tiny"):
     row, family, size = find(variant)
     published = recipe_of(row, family, size)
     model = {**published.model, **(hashable(row.spec) if row else dict(name=family, variant=size))}
-    c = common.base()
+    c = base.config()
     c.epochs = 20.0
     c.batch = 16
     c.model = model
     # A mirror that swaps the classes of the published data set is wrong for other classes.
     flip = 0.0 if published.task.get("flip_labels") else 0.5
     c.task = {**published.task, "flip": flip, "flip_labels": ()}
-    clips = dict(name="user_clips", train_share=0.8)
-    c.data = dict(
-        root="", num_classes=None, names="", checks=common.CHECKS, train=clips, val=clips
-    )  # fmt: skip
+    c.data = datasets.own(dict(name="user_clips", train_share=0.8))
     c.data.recipe = {**published.data.recipe, **(hashable(row.recipe) if row else {})}
     c.optim = {**published.optim, "clip": published.optim.clip or 1.0}
     if not published.init.weights:
@@ -93,9 +90,12 @@ def recipes(family):
     return [
         row
         for row in zoo.rows()
-        if row.model == family and row.task == "recognition" and row.config
-        and row.recipe.get("name") in RECIPES and not row.recipe.get("flow")
-    ]  # fmt: skip
+        if row.model == family
+        and row.task == "recognition"
+        and row.config
+        and row.recipe.get("name") in RECIPES
+        and not row.recipe.get("flow")
+    ]
 
 
 def recipe_of(row, family, size):

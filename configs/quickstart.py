@@ -3,12 +3,12 @@
 python -m jaxvid.main --config configs/quickstart.py
 """
 
-from configs import common
+from configs import base, datasets
 from jaxvid import plug
 
 
 def get_config():
-    c = common.base()
+    c = base.config()
     c.dtype = "float32"
     c.epochs = 6.0
     c.batch = 16
@@ -18,8 +18,8 @@ def get_config():
     c.task = plug.spec(
         "tasks", "recognition", smoothing=0.1, flip=0.5, flip_labels=((0, 1), (4, 5))
     )
-    clips = dict(name="motion", train=1600, val=400, seed=0)
-    c.data = dict(root="", num_classes=8, names="", checks=common.CHECKS, train=clips, val=clips)
+    c.data = datasets.own(dict(name="motion", train=1600, val=400, seed=0))
+    c.data.num_classes = 8
     c.data.recipe = plug.spec(
         "data.recipes", "clip", frames=8, stride=2, size=32, short_side=32, area=(0.85, 1.0)
     )

@@ -8,25 +8,22 @@ header video,caption, or as .txt with lines `a.mp4 a man sings`. `mini` is small
 random values on a CPU.
 """
 
-from configs import common
+from configs import base, datasets
 from jaxvid import plug
 from jaxvid.config import loading
 
 
 def get_config(variant="vitb32"):
-    common.pick(dict.fromkeys(("vitb32", "mini")), variant)
+    base.pick(dict.fromkeys(("vitb32", "mini")), variant)
     mini = variant == "mini"
     published = loading.load("clip4clip_msrvtt:vitb32")
-    c = common.base()
+    c = base.config()
     c.dtype = "float32" if mini else "bfloat16"
     c.epochs = 20.0 if mini else 5.0
     c.batch = 16 if mini else 64
     c.model = {**published.model, "variant": variant}
     c.task = published.task
-    captions = dict(name="user_captions", prefix="videos", suffix=".mp4")
-    c.data = dict(
-        root="", num_classes=None, names="", checks=common.CHECKS, train=captions, val=captions
-    )
+    c.data = datasets.own(dict(name="user_captions", prefix="videos", suffix=".mp4"))
     small = dict(frames=4, size=32, short_side=32) if mini else {}
     c.data.recipe = plug.spec("data.recipes", "video_text", **small)
     c.optim = dict(name="adamw", lr=1e-3, weight_decay=0.02) if mini else published.optim

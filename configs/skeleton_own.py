@@ -8,7 +8,7 @@ jaxvid/data/poses.py describes them, and classes.txt where labels have names. Va
 is small, of 2-D joints and from random values, for a CPU.
 """
 
-from configs import common
+from configs import base, datasets
 from jaxvid import plug
 from jaxvid.config import loading
 
@@ -17,22 +17,24 @@ NAMES = {"j": "joint", "b": "bone", "jm": "joint-motion", "bm": "bone-motion"}
 
 def get_config(variant="2d_j"):
     mini = variant == "mini"
-    dims, stream = common.pick(common.STREAMS | {"mini": ("2d", "j")}, variant)
+    dims, stream = base.pick(base.STREAMS | {"mini": ("2d", "j")}, variant)
     published = loading.load(f"stgcnpp_ntu60:{dims}_{stream}")
-    c = common.base()
+    c = base.config()
     c.dtype = "float32"
     c.epochs = 20.0
     c.batch = 16
     c.model = {**published.model, "variant": "test" if mini else dims}
     c.task = published.task
-    skeletons = dict(name="user_skeletons", file="skeletons")
-    c.data = dict(root="", num_classes=None, names="", checks=common.CHECKS)
-    c.data.train, c.data.val = skeletons, skeletons
+    c.data = datasets.own(dict(name="user_skeletons", file="skeletons"))
     layout = published.data.recipe.layout
     c.data.recipe = plug.spec(
-        "data.recipes", "skeleton", layout=layout, streams=(stream,), frames=32 if mini else 100,
+        "data.recipes",
+        "skeleton",
+        layout=layout,
+        streams=(stream,),
+        frames=32 if mini else 100,
         clips=2 if mini else 10,
-    )  # fmt: skip
+    )
     c.init.weights = "" if mini else f"stgcnpp_{dims}_{NAMES[stream]}_ntu60"
     c.optim = {**published.optim, "lr": 0.1 if mini else 0.01, "base_batch": 16}
     c.schedule = dict(name="cosine", by="step")

@@ -3,7 +3,7 @@
 Variants: r50_4x16 (mAP 24.32), r50_8x8 (25.80).
 """
 
-from configs import common
+from configs import base, datasets
 
 # ratio of the pathways' frames, frames a lateral convolution spans, learning rate, batch
 RECIPES = {
@@ -13,21 +13,23 @@ RECIPES = {
 
 
 def get_config(variant="r50_4x16"):
-    alpha, fusion, lr, batch = common.pick(RECIPES, variant)
-    c = common.base()
+    alpha, fusion, lr, batch = base.pick(RECIPES, variant)
+    c = base.config()
     c.epochs = 20.0
     c.batch = batch
     c.model = dict(
-        name="fast_rcnn", variant="slowfast_r50", alpha=alpha, fusion=fusion, background=True,
-        dropout=0.5, remat=False,
-    )  # fmt: skip
-    c.task = common.ava_task()
-    c.data = common.ava("2.1", 32, 2)
+        name="fast_rcnn",
+        variant="slowfast_r50",
+        alpha=alpha,
+        fusion=fusion,
+        background=True,
+        dropout=0.5,
+        remat=False,
+    )
+    c.task = datasets.ava_task()
+    c.data = datasets.ava("2.1", 32, 2)
     c.init = dict(weights=f"slowfast_{variant}_k400", skip=("head/.*",))
-    c.optim = common.sgd(lr, batch, weight_decay=1e-5)
-    c.schedule = dict(
-        name="multistep", by="epoch", milestones=(10.0, 15.0), gamma=0.1, warmup=5.0,
-        warmup_by="epoch", warmup_factor=0.1,
-    )  # fmt: skip
+    c.optim = base.sgd(lr, batch, weight_decay=1e-5)
+    c.schedule = base.multistep(10.0, 15.0, warmup=5.0)
     c.best = "val/map"
     return c

@@ -4,7 +4,7 @@ Variants: r50_8x8 (mAP 25.90), r50_8x8_tmax (26.41, the maximum over time instea
 r50_8x8_tmax_focal (26.65, with a focal loss, too).
 """
 
-from configs import common
+from configs import base, datasets
 
 # pool over time, focal loss
 RECIPES = {
@@ -15,18 +15,24 @@ RECIPES = {
 
 
 def get_config(variant="r50_8x8"):
-    pool, focal = common.pick(RECIPES, variant)
-    c = common.base()
+    pool, focal = base.pick(RECIPES, variant)
+    c = base.config()
     c.epochs = 10.0
     c.batch = 48
     c.model = dict(
-        name="fast_rcnn", variant="slowfast_r50", alpha=4, fusion=7, background=True, pool=pool,
-        dropout=0.5, remat=False,
-    )  # fmt: skip
-    c.task = common.ava_task(focal=focal)
-    c.data = common.ava("2.2", 32, 2)
+        name="fast_rcnn",
+        variant="slowfast_r50",
+        alpha=4,
+        fusion=7,
+        background=True,
+        pool=pool,
+        dropout=0.5,
+        remat=False,
+    )
+    c.task = datasets.ava_task(focal=focal)
+    c.data = datasets.ava("2.2", 32, 2)
     c.init = dict(weights="slowfast_r50_8x8_k400", skip=("head/.*",))
-    c.optim = common.sgd(0.075, 48, weight_decay=1e-5)
+    c.optim = base.sgd(0.075, 48, weight_decay=1e-5)
     c.schedule = dict(name="cosine", begin=2.0, warmup=2.0, warmup_factor=0.1)
     c.best = "val/map"
     return c

@@ -5,7 +5,7 @@ Variants name the slow pathway's frames: r50_4x16 (top-1 75.55), r50_8x8 (76.80)
 ResNet-101 and a fast ResNet-50), r101_8x8 (78.65).
 """
 
-from configs import common
+from configs import base, datasets
 from jaxvid import plug
 
 # model, ratio of the pathways' frames, frames a lateral convolution spans, steps
@@ -19,24 +19,32 @@ RECIPES = {
 
 
 def get_config(variant="r50_4x16"):
-    depth, alpha, fusion, steps = common.pick(RECIPES, variant)
-    c = common.base()
+    depth, alpha, fusion, steps = base.pick(RECIPES, variant)
+    c = base.config()
     c.epochs = 256.0
     c.batch = 64
     c.model = dict(
-        name="slowfast", variant=depth, alpha=alpha, fusion=fusion, lateral_norm=steps,
-        dropout=0.5, remat=False,
-    )  # fmt: skip
+        name="slowfast",
+        variant=depth,
+        alpha=alpha,
+        fusion=fusion,
+        lateral_norm=steps,
+        dropout=0.5,
+        remat=False,
+    )
     c.task = plug.spec("tasks", "recognition", flip=0.5)
-    c.data = common.kinetics(400, "data/kinetics400", "label_map_k400.txt")
+    c.data = datasets.kinetics(400)
     c.data.recipe = plug.spec(
         "data.recipes", "clip", frames=32, stride=2, clips=10, crops=3, test_size=256
     )
-    c.optim = common.sgd(0.1, 64)
+    c.optim = base.sgd(0.1, 64)
     c.schedule = dict(
-        name="multistep" if steps else "cosine", by="epoch", warmup=34.0, warmup_by="step",
+        name="multistep" if steps else "cosine",
+        by="epoch",
+        warmup=34.0,
+        warmup_by="step",
         warmup_factor=0.1,
-    )  # fmt: skip
+    )
     if steps:
         c.schedule.milestones = (94.0, 154.0, 196.0)
     c.eval_every = 5.0

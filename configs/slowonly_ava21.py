@@ -4,36 +4,37 @@ Variants: r50_4x16 (mAP 20.72), r50_4x16_k700 (22.77, from Kinetics-700), r50_4x
 non-local blocks), r50_8x8_nl (23.77), r101_8x8 (24.83).
 """
 
-from configs import common
+from configs import base, datasets
 
+GAUSSIAN = "embedded_gaussian"
 # model, frames, stride, weights, non-local
 RECIPES = {
     "r50_4x16": ("slowonly_r50", 4, 16, "slowonly_r50_4x16_in1k_k400", ""),
     "r50_4x16_k700": ("slowonly_r50", 4, 16, "slowonly_r50_4x16_v1_k700", ""),
-    "r50_4x16_nl": (
-        "slowonly_r50", 4, 16, "slowonly_r50_4x16_in1k-nl_k400", "embedded_gaussian",
-    ),
-    "r50_8x8_nl": ("slowonly_r50", 8, 8, "slowonly_r50_8x8_in1k-nl_k400", "embedded_gaussian"),
+    "r50_4x16_nl": ("slowonly_r50", 4, 16, "slowonly_r50_4x16_in1k-nl_k400", GAUSSIAN),
+    "r50_8x8_nl": ("slowonly_r50", 8, 8, "slowonly_r50_8x8_in1k-nl_k400", GAUSSIAN),
     "r101_8x8": ("slowonly_r101", 8, 8, "slowonly_r101_8x8_k400", ""),
-}  # fmt: skip
+}
 
 
 def get_config(variant="r50_4x16"):
-    model, frames, stride, weights, non_local = common.pick(RECIPES, variant)
-    c = common.base()
+    model, frames, stride, weights, non_local = base.pick(RECIPES, variant)
+    c = base.config()
     c.epochs = 20.0
     c.batch = 128
     c.model = dict(
-        name="fast_rcnn", variant=model, background=True, non_local=non_local,
-        non_local_scale=bool(non_local), dropout=0.5, remat=False,
-    )  # fmt: skip
-    c.task = common.ava_task()
-    c.data = common.ava("2.1", frames, stride)
+        name="fast_rcnn",
+        variant=model,
+        background=True,
+        non_local=non_local,
+        non_local_scale=bool(non_local),
+        dropout=0.5,
+        remat=False,
+    )
+    c.task = datasets.ava_task()
+    c.data = datasets.ava("2.1", frames, stride)
     c.init = dict(weights=weights, skip=("head/.*",))
-    c.optim = common.sgd(0.2, 128, weight_decay=1e-5)
-    c.schedule = dict(
-        name="multistep", by="epoch", milestones=(10.0, 15.0), gamma=0.1, warmup=5.0,
-        warmup_by="epoch", warmup_factor=0.1,
-    )  # fmt: skip
+    c.optim = base.sgd(0.2, 128, weight_decay=1e-5)
+    c.schedule = base.multistep(10.0, 15.0, warmup=5.0)
     c.best = "val/map"
     return c

@@ -5,12 +5,11 @@ r50_4x16_in1k (74.83), r50_8x8_in1k (75.96) and, with non-local blocks, r50_4x16
 r50_8x8_in1k_nl (76.35).
 """
 
-from configs import common
+from configs import base, datasets
 from jaxvid import plug
 
 # MMEngine counts milestones from where a schedule begins, here after ten epochs of warm-up.
-STEPS = dict(name="multistep", by="epoch", milestones=(100.0, 140.0), gamma=0.1)
-STEPS |= dict(warmup=10.0, warmup_by="epoch", warmup_factor=0.1)
+STEPS = base.multistep(100.0, 140.0, warmup=10.0)
 COSINE = dict(name="cosine", by="epoch", begin=34.0)
 COSINE |= dict(warmup=34.0, warmup_by="epoch", warmup_factor=0.1)
 # model, frames, stride, epochs, learning rate for 128 clips, schedule, image weights, non-local
@@ -26,23 +25,27 @@ RECIPES = {
 
 
 def get_config(variant="r50_4x16"):
-    row = common.pick(RECIPES, variant)
+    row = base.pick(RECIPES, variant)
     depth, frames, stride, epochs, lr, schedule, image, non_local = row
-    c = common.base()
+    c = base.config()
     c.epochs = epochs
     c.batch = 128
     c.model = dict(
-        name="slowonly", variant=depth, non_local=non_local, non_local_scale=bool(non_local),
-        dropout=0.5, remat=False,
-    )  # fmt: skip
+        name="slowonly",
+        variant=depth,
+        non_local=non_local,
+        non_local_scale=bool(non_local),
+        dropout=0.5,
+        remat=False,
+    )
     c.task = plug.spec("tasks", "recognition", flip=0.5)
-    c.data = common.kinetics(400, "data/kinetics400", "label_map_k400.txt")
+    c.data = datasets.kinetics(400)
     c.data.recipe = plug.spec(
         "data.recipes", "clip", frames=frames, stride=stride, clips=10, crops=3, test_size=256
     )
     c.init.weights = f"tsn_{depth}_in1k" if image else ""
     c.init.skip = ("head/.*", ".*/non_local/.*") if non_local else ("head/.*",)
-    c.optim = common.sgd(lr, 128)
+    c.optim = base.sgd(lr, 128)
     c.schedule = dict(schedule)
     c.eval_every = 5.0
     return c

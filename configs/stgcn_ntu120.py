@@ -5,22 +5,8 @@ joints, b bones, m their motion), which `jaxvid.tools.fuse` joins: 2d_j (top-1 8
 2d_jm (78.87), 2d_bm (79.55), 3d_j (82.15), 3d_b (84.28), 3d_jm (78.93), 3d_bm (80.02).
 """
 
-from configs import common
-from jaxvid import plug
+from configs import base
 
 
 def get_config(variant="2d_j"):
-    dims, stream = common.pick(common.STREAMS, variant)
-    c = common.base()
-    c.dtype = "float32"
-    c.epochs = 80.0
-    c.batch = 128
-    c.model = dict(name="stgcn", variant=dims, dropout=0.0, remat=False)
-    c.task = plug.spec("tasks", "recognition", keys=("keypoint",))
-    c.data = common.ntu(120, dims, stream)
-    c.optim = dict(
-        name="sgd", lr=0.1, base_batch=128, momentum=0.9, nesterov=True, weight_decay=5e-4, clip=0.0
-    )
-    c.schedule = dict(name="cosine", by="step")
-    c.eval_every = 5.0
-    return c
+    return base.skeleton_run("stgcn", 120, variant)

@@ -4,7 +4,7 @@ Variants: tiny (top-1 78.90), small (80.54), base (80.57), large (83.46); `:tiny
 parameter groups of the official repository instead of MMAction2's.
 """
 
-from configs import common
+from configs import base, datasets
 from jaxvid import plug
 
 # lr is for a batch of 64; weight decay, drop path and the 2-D weights to start from
@@ -14,24 +14,40 @@ RECIPES = {
     "base": (0.05, 0.3, "swin2d_base_in1k"),
     "large": (0.05, 0.4, "swin2d_large_in22k"),
 }
+# Parameter groups. MMAction2 multiplies the rules that match: the backbone learns at a tenth of the
+# rate, norms and bias tables have no decay, other biases keep theirs.
+GROUPS = dict(
+    lr_scale=(("backbone/.*", 0.1),),
+    decay_scale=((".*norm[12]?/.*", 0.0), (".*relative_position_bias_table", 0.0)),
+)
+# The official repository takes the first rule that matches: norms of the backbone keep their decay,
+# and bias tables learn at the full rate.
+GROUPS_OFFICIAL = dict(
+    lr_scale=((".*relative_position_bias_table", 1.0), ("backbone/.*", 0.1)),
+    decay_scale=((".*relative_position_bias_table", 0.0),),
+)
 
 
 def get_config(variant="tiny"):
     variant, _, groups = variant.partition(",")
-    decay, drop_path, weights = common.pick(RECIPES, variant)
-    c = common.base()
+    decay, drop_path, weights = base.pick(RECIPES, variant)
+    c = base.config()
     c.model = dict(name="swin", variant=variant, drop_path=drop_path, dropout=0.5, remat=False)
     c.task = plug.spec("tasks", "recognition", flip=0.5, average="prob")
-    c.data = common.kinetics(400, "data/kinetics400", "label_map_k400.txt")
+    c.data = datasets.kinetics(400)
     c.data.recipe = plug.spec(
         "data.recipes", "clip", frames=32, stride=2, size=224, clips=4, crops=3
     )
     c.init.weights = weights
     c.init.skip = ("head/.*",)
     c.optim = dict(
-        name="adamw", lr=1e-3, base_batch=64, weight_decay=decay, clip=0.0,
-        **common.pick({"": common.SWIN_GROUPS, "official": common.SWIN_GROUPS_OFFICIAL}, groups),
-    )  # fmt: skip
+        name="adamw",
+        lr=1e-3,
+        base_batch=64,
+        weight_decay=decay,
+        clip=0.0,
+        **base.pick({"": GROUPS, "official": GROUPS_OFFICIAL}, groups),
+    )
     c.schedule = dict(name="cosine", by="epoch", warmup=2.5, warmup_by="step", warmup_factor=0.1)
     c.eval_every = 3.0
     c.keep = 5

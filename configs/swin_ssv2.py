@@ -6,12 +6,12 @@ classes here, so nothing is mirrored. (The upstream RandAugment mirrors half of 
 their class; `--config.task.flip=0.5` would do the same.)
 """
 
-from configs import common
+from configs import base, datasets, swin_k400
 from jaxvid import plug
 
 
 def get_config():
-    c = common.base()
+    c = base.config()
     c.epochs = 60.0
     c.batch = 512
     c.accumulate = 8
@@ -21,7 +21,7 @@ def get_config():
     c.task = plug.spec(
         "tasks", "recognition", smoothing=0.1, erasing=0.25, flip=0.0, average="prob"
     )
-    c.data = common.something("data/sthv2")
+    c.data = datasets.something()
     c.data.recipe = plug.spec(
         "data.recipes",
         "clip",
@@ -35,9 +35,13 @@ def get_config():
     c.init.weights = "swin_base_32x2_in22k_k400"
     c.init.skip = ("head/.*",)
     c.optim = dict(
-        name="adamw", lr=3e-4, base_batch=512, weight_decay=0.05, clip=0.0,
-        **common.SWIN_GROUPS_OFFICIAL,
-    )  # fmt: skip
+        name="adamw",
+        lr=3e-4,
+        base_batch=512,
+        weight_decay=0.05,
+        clip=0.0,
+        **swin_k400.GROUPS_OFFICIAL,
+    )
     c.schedule = dict(name="cosine", warmup=2.5, warmup_factor=0.1)
     c.eval_every = 5.0
     return c

@@ -5,7 +5,7 @@ Variants: r50_u8 (top-1 73.18, 50 epochs), r50_u8_100e (73.22), r50_u8_dense (73
 r50_u8_embedded_gaussian (74.34).
 """
 
-from configs import common
+from configs import base, datasets
 from jaxvid import plug
 
 # frames, epochs, milestones, non-local blocks, dense sampling
@@ -20,21 +20,32 @@ RECIPES = {
 }
 
 
+def groups(non_local: str = "") -> dict:
+    """The head learns faster, biases twice as fast; biases and norms have no decay."""
+    head = (("head/fc/kernel", 5.0), ("head/fc/bias", 10.0))
+    biases = ((".*/non_local/(g|theta|phi)/bias", 2.0),) if non_local else ()
+    return dict(lr_scale=(*head, *biases), decay_scale=((".*/bias", 0.0), (".*/bn/scale", 0.0)))
+
+
 def get_config(variant="r50_u8"):
-    frames, epochs, milestones, non_local, dense = common.pick(RECIPES, variant)
-    c = common.base()
+    frames, epochs, milestones, non_local, dense = base.pick(RECIPES, variant)
+    c = base.config()
     c.epochs = epochs
     c.batch = 128
     c.model = dict(name="tsm", variant="r50", non_local=non_local, dropout=0.5, remat=False)
     c.task = plug.spec("tasks", "recognition", flip=0.5)
-    c.data = common.kinetics(400, "data/kinetics400", "label_map_k400.txt")
+    c.data = datasets.kinetics(400)
     c.data.recipe = plug.spec(
-        "data.recipes", "segments", frames=frames, dense=dense, clips=10 if dense else 1,
-        crops=10, places=13,
-    )  # fmt: skip
+        "data.recipes",
+        "segments",
+        frames=frames,
+        dense=dense,
+        clips=10 if dense else 1,
+        crops=10,
+        places=13,
+    )
     c.init.weights = "tsn_r50_v1_in1k"
     c.init.skip = ("head/.*", *([".*/non_local/.*"] if non_local else []))
-    c.optim = common.sgd(0.02, 128, clip=20.0, **common.tsm_groups(non_local))
-    warmup = dict(warmup=10.0 if epochs > 50 else 5.0, warmup_by="epoch", warmup_factor=0.1)
-    c.schedule = dict(name="multistep", by="epoch", milestones=milestones, gamma=0.1, **warmup)
+    c.optim = base.sgd(0.02, 128, clip=20.0, **groups(non_local))
+    c.schedule = base.multistep(*milestones, warmup=10.0 if epochs > 50 else 5.0)
     return c

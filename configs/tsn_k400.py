@@ -5,7 +5,7 @@ within 64), r101_u8 (75.89); u3 is three frames in training. All views of a vide
 softmax, as in its head.
 """
 
-from configs import common
+from configs import base, datasets
 from jaxvid import plug
 
 # model, frames, learning rate for 256 videos, dropout, more of the recipe
@@ -19,21 +19,21 @@ RECIPES = {
 
 
 def get_config(variant="r50_u3"):
-    depth, frames, lr, dropout, more = common.pick(RECIPES, variant)
+    depth, frames, lr, dropout, more = base.pick(RECIPES, variant)
     dense = "dense" in more
-    c = common.base()
+    c = base.config()
     c.epochs = 100.0
     c.batch = 256
     c.model = dict(
         name="tsn", variant=depth, dropout=dropout, init_std=0.001 if dense else 0.01, remat=False
     )
     c.task = plug.spec("tasks", "recognition", flip=0.5, average="score")
-    c.data = common.kinetics(400, "data/kinetics400", "label_map_k400.txt")
+    c.data = datasets.kinetics(400)
     c.data.recipe = plug.spec(
         "data.recipes", "segments", **dict(frames=frames, test_frames=25, crops=10) | more
     )
     c.init.weights = f"tsn_{depth}_in1k"
     c.init.skip = ("head/.*",)
-    c.optim = common.sgd(lr, 256)
-    c.schedule = dict(name="multistep", by="epoch", milestones=(40.0, 80.0), gamma=0.1)
+    c.optim = base.sgd(lr, 256)
+    c.schedule = base.multistep(40.0, 80.0)
     return c

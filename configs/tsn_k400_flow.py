@@ -4,25 +4,25 @@ Flow lies in folders of grey images, `x_00001.jpg` and `y_00001.jpg`; `jaxvid.to
 makes them. To join it with a model of RGB: `jaxvid.tools.fuse`.
 """
 
-from configs import common
+from configs import base, datasets
 from jaxvid import plug
 
 
 def get_config():
-    c = common.base()
+    c = base.config()
     c.epochs = 110.0
     c.batch = 256
     c.model = dict(name="tsn", variant="r50", dropout=0.4, remat=False)
     c.task = plug.spec(
         "tasks", "recognition", flip=0.5, flow=True, mean=(128.0,), std=(128.0,), average="score"
     )
-    c.data = common.kinetics_flow()
+    c.data = datasets.kinetics_flow()
     c.data.recipe = plug.spec(
         "data.recipes", "segments", frames=3, flow=5, test_frames=25, crops=10, crop="resized"
     )
     c.init.weights = "tsn_r50_in1k"
     c.init.skip = ("head/.*",)
-    c.optim = common.sgd(0.005, 256)
-    c.schedule = dict(name="multistep", by="epoch", milestones=(70.0, 100.0), gamma=0.1)
+    c.optim = base.sgd(0.005, 256)
+    c.schedule = base.multistep(70.0, 100.0)
     c.eval_every = 5.0
     return c

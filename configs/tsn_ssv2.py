@@ -3,7 +3,7 @@
 A mirror swaps the classes that differ in left and right.
 """
 
-from configs import common
+from configs import base, datasets
 from jaxvid import plug
 
 # frames in training, places of the multi-scale crop
@@ -11,21 +11,21 @@ RECIPES = {"r50_u8": (8, 5), "r50_u16": (16, 13)}
 
 
 def get_config(variant="r50_u8"):
-    frames, places = common.pick(RECIPES, variant)
-    c = common.base()
+    frames, places = base.pick(RECIPES, variant)
+    c = base.config()
     c.epochs = 50.0
     c.batch = 256
     c.model = dict(name="tsn", variant="r50", dropout=0.5, remat=False)
     c.task = plug.spec(
-        "tasks", "recognition", flip=0.5, flip_labels=common.SSV2_MIRROR, average="score"
+        "tasks", "recognition", flip=0.5, flip_labels=datasets.SSV2_MIRROR, average="score"
     )
-    c.data = common.something("data/sthv2")
+    c.data = datasets.something()
     c.data.recipe = plug.spec(
         "data.recipes", "segments", frames=frames, test_frames=25, crops=10, places=places
     )
     c.init.weights = "tsn_r50_in1k"
     c.init.skip = ("head/.*",)
-    c.optim = common.sgd(0.01, 256)
-    c.schedule = dict(name="multistep", by="epoch", milestones=(20.0, 40.0), gamma=0.1)
+    c.optim = base.sgd(0.01, 256)
+    c.schedule = base.multistep(20.0, 40.0)
     c.eval_every = 5.0
     return c

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jaxvid
-from configs import common, fast_rcnn_own
+from configs import base, datasets, fast_rcnn_own
 from jaxvid import main, plug
 from jaxvid.ckpt import store
 from jaxvid.data import dataset
@@ -36,14 +36,14 @@ def root(tmp_path_factory):
 
 
 def make_config(root, **recipe):
-    c = common.base()
+    c = base.config()
     c.dtype = "float32"
     c.epochs = 5.0
     c.batch = 8
     c.model = dict(name="fast_rcnn", variant="test", width=8, dropout=0.0)
     c.task = plug.spec("tasks", "detection", rois=8, both=True)
     c.data = dict(
-        root=str(root), num_classes=4, names="names.txt", checks=common.CHECKS,
+        root=str(root), num_classes=4, names="names.txt", checks=datasets.CHECKS,
         train=people.split("train"), val=people.split("val"),
     )  # fmt: skip
     c.data.recipe = plug.spec(

@@ -30,7 +30,7 @@ PARTS = (
     ("tasks", "task", "Tasks"),
 )
 ABOUT = {
-    RUN: "The keys of `configs.common.base()`.",
+    RUN: "The keys of `configs.base.config()`.",
     DATA: "The keys of `config.data` besides its recipe and its sources.",
     "Recipes": "`config.data.recipe`: the transforms of a sample, for training and evaluation.",
     "Sources of annotations": "`config.data.train`, `config.data.val` and, if there is one,"

@@ -28,7 +28,7 @@ NAMES = {
     "data.recipes": "Recipe of transforms, a file of jaxvid/data/recipes.",
     "data.sources": "Source of annotations, a file of jaxvid/data/sources.",
 }
-BASE = "; configs.common.base() has the keys of every run with their defaults"
+BASE = "; configs.base.config() has the keys of every run with their defaults"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The keys of every run, whatever its model, task and data.
 
-`configs.common.base` makes a config of the defaults; `schema` reads ranges and meanings.
+`configs.base.config` makes a config of the defaults; `schema` reads ranges and meanings.
 """
 
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ class Plan:
     """A run before anything is computed.
 
     Attributes:
-      config: the keys of configs/common.py.
+      config: the keys of configs/base.py.
       tx: the optimiser.
       rate: step -> learning rate.
       fresh: batch -> the state at step 0.

@@ -47,7 +47,7 @@ def train(
     """Train to the end; a run that was killed goes on where it was.
 
     Args:
-      config: the keys of configs/common.py.
+      config: the keys of configs/base.py.
       model: a Flax module that takes `task.inputs` by name.
       sources, pipelines: of "train" and "val".
       about: what travels with every checkpoint, such as the resolved config and the class names.

@@ -10,10 +10,10 @@ from jaxvid.errors import UserError
 from tests.test_architecture import CONFIGS
 
 OWN = """
-from configs import common
+from configs import base
 
 def get_config(variant="small"):
-    c = common.base()
+    c = base.config()
     c.batch = {"small": 4, "large": 8}[variant]
     return c
 """
@@ -68,11 +68,11 @@ def test_a_file_of_ones_own_uses_the_files_beside_it(elsewhere):
     (folder / "__init__.py").touch()
     (folder / "sizes.py").write_text("BATCH = 3")
     (folder / "mine.py").write_text(
-        OWN.replace("common", "common, sizes", 1).replace("4", "sizes.BATCH")
+        OWN.replace("import base", "import base, sizes").replace("4", "sizes.BATCH")
     )
     assert loading.load("configs/mine.py").batch == 3
-    # Another project's `common` does not get into a shipped config.
-    (folder / "common.py").write_text("raise RuntimeError('not this one')")
+    # Another project's `base` does not get into a shipped config.
+    (folder / "base.py").write_text("raise RuntimeError('not this one')")
     assert loading.load("quickstart").batch == 16
 
 

@@ -5,7 +5,7 @@ import typing
 import pytest
 from ml_collections import ConfigDict
 
-from configs import common, quickstart, swin_k710
+from configs import base, quickstart, swin_k710
 from jaxvid import main, mesh, plug, writers
 from jaxvid.config import loading, schema
 from jaxvid.config.settings import Loader, Settings
@@ -106,9 +106,9 @@ def test_an_unknown_key_is_named_with_the_nearest(name, near):
 @pytest.mark.parametrize(
     "config,message",
     [
-        ({}, "config.seed is missing; configs.common.base"),
-        (common.base(), "config.model is missing"),
-        (changed("loader", {}), "config.loader.workers is missing; configs.common.base"),
+        ({}, "config.seed is missing; configs.base.config"),
+        (base.config(), "config.model is missing"),
+        (changed("loader", {}), "config.loader.workers is missing; configs.base.config"),
         (changed("loader", 3), "config.loader must be a dict, with keys such as loader.workers"),
         (changed("model", "swin"), "config.model='swin': it must be a dict"),
         (changed("model", {"variant": "tiny"}), "config.model.name is missing"),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import common
+from configs import base, datasets
 from data_prep import build
 from jaxvid import plug
 from jaxvid.data import dataset
@@ -277,10 +277,10 @@ def test_a_fake_archive_is_built_trained_on_and_evaluated(make, classes, tmp_pat
     name, raw = make.__name__, tmp_path / "raw"
     make(raw)
     build.main([name, "--data-dir", str(tmp_path / "data"), "--source", str(raw)])
-    c: Any = common.base()
+    c: Any = base.config()
     c.dtype, c.batch, c.epochs, c.eval_every, c.save_every = "float32", 8, 40.0, 40.0, 0
     c.log_every, c.best, c.loader.workers = 1, "val/map", 0
-    more: Any = dict(categories=common.HVU, category_weights=(1.0,) * 6) if name == "hvu" else {}
+    more: Any = dict(categories=datasets.HVU, category_weights=(1.0,) * 6) if name == "hvu" else {}
     task: Any = Recognition(num_classes=classes, multi_label=True, **more)
     options = dict(category_mask=True) if name == "hvu" else {}
     listed: Any = dict(name="tfds", dataset=name, **options)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from configs import bmn_own, clip4clip_msrvtt, common, fast_rcnn_own
+from configs import base, bmn_own, clip4clip_msrvtt, datasets, fast_rcnn_own
 from jaxvid import plug
 from jaxvid.data import untrimmed
 from jaxvid.data.encode import write_video
@@ -38,7 +38,7 @@ def small(config: Any) -> Any:
 
 def clips(root: Path, lines: Callable[[str, int], str], **options) -> Any:
     """The config of a recogniser of videos on two lists of `lines(colour, number)`."""
-    c = small(common.base())
+    c = small(base.config())
     for split, count in (("train", 8), ("val", 4)):
         listed = []
         for k in range(count):
@@ -50,7 +50,7 @@ def clips(root: Path, lines: Callable[[str, int], str], **options) -> Any:
     c.model = dict(name="swin", variant="test", drop_path=0.0)
     c.task = plug.spec("tasks", "recognition", **options)
     splits = {s: dict(name="video_list", file=f"{s}.txt", **multi) for s in ("train", "val")}
-    c.data = dict(root=str(root), num_classes=None, names="", checks=common.CHECKS, **splits)
+    c.data = dict(root=str(root), num_classes=None, names="", checks=datasets.CHECKS, **splits)
     c.data.recipe = plug.spec("data.recipes", "clip", frames=4, stride=1, size=32, short_side=32)
     c.optim = dict(name="adamw", lr=1e-3, weight_decay=0.0, clip=1.0)
     c.schedule = dict(name="cosine")
@@ -96,11 +96,11 @@ def skeleton(root: Path) -> Any:
     np.savez(root / "alone.npz", **{k: v for k, v in alone.items() if k != "frame_dir"})
     (root / "names.txt").write_text("pair\nwalk\n")
     coloured(root, "val_0", "red")
-    c = small(common.base())
+    c = small(base.config())
     c.model = dict(name="stgcn", variant="test", dropout=0.0)
     c.task = plug.spec("tasks", "recognition", keys=("keypoint",))
     splits = {s: dict(name="skeleton", file="poses.pkl") for s in ("train", "val")}
-    c.data = dict(root=str(root), num_classes=None, names="names.txt", checks=common.CHECKS)
+    c.data = dict(root=str(root), num_classes=None, names="names.txt", checks=datasets.CHECKS)
     c.data.update(splits)
     c.data.recipe = plug.spec("data.recipes", "skeleton", frames=8, clips=2)
     c.optim = dict(name="adamw", lr=1e-3, weight_decay=0.0, clip=1.0)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import common, swin_k400, tsm_k400
+from configs import swin_k400, tsm_k400
 from jaxvid import paths, plug
 from jaxvid.ckpt.convert import rename
 from jaxvid.errors import UserError
@@ -165,7 +165,7 @@ def test_frozen_parameters_stay_and_have_no_state():
 
 def test_swin_groups_name_existing_parameters():
     params, _ = tree()
-    for groups in (common.SWIN_GROUPS, common.SWIN_GROUPS_OFFICIAL):
+    for groups in (swin_k400.GROUPS, swin_k400.GROUPS_OFFICIAL):
         for rules in groups.values():
             found = paths.flatten(paths.label(params, rules, strict=True))
             assert set(found.values()) >= {value for _, value in rules}

@@ -1,0 +1,70 @@
+"""What the configs of all tasks share, as functions: the keys of a run, optimizers, schedules."""
+
+from dataclasses import asdict
+
+from ml_collections import ConfigDict
+
+from configs import datasets
+from jaxvid import plug
+from jaxvid.config.settings import Settings
+from jaxvid.errors import UserError, did_you_mean
+
+
+def config() -> ConfigDict:
+    """Return the keys of every run with their defaults; jaxvid/config/settings.py explains them.
+
+    What is left to a config is the model, the task, the data, the optimizer and the schedule.
+    """
+    return ConfigDict(asdict(Settings()))
+
+
+def pick(table: dict, variant: str):
+    """Return the row of a config's variant.
+
+    Raises:
+      UserError: there is no such variant; names those there are.
+    """
+    if variant not in table:
+        raise UserError(f'this config has no variant "{variant}".{did_you_mean(variant, table)}')
+    return table[variant]
+
+
+def sgd(lr: float, batch: int, weight_decay: float = 1e-4, clip: float = 40.0, **groups) -> dict:
+    """Return the optimizer of most published convolutional networks; `lr` is for that `batch`."""
+    found = dict(name="sgd", lr=lr, base_batch=batch, momentum=0.9, nesterov=False)
+    return found | dict(weight_decay=weight_decay, clip=clip, **groups)
+
+
+def multistep(*milestones: float, warmup: float = 0.0) -> dict:
+    """Return a schedule that divides the rate by ten at each of `milestones`, in epochs.
+
+    With `warmup` epochs, the rate first rises from a tenth, from epoch to epoch.
+    """
+    found = dict(name="multistep", by="epoch", milestones=milestones, gamma=0.1)
+    return found | (dict(warmup=warmup, warmup_by="epoch", warmup_factor=0.1) if warmup else {})
+
+
+# Variants of skeleton configs: joints and stream.
+STREAMS = {f"{d}_{s}": (d, s) for d in ("2d", "3d") for s in ("j", "b", "jm", "bm")}
+
+
+def skeleton_run(family: str, classes: int, variant: str) -> ConfigDict:
+    """Return the run of a graph network on NTU RGB+D, as MMAction2 trains all of them.
+
+    Args:
+      family: a file of jaxvid/models.
+      classes: 60 or 120, the classes of the data set.
+      variant: a key of STREAMS.
+    """
+    dims, stream = pick(STREAMS, variant)
+    c = config()
+    c.dtype = "float32"
+    c.epochs = 80.0
+    c.batch = 128
+    c.model = dict(name=family, variant=dims, dropout=0.0, remat=False)
+    c.task = plug.spec("tasks", "recognition", keys=("keypoint",))
+    c.data = datasets.ntu(classes, dims, stream)
+    c.optim = sgd(0.1, 128, weight_decay=5e-4, clip=0.0) | dict(nesterov=True)
+    c.schedule = dict(name="cosine", by="step")
+    c.eval_every = 5.0
+    return c

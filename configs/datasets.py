@@ -1,0 +1,175 @@
+"""What data sets are: root, lists, number of classes and names. Each function is a `config.data`.
+
+A config adds the recipe, where the function of the data set does not have it.
+"""
+
+from jaxvid import plug
+
+# Made before anything compiles; see jaxvid/data/dataset.py.
+CHECKS = ("labels", "empty", "missing", "duplicates", "overlap")
+
+# Pairs of Something-Something v2's classes that a mirror swaps: left and right.
+SSV2_MIRROR = ((86, 87), (93, 94), (166, 167))
+# Categories of HVU, and their numbers of classes.
+HVU = (
+    ("action", 739),
+    ("attribute", 117),
+    ("concept", 291),
+    ("event", 69),
+    ("object", 1678),
+    ("scene", 248),
+)
+# AVA: 20 of the 80 classes are too rare to be evaluated; the others make three kinds.
+AVA_UNSCORED = (1, 15, 17, 18, 20, 22, 24, 30, 31, 32, 34, 38, 39, 41, 43, 49, 52, 54, 70, 74)
+AVA_GROUPS = (
+    ("person_movement", 0, 13),
+    ("object_manipulation", 14, 62),
+    ("person_interaction", 63, 79),
+)
+# Actions of MultiSports that its evaluation leaves out.
+MULTISPORTS_UNSCORED = (15, 16, 17, 20, 64, 65)
+# Frames in the evaluation of detection, with a short side of 256, go on a canvas this large.
+CANVAS = (256, 640)
+
+
+def own(train: dict, val: dict | None = None) -> dict:
+    """Return data of one's own: the root is a flag, and the data know their classes.
+
+    Args:
+      train, val: specs of sources; `val` is the same as `train` where it is not given.
+    """
+    return dict(
+        root="", num_classes=None, names="", checks=CHECKS, train=train, val=val or dict(train)
+    )
+
+
+def kinetics(classes: int) -> dict:
+    """Return Kinetics-400, 600 or 700 in MMAction2's layout of lists and folders."""
+    data = dict(root=f"data/kinetics{classes}", num_classes=classes)
+    data |= dict(names=f"label_map_k{classes}.txt", checks=CHECKS)
+    for split in ("train", "val"):
+        file = f"kinetics{classes}_{split}_list_videos.txt"
+        data[split] = dict(name="video_list", file=file, prefix=f"videos_{split}")
+    return data
+
+
+def kinetics_flow() -> dict:
+    """Return Kinetics-400 as folders of optical flow, with MMAction2's lists of such folders."""
+    data = kinetics(400)
+    for split in ("train", "val"):
+        data[split] = dict(
+            name="frame_folders",
+            file=f"kinetics400_{split}_list_rawframes.txt",
+            prefix=f"rawframes_{split}",
+            template="{}_{:05d}.jpg",
+        )
+    return data
+
+
+def kinetics710() -> dict:
+    """Return Kinetics-400, 600 and 700 as one set of 710 classes.
+
+    Each of the three is a part with a name of its own, so that flags reach it.
+    """
+    data = dict(root="data", num_classes=710, names="kinetics710/label_map_k710.txt", checks=CHECKS)
+    for split in ("train", "val"):
+        parts = {
+            f"k{n}": dict(
+                name="video_list",
+                file=f"kinetics710/k{n}_{split}_list_videos.txt",
+                prefix=f"kinetics{n}/videos_{split}",
+            )
+            for n in (400, 600, 700)
+        }
+        data[split] = dict(name="concat", **parts)
+    return data
+
+
+def something() -> dict:
+    """Return Something-Something v2 in MMAction2's layout."""
+    data = dict(root="data/sthv2", num_classes=174, names="label_map.txt", checks=CHECKS)
+    for split in ("train", "val"):
+        file = f"sthv2_{split}_list_videos.txt"
+        data[split] = dict(name="video_list", file=file, prefix="videos")
+    return data
+
+
+def ntu(classes: int, dims: str, stream: str) -> dict:
+    """Return NTU RGB+D 60 or 120, cross-subject, from the pickles of MMAction2 and PYSKL."""
+    data = dict(root="data/skeleton", num_classes=classes, names=f"ntu{classes}", checks=CHECKS)
+    for split in ("train", "val"):
+        file = f"ntu{classes}_{dims}.pkl"
+        data[split] = dict(name="skeleton", file=file, subset=f"xsub_{split}")
+    layout = {"2d": "coco", "3d": "nturgb+d"}[dims]
+    data["recipe"] = plug.spec("data.recipes", "skeleton", layout=layout, streams=(stream,))
+    return data
+
+
+def msrvtt() -> dict:
+    """Return MSR-VTT's split of 9,000 videos for training and 1,000 for validation."""
+    data = dict(root="data/video_retrieval/msrvtt", num_classes=None, names="", checks=CHECKS)
+    for split, file in (("train", "train_9k.json"), ("val", "test_JSFUSION.json")):
+        data[split] = dict(name="video_text", file=file, prefix="videos")
+    data["recipe"] = plug.spec("data.recipes", "video_text")
+    return data
+
+
+def activitynet(features: str, channels: int) -> dict:
+    """Return ActivityNet v1.3 as csv files of `channels` features in the folder `features`."""
+    data = dict(root="data/ActivityNet", num_classes=200, names="activitynet", checks=CHECKS)
+    for split in ("train", "val"):
+        file = f"anet_anno_{split}.json"
+        source = dict(name="activitynet", file=file, features=features, suffix=".csv")
+        data[split] = source | dict(outside="kept")
+    data["recipe"] = plug.spec("data.recipes", "localization", channels=channels)
+    return data
+
+
+def ava(version: str, frames: int, stride: int) -> dict:
+    """Return AVA in MMAction2's layout: folders of frames at 30 a second, from second 900 on."""
+    data = dict(root="data/ava", num_classes=80, names="ava", checks=("labels", "missing"))
+    for split in ("train", "val"):
+        data[split] = dict(
+            name="ava",
+            file=f"annotations/ava_{split}_v{version}.csv",
+            exclude=f"annotations/ava_{split}_excluded_timestamps_v{version}.csv",
+            proposals=f"annotations/ava_dense_proposals_{split}.FAIR.recall_93.9.pkl",
+            prefix="rawframes",
+            suffix="",
+            template="img_{:05}.jpg",
+            start=900.0,
+            fps=30.0,
+            first_class=1,
+            meaning="",
+            least=0.9,
+        )
+    clip = dict(frames=frames, stride=stride, late=1, canvas=CANVAS)
+    data["recipe"] = plug.spec("data.recipes", "detection", **clip)
+    return data
+
+
+def ava_task(**options) -> dict:
+    """Return the `config.task` of AVA: classes that are not scored, and groups of classes."""
+    return plug.spec("tasks", "detection", unscored=AVA_UNSCORED, groups=AVA_GROUPS, **options)
+
+
+def multisports(frames: int, stride: int) -> dict:
+    """Return MultiSports with its own annotations, and the published proposals."""
+    data = dict(root="data/multisports", num_classes=66, names="multisports", checks=CHECKS)
+    for split in ("train", "val"):
+        data[split] = dict(
+            name="multisports",
+            file="annotations/multisports_GT.pkl",
+            proposals=f"annotations/multisports_proposals_{split}.pkl",
+            prefix="trainval",
+            least=0.9,
+        )
+    clip = dict(frames=frames, stride=stride, canvas=CANVAS)
+    data["recipe"] = plug.spec("data.recipes", "detection", **clip)
+    return data
+
+
+def multisports_task() -> dict:
+    """Return the `config.task` of MultiSports: one class a box, and its own metric."""
+    scored = dict(metric="multisports", unscored=MULTISPORTS_UNSCORED)
+    return plug.spec("tasks", "detection", multi_label=False, **scored)
