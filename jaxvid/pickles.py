@@ -1,18 +1,23 @@
-"""The one unpickler of the project: it builds plain data and never imports, calls or sets anything.
+"""Reads pickles without importing, calling or setting anything that a file names.
 
-Pickle is a stack language. Here it is interpreted over the opcodes that the standard library's
-`pickletools` decodes, and a name in it is looked up in a table of functions written below or given
-by the caller. What is not in the table is refused by name. Classes that checkpoints carry along
-(log buffers, configs, dates) become `Inert` objects that keep nothing of what they are given.
+The standard library's unpickler does the reading. Each name is looked up in a table of functions
+that are written below or given by the caller; any other name is refused. Classes that checkpoints
+carry along (log buffers, configs, dates) become `Inert` objects, which keep nothing.
 
 Ordered, default and counting dictionaries come back as dict, deques as list.
+
+The base class is `pickle._Unpickler`, written in Python, and not `pickle.Unpickler`, written in C.
+An allow-list in `find_class` is not enough there: of a hostile file, the C class allocates a memo
+of any size (7 bytes take 32 GB), hashes keys of nested tuples without end, and passes states to
+NumPy's `__setstate__`, which writes where they point. `tests/test_pickles.py` has such files.
 """
 
 import io
 import math
 import mmap
-import pickletools
+import pickle
 import re
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +25,6 @@ from typing import Any
 import numpy as np
 
 from jaxvid.errors import UserError
-
-PROTOCOL = 5  # the newest one
 
 # Packages whose classes may occur and are not needed.
 INERT_PACKAGES = ("mmengine", "mmcv", "mmaction", "mmdet", "mmpose", "argparse", "datetime")
@@ -46,9 +49,18 @@ class Inert:
 
     name: str
 
+    def call(self, *arguments: Any) -> "Inert":
+        return Inert(self.name)
+
+    def extend(self, items: list): ...
+
+    append = extend
+
 
 @dataclass(frozen=True, eq=False)
 class Function:
+    """Stands for an allowed function; a pickle can call it and can set nothing in it."""
+
     call: Callable
 
 
@@ -82,56 +94,41 @@ def load(
       Refused: it names something outside the table.
       UserError: it is damaged.
     """
-    machine = _Machine({**NAMES, **(names or {})}, persistent)
+    file = io.BytesIO(file) if isinstance(file, bytes) else file
     try:
-        return machine.run(file)
+        return _Unpickler(file, {**NAMES, **(names or {})}, persistent).load()
     except Refused as refused:
         raise Refused(
             f"{where}: refuses to load {refused}, only plain data and tensors are read;"
             " save a state_dict() instead of whole objects"
         ) from None
-    except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError, Warning) as error:
+    except EOFError:
+        raise UserError(f"{where}: not a readable pickle: it is cut short") from None
+    except DAMAGE as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(f"{where}: not a readable pickle: {reason}") from None
 
 
-class _Machine:
-    """A stack, the stacks below the open marks, and the memo; `do_X` carries out opcode X."""
+DAMAGE = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, Warning),
+    *(pickle.UnpicklingError, struct.error),
+)
 
-    def __init__(self, names: Mapping[str, Any], persistent: Callable | None):
-        self.names, self.persistent = names, persistent
-        self.stack: list[Any] = []
-        self.below: list[list] = []
-        self.memo: dict[int, Any] = {}
 
-    def run(self, file: Any) -> Any:
-        actions = {n[3:]: getattr(self, n) for n in dir(self) if n.startswith("do_")}
-        for op, arg, _ in pickletools.genops(file):
-            if op.name in LITERALS:
-                self.stack.append(arg)
-            elif op.name in MAKERS:
-                self.stack.append(MAKERS[op.name]())
-            elif op.name in TUPLES:
-                self.stack.append((*self.take(TUPLES[op.name]),))
-            elif op.name in actions:
-                actions[op.name](arg)
-            else:
-                raise ValueError(f"opcode {op.name} is not supported")
-        if len(self.stack) != 1 or self.below:
-            raise ValueError("it ends in the middle of an object")
-        return self.stack[0]
+_Base: Any = pickle._Unpickler  # the type stubs lack its methods
 
-    def take(self, count: int) -> list:
-        return [self.stack.pop() for _ in range(count)][::-1]
 
-    def marked(self, arg=None) -> list:
-        """What lies above the last mark; the mark goes."""
-        items, self.stack = self.stack, self.below.pop()
-        return items
+class _Unpickler(_Base):
+    """Replaces each `load_X` of the base class that calls, sets, hashes or allocates."""
 
-    do_POP_MARK = marked
+    def __init__(
+        self, file: io.BytesIO | mmap.mmap, names: Mapping[str, Any], persistent: Callable | None
+    ):
+        super().__init__(file, encoding="latin-1")  # the strings of Python 2
+        self.file, self.names, self.persistent = file, names, persistent
+        self.copied = 0
 
-    def find(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> Any:
         path = f"{ALIASES.get(module, module)}.{name}"
         if path in self.names:
             value = self.names[path]
@@ -140,123 +137,35 @@ class _Machine:
             return Inert(path)
         raise Refused(path[:200])
 
-    def call(self, function: Any, arguments: Any) -> Any:
-        if isinstance(function, Inert):
-            return Inert(function.name)
-        if not isinstance(function, Function) or not isinstance(arguments, tuple):
+    def persistent_load(self, pid: Any) -> Any:
+        if self.persistent is None:
+            raise ValueError("it refers to objects outside of itself")
+        return self.persistent(pid)
+
+    def _instantiate(self, function: Any, arguments: Any):
+        """Push the result of a call; all copies together are no longer than what was read."""
+        if not isinstance(function, Inert | Function) or not isinstance(arguments, tuple | list):
             raise ValueError("it calls something that is not a function")
-        return function.call(*arguments)
+        value = function.call(*arguments)
+        if isinstance(value, dict | list | tuple | set | frozenset | bytes | bytearray):
+            self.copied += len(value)
+            if self.copied > self.file.tell():
+                raise ValueError("it copies more than it holds")
+        self.stack.append(value)
 
-    def do_STOP(self, arg): ...
+    def load_reduce(self):
+        arguments = self.stack.pop()
+        self._instantiate(self.stack.pop(), arguments)
 
-    do_FRAME = do_STOP  # a frame only announces the size of what follows
+    load_newobj = load_reduce
 
-    def do_PROTO(self, arg):
-        if arg > PROTOCOL:
-            raise ValueError(f"protocol {arg} is newer than {PROTOCOL}")
-
-    def do_MARK(self, arg):
-        self.below.append(self.stack)
-        self.stack = []
-
-    def do_POP(self, arg):
-        if self.stack:
-            self.stack.pop()
-        else:
-            self.marked()
-
-    def do_DUP(self, arg):
-        self.stack.append(self.stack[-1])
-
-    def do_PUT(self, arg):
-        self.memo[arg] = self.stack[-1]
-
-    do_BINPUT = do_LONG_BINPUT = do_PUT
-
-    def do_MEMOIZE(self, arg):
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def do_GET(self, arg):
-        self.stack.append(self.memo[arg])
-
-    do_BINGET = do_LONG_BINGET = do_GET
-
-    def do_TUPLE(self, arg):
-        items = self.marked()
-        self.stack.append(tuple(items))
-
-    def do_LIST(self, arg):
-        items = self.marked()
-        self.stack.append(items)
-
-    def do_APPEND(self, arg):
-        self.extend(self.take(1))
-
-    def do_APPENDS(self, arg):
-        self.extend(self.marked())
-
-    def extend(self, items: list):
-        target = self.stack[-1]
-        if isinstance(target, list):
-            target.extend(items)
-        elif not isinstance(target, Inert):
-            raise ValueError(f"it appends to a {type(target).__name__}")
-
-    def do_DICT(self, arg):
-        items = self.marked()
-        self.stack.append({})
-        self.update(items)
-
-    def do_SETITEM(self, arg):
-        self.update(self.take(2))
-
-    def do_SETITEMS(self, arg):
-        self.update(self.marked())
-
-    def update(self, items: list):
-        target = self.stack[-1]
-        if isinstance(target, dict):
-            pairs = zip(items[::2], items[1::2], strict=True)
-            target.update((_hashable(key), value) for key, value in pairs)
-        elif not isinstance(target, Inert):
-            raise ValueError(f"it sets items of a {type(target).__name__}")
-
-    def do_ADDITEMS(self, arg):
-        items, target = self.marked(), self.stack[-1]
-        if not isinstance(target, set):
-            raise ValueError(f"it adds to a {type(target).__name__}")
-        target.update(map(_hashable, items))
-
-    def do_FROZENSET(self, arg):
-        items = _frozenset(self.marked())
-        self.stack.append(items)
-
-    def do_GLOBAL(self, arg):
-        self.stack.append(self.find(*arg.split(" ", 1)))
-
-    def do_STACK_GLOBAL(self, arg):
-        self.stack.append(self.find(*self.take(2)))
-
-    def do_REDUCE(self, arg):
-        self.stack.append(self.call(*self.take(2)))
-
-    do_NEWOBJ = do_REDUCE
-
-    def do_NEWOBJ_EX(self, arg):
-        cls, arguments, keywords = self.take(3)
-        if keywords and not isinstance(cls, Inert):
+    def load_newobj_ex(self):
+        keywords = self.stack.pop()
+        if keywords and not isinstance(self.stack[-2], Inert):
             raise ValueError("keyword arguments are not supported")
-        self.stack.append(self.call(cls, arguments))
+        self.load_reduce()
 
-    def do_INST(self, arg):
-        arguments = tuple(self.marked())
-        self.stack.append(self.call(self.find(*arg.split(" ", 1)), arguments))
-
-    def do_OBJ(self, arg):
-        cls, *arguments = self.marked()
-        self.stack.append(self.call(cls, tuple(arguments)))
-
-    def do_BUILD(self, arg):
+    def load_build(self):
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, ArrayType):
             _set_byte_order(target, state)
@@ -265,10 +174,56 @@ class _Machine:
         elif not isinstance(target, Inert | dict):  # a dict's attributes are not kept
             raise ValueError(f"a {type(target).__name__} takes no state")
 
-    def do_BINPERSID(self, arg):
-        if self.persistent is None:
-            raise ValueError("it refers to objects outside of itself")
-        self.stack.append(self.persistent(self.stack.pop()))
+    def load_dict(self):
+        items = self.pop_mark()
+        self.stack.append({})
+        self.set_items(items)
+
+    def load_setitem(self):
+        value, key = self.stack.pop(), self.stack.pop()
+        self.set_items([key, value])
+
+    def load_setitems(self):
+        self.set_items(self.pop_mark())
+
+    def set_items(self, items: list):
+        target = self.stack[-1]
+        if isinstance(target, dict):
+            pairs = zip(items[::2], items[1::2], strict=True)
+            target.update((_hashable(key), value) for key, value in pairs)
+        elif not isinstance(target, Inert):
+            raise ValueError(f"it sets items of a {type(target).__name__}")
+
+    def load_additems(self):
+        items, target = self.pop_mark(), self.stack[-1]
+        if not isinstance(target, set):
+            raise ValueError(f"it adds to a {type(target).__name__}")
+        target.update(map(_hashable, items))
+
+    def load_frozenset(self):
+        items = _frozenset(self.pop_mark())
+        self.stack.append(items)
+
+    def load_bytearray8(self):
+        self.load_binbytes8()  # that of the base class allocates any size
+        self.stack[-1] = bytearray(self.stack[-1])
+
+    def load_stop(self):
+        if len(self.stack) != 1 or self.metastack:
+            raise ValueError("it ends in the middle of an object")
+        super().load_stop()
+
+    def load_ext1(self):
+        raise ValueError("it has an opcode that is not supported")
+
+    load_ext2 = load_ext4 = load_next_buffer = load_readonly_buffer = load_ext1
+
+    dispatch = dict.fromkeys(range(256), load_ext1)
+
+
+_Unpickler.dispatch |= {
+    code: getattr(_Unpickler, load.__name__) for code, load in _Base.dispatch.items()
+}
 
 
 def _hashable(key: Any) -> Any:
@@ -358,22 +313,6 @@ def _sized(kind: Any, shape: Any, data: Any) -> np.dtype:
     return kind.dtype
 
 
-# Opcodes that push their own argument: those without input whose output has a known type.
-LITERALS = {
-    op.name
-    for op in pickletools.opcodes
-    if op.arg and not op.stack_before and op.stack_after not in ([], [pickletools.anyobject])
-}
-TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-MAKERS: dict[str, Callable[[], Any]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_LIST": list,
-    "EMPTY_DICT": dict,
-    "EMPTY_SET": set,
-}
 NAMES: dict[str, Callable] = {
     "builtins.dict": _mapping,
     "builtins.list": lambda items=(): [*items],

@@ -2,11 +2,13 @@
 
 import argparse
 import collections
+import contextlib
 import datetime
 import os
 import pathlib
 import pickle
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -164,26 +166,28 @@ def array(dtype: bytes, shape=(2,), data: bytes = b"\0\0") -> bytes:
 BYTE = call("numpy.dtype", plain("u1"), plain(0), plain(1))
 OBJECTS = np.array([{}, None], object)
 PAIRS = np.zeros(2, [("a", "i4"), ("b", "f4")])
+SHARED = b")" + b"q\x01h\x01\x86" * 60  # its hash would take 2**60 steps
+COPY = call("builtins.list", b"h\x01") + b"0"
 NEST = b"]" * 100_000 + b"a" * 99_999 + b"."
 
 DAMAGED = {
-    "empty": (b"", "exhausted"),
-    "no stop": (plain(1), "exhausted"),
+    "empty": (b"", "cut short"),
+    "no stop": (plain(1), "cut short"),
     "empty stack": (b".", "middle"),
     "two values": (b"NN.", "middle"),
     "open mark": (b"N(.", "middle"),
     "no mark": (b"Nt.", ""),
     "underflow": (b"N\x86.", ""),
-    "text": (b"<html>hello", ""),
-    "newer protocol": (b"\x80\x06N.", "protocol 6"),
-    "extension": (b"\x82\x01.", "EXT1"),
-    "buffer": (b"\x97.", "NEXT_BUFFER"),
+    "text": (b"<html>hello", "opcode"),
+    "newer protocol": (b"\x80\x06N.", "protocol: 6"),
+    "extension": (b"\x82\x01.", "opcode"),
+    "buffer": (b"\x97.", "opcode"),
     "persistent": (plain("x") + b"Q.", "outside of itself"),
-    "text persistent": (b"Px\n.", "PERSID"),
+    "text persistent": (b"Px\n.", "outside of itself"),
     "memo": (b"h\x07.", "7"),
     "call of a string": (plain("os.system") + b")R.", "not a function"),
     "call of a name made of data": (b"((" + plain("os") + plain("system") + b"to.", "not a func"),
-    "arguments not a tuple": (name("builtins.dict") + b"]R.", "not a function"),
+    "arguments not a tuple": (name("builtins.dict") + b"}R.", "not a function"),
     "too many arguments": (call("numpy.dtype") + b".", "argument"),
     "keyword arguments": (name("builtins.dict") + b")" + plain({"a": 1}) + b"\x92.", "keyword"),
     "attributes of a function": (
@@ -191,10 +195,16 @@ DAMAGED = {
         "takes no state",
     ),
     "items of a tuple": (b")NNs.", "sets items of a tuple"),
-    "append to a dict": (b"}Na.", "appends to a dict"),
+    "append to a dict": (b"}Na.", "no attribute .append"),
     "unhashable key": (b"}]Ns.", "unhashable"),
     "odd items": (b"}(NNNu.", ""),
     "key of nested tuples": (b"}" + b")" + b"\x85" * 99_999 + b"Ns.", "nested tuple"),
+    "key of shared tuples": (b"}" + SHARED + b"Ns.", "nested tuple"),
+    "dictionary of them": (b"(" + SHARED + b"Nd.", "nested tuple"),
+    "set of them": (b"\x8f(" + SHARED + b"\x90.", "nested tuple"),
+    "frozen set of them": (b"(" + SHARED + b"\x91.", "nested tuple"),
+    "copied set of them": (call("builtins.set", b"](" + SHARED + b"e") + b".", "nested tuple"),
+    "copies": (b"](" + b"N" * 1000 + b"eq\x010" + COPY * 100 + b".", "copies more than it holds"),
     "objects": (pickle.dumps(OBJECTS, 2), "only numbers and strings"),
     "objects, protocol 5": (pickle.dumps(OBJECTS, 5), "only numbers and strings"),
     "structured": (pickle.dumps(PAIRS, 2), "only numbers and strings"),
@@ -220,8 +230,42 @@ def test_damage_is_told(case):
         read(content)
 
 
-def test_memo_and_nesting_cost_no_more_than_the_file():
-    assert read(b"Nr\xff\xff\xff\x7f.") is None  # the C unpickler would allocate 32 GB
+SIZES = {
+    "memo": b"Nr\xff\xff\xff\x7f.",  # the unpickler in C would allocate 32 GB
+    "bytes": b"\x8e" + (2**33).to_bytes(8, "little"),
+    "text": b"\x8d" + (2**33).to_bytes(8, "little"),
+    "bytearray": b"\x96" + (2**33).to_bytes(8, "little"),
+    "frame": b"\x80\x04\x95" + (2**33).to_bytes(8, "little"),
+    "number": b"\x8b\xff\xff\xff\x7f",
+    "array": (
+        call("numpy.core.multiarray._reconstruct", name("numpy.ndarray"), plain((2**33,)), b"N")
+        + b"0N."
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SIZES)
+def test_sizes_that_a_small_file_announces_are_not_allocated(case):
+    tracemalloc.start()
+    with contextlib.suppress(UserError):
+        assert read(SIZES[case]) is None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+def test_a_state_never_reaches_numpy():
+    """NumPy believes the flags and changes shared dtypes in place."""
+    for flags, copy in ((1, True), (63, True), (0, False)):
+        state = plain((3, ">", None, None, None, 8, 8, flags))
+        kind = call("numpy.dtype", plain("u8"), plain(False), plain(copy)) + state + b"b"
+        back = read(PROTO + array(kind, (2,), bytes(range(16))) + STOP)
+        assert back.dtype.flags == np.dtype("u8").flags
+        np.testing.assert_array_equal(back, np.frombuffer(bytes(range(16)), ">u8"))
+    assert np.dtype("u8").isnative
+
+
+def test_nesting_costs_no_more_than_the_file():
     value, depth = read(NEST), 1
     while value:
         value, depth = value[0], depth + 1
