@@ -10,8 +10,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxvid import main
-from jaxvid.config import flat, loading, plain, schema
-from jaxvid.errors import UserError, did_you_mean
+from jaxvid.config import flat, loading, plain, schema, unknown_key
+from jaxvid.errors import UserError
 from jaxvid.predict import Model, Video, load
 
 __all__ = ["Model", "evaluate", "features", "load", "predict", "train"]
@@ -136,12 +136,12 @@ def _set(config: ConfigDict, key: str, value: Any) -> None:
     Raises:
       UserError: there is no such key, or its value has another type.
     """
+    if message := unknown_key(key, flat(plain(config))):
+        raise UserError(message)
     *folders, last = key.split(".")
     tree: Any = config
     for part in folders:
-        tree = tree.get(part) if isinstance(tree, ConfigDict) else None
-    if not isinstance(tree, ConfigDict) or last not in tree:
-        raise UserError(f'no config key "{key}".{did_you_mean(key, flat(plain(config)))}')
+        tree = tree[part]
     try:
         tree[last] = value
     except TypeError as error:

@@ -14,8 +14,8 @@ from absl import flags
 from ml_collections import ConfigDict, FieldReference, config_flags
 
 from jaxvid import files, signals
-from jaxvid.config import flat, loading, plain, schema
-from jaxvid.errors import UserError, did_you_mean
+from jaxvid.config import flat, loading, plain, schema, unknown_key
+from jaxvid.errors import UserError
 
 CONFIG_HELP = "NAME of a shipped config or your FILE, with :VARIANT; --config.KEY=VALUE changes it"
 
@@ -179,24 +179,13 @@ def explain(error: Exception) -> str:
     if isinstance(error, UserError) or not named:
         return str(error) if isinstance(error, UserError) else text
     config = plain(loading.load(named))
-    if isinstance(error, flags.UnrecognizedFlagError) and not _unknown(error.flagname, config):
+    known = flat(config)
+    if isinstance(error, flags.UnrecognizedFlagError) and not unknown_key(error.flagname, known):
         return f"{text.split('. Did')[0]}. Did you mean --config.{error.flagname}?"
     if bad := re.match(r"flag --config\.([\w.]+)=(.*?): ", text):
         key = schema.keys(config).get(bad[1])
         return key.refuse(bad[1], bad[2]) if key else text
     if isinstance(error, KeyError | AttributeError | TypeError):
         keys = (override.split("=")[0] for override in overrides())
-        return next(filter(None, (_unknown(key, config) for key in keys)), text)
+        return next(filter(None, (unknown_key(key, known) for key in keys)), text)
     return text
-
-
-def _unknown(key: str, config: dict) -> str:
-    """What is wrong with the name of a key; "" for one that the config has."""
-    tree: Any = config
-    for part in key.split("."):
-        if not isinstance(tree, dict):
-            return f'config key "{key}": "{part}" goes deeper than the config does'
-        if part not in tree:
-            return f'no config key "{key}".{did_you_mean(part, tree)}'
-        tree = tree[part]
-    return ""

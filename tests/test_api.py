@@ -63,8 +63,9 @@ def test_train_takes_names_and_configs_with_overrides(config, trained, tmp_path)
 @pytest.mark.parametrize(
     "overrides,message",
     [
-        ({"optim.lrr": 1.0}, 'no config key "optim.lrr". Did you mean "optim.lr"'),
-        ({"batch.size": 1}, 'no config key "batch.size"'),
+        ({"optim.lrr": 1.0}, 'no config key "optim.lrr". Did you mean "lr"'),
+        ({"batch.size": 1}, 'no config key "batch.size": config.batch is not a dict'),
+        ({"lr": 1.0}, 'no config key "lr".'),
         ({"seed": "x"}, "config.seed='x'"),
     ],
 )

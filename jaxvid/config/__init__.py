@@ -1,11 +1,11 @@
 """A run's config outside of the run: as JSON, flat, and compared with that of an earlier start."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxvid.errors import UserError
+from jaxvid.errors import UserError, did_you_mean
 from jaxvid.files import explained, read_settings, write_text
 
 # Keys that may change when a run goes on: its speed, its layout, where its files lie, what is
@@ -37,6 +37,24 @@ def flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
         nested = isinstance(value, Mapping)
         items |= flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
     return items
+
+
+def unknown_key(name: str, known: Iterable[str]) -> str:
+    """Return what is wrong with the name of a key, and the nearest one; "" for a known key.
+
+    Args:
+      name: with dots, such as "optim.lr".
+      known: all keys with dots. A dict that holds some of them is known, too.
+    """
+    known, start = set(known), ""
+    for part in name.split("."):
+        beside = {key.removeprefix(start).split(".")[0] for key in known if key.startswith(start)}
+        if not beside:
+            return f'no config key "{name}": config.{start[:-1]} is not a dict'
+        if part not in beside:
+            return f'no config key "{name}".{did_you_mean(part, beside)}'
+        start += f"{part}."
+    return ""
 
 
 def claim(workdir: Path, config: Mapping):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, is_dataclass, replace
 from typing import Any, Literal
 
 from jaxvid import plug
-from jaxvid.config import flat
+from jaxvid.config import flat, unknown_key
 from jaxvid.config.settings import Settings
 from jaxvid.config.values import describe, wrong
 from jaxvid.errors import UserError, did_you_mean
@@ -72,7 +72,8 @@ def check(config: Any, only: Iterable[str] | None = None) -> None:
     for name, value in given.items():
         if only is not None and not any(f"{name}.".startswith(f"{key}.") for key in only):
             continue
-        _refuse_unknown(name, known)
+        if name not in known:
+            raise UserError(_refusal(name, known))
         if (hint := wrong(value, known[name].kind)) is not None:
             raise UserError(known[name].refuse(name, value, hint))
     if only is None:
@@ -84,7 +85,8 @@ def _check_sections(config: Mapping) -> None:
     """The top level: nothing else, and nothing missing."""
     top = dict.fromkeys((*(name.partition(".")[0] for name in run_keys()), *SECTIONS))
     for name in config:
-        _refuse_unknown(name, top)
+        if name not in top:
+            raise UserError(unknown_key(name, top))
     for name in top:
         if name not in config:
             raise UserError(f"config.{name} is missing{BASE if name not in SECTIONS else ''}")
@@ -101,17 +103,12 @@ def _check_missing(known: Keys, given: Mapping) -> None:
             raise UserError(f"config.{name} is missing{hint}")
 
 
-def _refuse_unknown(name: str, known: Mapping) -> None:
-    """Raise a UserError for a key that is not known, with the nearest one beside it."""
-    if name in known:
-        return
-    if inside := [k for k in known if k.startswith(f"{name}.")]:
-        raise UserError(f"config.{name} must be a dict, with keys such as {inside[0]}")
-    folder, _, last = name.rpartition(".")
-    start = f"{folder}." if folder else ""
-    beside = {k.removeprefix(start).split(".")[0] for k in known if k.startswith(start)}
-    beside |= set(SPLITS) if folder == "data" else set()
-    raise UserError(f'no config key "{name}".{did_you_mean(last, beside)}')
+def _refusal(name: str, known: Keys) -> str:
+    """What is wrong with a key that holds a value and is not known."""
+    names = [*known, *(f"data.{split}.name" for split in SPLITS)]
+    inside = [key for key in names if key.startswith(f"{name}.")]
+    example = f"config.{name} must be a dict, with keys such as {''.join(inside[:1])}"
+    return unknown_key(name, names) or example
 
 
 def _check_together(config: Mapping) -> None:

@@ -114,6 +114,7 @@ def test_an_unknown_key_is_named_with_the_nearest(name, near):
         (changed("model", {"variant": "tiny"}), "config.model.name is missing"),
         (changed("model", {"name": "swin"}), "config.model.variant is missing: Size of the model"),
         (changed("data.train", None), "config.data.train is missing"),
+        (changed("data.test", 3), "config.data.test=3: it must be a dict"),
         (changed("data.recipe", {"name": "clip"}), "config.data.recipe.frames is missing"),
         (changed("batch", {"a": 1}), 'no config key "batch.a"'),
         (changed("accumulate", 3), "config.batch=16 must divide by config.accumulate=3"),
