@@ -1,15 +1,17 @@
-"""Non-local block (Wang et al., 2018), https://arxiv.org/abs/1711.07971.
+"""Non-local layer (Wang et al., 2018), https://arxiv.org/abs/1711.07971, and ResNets with it.
 
 Shapes: b batch, t h w grid, c channels, n positions, m positions after pooling, d inner channels.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxvid.config.values import Natural
+from jaxvid.layers import resnet
 from jaxvid.layers.conv import Conv, ConvNorm
 from jaxvid.layers.norm import BatchNorm
 
@@ -63,3 +65,55 @@ class NonLocal(nn.Module):
 def subsample(x):
     """Maximum of every 2 x 2 pixels."""
     return nn.max_pool(x, (1, 2, 2), (1, 2, 2))
+
+
+class NonLocalBlock(resnet.Block):
+    """A residual block and a non-local layer after it, "non_local".
+
+    Attributes:
+      non_local: Makes the layer; None leaves it out.
+    """
+
+    non_local: Callable | None = None
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = super().__call__(x, train)
+        return self.non_local(name="non_local")(x, train=train) if self.non_local else x
+
+
+class NonLocalResNet(resnet.ResNet):
+    """A residual network with non-local layers after some of its blocks.
+
+    Attributes:
+      non_local: Kind of the non-local blocks (Wang et al., 2018); "" has none.
+      non_local_scale: Divide the products of "embedded_gaussian" by the root of their width.
+      non_local_blocks: For each stage, the blocks that a non-local block follows.
+    """
+
+    non_local: Literal["", "embedded_gaussian", "gaussian", "dot_product"] = ""
+    non_local_scale: bool = False
+    non_local_blocks: tuple[tuple[Natural, ...], ...] = ((), (0, 2), (0, 2, 4), ())
+
+    @nn.nowrap
+    def block(self, stage, i, kind=NonLocalBlock, **fields):
+        layer = None
+        if self.gathers(stage, i):
+            layer = partial(NonLocal, self.non_local, self.non_local_scale, self.norm, self.dtype)
+        return super().block(stage, i, kind, **{"non_local": layer, **fields})
+
+    def gathers(self, stage: int, i: int) -> bool:
+        """Whether a non-local layer follows block `i` of a stage, both from 0."""
+        return bool(self.non_local) and i in self.non_local_blocks[stage]
+
+
+def rows(torch: str, ours: str) -> tuple[tuple[str, str], ...]:
+    """Return the rename rows of the layer after a block of these names, as MMAction2 has them.
+
+    "backbone.layer2.0.non_local_block.g.0.conv.weight" -> "backbone/layer2_0/non_local/g/kernel"
+    """
+    names = {"g.0.conv": "g", "theta.conv": "theta", "phi.0.conv": "phi", "conv_out": "conv_out"}
+    return tuple(
+        (f"{torch}.non_local_block.{theirs}", f"{ours}/non_local/{name}")
+        for theirs, name in names.items()
+    )

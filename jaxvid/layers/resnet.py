@@ -1,21 +1,23 @@
-"""Residual networks (He et al., 2015) for frames and for clips.
+"""Residual networks (He et al., 2015) for frames and for clips, which families extend.
 
-One module serves 2-D recognisers, whose kernels span (height, width) and which treat every frame
-alike, and 3-D ones, whose kernels also span time (Feichtenhofer et al., 2019).
+One class serves 2-D recognisers, whose kernels span (height, width) and which treat every frame
+alike, and 3-D ones, whose kernels also span time (Feichtenhofer et al., 2019). A family derives its
+network from `ResNet` and overrides `block` (other blocks), `enter` (what precedes a stage), `stem`
+or `first` (another beginning). It derives its blocks from `Block` and overrides `conv`.
 
 Shapes: b batch, t frames, h height, w width, c channels.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from jaxvid.config.values import Count, Natural
-from jaxvid.layers.conv import ConvNorm
-from jaxvid.layers.non_local import NonLocal
+from jaxvid.config.values import Count
+from jaxvid.layers.conv import ConvNorm, Ints
 from jaxvid.layers.norm import BatchNorm
 
 DEPTHS = {
@@ -27,8 +29,62 @@ DEPTHS = {
 }
 
 
+class Block(nn.Module):
+    """Two or three convolutions and a shortcut around them.
+
+    Attributes:
+      features: Channels that each convolution makes.
+      kernels: Kernel of each convolution, over (h, w) or (t, h, w).
+      strides: Strides of the block, over the same axes. The last convolution but one applies them.
+      zero_init: Start the normalisation of the last convolution at 0.
+      norm: Makes the normalisation layers; takes the arguments of `BatchNorm`.
+      dtype: Compute dtype.
+    """
+
+    features: Ints
+    kernels: tuple[Ints, ...]
+    strides: Ints
+    zero_init: bool = False
+    norm: Callable = BatchNorm
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        y = x
+        for i in range(len(self.kernels)):
+            y = self.conv(i, y, train)
+        if x.shape[-1] != y.shape[-1] or max(self.strides) > 1:
+            x = self.shortcut(x, train)
+        return nn.relu(x + y)
+
+    def conv(self, i: int, x: jax.Array, train: bool) -> jax.Array:
+        """Apply convolution `i`, from 0, with its normalisation, and a ReLU unless it is the last.
+
+        Parameters are below "conv1", "conv2" ...
+        """
+        last = len(self.kernels) - 1
+        start = nn.initializers.zeros if self.zero_init and i == last else nn.initializers.ones
+        return ConvNorm(
+            self.features[i],
+            self.kernels[i],
+            self.strides if i == last - 1 else (),
+            relu=i < last,
+            norm=partial(self.norm, scale_init=start),
+            dtype=self.dtype,
+            name=f"conv{i + 1}",
+        )(x, train=train)
+
+    def shortcut(self, x: jax.Array, train: bool) -> jax.Array:
+        """Give the input the shape of the result, where it has another one."""
+        kernel = (1,) * len(self.strides)
+        options: dict[str, Any] = dict(norm=self.norm, dtype=self.dtype, name="downsample")
+        return ConvNorm(self.features[-1], kernel, self.strides, relu=False, **options)(
+            x, train=train
+        )
+
+
 class ResNet(nn.Module):
-    """video (b, t, h, w, c) -> features (b, t', h / 32, w / 32, c').
+    """video (b, t, h, w, c) -> features (b, t, h / 32, w / 32, c').
 
     Attributes:
       depths: Blocks in each stage.
@@ -38,13 +94,6 @@ class ResNet(nn.Module):
         or 3-D.
       time: Temporal kernel of the first convolution of each stage's blocks, in 3-D networks.
       strides: Spatial stride of each stage.
-      shift: Divisor n of the share 1/n of channels that move one frame each way before every
-        block's first convolution (Lin et al., 2019, TSM); 0 turns it off.
-      pool_time: (size, stride, padding) of a max-pool over time after the first stage; None has
-        none. TSM's published option is (3, 2, 1).
-      non_local: Kind of the non-local blocks (Wang et al., 2018); "" has none.
-      non_local_scale: Divide the products of "embedded_gaussian" by the root of their width.
-      non_local_blocks: For each stage, the blocks that a non-local block follows.
       zero_init: Start the last normalisation of a residual branch at 0.
       bn_groups: Parts of consecutive rows of a batch that are normalised by their own statistics,
         as on that number of GPUs without SyncBN.
@@ -59,11 +108,6 @@ class ResNet(nn.Module):
     stem: tuple[Count, ...] = (7, 7)
     time: tuple[Count, ...] = (1, 1, 1, 1)
     strides: tuple[Count, ...] = (1, 2, 2, 2)
-    shift: Natural = 0
-    pool_time: tuple[Count, Count, Natural] | None = None
-    non_local: Literal["", "embedded_gaussian", "gaussian", "dot_product"] = ""
-    non_local_scale: bool = False
-    non_local_blocks: tuple[tuple[Natural, ...], ...] = ((), (0, 2), (0, 2, 4), ())
     zero_init: bool = False
     bn_groups: Count = 1
     bn_frozen: bool = False
@@ -71,140 +115,74 @@ class ResNet(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self):
-        spatial = len(self.stem) == 2
-        norm = partial(BatchNorm, groups=self.bn_groups, frozen=self.bn_frozen)
-        strides = (2, 2) if spatial else (1, 2, 2)
-        self.conv1 = ConvNorm(self.width, self.stem, strides, norm=norm, dtype=self.dtype)
-        non_local = partial(
-            NonLocal, self.non_local, self.non_local_scale, norm, self.dtype, name="non_local"
-        )
-        kind = Bottleneck if self.bottleneck else Basic
-        block = nn.remat(kind, static_argnums=(2,)) if self.remat else kind
+        self.conv1 = self.stem_conv()
         for s, depth in enumerate(self.depths):
-            blocks = [
-                block(
-                    features=self.width * 2**s,
-                    time=0 if spatial else self.time[s],
-                    stride=1 if b else self.strides[s],
-                    shift=self.shift if self.shifted(s, b) else 0,
-                    non_local=non_local if self.gathers(s, b) else None,
-                    zero_init=self.zero_init,
-                    norm=norm,
-                    dtype=self.dtype,
-                )
-                for b in range(depth)
-            ]
-            setattr(self, f"layer{s + 1}", blocks)
+            setattr(self, f"layer{s + 1}", [self.block(s, i) for i in range(depth)])
 
-    def __call__(self, video, *, train):
+    def __call__(self, video: jax.Array, *, train: bool) -> jax.Array:
         x = self.first(video, train)
         for s in range(len(self.depths)):
             x = self.stage(s, x, train)
         return x
 
-    def first(self, video, train):
-        """The stem: (b, t, h, w, c) -> (b, t, h / 4, w / 4, width)."""
+    def first(self, video: jax.Array, train: bool) -> jax.Array:
+        """Apply the stem: (b, t, h, w, c) -> (b, t, h / 4, w / 4, width)."""
         x = self.conv1(video, train=train)
         pads: Any = ((0, 0), (1, 1), (1, 1))  # Flax's annotation says str
         return nn.max_pool(x, (1, 3, 3), (1, 2, 2), pads)
 
-    def stage(self, s, x, train):
-        """Stage `s`, from 0."""
-        if s == 1 and self.pool_time:
-            size, stride, pad = self.pool_time
-            pads: Any = ((pad, pad), (0, 0), (0, 0))
-            x = nn.max_pool(x, (size, 1, 1), (stride, 1, 1), pads)
+    def stage(self, s: int, x: jax.Array, train: bool) -> jax.Array:
+        """Apply stage `s`, from 0: (b, t, h, w, c) -> (b, t', h', w', c')."""
+
+        def apply(block, x):
+            return block(x, train)
+
+        x = self.enter(s, x)
         for block in getattr(self, f"layer{s + 1}"):
-            x = block(x, train)
+            x = (nn.remat(apply) if self.remat else apply)(block, x)
         return x
 
-    def gathers(self, s, b) -> bool:
-        """Whether a non-local block follows block `b` of stage `s`."""
-        return bool(self.non_local) and b in self.non_local_blocks[s]
+    # What a family overrides; `nn.nowrap` is for methods that make modules
 
-    def shifted(self, s, b) -> bool:
-        """Whether block `b` of stage `s` shifts: deep networks do so in every second block."""
-        every = 2 if len(self.depths) > 2 and self.depths[2] >= 23 else 1
-        return bool(self.shift) and b % every == 0
+    @nn.nowrap
+    def stem_conv(self) -> nn.Module:
+        """Make the first convolution."""
+        return ConvNorm(self.width, self.stem, self.lift(2, 2), norm=self.norm, dtype=self.dtype)
 
+    def enter(self, stage: int, x: jax.Array) -> jax.Array:
+        """Return what the first block of a stage, from 0, is given."""
+        return x
 
-class Bottleneck(nn.Module):
-    """1 x 1, 3 x 3, 1 x 1 to four times `features`, and a shortcut; a non-local block after it.
+    @nn.nowrap
+    def block(self, stage: int, i: int, kind: type[Block] = Block, **fields: Any) -> nn.Module:
+        """Make block `i` of a stage, both from 0: a `kind`, with other or more `fields`."""
+        narrow, stride = self.width * 2**stage, 1 if i else self.strides[stage]
+        time = self.time[stage] if self.spans_time else 1
+        if self.bottleneck:
+            features = (narrow, narrow, 4 * narrow)
+            kernels = self.lift(1, 1, time), self.lift(3, 3), self.lift(1, 1)
+        else:
+            features = (narrow, narrow)
+            kernels = self.lift(3, 3, time), self.lift(3, 3)
+        plain = dict(
+            features=features, kernels=kernels, strides=self.lift(stride, stride),
+            zero_init=self.zero_init, norm=self.norm, dtype=self.dtype,
+        )  # fmt: skip
+        return kind(**{**plain, **fields})
 
-    Attributes:
-      time: frames that the first kernel spans; 0 in a 2-D network.
-      stride: of the 3 x 3 convolution.
-    """
+    @property
+    def spans_time(self) -> bool:
+        """Whether kernels are 3-D."""
+        return len(self.stem) == 3
 
-    features: int
-    time: int
-    stride: int
-    shift: int
-    non_local: Callable | None
-    zero_init: bool
-    norm: Callable
-    dtype: Any
+    @property
+    def norm(self) -> Callable:
+        """Makes the normalisation layers."""
+        return partial(BatchNorm, groups=self.bn_groups, frozen=self.bn_frozen)
 
-    expansion = 4
-
-    @nn.compact
-    def __call__(self, x, train):
-        wide, strides = self.expansion * self.features, self._lift(self.stride, self.stride)
-        y = shift_channels(x, self.shift) if self.shift else x
-        y = self._conv(self.features, self._lift(1, 1, self.time), name="conv1")(y, train=train)
-        y = self._conv(self.features, self._lift(3, 3), strides, name="conv2")(y, train=train)
-        y = self._last(wide, self._lift(1, 1), name="conv3")(y, train=train)
-        return self._join(x, y, wide, strides, train)
-
-    def _join(self, x, y, wide, strides, train):
-        if x.shape[-1] != wide or self.stride != 1:
-            shortcut = self._conv(wide, self._lift(1, 1), strides, relu=False, name="downsample")
-            x = shortcut(x, train=train)
-        x = nn.relu(x + y)
-        return self.non_local()(x, train=train) if self.non_local else x
-
-    def _conv(self, features, kernel, strides=(), **options):
-        return ConvNorm(features, kernel, strides, norm=self.norm, dtype=self.dtype, **options)
-
-    def _last(self, features, kernel, name):
-        init = nn.initializers.zeros if self.zero_init else nn.initializers.ones
-        norm = partial(self.norm, scale_init=init)
-        return ConvNorm(features, kernel, (), relu=False, norm=norm, dtype=self.dtype, name=name)
-
-    def _lift(self, h, w, t=1):
-        return (t, h, w) if self.time else (h, w)
-
-
-class Basic(Bottleneck):
-    """Two 3 x 3 convolutions and a shortcut."""
-
-    expansion = 1
-
-    @nn.compact
-    def __call__(self, x, train):
-        strides = self._lift(self.stride, self.stride)
-        y = shift_channels(x, self.shift) if self.shift else x
-        first = self._conv(self.features, self._lift(3, 3, self.time), strides, name="conv1")
-        last = self._last(self.features, self._lift(3, 3), name="conv2")
-        y = last(first(y, train=train), train=train)
-        return self._join(x, y, self.features, strides, train)
-
-
-def shift_channels(x, share):
-    """Move 1/`share` of the channels one frame back and as many forth; the ends are filled with 0.
-
-    The first channels show the next frame, the second the previous one (Lin et al., 2019).
-
-    Args:
-      x: (b, t, ..., c).
-    """
-    fold = x.shape[-1] // share
-    pads = [(0, 0)] * x.ndim
-    pads[1] = (1, 1)
-    ahead, behind, still = jnp.split(x, (fold, 2 * fold), axis=-1)
-    return jnp.concatenate(
-        [jnp.pad(ahead, pads)[:, 2:], jnp.pad(behind, pads)[:, :-2], still], axis=-1
-    )
+    def lift(self, h: int, w: int, t: int = 1) -> Ints:
+        """Return a kernel or strides over the axes that kernels span."""
+        return (t, h, w) if self.spans_time else (h, w)
 
 
 # How upstreams name the parts of a ResNet at backbone/
@@ -215,6 +193,7 @@ ORDER = (
     " layer3 layer4 conv1_lateral layer1_lateral layer2_lateral layer3_lateral fc block"
     " non_local_block g conv_out theta phi conv bn weight bias running_mean running_var"
 )
+# torchvision: "layer1.0.downsample.1.running_var" -> "backbone/layer1_0/downsample/bn/var"
 TORCHVISION = (
     ("conv1", "backbone/conv1/conv"),
     ("bn1", "backbone/conv1/bn"),
@@ -223,14 +202,5 @@ TORCHVISION = (
     ("layer{s}.{b}.downsample.0", "backbone/layer{s}_{b}/downsample/conv"),
     ("layer{s}.{b}.downsample.1", "backbone/layer{s}_{b}/downsample/bn"),
 )
-# MMAction2
+# MMAction2: "backbone.layer1.0.conv2.bn.weight" -> "backbone/layer1_0/conv2/bn/scale"
 OPENMMLAB = (("backbone", "backbone"), ("backbone.layer{s}.{b}", "backbone/layer{s}_{b}"))
-
-
-def non_local(torch, ours):
-    """Rows of the non-local block after a block of these names."""
-    names = {"g.0.conv": "g", "theta.conv": "theta", "phi.0.conv": "phi", "conv_out": "conv_out"}
-    return tuple(
-        (f"{torch}.non_local_block.{theirs}", f"{ours}/non_local/{name}")
-        for theirs, name in names.items()
-    )

@@ -1,14 +1,14 @@
 """The slow pathway of SlowFast alone (Feichtenhofer et al., 2019), https://arxiv.org/abs/1812.03982.
 
 A 3-D ResNet that sees few frames, far apart, and convolves over time in its last two stages only;
-optionally with non-local blocks.
+optionally with non-local layers.
 """
 
 import jax
 import jax.numpy as jnp
 
 from jaxvid.config.values import Rate
-from jaxvid.layers import heads, resnet
+from jaxvid.layers import heads, non_local, resnet
 from jaxvid.models import tsn
 
 SLOW = dict(stem=(1, 7, 7), time=(1, 1, 3, 3), zero_init=True)
@@ -25,11 +25,11 @@ def example(variant):
 
 
 def backbone(variant, **overrides):
-    return resnet.ResNet(**{**VARIANTS[variant], **overrides})
+    return non_local.NonLocalResNet(**{**VARIANTS[variant], **overrides})
 
 
 def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **overrides):
-    """Return the recogniser; other arguments are those of `ResNet`.
+    """Return the recogniser; other arguments are those of `NonLocalResNet`.
 
     Args:
       dropout: Share of the features that is dropped before the classifier in training.
@@ -40,7 +40,7 @@ def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **ove
 
 WEIGHTS = {
     "mmaction": tsn.upstream(
-        (*resnet.OPENMMLAB, *resnet.non_local(*resnet.OPENMMLAB[-1])), "cls_head.fc_cls"
+        (*resnet.OPENMMLAB, *non_local.rows(*resnet.OPENMMLAB[-1])), "cls_head.fc_cls"
     ),
     # an image network, to start from
     "torchvision": tsn.WEIGHTS["torchvision"],

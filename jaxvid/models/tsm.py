@@ -4,13 +4,16 @@ A 2-D ResNet in which, before each block, an eighth of the channels moves one fr
 eighth one frame forth: frames exchange features at no cost.
 """
 
+from typing import Any
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxvid.ckpt import inflate
 from jaxvid.ckpt.convert import Weights
-from jaxvid.config.values import Rate
-from jaxvid.layers import heads, resnet
+from jaxvid.config.values import Count, Natural, Rate
+from jaxvid.layers import heads, non_local, resnet
 from jaxvid.models import tsn
 
 VARIANTS: dict[str, dict] = {
@@ -25,13 +28,77 @@ def example(variant):
     return {"video": jax.ShapeDtypeStruct((2, 4, 32, 32, 3), jnp.float32)}
 
 
-def backbone(variant, *, shift=8, **overrides):
-    """`pool_time=(3, 2, 1)` is the published option to halve the frames after the first stage."""
-    return resnet.ResNet(**{**VARIANTS[variant], "shift": shift, **overrides})
+class ShiftBlock(non_local.NonLocalBlock):
+    """A residual block whose branch sees shifted channels, and whose shortcut does not.
+
+    Attributes:
+      shift: Divisor n of the share 1/n of channels that move each way; 0 moves none.
+    """
+
+    shift: int = 8
+
+    def conv(self, i, x, train):
+        if i == 0 and self.shift:
+            x = shift_channels(x, self.shift)
+        return super().conv(i, x, train)
+
+
+class TSM(non_local.NonLocalResNet):
+    """video (b, t, h, w, c) -> features (b, t', h / 32, w / 32, c').
+
+    Attributes:
+      shift: Divisor n of the share 1/n of channels that move one frame each way before every
+        block's first convolution; 0 turns it off.
+      pool_time: (size, stride, padding) of a max-pool over time after the first stage; None has
+        none. The published option is (3, 2, 1), which halves the frames.
+    """
+
+    shift: Natural = 8
+    pool_time: tuple[Count, Count, Natural] | None = None
+
+    @nn.nowrap
+    def block(self, stage, i, kind=ShiftBlock, **fields):
+        shift = self.shift if self.shifted(stage, i) else 0
+        return super().block(stage, i, kind, **{"shift": shift, **fields})
+
+    def enter(self, stage, x):
+        if stage != 1 or not self.pool_time:
+            return x
+        size, stride, pad = self.pool_time
+        pads: Any = ((pad, pad), (0, 0), (0, 0))
+        return nn.max_pool(x, (size, 1, 1), (stride, 1, 1), pads)
+
+    def shifted(self, stage: int, i: int) -> bool:
+        """Whether block `i` of a stage shifts: deep networks do so in every second block."""
+        every = 2 if len(self.depths) > 2 and self.depths[2] >= 23 else 1
+        return bool(self.shift) and i % every == 0
+
+
+def shift_channels(x: jax.Array, share: int) -> jax.Array:
+    """Move 1/`share` of the channels one frame back and as many forth; fill the ends with 0.
+
+    The first channels show the next frame, the second the previous one.
+
+    Args:
+      x: (b, t, ..., c).
+
+    Returns:
+      The same shape.
+    """
+    fold = x.shape[-1] // share
+    pads = [(0, 0)] * x.ndim
+    pads[1] = (1, 1)
+    ahead, behind, still = jnp.split(x, (fold, 2 * fold), axis=-1)
+    moved = jnp.pad(ahead, pads)[:, 2:], jnp.pad(behind, pads)[:, :-2]
+    return jnp.concatenate([*moved, still], axis=-1)
+
+
+def backbone(variant, **overrides):
+    return TSM(**{**VARIANTS[variant], **overrides})
 
 
 def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **overrides):
-    """Return the recogniser; other arguments are those of `ResNet`.
+    """Return the recogniser; other arguments are those of `TSM`.
 
     Args:
       dropout: Share of the features that is dropped before the classifier in training.
@@ -41,14 +108,17 @@ def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **ove
 
 
 def openmmlab(net):
-    """There, what is added wraps what was there: shifts, non-local blocks, pooling over time."""
+    """Rename rows of MMAction2, where shifts, non-local layers and pooling wrap what they act on.
+
+    "backbone.layer2.net.1.block.conv1.conv.net.weight" -> "backbone/layer2_1/conv1/conv/kernel"
+    """
     rows = [*resnet.OPENMMLAB, ("cls_head.fc_cls", "head/fc")]
     for s, depth in enumerate(net.backbone.depths):
         for b in range(depth):
             wrapped = ".net" if s == 1 and net.backbone.pool_time else ""
             torch, ours = f"backbone.layer{s + 1}{wrapped}.{b}", f"backbone/layer{s + 1}_{b}"
             if net.backbone.gathers(s, b):
-                rows += resnet.non_local(torch, ours)
+                rows += non_local.rows(torch, ours)
                 torch += ".block"
             rows.append((torch, ours))
             if net.backbone.shifted(s, b):

@@ -1,4 +1,4 @@
-"""Non-local blocks against loops over pairs of positions."""
+"""Non-local layers against loops over pairs of positions, and in residual networks."""
 
 import itertools
 import math
@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvid.layers.non_local import MODES, NonLocal, subsample
+from jaxvid.layers.non_local import MODES, NonLocal, NonLocalResNet, subsample
+from jaxvid.layers.resnet import ResNet
 from tests.conftest import fill
 
 SHAPE = (2, 2, 4, 5, 6)  # an odd width: the last column is in no pool
@@ -97,3 +98,62 @@ def test_bfloat16_stays():
 def test_an_unknown_mode_is_an_error():
     with pytest.raises(ValueError, match=r'one of .*dot_product.*, not "gauss"'):
         example(mode="gauss")
+
+
+# In residual networks
+
+VIDEO = np.random.default_rng(1).standard_normal((2, 4, 16, 24, 3)).astype(np.float32)
+
+
+def network(**options):
+    """Network and filled variables."""
+    net = NonLocalResNet(**options)
+    return net, fill(jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), VIDEO))
+
+
+def run(net, variables):
+    return jax.jit(lambda v, x: net.apply(v, x, train=False))(variables, VIDEO)
+
+
+def test_layers_stand_where_published():
+    _, variables = network(depths=(3, 4, 6, 3), width=2, non_local="gaussian")
+    found = {name for name, block in variables["params"].items() if "non_local" in block}
+    assert found == {"layer2_0", "layer2_2", "layer3_0", "layer3_2", "layer3_4"}
+
+
+@pytest.mark.parametrize("mode,scale", [("embedded_gaussian", True), ("dot_product", False)])
+def test_a_layer_follows_its_block(mode, scale):
+    options = dict(non_local=mode, non_local_scale=scale, non_local_blocks=((0,),))
+    net, variables = network(depths=(1,), width=4, **options)
+    plain, layer = ResNet(depths=(1,), width=4), NonLocal(mode, scale)
+    own = {k: v["layer1_0"]["non_local"] for k, v in variables.items()}
+
+    @jax.jit
+    def parts(x):
+        return layer.apply(own, plain.apply(variables, x, train=False), train=False)
+
+    np.testing.assert_allclose(run(net, variables), parts(VIDEO), rtol=1e-5, atol=1e-5)
+
+
+WITH_ALL = dict(depths=(1, 1), width=4, non_local="gaussian", non_local_blocks=((0,), ()))
+
+
+def train(net, variables):
+    """video -> output and running statistics of a step."""
+    return jax.jit(lambda x: net.apply(variables, x, train=True, mutable=["batch_stats"]))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_groups_reach_every_norm(groups):
+    """In groups of one clip, clips do not change each other."""
+    forward = train(*network(**WITH_ALL, bn_groups=groups))
+    (a, _), (b, _) = forward(VIDEO), forward(np.stack([VIDEO[0], VIDEO[1] ** 2]))
+    assert (np.abs(a - b)[0].max() > 1e-3) == (groups == 1)
+    assert np.abs(a - b)[1].max() > 1e-3
+
+
+def test_frozen_norms_train_as_they_evaluate():
+    net, variables = network(**WITH_ALL, bn_frozen=True)
+    y, new = train(net, variables)(VIDEO)
+    np.testing.assert_allclose(y, run(net, variables), rtol=1e-5, atol=1e-5)
+    jax.tree.map(np.testing.assert_array_equal, new["batch_stats"], variables["batch_stats"])

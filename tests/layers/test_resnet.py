@@ -1,8 +1,8 @@
-"""Residual networks against PyTorch's functions, and what may stand between their blocks."""
+"""Residual networks against PyTorch's functions, and networks that a family derives from them."""
 
-import itertools
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +10,7 @@ import pytest
 
 from jaxvid.ckpt.convert import Weights, export
 from jaxvid.layers import resnet
-from jaxvid.layers.non_local import NonLocal
-from jaxvid.layers.norm import BatchNorm
+from jaxvid.layers.conv import Conv, ConvNorm
 from tests.conftest import fill
 
 pytestmark = pytest.mark.long
@@ -79,96 +78,59 @@ def test_frames_are_those_of_an_image_network(bottleneck):
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
-# Shift
+# What a family overrides
 
 
-@pytest.mark.parametrize("channels,share", [(8, 8), (17, 8), (7, 8), (12, 4), (6, 2)])
-def test_shift_shows_neighbours(channels, share):
-    x = np.random.default_rng(0).standard_normal((2, 4, 3, 2, channels)).astype(np.float32)
-    want = np.zeros_like(x)
-    fold = channels // share
-    for t in range(4):
-        for c in range(channels):
-            source = t + 1 if c < fold else t - 1 if c < 2 * fold else t
-            if 0 <= source < 4:
-                want[:, t, ..., c] = x[:, source, ..., c]
-    np.testing.assert_array_equal(resnet.shift_channels(jnp.asarray(x), share), want)
+class Wide(resnet.Block):
+    """Its second convolution is a depthwise one."""
+
+    def conv(self, i, x, train):
+        if i != 1:
+            return super().conv(i, x, train)
+        kernel, strides = self.kernels[i], self.strides
+        return Conv(x.shape[-1], kernel, strides, depthwise=True, name="depthwise")(x)
 
 
-@pytest.mark.parametrize(
-    "depths,shift,want",
-    [
-        ((3, 4, 6, 3), 8, [3, 4, 6, 3]),
-        ((3, 4, 22, 3), 8, [3, 4, 22, 3]),
-        ((3, 4, 23, 3), 8, [2, 2, 12, 2]),  # blocks 0, 2, 4 ...
-        ((3, 8, 36, 3), 8, [2, 4, 18, 2]),
-        ((3, 4), 8, [3, 4]),
-        ((3, 4, 6, 3), 0, [0, 0, 0, 0]),
-    ],
-)
-def test_deep_networks_shift_in_every_second_block(depths, shift, want):
-    net = resnet.ResNet(depths, shift=shift)
-    shifted = [[net.shifted(s, b) for b in range(depth)] for s, depth in enumerate(depths)]
-    assert [sum(stage) for stage in shifted] == want
-    for stage in shifted:
-        assert not any(stage) or stage[0]
-        assert all(stage) or not any(a and b for a, b in itertools.pairwise(stage))
+class Family(resnet.ResNet):
+    """Depthwise blocks after the first stage, which halve the clip; scaled on the way."""
+
+    @nn.nowrap
+    def stem_conv(self):
+        return ConvNorm(self.width, (3, 3, 3), (2, 1, 1))
+
+    def first(self, video, train):
+        return self.conv1(video, train=train)
+
+    def enter(self, stage, x):
+        return 2 * x if stage else x
+
+    @nn.nowrap
+    def block(self, stage, i, kind=resnet.Block, **fields):
+        if not stage:
+            return super().block(stage, i, kind, **fields)
+        return super().block(stage, i, Wide, strides=(2, 2, 2) if i == 0 else (1, 1, 1), **fields)
 
 
-@pytest.mark.parametrize("kind,last", [(resnet.Bottleneck, "conv3"), (resnet.Basic, "conv2")])
-def test_the_branch_sees_the_shift_and_the_shortcut_does_not(kind, last):
-    options: dict[str, Any] = dict(features=8, time=0, stride=1, non_local=None, zero_init=False)
-    shifted, plain = (
-        kind(shift=shift, norm=BatchNorm, dtype=jnp.float32, **options) for shift in (8, 0)
-    )
-    x = np.random.default_rng(0).standard_normal((1, 3, 4, 4, 8 * kind.expansion))
-    x = x.astype(np.float32)
-    variables = fill(jax.eval_shape(lambda x: plain.init(jax.random.key(0), x, False), x))
-    variables["params"][last]["bn"]["bias"] += 50  # the sum is positive: the ReLU keeps it
-    moved = resnet.shift_channels(jnp.asarray(x), 8)
-    branch = jax.jit(lambda x: plain.apply(variables, x, False))(moved) - moved
-    got = jax.jit(lambda x: shifted.apply(variables, x, False))(x)
-    np.testing.assert_allclose(got, x + branch, rtol=1e-5, atol=1e-4)
-
-
-# Between the blocks
-
-
-def test_pooling_over_time_precedes_the_second_stage():
-    net, variables = build(pool_time=(3, 2, 1))
-    plain, _ = build()
-
-    def stage(s, x) -> Any:
-        return plain.apply(variables, s, x, False, method="stage")
+@pytest.mark.parametrize("remat", [False, True])
+def test_a_family_overrides_stem_blocks_and_what_precedes_a_stage(remat):
+    net = Family(depths=(1, 2), width=4, stem=(1, 7, 7), remat=remat)
+    out, shapes = trace(net)
+    assert out.shape == (2, 1, 8, 12, 32)
+    assert shapes["params"]["conv1"]["conv"]["kernel"].shape == (3, 3, 3, 3, 4)
+    assert shapes["params"].keys() == {"conv1", "layer1_0", "layer2_0", "layer2_1"}
+    assert shapes["params"]["layer1_0"].keys() == {"conv1", "conv2", "conv3", "downsample"}
+    assert shapes["params"]["layer2_1"].keys() == {"conv1", "depthwise", "conv3"}
+    variables = fill(shapes)
+    blocks = [net.block(s, i) for s, i in ((0, 0), (1, 0), (1, 1))]
 
     @jax.jit
     def parts(x):
-        x = stage(0, plain.apply(variables, x, False, method="first"))  # (b, 4, h, w, c)
-        pads = ((0, 0), (1, 1), (0, 0), (0, 0), (0, 0))
-        x = jnp.pad(x, pads, constant_values=-jnp.inf)
-        return stage(1, jnp.stack([x[:, t : t + 3].max(1) for t in (0, 2)], 1))
+        own = [{k: v[name] for k, v in variables.items()} for name in shapes["params"]]
+        x = net.stem_conv().apply(own[0], x, train=False)
+        x = 2 * blocks[0].apply(own[1], x, False)
+        return blocks[2].apply(own[3], blocks[1].apply(own[2], x, False), False)
 
-    np.testing.assert_allclose(run(net, variables), parts(VIDEO), rtol=1e-5, atol=1e-5)
-
-
-def test_non_local_blocks_stand_where_published():
-    _, variables = build(depths=(3, 4, 6, 3), width=2, non_local="gaussian")
-    found = {name for name, block in variables["params"].items() if "non_local" in block}
-    assert found == {"layer2_0", "layer2_2", "layer3_0", "layer3_2", "layer3_4"}
-
-
-@pytest.mark.parametrize("mode,scale", [("embedded_gaussian", True), ("dot_product", False)])
-def test_a_non_local_block_follows_its_block(mode, scale):
-    options = dict(non_local=mode, non_local_scale=scale, non_local_blocks=((0,),))
-    net, variables = build(depths=(1,), **options)
-    plain, layer = resnet.ResNet(depths=(1,), width=4), NonLocal(mode, scale)
-    own = {k: v["layer1_0"]["non_local"] for k, v in variables.items()}
-
-    @jax.jit
-    def parts(x):
-        return layer.apply(own, plain.apply(variables, x, train=False), train=False)
-
-    np.testing.assert_allclose(run(net, variables), parts(VIDEO), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(run(net, variables), parts(VIDEO), rtol=1e-4, atol=1e-5)
 
 
 # Options
@@ -235,9 +197,6 @@ def test_remat_is_exact():
     assert min(jax.tree.leaves(moved)) > 0
 
 
-WITH_ALL = dict(depths=(1, 1), non_local="gaussian", non_local_blocks=((0,), ()))
-
-
 def train(net, variables):
     """video -> output and running statistics of a step."""
     return jax.jit(lambda x: net.apply(variables, x, train=True, mutable=["batch_stats"]))
@@ -246,14 +205,14 @@ def train(net, variables):
 @pytest.mark.parametrize("groups", [1, 2])
 def test_groups_reach_every_norm(groups):
     """In groups of one clip, clips do not change each other."""
-    forward = train(*build(**WITH_ALL, bn_groups=groups))
+    forward = train(*build(depths=(1, 1), bn_groups=groups))
     (a, _), (b, _) = forward(VIDEO), forward(np.stack([VIDEO[0], VIDEO[1] ** 2]))
     assert (np.abs(a - b)[0].max() > 1e-3) == (groups == 1)
     assert np.abs(a - b)[1].max() > 1e-3
 
 
 def test_frozen_norms_train_as_they_evaluate():
-    net, variables = build(**WITH_ALL, bn_frozen=True)
+    net, variables = build(depths=(1, 1), bn_frozen=True)
     y, new = train(net, variables)(VIDEO)
     np.testing.assert_allclose(y, run(net, variables), rtol=1e-5, atol=1e-5)
     jax.tree.map(np.testing.assert_array_equal, new["batch_stats"], variables["batch_stats"])

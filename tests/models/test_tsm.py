@@ -1,13 +1,84 @@
 """TSM: frames have an order, TSN is what it is without the shift, and names of what is wrapped."""
 
+import itertools
+from typing import Any
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxvid.ckpt.convert import convert, export
+from jaxvid.layers import resnet
 from jaxvid.models import tsm, tsn
 from tests.conftest import fill
 from tests.models.test_resnets import build, draw, example, exported, trace
+
+
+@pytest.mark.parametrize("channels,share", [(8, 8), (17, 8), (7, 8), (12, 4), (6, 2)])
+def test_shift_shows_neighbours(channels, share):
+    x = np.random.default_rng(0).standard_normal((2, 4, 3, 2, channels)).astype(np.float32)
+    want = np.zeros_like(x)
+    fold = channels // share
+    for t in range(4):
+        for c in range(channels):
+            source = t + 1 if c < fold else t - 1 if c < 2 * fold else t
+            if 0 <= source < 4:
+                want[:, t, ..., c] = x[:, source, ..., c]
+    np.testing.assert_array_equal(tsm.shift_channels(jnp.asarray(x), share), want)
+
+
+@pytest.mark.parametrize(
+    "depths,shift,want",
+    [
+        ((3, 4, 6, 3), 8, [3, 4, 6, 3]),
+        ((3, 4, 22, 3), 8, [3, 4, 22, 3]),
+        ((3, 4, 23, 3), 8, [2, 2, 12, 2]),  # blocks 0, 2, 4 ...
+        ((3, 8, 36, 3), 8, [2, 4, 18, 2]),
+        ((3, 4), 8, [3, 4]),
+        ((3, 4, 6, 3), 0, [0, 0, 0, 0]),
+    ],
+)
+def test_deep_networks_shift_in_every_second_block(depths, shift, want):
+    net = tsm.TSM(depths, shift=shift)
+    shifted = [[net.shifted(s, b) for b in range(depth)] for s, depth in enumerate(depths)]
+    assert [sum(stage) for stage in shifted] == want
+    for stage in shifted:
+        assert not any(stage) or stage[0]
+        assert all(stage) or not any(a and b for a, b in itertools.pairwise(stage))
+
+
+@pytest.mark.parametrize("bottleneck,last", [(True, "conv3"), (False, "conv2")])
+def test_the_branch_sees_the_shift_and_the_shortcut_does_not(bottleneck, last):
+    options: dict[str, Any] = dict(depths=(2,), width=8, bottleneck=bottleneck)
+    shifted = tsm.TSM(**options).block(0, 1)
+    plain = resnet.ResNet(**options).block(0, 1)
+    x = np.random.default_rng(0).standard_normal((1, 3, 4, 4, 32 if bottleneck else 8))
+    x = x.astype(np.float32)
+    variables = fill(jax.eval_shape(lambda x: plain.init(jax.random.key(0), x, False), x))
+    variables["params"][last]["bn"]["bias"] += 50  # the sum is positive: the ReLU keeps it
+    moved = tsm.shift_channels(jnp.asarray(x), 8)
+    branch = jax.jit(lambda x: plain.apply(variables, x, False))(moved) - moved
+    got = jax.jit(lambda x: shifted.apply(variables, x, False))(x)
+    np.testing.assert_allclose(got, x + branch, rtol=1e-5, atol=1e-4)
+
+
+def test_pooling_over_time_precedes_the_second_stage():
+    this, plain = example("tsm", pool_time=(3, 2, 1)), example("tsm")
+    own = {k: v["backbone"] for k, v in this.variables.items()}
+
+    def stage(s, x) -> Any:
+        return plain.net.backbone.apply(own, s, x, False, method="stage")
+
+    @jax.jit
+    def parts(x):
+        x = stage(0, plain.net.backbone.apply(own, x, False, method="first"))  # (b, 4, h, w, c)
+        pads = ((0, 0), (1, 1), (0, 0), (0, 0), (0, 0))
+        x = jnp.pad(x, pads, constant_values=-jnp.inf)
+        return stage(1, jnp.stack([x[:, t : t + 3].max(1) for t in (0, 2)], 1))
+
+    got = jax.jit(lambda x: this.net.backbone.apply(own, x, train=False))(this.video)
+    np.testing.assert_allclose(got, parts(this.video), rtol=1e-5, atol=1e-5)
 
 
 def test_frames_have_an_order():
