@@ -7,15 +7,14 @@ optionally with non-local layers.
 import jax
 import jax.numpy as jnp
 
-from jaxvid.config.values import Rate
+from jaxvid.config.values import Count, Rate
 from jaxvid.layers import heads, non_local, resnet
 from jaxvid.models import tsn
 
-SLOW = dict(stem=(1, 7, 7), time=(1, 1, 3, 3), zero_init=True)
 VARIANTS: dict[str, dict] = {
-    "test": SLOW | dict(depths=(1, 2), width=4, time=(1, 3)),
-    "r50": SLOW | resnet.DEPTHS["r50"],
-    "r101": SLOW | resnet.DEPTHS["r101"],
+    "test": dict(depths=(1, 2), width=4, time=(1, 3)),
+    "r50": resnet.DEPTHS["r50"],
+    "r101": resnet.DEPTHS["r101"],
 }
 
 
@@ -24,12 +23,20 @@ def example(variant):
     return {"video": jax.ShapeDtypeStruct((2, 4, 32, 32, 3), jnp.float32)}
 
 
+class SlowOnly(non_local.NonLocalResNet):
+    """video (b, t, h, w, c) -> features (b, t, h / 32, w / 32, c')."""
+
+    stem: tuple[Count, ...] = (1, 7, 7)
+    time: tuple[Count, ...] = (1, 1, 3, 3)
+    zero_init: bool = True
+
+
 def backbone(variant, **overrides):
-    return non_local.NonLocalResNet(**{**VARIANTS[variant], **overrides})
+    return SlowOnly(**{**VARIANTS[variant], **overrides})
 
 
 def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **overrides):
-    """Return the recogniser; other arguments are those of `NonLocalResNet`.
+    """Return the recogniser; other arguments are those of `SlowOnly`.
 
     Args:
       dropout: Share of the features that is dropped before the classifier in training.
