@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxvid import main
-from jaxvid.config import flat, loading, plain, schema, unknown_key
+from jaxvid.config import flat, loading, options, plain, schema, unknown_key
 from jaxvid.errors import UserError
 from jaxvid.predict import Model, Video, load
 
@@ -125,6 +125,7 @@ def _config(config: str | Path | ConfigDict, overrides: Mapping[str, Any] | None
     """The config that is named, as a copy with overrides."""
     given = config if isinstance(config, ConfigDict) else loading.load(str(config))
     copy = given.copy_and_resolve_references()
+    options.admit(copy, overrides or {})
     for key, value in (overrides or {}).items():
         _set(copy, key, value)
     return copy

@@ -14,7 +14,7 @@ from absl import flags
 from ml_collections import ConfigDict, FieldReference, config_flags
 
 from jaxvid import files, signals
-from jaxvid.config import flat, loading, plain, schema, unknown_key
+from jaxvid.config import flat, loading, options, plain, schema, unknown_key
 from jaxvid.errors import UserError
 
 CONFIG_HELP = "NAME of a shipped config or your FILE, with :VARIANT; --config.KEY=VALUE changes it"
@@ -113,12 +113,15 @@ def define_config(values: flags.FlagValues = flags.FLAGS) -> flags.FlagHolder:
 
 
 def load(spec: str) -> ConfigDict:
-    """The config that `spec` names; --config.KEY=VALUE sets its keys that may be None, too.
+    """The config that `spec` names, with what --config.KEY=VALUE can set besides.
+
+    These are keys that may be None, and options of the model that the file does not spell.
 
     Raises:
       UserError: see `loading.load`.
     """
     config = loading.load(spec)
+    options.admit(config, changed())
     given = plain(config)
     try:
         known = schema.keys(given)
@@ -154,8 +157,8 @@ def config(holder: flags.FlagHolder, of_checkpoint: bool = False) -> ConfigDict:
             "--config is needed: the name of a shipped config, such as quickstart, or a file;"
             " --help lists them"
         )
-    changed = [override.split("=")[0] for override in overrides()]
-    schema.check(holder.value, only=changed if of_checkpoint else None)
+    schema.check(holder.value, only=changed() if of_checkpoint else None)
+    options.complete(holder.value)
     return holder.value
 
 
@@ -173,12 +176,18 @@ def overrides() -> list[str]:
     return [a.removeprefix("--config.") for a in sys.argv if a.startswith("--config.")]
 
 
+def changed() -> list[str]:
+    """The keys of all --config.KEY=VALUE, --config.KEY VALUE and --noconfig.KEY in `sys.argv`."""
+    found = (re.match(r"--?(?:no)?config\.([^=]+)", arg) for arg in sys.argv)
+    return [match[1] for match in found if match]
+
+
 def explain(error: Exception) -> str:
     """Why flags did not parse: for keys of the config, what is allowed or the nearest name."""
     text, named = " ".join(str(error).split()), argument("config")
     if isinstance(error, UserError) or not named:
         return str(error) if isinstance(error, UserError) else text
-    config = plain(loading.load(named))
+    config = options.completed(plain(loading.load(named)))
     known = flat(config)
     if isinstance(error, flags.UnrecognizedFlagError) and not unknown_key(error.flagname, known):
         return f"{text.split('. Did')[0]}. Did you mean --config.{error.flagname}?"
@@ -186,6 +195,5 @@ def explain(error: Exception) -> str:
         key = schema.keys(config).get(bad[1])
         return key.refuse(bad[1], bad[2]) if key else text
     if isinstance(error, KeyError | AttributeError | TypeError):
-        keys = (override.split("=")[0] for override in overrides())
-        return next(filter(None, (unknown_key(key, known) for key in keys)), text)
+        return next(filter(None, (unknown_key(key, known) for key in changed())), text)
     return text

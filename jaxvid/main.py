@@ -15,7 +15,7 @@ from typing import Any
 from absl import flags
 
 from jaxvid import cli, files, plug, signals
-from jaxvid.config import plain, schema
+from jaxvid.config import options, plain, schema
 from jaxvid.errors import UserError
 
 # JAX and what needs it are imported inside functions: data workers are spawned, and import this
@@ -121,6 +121,7 @@ def _train(config: Any, workdir: Path, patience: float):
     cache_programs()
     writers.check(config.writers)
     config = config.copy_and_resolve_references()
+    options.complete(config)
     config.init.weights = weights.resolve(config.init.weights, config.model, log.say)
     data = dataset.for_training(config.data, config.task)
     model = plug.load(

@@ -3,57 +3,114 @@
 import importlib
 import inspect
 import pkgutil
-import re
 from collections.abc import Callable, Mapping
+from dataclasses import fields
+from inspect import Parameter
+from types import ModuleType
 from typing import Any
 
+from jaxvid.config.values import built, describe
 from jaxvid.errors import UserError, did_you_mean
 
+SETTLED = ("split", "root", "names", "num_classes", "dtype")  # arguments that no spec gives
+OFFERED = ("num_classes", "dtype", "multi_label")  # for those functions that take them
 
-def load(package: str, spec: Mapping, attr: str = "build", **extra) -> Any:
-    """`{"name": "swin", "variant": "tiny"}` -> `jaxvid.models.swin.build(variant="tiny", **extra)`.
+Options = dict[str, Parameter]
+
+
+def load(package: str, spec: Mapping, attr: str = "build", **known) -> Any:
+    """`{"name": "swin", "variant": "tiny"}` -> `jaxvid.models.swin.build(variant="tiny", **known)`.
+
+    A spec inside the spec, such as the backbone of a detector, is built first.
 
     Args:
-      package: sub-package of jaxvid, with dots: "models", "data.sources".
-      spec: a mapping with "name" (the file) and the keyword arguments of its `attr`.
-      attr: the function to call.
-      **extra: arguments that do not come from the spec; the spec may not repeat them.
+      package: Sub-package of jaxvid, with dots: "models", "data.sources".
+      spec: A mapping with "name" (the file) and the keyword arguments of its `attr`.
+      attr: The function to call.
+      **known: Arguments that do not come from the spec, which may not repeat them. Those of OFFERED
+        are for functions that take them, also for those of specs inside.
 
     Raises:
       UserError: no such file, an argument it does not take (the nearest name is suggested), one
-        that it lacks, or one that is also in `extra`.
+        that it lacks, or one that is also in `known`.
     """
     arguments = dict(spec)
     name = arguments.pop("name", None)
     if name is None:
         raise UserError(f'a {package} spec needs a "name": {dict(spec)}')
+    where = f"{package}/{name}"
     source = module(package, name)
-    variants = getattr(source, "VARIANTS", {})
-    if "variant" in arguments and arguments["variant"] not in variants:
-        variant = arguments["variant"]
-        raise UserError(
-            f'{package}/{name} has no variant "{variant}".{did_you_mean(variant, variants)}'
-        )
-    for key in extra.keys() & arguments.keys():
-        raise UserError(f'{package}/{name}: leave "{key}" out of the spec, it is settled elsewhere')
-    return call(getattr(source, attr), f"{package}/{name}", **arguments, **extra)
+    takes, others = options(source, attr, arguments, where)
+    for key in known.keys() & arguments.keys():
+        raise UserError(f'{where}: leave "{key}" out of the spec, it is settled elsewhere')
+    for key, p in takes.items():
+        inner = built(p.annotation)
+        if inner and isinstance(arguments.get(key), Mapping):
+            offered = {k: v for k, v in known.items() if k in OFFERED}
+            arguments[key] = load(inner.package, arguments[key], inner.attr, **offered)
+    arguments |= {k: v for k, v in known.items() if k in takes or k not in OFFERED}
+    _check(arguments, takes, others, where)
+    return getattr(source, attr)(**arguments)
 
 
-def spec(package: str, name: str, **given) -> dict[str, Any]:
-    """A spec that spells out every default of `build`, so that flags can reach all of them.
+def spec(package: str, name: str, attr: str = "build", **given) -> dict[str, Any]:
+    """Return a spec that spells out every option, so that flags can reach all of them.
 
     Raises:
-      UserError: no such file, or an argument it does not take.
+      UserError: no such file or variant, or an argument it does not take.
     """
-    parameters = inspect.signature(module(package, name).build).parameters
-    for key in given:
-        if key not in parameters:
-            raise UserError(f'{package}/{name} takes no "{key}".{did_you_mean(key, parameters)}')
-    defaults = {k: p.default for k, p in parameters.items() if p.default is not p.empty}
-    return {"name": name, **defaults, **given}
+    where = f"{package}/{name}"
+    takes, others = options(module(package, name), attr, given, where)
+    _check(given, takes, others, where, needed=False)
+    found: dict[str, Any] = {"name": name}
+    for key, p in takes.items():
+        inner, value = built(p.annotation), given.get(key)
+        if inner and isinstance(value, Mapping) and "name" in value:
+            found[key] = spec(inner.package, attr=inner.attr, **value)
+        elif key in given:
+            found[key] = value
+        elif p.default is not p.empty and key not in SETTLED:
+            found[key] = p.default
+    return found | {key: value for key, value in given.items() if key not in found}
 
 
-def module(package: str, name: str):
+def options(source: ModuleType, attr: str, given: Mapping, where: str) -> tuple[Options, bool]:
+    """Return the arguments that a module's function takes, and whether it takes any others, too.
+
+    Where a function of a family has `**options`, these are the fields of what `source.backbone`
+    returns for the variant, with the values of the variant as their defaults.
+
+    Raises:
+      UserError: the module has no such function or variant.
+    """
+    if not hasattr(source, attr):
+        raise UserError(f'{where} has no "{attr}" of its own')
+    signature = inspect.signature(getattr(source, attr)).parameters
+    found = {k: p for k, p in signature.items() if p.kind is not p.VAR_KEYWORD}
+    variants = getattr(source, "VARIANTS", {})
+    variant: Any = given.get("variant")
+    if "variant" in found and "variant" in given and variant not in variants:
+        raise UserError(f'{where} has no variant "{variant}".{did_you_mean(variant, variants)}')
+    others = len(found) < len(signature)
+    if others and variant in variants:
+        found |= {k: p for k, p in backbone_options(source, variant).items() if k not in found}
+        others = False
+    return found, others
+
+
+def backbone_options(family: ModuleType, variant: str) -> Options:
+    """The options of a family's backbone: fields that a config or `known` can set."""
+    net = family.backbone(variant)
+    return {
+        f.name: Parameter(
+            f.name, Parameter.KEYWORD_ONLY, default=getattr(net, f.name), annotation=f.type
+        )
+        for f in fields(net)
+        if f.name not in ("name", "parent") and (f.name in SETTLED or describe(f.type))
+    }
+
+
+def module(package: str, name: str) -> ModuleType:
     """The module `jaxvid.<package>.<name>`, or an error that lists the names there are."""
     known = names(package)
     if name not in known:
@@ -69,26 +126,18 @@ def names(package: str) -> list[str]:
 
 def call(function: Callable, where: str, /, **arguments) -> Any:
     """`function(**arguments)`; arguments it does not take or lacks are a UserError."""
-    signature = inspect.signature(function).parameters
-    parameters = {key: p for key, p in signature.items() if p.kind is not p.VAR_KEYWORD}
-    open_ended = len(parameters) < len(signature)
+    takes = inspect.signature(function).parameters
+    _check(arguments, takes, any(p.kind is p.VAR_KEYWORD for p in takes.values()), where)
+    return function(**arguments)
+
+
+def _check(
+    arguments: Mapping, takes: Mapping[str, Parameter], others: bool, where: str, needed=True
+) -> None:
+    """Raise a UserError for an argument that a function does not take, or one that it lacks."""
     for key in arguments:
-        if key not in parameters and not open_ended:
-            raise UserError(f'{where} takes no "{key}".{did_you_mean(key, parameters)}')
-    for key, p in parameters.items():
-        if p.default is p.empty and key not in arguments:
+        if key not in takes and not others:
+            raise UserError(f'{where} takes no "{key}".{did_you_mean(key, takes)}')
+    for key, p in takes.items():
+        if needed and p.default is p.empty and p.kind is not p.VAR_KEYWORD and key not in arguments:
             raise UserError(f'{where} needs "{key}"')
-    try:
-        return function(**arguments)
-    except TypeError as error:
-        # `**overrides` go on to a class; its complaint names the class and the argument.
-        found = re.match(
-            r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", f"{error}"
-        )
-        if not found:
-            raise
-        own = vars(inspect.getmodule(function))
-        places = [own, *(vars(value) for value in own.values() if inspect.ismodule(value))]
-        targets = [place[found[1]] for place in places if found[1] in place][:1]
-        known = {*parameters, *(p for t in targets for p in inspect.signature(t).parameters)}
-        raise UserError(f'{where} takes no "{found[2]}".{did_you_mean(found[2], known)}') from None

@@ -44,6 +44,13 @@ def test_a_wrong_spec_says_what_is_wrong(package, spec, extra, message):
     assert message in str(error.value)
 
 
+def test_what_not_every_function_takes_is_offered():
+    net = plug.load("models", dict(name="clip4clip", variant="test"), num_classes=3, dtype="f4")
+    assert net.backbone.dtype == "f4"
+    with pytest.raises(UserError, match='takes no "num_classes"'):
+        plug.load("models", dict(name="clip4clip", variant="test", num_classes=3))
+
+
 def test_an_error_of_the_function_itself_is_not_hidden():
     def build(*, size, where=""):
         return [0] * size + where

@@ -13,13 +13,13 @@ from typing import Any, Literal
 from jaxvid import plug
 from jaxvid.config import flat, unknown_key
 from jaxvid.config.settings import Settings
-from jaxvid.config.values import describe, wrong
+from jaxvid.config.values import built, describe, wrong
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.plug import SETTLED
 
 REQUIRED = inspect.Parameter.empty
 BY_VARIANT = type("ByVariant", (), {"__repr__": lambda _: "by the variant"})()
 SECTIONS = ("model", "task", "data", "optim", "schedule")
-SETTLED = ("split", "root", "names", "num_classes", "dtype")  # arguments that no spec gives
 SPLITS = ("train", "val", "test")
 SOME_CLASSES = 1000  # where only the data will say
 NAMES = {
@@ -194,13 +194,14 @@ def schedule_keys() -> Keys:
     return parameters(optim.schedule, without=("steps_per_epoch", "epochs"))
 
 
-def named_keys(package: str, spec: Mapping, where: str) -> Keys:
+def named_keys(package: str, spec: Mapping, where: str, attr: str = "build") -> Keys:
     """The keys of a model, a task, a recipe or a source, by the name in its spec.
 
     Args:
       package: a key of NAMES.
       spec: a mapping with a "name".
       where: the key of the spec in a config, for messages.
+      attr: the function that the spec has the arguments of.
 
     Raises:
       UserError: there is no such name.
@@ -213,7 +214,7 @@ def named_keys(package: str, spec: Mapping, where: str) -> Keys:
         raise UserError(name.refuse(f"{where}.name", spec["name"], hint))
     module = plug.module(package, spec["name"])
     if package == "models":
-        own = _model_keys(module, spec.get("variant"))
+        own = _model_keys(module, spec, where, attr)
     elif spec["name"] == "concat":
         own = _part_keys(module, spec, where)
     else:
@@ -221,21 +222,40 @@ def named_keys(package: str, spec: Mapping, where: str) -> Keys:
     return {"name": name, **own}
 
 
-def _model_keys(family: Any, variant: str | None) -> Keys:
-    """The parameters of a family's `build`, and the fields of its backbone."""
-    variants = tuple(family.VARIANTS)
-    meaning = "Size of the model; it settles the keys that are not given."
-    kind = Literal[variants]  # type: ignore[valid-type]
-    own = {"variant": Key(kind, REQUIRED, meaning)}
-    own |= parameters(family.build, without=(*own, *SETTLED))
+def _model_keys(family: Any, spec: Mapping, where: str, attr: str) -> Keys:
+    """The options of a family's `build` or `backbone`, and those of a spec inside."""
+    function = getattr(family, attr, None)
+    if function is None:
+        raise UserError(f"config.{where}.name={spec['name']!r}: this family has no {attr} alone")
+    takes = inspect.signature(function).parameters
+    own: Keys = {}
+    if "variant" in takes:
+        variants = tuple(family.VARIANTS)
+        meaning = "Size of the model; it settles the keys that are not given."
+        own["variant"] = Key(Literal[variants], REQUIRED, meaning)  # type: ignore[valid-type]
+    own |= parameters(function, without=(*own, *SETTLED))
+    for name, key in list(own.items()):
+        inner, value = built(key.kind), spec.get(name)
+        if inner and isinstance(value, Mapping):
+            del own[name]
+            found = named_keys(inner.package, value, f"{where}.{name}", inner.attr)
+            own |= prefixed(name, found)
+    if any(p.kind is p.VAR_KEYWORD for p in takes.values()):
+        own |= _backbone_keys(family, spec.get("variant"), without=own)
+    return own
+
+
+def _backbone_keys(family: Any, variant: str | None, without: Iterable[str]) -> Keys:
+    """The fields of a family's backbone, of a variant or of all of them."""
+    variants = family.VARIANTS
     tried = (variant,) if variant in variants else [v for v in variants if "test" not in v]
-    fields: Keys = {}
+    found: Keys = {}
     for backbone in map(family.backbone, tried):
-        for name, key in parameters(type(backbone), (*own, *SETTLED, "parent", "name")).items():
+        for name, key in parameters(type(backbone), (*without, *SETTLED, "parent", "name")).items():
             default = getattr(backbone, name)
-            differs = name in fields and fields[name].default != default
-            fields[name] = replace(key, default=BY_VARIANT if differs else default)
-    return own | fields
+            differs = name in found and found[name].default != default
+            found[name] = replace(key, default=BY_VARIANT if differs else default)
+    return found
 
 
 def _part_keys(source: Any, spec: Mapping, where: str) -> Keys:

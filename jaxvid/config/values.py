@@ -9,6 +9,7 @@ A parameter that a config can set is annotated with one of these, a `Literal` or
 
 import math
 import types
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -64,6 +65,29 @@ class Ascending:
         return f" Did you mean {tuple(sorted(value))}?"
 
 
+@dataclass(frozen=True)
+class Built:
+    """What `plug` builds from a spec: `attr` of the file of `package` that the spec names."""
+
+    package: str
+    attr: str
+
+    def __contains__(self, value: Any) -> bool:
+        return isinstance(value, Mapping)
+
+    def __str__(self) -> str:
+        return 'a dict with a "name" and the options of that family'
+
+    def nearest(self, value: Any) -> str:
+        return ""
+
+
+def built(kind: Any) -> Built | None:
+    """What an annotation has built; None where a config sets the value itself."""
+    limits = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
+    return next((limit for limit in limits if isinstance(limit, Built)), None)
+
+
 Natural = Annotated[int, Range(0)]
 Count = Annotated[int, Range(1)]
 NonNegative = Annotated[float, Range(0)]
@@ -72,6 +96,7 @@ Probability = Annotated[float, Range(0, 1)]
 Share = Annotated[float, Range(0, 1, open_low=True)]
 Rate = Annotated[float, Range(0, 1, open_high=True)]  # of dropout, of a moving average
 ShareRange = Annotated[tuple[Share, Share], Ascending()]
+Backbone = Annotated[Any, Built("models", "backbone")]
 
 NOUNS = {
     int: "an integer",
@@ -92,7 +117,7 @@ def describe(kind: Any) -> str:
         return NOUNS[kind]
     if origin is Annotated:
         inner, *limits = arguments
-        return " ".join([describe(inner), *map(str, limits)]).replace(" ,", ",")
+        return " ".join([describe(inner), *map(str, limits)]).replace(" ,", ",").strip()
     if origin is Literal:
         return _any_of([f'"{x}"' if isinstance(x, str) else str(x) for x in arguments], " or ")
     if origin in UNIONS:

@@ -47,13 +47,12 @@ class Adapter(Transformer):
 def build(
     variant,
     *,
-    num_classes=0,
     frames: Count = 8,
     layers: Count = 6,
     dtype: Any = jnp.float32,
     **overrides,
 ):
-    """The arguments of VisionTower, and of the adapter; `num_classes` changes nothing.
+    """Return both towers and the adapter; other arguments are those of `VisionTower`.
 
     Args:
       frames: Largest number of frames of a video.

@@ -205,14 +205,13 @@ def backbone(variant, **overrides):
 def build(
     variant,
     *,
-    num_classes=0,
     samples: Count = 32,
     per_sample: Count = 3,
     ratio: NonNegative = 0.5,
     dtype=jnp.float32,
     **overrides,
 ):
-    """Return the network; other arguments are those of `Base`, and `num_classes` changes nothing.
+    """Return the network; other arguments are those of `Base`.
 
     Args:
       samples: Samples of each segment with its surroundings.

@@ -87,8 +87,8 @@ def text_tower(variant, vision: VisionTower):
     return TextTower(**TEXT[variant], **shared, dtype=vision.dtype)
 
 
-def build(variant, *, num_classes=0, dtype: Any = jnp.float32, **overrides):
-    """Return both towers; arguments are those of `VisionTower`. `num_classes` changes nothing."""
+def build(variant, *, dtype: Any = jnp.float32, **overrides):
+    """Return both towers; arguments are those of `VisionTower`."""
     vision = backbone(variant, dtype=dtype, **overrides)
     return TwoTowers(vision, text_tower(variant, vision))
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxvid import plug
 from jaxvid.ckpt import zoo
+from jaxvid.config import flat, options
 from jaxvid.train import estimate
 from jaxvid.train.begin import Plan, plan
 from jaxvid.train.rehearsal import STEPS, classes_of, rehearse
@@ -40,7 +41,7 @@ def search(planned: Plan, batch: Any, limit: int) -> tuple[Changes, int]:
             cache[key] = needed(planned, batch, changes)
         return cache[key]
 
-    rungs = [[{}, *options] for options in ladder(planned)]
+    rungs = [[{}, *choices] for choices in ladder(planned)]
     chosen: list[Changes] = [{} for _ in rungs]
 
     def mildest(i: int) -> Changes:
@@ -54,11 +55,11 @@ def search(planned: Plan, batch: Any, limit: int) -> tuple[Changes, int]:
                 low = middle + 1
         return rungs[i][low]
 
-    for i, options in enumerate(rungs):
+    for i, choices in enumerate(rungs):
         before = needs(chosen)
-        after = needs([*chosen[:i], options[-1], *chosen[i + 1 :]])
+        after = needs([*chosen[:i], choices[-1], *chosen[i + 1 :]])
         if after <= limit or after < USEFUL * before:
-            chosen[i] = options[-1]
+            chosen[i] = choices[-1]
         if after <= limit:
             # A later change may make an earlier one unnecessary.
             for j in range(i, -1, -1):
@@ -86,8 +87,8 @@ def ladder(planned: Plan) -> Iterator[list[Changes]]:
     # These save nothing on a CPU; see memory.py.
     if not on_cpu and not config.offload:
         yield [{"offload": "optimizer"}]
-    if not on_cpu and "model" in config and not config.model.get("remat", True):
-        yield [{"model.remat": True}]
+    if not on_cpu and (keys := [key for key, value in remats(config).items() if not value]):
+        yield [dict.fromkeys(keys, True)]
     if not on_cpu and config.dtype != "bfloat16":
         yield [{"dtype": "bfloat16"}]
     if clips > 1:
@@ -102,17 +103,25 @@ def ladder(planned: Plan) -> Iterator[list[Changes]]:
         yield smaller
 
 
+def remats(config: Any) -> Changes:
+    """The keys of the model, and of specs inside, that recompute activations; empty without one."""
+    model = {"model": config.model.to_dict()} if "model" in config else {}
+    return {k: value for k, value in flat(model).items() if k.endswith(".remat")}
+
+
 def variants(config: Any) -> Iterator[Changes]:
     """Yield the smaller variants of the model's family, as they are listed, and their weights."""
-    if "model" not in config:  # a module of the caller's own
-        return
-    name, variant = config.model.name, config.model.get("variant", "")
-    names = list(plug.module("models", name).VARIANTS)
-    for smaller in reversed(names[: names.index(variant)] if variant in names else ()):
-        if smaller.startswith("test"):  # for tests of the code
+    model = {"model": config.model.to_dict()} if "model" in config else {}
+    for key, variant in flat(model).items():
+        if not key.endswith(".variant"):
             continue
-        fresh = config.init.weights and not zoo.default(name, smaller)
-        yield {"model.variant": smaller} | ({"init.weights": ""} if fresh else {})
+        name = flat(model)[f"{key.removesuffix('variant')}name"]
+        names = list(plug.module("models", name).VARIANTS)
+        for smaller in reversed(names[: names.index(variant)] if variant in names else ()):
+            if smaller.startswith("test"):  # for tests of the code
+                continue
+            fresh = config.init.weights and not zoo.default(name, smaller)
+            yield {key: smaller} | ({"init.weights": ""} if fresh else {})
 
 
 def needed(planned: Plan, batch: Any, changes: Changes) -> float:
@@ -131,16 +140,16 @@ def at_most(planned: Plan, batch: Any, likely: int) -> int:
       likely: the estimate of the step as it is written.
     """
     config = planned.config
-    remat = "model" in config and config.model.get("remat", False)
-    if jax.default_backend() != "cpu" or not remat:
+    keys = [key for key, value in remats(config).items() if value]
+    if jax.default_backend() != "cpu" or not keys:
         return likely
-    return max(likely, estimate.training(*replan(planned, batch, {"model.remat": False})))
+    return max(likely, estimate.training(*replan(planned, batch, dict.fromkeys(keys, False))))
 
 
 def replan(planned: Plan, batch: Any, changes: Changes) -> tuple[Plan, Any]:
     """Return the plan with changes of its config, and the shapes of its batch."""
     config = planned.config.copy_and_resolve_references()
-    config.update_from_flattened_dict(changes)
+    options.change(config, changes)
     if any(key.startswith("data.") for key in changes):
         config.data.num_classes = classes_of(planned.task)
         changed, _, shapes = rehearse(config, planned.mesh)

@@ -1,6 +1,5 @@
 """Annotations of one split, a file for each format."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +15,6 @@ def read(spec: Mapping, split: str, multi_label: bool = False, **known: Any) -> 
         labels is given it, unless its spec says it already.
       **known: what does not come from the spec: root, names, num_classes.
     """
-    package = "data.sources"
-    if multi_label and "name" in spec and "multi_label" not in spec:
-        takes = inspect.signature(plug.module(package, spec["name"]).build).parameters
-        known |= {"multi_label": True} if "multi_label" in takes else {}
-    return plug.load(package, spec, split=split, **known)
+    if multi_label and "multi_label" not in spec:
+        known["multi_label"] = True
+    return plug.load("data.sources", spec, split=split, **known)

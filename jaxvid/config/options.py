@@ -1,0 +1,73 @@
+"""The options of a model that its config file does not spell, which flags can set all the same."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxvid import plug
+from jaxvid.config import flat
+from jaxvid.errors import UserError
+
+
+def completed(config: Mapping) -> dict:
+    """Return a config whose model has all its options, with their defaults where it had none.
+
+    A config without a model, or with one that this version does not know, is returned as it is.
+    """
+    model = config.get("model")
+    if not isinstance(model, Mapping) or "name" not in model:
+        return dict(config)
+    try:
+        return {**config, "model": plug.spec("models", **model)}
+    except UserError:
+        return dict(config)
+
+
+def complete(config: ConfigDict) -> None:
+    """Give the model of a config all its options, as `completed` does."""
+    if "model" in config:
+        model = completed(config.to_dict())["model"]
+        with config.unlocked(), config.ignore_type():
+            config.model = model
+
+
+def admit(config: ConfigDict, names: Iterable[str]) -> None:
+    """Add the options of the model among `names`, such as "model.window", with their defaults.
+
+    All others stay out, so that they follow a change of the variant.
+    """
+    given = config.to_dict()
+    options = flat(completed(given))
+    added = {k: options[k] for k in names if k in options.keys() - flat(given).keys()}
+    with config.unlocked():
+        config.update_from_flattened_dict(added)
+
+
+def change(config: ConfigDict, changes: Mapping[str, Any]) -> None:
+    """Set keys of a config, by names with dots.
+
+    With another variant of the model, those of its options change, too, that the variant settled.
+    """
+    if any(key.startswith("model.") and key.endswith(".variant") for key in changes):
+        spec = config.to_dict()["model"]
+        usual = plug.spec("models", **_named(spec))
+        with config.unlocked():
+            config.model = _chosen(spec, usual)
+    config.update_from_flattened_dict(dict(changes))
+    complete(config)
+
+
+def _named(spec: Mapping) -> dict:
+    """Only the names and variants of a spec and of those inside."""
+    inner = {k: _named(v) for k, v in spec.items() if isinstance(v, Mapping)}
+    return {k: v for k, v in spec.items() if k in ("name", "variant")} | inner
+
+
+def _chosen(spec: Mapping, usual: Mapping) -> dict:
+    """A spec, and those inside, without the options that are as usual."""
+    return {
+        k: _chosen(v, usual[k]) if isinstance(v, Mapping) else v
+        for k, v in spec.items()
+        if isinstance(v, Mapping) or k in ("name", "variant") or v != usual.get(k)
+    }

@@ -1,0 +1,119 @@
+"""Options of a model that a config file does not spell: flags reach them, and runs keep them."""
+
+import json
+import sys
+from typing import Any
+
+import pytest
+from absl import flags
+from ml_collections import ConfigDict
+
+from configs import quickstart, slowfast_k400, swin_k400
+from jaxvid import api, cli, main, plug
+from jaxvid.config import claim, hashable, options, plain, schema
+from jaxvid.errors import UserError
+
+
+def parsed(monkeypatch, name: str, *overrides: str) -> ConfigDict:
+    """The config of a command line, as a run gets it."""
+    monkeypatch.setattr(sys, "argv", ["main", f"--config={name}", *overrides])
+    values = flags.FlagValues()
+    holder = cli.define_config(values)
+    values(sys.argv)
+    monkeypatch.setattr(flags, "FLAGS", values)
+    return cli.config(holder)
+
+
+@pytest.mark.parametrize(
+    "name,flag,key,value",
+    [
+        ("swin_k400:tiny", "--config.model.window=(16,7,7)", "window", (16, 7, 7)),
+        ("tsm_k400", "--config.model.non_local=gaussian", "non_local", "gaussian"),
+        ("stgcn_ntu60", "--config.model.tcn_dropout=0.1", "tcn_dropout", 0.1),
+        ("slowfast_k400", "--config.model.beta=4", "beta", 4),
+        ("bmn_own", "--config.model.ratio=1", "ratio", 1.0),
+        ("tsm_k400", "--config.model.zero_init", "zero_init", True),
+        ("slowonly_k400", "--noconfig.model.zero_init", "zero_init", False),
+    ],
+)
+def test_a_flag_sets_an_option_that_the_file_does_not_spell(monkeypatch, name, flag, key, value):
+    model = parsed(monkeypatch, name, flag).model
+    assert model[key] == value
+    assert getattr(plug.load("models", model, num_classes=3).backbone, key, value) == value
+
+
+@pytest.mark.parametrize(
+    "flag,message",
+    [
+        ("--config.model.windwo=(8,7,7)", 'no config key "model.windwo". Did you mean "window"?'),
+        ("--config.model.window=8.5", r"config\.model\.window=.*: it must be a tuple of 3"),
+        ("--config.model.init_std=-1.0", r"config\.model\.init_std=-1\.0: .* of at least 0"),
+    ],
+)
+def test_such_a_flag_is_checked(monkeypatch, capsys, flag, message):
+    with pytest.raises((UserError, flags.Error, AttributeError, KeyError, TypeError)) as error:
+        parsed(monkeypatch, "swin_k400:tiny", flag)
+    assert message.replace("\\", "").split(".*")[0] in cli.explain(error.value)
+
+
+def test_the_resolved_config_has_all_options(monkeypatch):
+    config = parsed(monkeypatch, "swin_k400:tiny", "--config.model.variant=base")
+    assert config.model.depths == (2, 2, 18, 2)  # of the variant that was chosen last
+    assert config.model.window == (8, 7, 7)
+    schema.check(config)
+    assert json.loads(json.dumps(plain(config))) == plain(config)
+    assert options.completed(config.to_dict()) == config.to_dict()
+
+
+def test_python_reaches_them_too(monkeypatch, tmp_path):
+    monkeypatch.setattr(main, "train", lambda config, workdir: config)
+    config: Any = api.train("swin_k400:tiny", tmp_path, {"model.window": (16, 7, 7)})
+    assert config.model.window == (16, 7, 7)
+    with pytest.raises(UserError, match=r'no config key "model\.windwo"'):
+        api.train("swin_k400:tiny", tmp_path, {"model.windwo": (16, 7, 7)})
+
+
+def test_another_variant_keeps_what_was_chosen():
+    config = slowfast_k400.get_config("r50_8x8")  # alpha 4 and fusion 7
+    options.complete(config)
+    options.change(config, {"model.variant": "r101", "batch": 8})
+    assert (config.model.depths, config.model.alpha, config.batch) == ((3, 4, 23, 3), 4, 8)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [dict(batch=3), dict(model=dict(variant="tiny")), dict(model=dict(name="swim"))],
+    ids=str,
+)
+def test_what_this_version_does_not_know_stays_as_it_is(config):
+    assert options.completed(config) == config
+
+
+def test_a_run_of_a_version_that_did_not_spell_them_goes_on(tmp_path):
+    before = quickstart.get_config()
+    claim(tmp_path, plain(before))
+    (tmp_path / "checkpoints" / "00000001").mkdir(parents=True)
+    now = quickstart.get_config()
+    options.complete(now)
+    claim(tmp_path, plain(now))
+    with now.unlocked():
+        now.model.window = (2, 2, 2)
+    with pytest.raises(UserError, match=r"config\.model\.window: \(4, 4, 4\) there, \(2, 2, 2\)"):
+        claim(tmp_path, plain(now))
+
+
+def test_every_variant_of_every_family_can_be_spelled():
+    for family in plug.names("models"):
+        for variant in plug.module("models", family).VARIANTS:
+            spec = plug.spec("models", family, variant=variant)
+            assert hashable(json.loads(json.dumps(spec))) == spec
+            ConfigDict(spec)
+            assert plug.load("models", spec, num_classes=3) == plug.load(
+                "models", dict(name=family, variant=variant), num_classes=3
+            )
+
+
+def test_the_shipped_configs_are_not_changed_by_it():
+    config = swin_k400.get_config("tiny")
+    options.completed(config.to_dict())
+    assert "window" not in config.model
