@@ -23,9 +23,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from jaxvid.data.decode import VideoReader
-from jaxvid.data.encode import write_video
 from jaxvid.data.transforms import sampling, spatial
+from jaxvid.data.video.decode import VideoReader
+from jaxvid.data.video.encode import write_video
 from jaxvid.tools.jobs import SPAWN
 from jaxvid.tools.transcode import Job, Settings, transcode
 

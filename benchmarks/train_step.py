@@ -37,7 +37,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import peers
-from jaxvid import mesh as meshes
+from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.train.begin import Plan
 from jaxvid.train.flops import flops

@@ -7,7 +7,7 @@
 DIR holds videos/, train.csv and val.csv, a line a box and class: VIDEO,SECONDS,x1,y1,x2,y2,CLASS,
 corners as shares of the picture, 0..1, classes by name. Evaluation looks into the true boxes; to
 measure with those of a detector, name its file: --config.data.val.proposals=people.csv, and for
-training, too; see jaxvid/data/proposals.py.
+training, too; see jaxvid/data/annotations/boxes.py.
 """
 
 from configs import base, datasets

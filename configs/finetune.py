@@ -21,9 +21,9 @@ are `--config.init.weights=FILE` or a workdir, and an empty value trains from ra
 
 from configs import base, datasets
 from jaxvid import plug
-from jaxvid.ckpt import zoo
 from jaxvid.config import hashable, loading
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.weights import zoo
 
 CPU = ("mini", "test")  # variants that are small enough for a CPU
 RECIPES = ("clip", "segments")  # data recipes that sample frames of videos

@@ -3,9 +3,9 @@
     python -m jaxvid.main --config skeleton_own:2d_j --config.data.root=DIR
 
 DIR holds train.pkl and val.pkl, or skeletons.pkl with splits of these names, as
-jaxvid/data/poses.py describes them, and classes.txt where labels have names. Variants are joints
-(2d: 17 of COCO; 3d: 25 of NTU RGB+D) and stream (j joints, b bones, jm and bm their motion). `mini`
-is small, of 2-D joints and from random values, for a CPU.
+jaxvid/data/annotations/skeleton_files.py describes them, and classes.txt where labels have names.
+Variants are joints (2d: 17 of COCO; 3d: 25 of NTU RGB+D) and stream (j joints, b bones, jm and bm
+their motion). `mini` is small, of 2-D joints and from random values, for a CPU.
 """
 
 from configs import base, datasets

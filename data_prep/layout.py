@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxvid.data import annotations, video_files
+from jaxvid.data.annotations import lists
+from jaxvid.data.video import video_files
 from jaxvid.errors import UserError, did_you_mean
 
 
@@ -65,6 +66,6 @@ def json_file(path: Path) -> Any:
 
 def _text(path: Path) -> str:
     try:
-        return annotations.read_text(path)
+        return lists.read_text(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; see the README for --source") from None

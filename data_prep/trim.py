@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvid.data.containers import VideoError
-from jaxvid.data.decode import VideoReader
-from jaxvid.data.encode import write_video
-from jaxvid.data.reader import ROUNDING
+from jaxvid.data.video.containers import VideoError
+from jaxvid.data.video.decode import VideoReader
+from jaxvid.data.video.encode import write_video
+from jaxvid.data.video.timeline import ROUNDING
 from jaxvid.tools.jobs import SPAWN
 
 

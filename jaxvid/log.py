@@ -15,7 +15,7 @@ from jax._src.distributed import global_state  # known before the devices are, u
 from rich.console import Console
 from rich.table import Table
 
-from jaxvid import files, paths, writers
+from jaxvid import files, param_rules, writers
 
 # Peak dense bfloat16 FLOP/s by a part of the device's name (vendor data sheets).
 PEAK_FLOPS = {
@@ -64,7 +64,7 @@ def peak_flops() -> float:
 def parameter_table(params) -> Table:
     """Parameters by module, two levels deep."""
     rows: dict[str, tuple[int, int]] = {}
-    for path, leaf in paths.flatten(params).items():
+    for path, leaf in param_rules.flatten(params).items():
         module = "/".join(path.split("/")[:2])
         count, size = rows.get(module, (0, 0))
         rows[module] = count + 1, size + int(np.prod(leaf.shape))

@@ -73,11 +73,11 @@ def _main():
     if config is not None:
         set_determinism(config)
 
-    from jaxvid import distributed, peers
+    from jaxvid.distributed import peers, start
     from jaxvid.train.loop import Interrupted
 
     with peers.together(stopped=Interrupted):
-        distributed.start(START_TIMEOUT.value)
+        start.start(START_TIMEOUT.value)
         if MODE.value == "train":
             train(config, workdir, START_TIMEOUT.value)
         else:
@@ -98,12 +98,13 @@ def train(config: Any, workdir: Path, patience: float = PATIENCE):
     """
     import jax
 
-    from jaxvid import console, distributed
-    from jaxvid.data import spawn
+    from jaxvid import console
+    from jaxvid.data.loading import spawn
+    from jaxvid.distributed import start
 
     spawn.check_main_guard()  # before the lock, which the parent holds
     schema.check(config)
-    with signals.raising(*STARTING), distributed.hold(workdir):
+    with signals.raising(*STARTING), start.hold(workdir):
         copy = workdir / "log.txt" if jax.process_index() == 0 else None
         with console.copied(copy):
             return _train(config, workdir, patience)
@@ -112,17 +113,19 @@ def train(config: Any, workdir: Path, patience: float = PATIENCE):
 def _train(config: Any, workdir: Path, patience: float):
     import jax.numpy as jnp
 
-    from jaxvid import distributed, log, versions, weights, writers
-    from jaxvid import mesh as meshes
-    from jaxvid.ckpt import store
+    from jaxvid import log, versions, writers
+    from jaxvid.checkpoints import store
     from jaxvid.data import dataset
+    from jaxvid.distributed import mesh as meshes
+    from jaxvid.distributed import start
     from jaxvid.train import loop
+    from jaxvid.weights import resolve
 
     cache_programs()
     writers.check(config.writers)
     config = config.copy_and_resolve_references()
     options.complete(config)
-    config.init.weights = weights.resolve(config.init.weights, config.model, log.say)
+    config.init.weights = resolve.resolve(config.init.weights, config.model, log.say)
     data = dataset.for_training(config.data, config.task)
     model = plug.load(
         "models", config.model, num_classes=data.num_classes, dtype=jnp.dtype(config.dtype)
@@ -138,12 +141,12 @@ def _train(config: Any, workdir: Path, patience: float):
     resolved = plain(config)
     log.say(f"jaxvid in {workdir}: {log.devices()}")
     log.bullet(versions.faults())
-    same = distributed.digest(resolved, data.splits)
-    distributed.health_check(meshes.build(**config.mesh), same, patience)
-    distributed.claim(workdir, resolved, patience)
+    same = start.digest(resolved, data.splits)
+    start.health_check(meshes.build(**config.mesh), same, patience)
+    start.claim(workdir, resolved, patience)
     log.bullet(data.summary())
     about = dict(data.about, config=resolved, names=data.names, data=data.identity)
-    initial = weights.starting_from(
+    initial = resolve.starting_from(
         config.init, model, config.model.name, log.say, names=data.names, config=resolved,
         needed=not store.all_steps(workdir / "checkpoints"),
     )  # fmt: skip
@@ -155,8 +158,10 @@ def _train(config: Any, workdir: Path, patience: float):
 
 def evaluate(config: Any, workdir: Path, checkpoint: str | Path, patience: float = PATIENCE):
     """Test a checkpoint on all views; `config` (or None) stands in for the one it came with."""
-    from jaxvid import distributed, log, predict
-    from jaxvid.data import dataset, spawn
+    from jaxvid import log, predict
+    from jaxvid.data import dataset
+    from jaxvid.data.loading import spawn
+    from jaxvid.distributed import start
     from jaxvid.train import report
 
     spawn.check_main_guard()  # before the lock, which the parent holds
@@ -165,9 +170,9 @@ def evaluate(config: Any, workdir: Path, checkpoint: str | Path, patience: float
     source = dataset.for_evaluation(
         model.config["data"], model.names, model.meta, log.say, model.config["task"]
     )
-    same = distributed.digest(model.config, {"test": source})
-    distributed.health_check(model.mesh, same, patience)
-    with distributed.hold(workdir / "eval"):
+    same = start.digest(model.config, {"test": source})
+    start.health_check(model.mesh, same, patience)
+    with start.hold(workdir / "eval"):
         return report.test(model, source, workdir)
 
 

@@ -22,20 +22,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvid import CallableModule, compare, plug, weights
-from jaxvid import mesh as meshes
-from jaxvid.ckpt.fetch import on_stderr
+from jaxvid import CallableModule, compare, plug
 from jaxvid.cli import guard
 from jaxvid.config import hashable
-from jaxvid.data import features, video_files
-from jaxvid.data.decode import VideoReader
-from jaxvid.data.encode import write_video
-from jaxvid.data.readers import ArrayReader
+from jaxvid.data.annotations import feature_files
 from jaxvid.data.transforms.text import Tokenize
+from jaxvid.data.video import video_files
+from jaxvid.data.video.decode import VideoReader
+from jaxvid.data.video.encode import write_video
+from jaxvid.data.video.readers import ArrayReader
+from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
-from jaxvid.extract import Extractor
 from jaxvid.files import probe_file
+from jaxvid.inference.features import Extractor
 from jaxvid.train.step import Compiled, init_variables, make_eval_step
+from jaxvid.weights import resolve
+from jaxvid.weights.download import on_stderr
 
 # A sample is what a source yields, see `data/sample.py`: for what comes neither as file nor pixels.
 Video = str | Path | bytes | np.ndarray | Mapping[str, Any]
@@ -52,7 +54,7 @@ class Model:
       step: (variables, batch) -> predictions, compiled.
     """
 
-    def __init__(self, config: dict, origin: weights.Origin, split: str):
+    def __init__(self, config: dict, origin: resolve.Origin, split: str):
         self.config, self.meta, self.source = config, origin.meta, origin.source
         count = config["data"].get("num_classes") or len(origin.names)
         self.names = names = origin.names or tuple(map(str, range(count)))
@@ -179,9 +181,9 @@ class Model:
 
     def _video_features(self, sample: Mapping) -> dict[str, Any]:
         """What is added to the sample of a video; nothing to that of a file of features."""
-        made = features.Made(**self.meta["features"])
-        if "path" in sample and Path(sample["path"]).suffix in features.ENDINGS:
-            features.check(sample["path"], made)
+        made = feature_files.Made(**self.meta["features"])
+        if "path" in sample and Path(sample["path"]).suffix in feature_files.ENDINGS:
+            feature_files.check(sample["path"], made)
             return {}
         feature, _ = self._extractor(sample)
         return {"feature": feature, "duration": made.seconds(len(feature))}
@@ -189,7 +191,7 @@ class Model:
     @functools.cached_property
     def _extractor(self) -> Extractor:
         """Makes features as those were made that the model was trained on."""
-        made = features.Made(**self.meta["features"])
+        made = feature_files.Made(**self.meta["features"])
         model = load(made.backbone, "val")
         if made.weights and made.weights != model.identity:
             raise UserError(
@@ -201,7 +203,7 @@ class Model:
     @functools.cached_property
     def identity(self) -> str:
         """What tells its weights from others, wherever they lie."""
-        return weights.identity(self.source)
+        return resolve.identity(self.source)
 
     def _batch(self, video, fps=0.0):
         sample = self.read(video, fps) | {"index": np.int32(0), "mask": np.float32(1)}
@@ -220,7 +222,7 @@ class Model:
         shapes = jax.eval_shape(lambda b: init_variables(self.net, self.task, b, 0), batch)
         layout = meshes.shardings(self.mesh, shapes, self.config["sharding"])
         like = jax.tree.map(meshes.shape_on, shapes, layout)
-        variables, line = weights.read(self._origin, like, self.net, self.config["model"]["name"])
+        variables, line = resolve.read(self._origin, like, self.net, self.config["model"]["name"])
         print(line, file=sys.stderr)
         return variables
 
@@ -256,7 +258,7 @@ def load(
       UserError: nothing there, a checkpoint of another model, or a `config` whose inputs are not
         those that it was trained on.
     """
-    origin = weights.find(spec)
+    origin = resolve.find(spec)
     if config and origin.config:
         compare.evaluated(origin.source, origin.config, config, say)
     config = hashable(config or origin.local_config)

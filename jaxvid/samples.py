@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxvid import skeletons
-from jaxvid.data import tokenizer
+from jaxvid.data.text import tokenizer
 from jaxvid.draw import overlays
 from jaxvid.draw.frames import GREY, SHADES
 from jaxvid.draw.sheets import Note

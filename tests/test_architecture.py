@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvid import mesh, plug
+from jaxvid import plug
 from jaxvid.config import hashable, loading, plain
+from jaxvid.distributed import mesh
 from jaxvid.errors import UserError
 from jaxvid.train import optim
 from jaxvid.train.begin import scale_rate
@@ -31,9 +32,9 @@ FILES = {
 # Who may import what besides the standard library: jaxvid's own modules start with a dot, a name
 # covers what is below it, and the longest row that fits a file counts.
 TRAIN = (
-    ".errors .config.values .compare .files .paths .plug .signals .mesh .log .peers .ckpt"
-    " .tasks.base .train .data.containers .data.loader .data.order .data.sample .draw .writers"
-    " jax numpy optax"
+    ".errors .config.values .compare .files .param_rules .plug .signals .log .distributed"
+    " .checkpoints .weights.zoo .tasks.base .train .data.video.containers .data.loading"
+    " .data.sample .draw .writers jax numpy optax"
 )
 IMPORTS = {
     "__init__": ".api",
@@ -55,35 +56,39 @@ IMPORTS = {
     "config.settings": ".config.values",
     "config.schema": ".errors .config .plug .data.dataset .train.optim",
     "config.reference": ".config .plug",
-    "config.of_checkpoint": ".weights ml_collections",
+    "config.of_checkpoint": ".weights.resolve ml_collections",
     "compare": ".errors .config .plug",
     "cli": ".errors .config .signals .files absl ml_collections",
-    "paths": ".errors jax",
+    "param_rules": ".errors jax",
     "ops": ".errors .skeletons .ops jax numpy optax dm_pix",
     "layers": ".config.values .ops .layers jax flax numpy einops",
-    "models": ".config.values .layers .ops .models .ckpt.convert .ckpt.inflate"
+    "models": ".config.values .layers .ops .models .weights.convert .weights.inflate"
     " jax flax numpy einops",
     "metrics": ".errors .ops .metrics numpy",
     "draw": ".draw numpy cv2 PIL",
     "results": ".draw cv2 numpy",
-    "detect": ".errors .data .results numpy",
+    "inference": "",
+    "inference.detect": ".errors .data .results numpy",
+    "inference.features": ".errors .data .distributed.mesh jax numpy",
     "samples": ".errors .skeletons .data .draw numpy",
-    "extract": ".errors .data .mesh jax numpy",
     "tasks": ".errors .config.values .ops .metrics .results .tasks.base jax optax numpy",
     "tasks.prompted": ".metrics .ops .tasks jax numpy",
     "data": ".errors .config.values .compare .signals .files .plug .pickles .skeletons .data"
     " numpy grain av cv2 absl",
     "data.sources.tfds": ".errors .config.values .data numpy cv2 tensorflow_datasets",
-    "ckpt": ".errors .files .paths .pickles .ckpt jax orbax flax.traverse_util numpy ml_dtypes",
-    "ckpt.inflate": ".errors cv2 numpy",
-    "weights": ".errors .compare .config .plug .paths .ckpt jax",
-    "mesh": ".errors .paths jax numpy",
+    "checkpoints": ".errors .files .param_rules .checkpoints jax orbax flax.traverse_util numpy",
+    "weights": ".errors .files .param_rules .pickles .weights jax flax.traverse_util"
+    " numpy ml_dtypes",
+    "weights.inflate": ".errors cv2 numpy",
+    "weights.resolve": ".errors .compare .config .plug .param_rules .checkpoints .weights jax",
     "versions": "packaging",
     "writers": ".errors .files .plug .writers numpy",
     "writers.tensorboard": ".draw.canvas numpy tensorboardX",
-    "log": ".files .paths .writers jax numpy rich",
-    "peers": ".errors .log .signals jax",
-    "distributed": ". .errors .config .files .log .mesh .peers .signals .data.labels jax numpy",
+    "log": ".files .param_rules .writers jax numpy rich",
+    "distributed": ".errors .log .signals .distributed jax numpy",
+    "distributed.mesh": ".errors .param_rules jax numpy",
+    "distributed.start": ". .errors .config .files .log .signals .distributed"
+    " .data.annotations.labels jax numpy",
     "train": TRAIN,
     "train.__init__": ".",
     "train.fitting": TRAIN + " .config",
@@ -149,12 +154,16 @@ def test_every_package_has_a_row_and_every_row_a_package():
 @pytest.mark.parametrize(
     "module,source,found",
     [
-        ("data.loader", "import jax", ["jax"]),
-        ("data.loader", "def f():\n    from jax import numpy as jnp", ["jax.numpy"]),
-        ("data.loader", "import jaxtyping", ["jaxtyping"]),
-        ("data.loader", "from jaxvid.train import loop", [".train.loop"]),
-        ("data.loader", "import numpy.random, os\nfrom jaxvid.data import decode", []),
-        ("ckpt.store", "from flax import linen", ["flax.linen"]),
+        ("data.loading.loader", "import jax", ["jax"]),
+        ("data.loading.loader", "def f():\n    from jax import numpy as jnp", ["jax.numpy"]),
+        ("data.loading.loader", "import jaxtyping", ["jaxtyping"]),
+        ("data.loading.loader", "from jaxvid.train import loop", [".train.loop"]),
+        (
+            "data.loading.loader",
+            "import numpy.random, os\nfrom jaxvid.data.video import decode",
+            [],
+        ),
+        ("checkpoints.store", "from flax import linen", ["flax.linen"]),
         ("train.loop", "from flax import struct", ["flax.struct"]),
         ("train.step", "from flax import struct", []),
         ("train.step", "from jaxvid.tasks.recognition import build", [".tasks.recognition.build"]),
@@ -172,7 +181,7 @@ def test_torch_is_imported_nowhere():
 
 
 def test_flax_is_for_what_has_parameters():
-    places = ("layers", "models", "ckpt", "train.step")
+    places = ("layers", "models", "checkpoints", "weights", "train.step")
     assert [m for m in users("flax") if not any(covers(p, m) for p in places)] == []
 
 
@@ -194,7 +203,7 @@ def test_importing_starts_neither_jax_nor_a_decoder():
     script = (
         "import sys, jaxvid, jaxvid.main;"
         "print(*{'jax', 'flax', 'av', 'cv2', 'grain'} & set(sys.modules));"
-        "import jaxvid.data.decode; print('av' in sys.modules, 'jax' in sys.modules)"
+        "import jaxvid.data.video.decode; print('av' in sys.modules, 'jax' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True

@@ -7,7 +7,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from benchmarks import peers, scaling, train_step
 from benchmarks.scaling import Collective, Links
-from jaxvid import mesh as meshes
+from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
 from jaxvid.train.rehearsal import rehearse
 

@@ -7,8 +7,8 @@ from configs import finetune, quickstart
 from jaxvid import compare
 from jaxvid.config import plain
 from jaxvid.data import dataset
+from jaxvid.data.annotations.labels import ragged
 from jaxvid.data.identity import identity
-from jaxvid.data.labels import ragged
 from jaxvid.data.sources.video_list import Videos
 from jaxvid.errors import UserError
 

@@ -13,13 +13,13 @@ import pytest
 import jaxvid
 from configs import base, datasets, fast_rcnn_own
 from jaxvid import main, plug
-from jaxvid.ckpt import store
+from jaxvid.checkpoints import store
 from jaxvid.data import dataset
-from jaxvid.data.decode import VideoReader
-from jaxvid.data.encode import write_video
 from jaxvid.data.sources import ava
-from jaxvid.detect import detect
+from jaxvid.data.video.decode import VideoReader
+from jaxvid.data.video.encode import write_video
 from jaxvid.errors import UserError
+from jaxvid.inference.detect import detect
 from jaxvid.tools import detect as tool
 from tests.data import people
 

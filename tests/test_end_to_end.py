@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 import jaxvid
-from jaxvid.ckpt import store
-from jaxvid.ckpt.convert import export
-from jaxvid.data import motion
-from jaxvid.data.decode import VideoReader
+from jaxvid.checkpoints import store
+from jaxvid.data.synthetic import motion
+from jaxvid.data.video.decode import VideoReader
 from jaxvid.errors import UserError
 from jaxvid.models import swin
-from jaxvid.paths import flatten
-from tests.ckpt.pickle_bytes import write_tensors
+from jaxvid.param_rules import flatten
+from jaxvid.weights.convert import export
+from tests.weights.pickle_bytes import write_tensors
 
 ENV = dict(os.environ, XLA_FLAGS="--xla_backend_optimization_level=0", JAX_PLATFORMS="cpu")
 TINY = (

@@ -14,15 +14,17 @@ import pytest
 
 import jaxvid
 from configs import bmn_own
-from jaxvid import extract, main, predict
-from jaxvid.ckpt import safetensors_file, torch_file
-from jaxvid.ckpt.convert import export
-from jaxvid.data import features, open_video, untrimmed
+from jaxvid import main, predict
+from jaxvid.data import open_video
+from jaxvid.data.annotations import feature_files
+from jaxvid.data.synthetic import untrimmed
 from jaxvid.data.transforms.sampling import ClipsEvery
 from jaxvid.errors import UserError
 from jaxvid.models import swin
 from jaxvid.results import Localized
 from jaxvid.tools import extract_features
+from jaxvid.weights import safetensors_file, torch_file
+from jaxvid.weights.convert import export
 from tests.conftest import fill
 
 pytestmark = pytest.mark.long
@@ -81,9 +83,9 @@ def workdir(data, tmp_path_factory):
 
 
 def test_a_feature_is_the_mean_of_the_backbones_maps_over_a_clip(backbone, data):
-    found, made = features.read(data / "features" / "val_0001.npz")
+    found, made = feature_files.read(data / "features" / "val_0001.npz")
     weights = jaxvid.load(backbone, "val").identity
-    assert made == features.Made(str(backbone), 4, 2, 8, 16.0, CHANNELS, weights)
+    assert made == feature_files.Made(str(backbone), 4, 2, 8, 16.0, CHANNELS, weights)
     model = jaxvid.load(backbone, "val")
     with open_video(data / "videos" / "val_0001.mp4") as video:
         clips = ClipsEvery(4, 2, 8).indices(len(video))
@@ -96,13 +98,13 @@ def test_a_feature_is_the_mean_of_the_backbones_maps_over_a_clip(backbone, data)
 
 def test_extraction_goes_on_where_it_was(backbone, data, capsys):
     kept, lost = (data / "features" / f"{name}.npz" for name in ("val_0000", "val_0002"))
-    time, feature = kept.stat().st_mtime_ns, features.read(lost)[0]
+    time, feature = kept.stat().st_mtime_ns, feature_files.read(lost)[0]
     lost.unlink()
     command = [str(data / "videos"), str(data / "features"), f"--checkpoint={backbone}"]
     assert extract_features.main([*command, "--every=8", "--rows=16"]) == 0
     assert "11 of 11 videos have features" in capsys.readouterr().out
     assert kept.stat().st_mtime_ns == time
-    np.testing.assert_array_equal(features.read(lost)[0], feature)
+    np.testing.assert_array_equal(feature_files.read(lost)[0], feature)
 
 
 def test_a_video_that_cannot_be_read_is_reported(backbone, tmp_path, capsys):
@@ -126,8 +128,8 @@ def test_stale_features_are_made_again_or_refused(backbone, data, tmp_path, caps
     shutil.copy(data / "videos" / "val_0002.mp4", video)
     assert extract_features.main(command) == 0
     second = (out / "a.npz").read_bytes()
-    want = features.read(data / "features" / "val_0002.npz")
-    np.testing.assert_allclose(features.read(out / "a.npz")[0], want[0], atol=1e-6)
+    want = feature_files.read(data / "features" / "val_0002.npz")
+    np.testing.assert_allclose(feature_files.read(out / "a.npz")[0], want[0], atol=1e-6)
     assert first != second
 
     capsys.readouterr()
@@ -160,9 +162,9 @@ def test_stale_features_are_made_again_or_refused(backbone, data, tmp_path, caps
 
 def test_a_model_that_sees_no_videos_is_no_backbone(workdir, data):
     with pytest.raises(UserError, match="hold no videos; take the features of a recogniser"):
-        extract.Extractor(jaxvid.load(workdir), 4, 2, 8)
+        feature_files.Extractor(jaxvid.load(workdir), 4, 2, 8)
     with pytest.raises(UserError, match="frames, stride and every are 1 or more"):
-        extract.Extractor(jaxvid.load(workdir), 4, 0, 8)
+        feature_files.Extractor(jaxvid.load(workdir), 4, 0, 8)
 
 
 # A run
@@ -193,7 +195,7 @@ def test_predictions_of_a_video_are_those_of_its_features(workdir, data):
     np.testing.assert_allclose(video.scores, one.scores, rtol=1e-4)
     found = json.loads((workdir / "eval" / "predictions.json").read_text())["results"]["val_0001"]
     np.testing.assert_allclose(one.segments[0], found[0]["segment"], atol=1e-4)
-    feature, made = features.read(data / "features" / "val_0001.npz")
+    feature, made = feature_files.read(data / "features" / "val_0001.npz")
     duration = made.seconds(len(feature))
     sample = model.predict({"feature": feature, "duration": duration}, topk=3)
     assert sample == replace(
@@ -220,8 +222,8 @@ def test_the_predict_command(workdir, data, tmp_path, capsys):
 
 
 def test_features_made_in_another_way_are_refused(workdir, data, tmp_path):
-    feature, made = features.read(data / "features" / "val_0001.npz")
-    features.write(tmp_path / "v.npz", feature, replace(made, every=4))
+    feature, made = feature_files.read(data / "features" / "val_0001.npz")
+    feature_files.write(tmp_path / "v.npz", feature, replace(made, every=4))
     with pytest.raises(
         UserError, match=r"v\.npz: made in another way than in training: every 4 and 8"
     ):
@@ -264,8 +266,8 @@ def write_split(root: Path, split: str, count: int):
         ends = starts + rng.integers(2, 5, 2)
         for start, end in zip(starts, ends, strict=True):
             feature[start:end] += 2 * direction
-        made = features.Made("made up", 1, 1, every=1, fps=1.0, channels=CHANNELS)
-        features.write(root / "features" / f"{split}_{i}.npz", feature, made)
+        made = feature_files.Made("made up", 1, 1, every=1, fps=1.0, channels=CHANNELS)
+        feature_files.write(root / "features" / f"{split}_{i}.npz", feature, made)
         rows = zip(starts.tolist(), ends.tolist(), strict=True)
         videos[f"{split}_{i}"] = dict(
             duration=16.0, annotations=[dict(segment=list(row), label="it") for row in rows]

@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvid import weights
-from jaxvid.ckpt import zoo
 from jaxvid.config import loading
 from jaxvid.data import dataset
 from jaxvid.data.sources import user_captions, user_clips, user_skeletons
@@ -19,6 +17,7 @@ from jaxvid.errors import UserError
 from jaxvid.metrics.prompted import PromptedAccuracy, class_scores
 from jaxvid.tasks.prompted import Prompted
 from jaxvid.tools import split
+from jaxvid.weights import resolve, zoo
 
 OWN = ["skeleton_own", "retrieval_own", "multi_label_own", "actionclip_own"]
 
@@ -43,7 +42,7 @@ def test_mini_starts_from_random_values_and_others_from_published_ones(name):
     assert "mini" in row.variants
     for variant in row.variants:
         config = loading.load(f"{name}:{variant}")
-        found = weights.resolve(config.init.weights, config.model.to_dict(), str)
+        found = resolve.resolve(config.init.weights, config.model.to_dict(), str)
         assert bool(found) == (variant != "mini"), variant
         if found:
             published = zoo.find(found)

@@ -15,7 +15,7 @@ import pytest
 
 from jaxvid import pickles
 from jaxvid.errors import UserError
-from tests.ckpt.pickle_bytes import PROTO, STOP, call, name, plain
+from tests.weights.pickle_bytes import PROTO, STOP, call, name, plain
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 

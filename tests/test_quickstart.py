@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxvid import predict
-from jaxvid.data import motion
+from jaxvid.data.synthetic import motion
 from jaxvid.tools import time_control
 
 

@@ -11,7 +11,7 @@ import pytest
 import jaxvid
 from configs import clip4clip_msrvtt
 from jaxvid import main, predict
-from jaxvid.data.encode import write_video
+from jaxvid.data.video.encode import write_video
 from jaxvid.errors import UserError
 from jaxvid.tools import retrieve
 

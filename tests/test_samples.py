@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxvid import samples, skeletons
-from jaxvid.data.tokenizer import tokenize
+from jaxvid.data.text.tokenizer import tokenize
 from jaxvid.draw.frames import GREY, SHADES
 from jaxvid.draw.sheets import Note
 from jaxvid.errors import UserError

@@ -6,13 +6,14 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvid import plug, weights
-from jaxvid.ckpt import safetensors_file, store, zoo
-from jaxvid.ckpt.convert import export
+from jaxvid import plug
+from jaxvid.checkpoints import store
 from jaxvid.errors import UserError
-from jaxvid.paths import flatten
-from tests.ckpt.pickle_bytes import write_tensors
+from jaxvid.param_rules import flatten
+from jaxvid.weights import resolve, safetensors_file, zoo
+from jaxvid.weights.convert import export
 from tests.conftest import fill
+from tests.weights.pickle_bytes import write_tensors
 
 
 def build(family, classes=3, seed=0, variant="test", **options):
@@ -44,7 +45,7 @@ def save(workdir, family, variables, names, ema=None):
 def start(spec, net, family, variables, said=None, skip=(), **known):
     init = {"weights": str(spec), "skip": skip}
     say = [].append if said is None else said.append
-    return flatten(weights.starting_from(init, net, family, say, **known)(variables))
+    return flatten(resolve.starting_from(init, net, family, say, **known)(variables))
 
 
 def same(a, b, but=""):

@@ -5,12 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jaxvid import detect, mesh, predict
-from jaxvid.data.decode import VideoReader
-from jaxvid.data.encode import write_video
+from jaxvid import predict
 from jaxvid.data.transforms.sampling import SampleClips
 from jaxvid.data.transforms.video import Decode, Open
-from jaxvid.extract import Extractor
+from jaxvid.data.video.decode import VideoReader
+from jaxvid.data.video.encode import write_video
+from jaxvid.distributed import mesh
+from jaxvid.inference import detect
+from jaxvid.inference.features import Extractor
 from tests.data import video_files as make
 
 # A picture a second for 8 seconds, then 25 a second for 2, then one that stays for 5.

@@ -5,7 +5,7 @@ from pathlib import Path
 from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
-from jaxvid.ckpt import zoo
+from jaxvid.weights import zoo
 
 
 class Diving48(VideoBuilder):

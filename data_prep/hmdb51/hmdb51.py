@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
-from jaxvid.ckpt import zoo
+from jaxvid.weights import zoo
 
 
 class Hmdb51(VideoBuilder):

@@ -6,9 +6,9 @@ from pathlib import Path
 from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
-from jaxvid.ckpt import zoo
-from jaxvid.data.labels import by_category
+from jaxvid.data.annotations.labels import by_category
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.weights import zoo
 
 
 class Hvu(VideoBuilder):

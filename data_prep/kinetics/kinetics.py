@@ -8,9 +8,9 @@ import tensorflow_datasets as tfds
 from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
-from jaxvid.ckpt import zoo
-from jaxvid.data import annotations
+from jaxvid.data.annotations import lists
 from jaxvid.errors import UserError
+from jaxvid.weights import zoo
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 PARTS = ("kinetics400", "kinetics600", "kinetics700")
@@ -134,7 +134,7 @@ class Kinetics(VideoBuilder):
 
     def _listed(self, source: Path, part: str, path: Path, split: str) -> Iterator[Clip]:
         videos = video_folder(source / part, split)
-        for _, (name, label) in annotations.rows(path):
+        for _, (name, label) in lists.rows(path):
             yield _below(source, Clip(str(videos), name, (int(label),)))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data_prep.trim import Cut, cut_all
 from jaxvid import cli
-from jaxvid.data.decode import VideoReader
+from jaxvid.data.video.decode import VideoReader
 
 SECONDS = 10.0
 

@@ -15,9 +15,9 @@ import tensorflow_datasets as tfds
 from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
-from jaxvid.ckpt import zoo
-from jaxvid.data import poses
+from jaxvid.data.annotations import skeleton_files
 from jaxvid.data.transforms.pose import Load
+from jaxvid.weights import zoo
 
 DENSE_2D = (("keypoint", 4), ("keypoint_score", 3))  # (m t j 2) and (m t j)
 DENSE_3D = (("keypoint", 4),)  # (m t j 3)
@@ -39,7 +39,9 @@ FILES = {
 
 @dataclass(frozen=True)
 class Poses:
-    """The arrays of an annotation of a pickle in the clip's folder; `data/poses.py` has the keys.
+    """The arrays of an annotation of a pickle in the clip's folder.
+
+    `data/annotations/skeleton_files.py` lists the keys.
 
     Attributes:
       pickle: its name.
@@ -87,8 +89,8 @@ class Poses:
     def _file(self, clip: Clip) -> str:
         return os.path.join(clip.folder, self.files, f"{clip.path}.pkl")
 
-    def _open(self, folder: str) -> tuple[dict[str, np.ndarray], poses.Poses]:
-        found = poses.read(str(poses.ensure(Path(folder, self.pickle))))
+    def _open(self, folder: str) -> tuple[dict[str, np.ndarray], skeleton_files.Poses]:
+        found = skeleton_files.read(str(skeleton_files.ensure(Path(folder, self.pickle))))
         return found.table, found
 
 
@@ -117,7 +119,9 @@ class Skeletons(VideoBuilder):
         return zoo.labels(FILES[self.variant][0])
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:
-        table = poses.read(str(poses.ensure(layout.find(source, f"{self.variant}.pkl")))).table
+        table = skeleton_files.read(
+            str(skeleton_files.ensure(layout.find(source, f"{self.variant}.pkl")))
+        ).table
         clips = {}
         for key in (key for key in table if key.startswith("split.")):
             name = key.removeprefix("split.")

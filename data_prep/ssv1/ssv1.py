@@ -2,7 +2,7 @@
 
 from data_prep.clips import Frames
 from data_prep.twentybn import FrameSet
-from jaxvid.ckpt import zoo
+from jaxvid.weights import zoo
 
 
 class Ssv1(FrameSet):

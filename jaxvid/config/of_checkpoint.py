@@ -5,9 +5,9 @@
 
 from ml_collections import ConfigDict
 
-from jaxvid import weights
+from jaxvid.weights import resolve
 
 
 def get_config(spec: str) -> ConfigDict:
     """The config that travels with what `spec` names, see `weights.find`."""
-    return ConfigDict(weights.find(spec).local_config)
+    return ConfigDict(resolve.find(spec).local_config)

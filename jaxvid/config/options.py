@@ -15,8 +15,7 @@ def completed(config: Mapping) -> dict:
 
     A config without a model, or with one that this version does not know, is returned as it is.
     """
-    model = config["model"] if "model" in config else None
-    if not isinstance(model, Mapping) or "name" not in model:
+    if not isinstance(model := dict(config).get("model"), Mapping) or "name" not in model:
         return dict(config)
     try:
         return {**config, "model": plug.spec("models", **model)}

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxvid.data.loader import Batches
-    from jaxvid.data.reader import Reader
+    from jaxvid.data.loading.loader import Batches
     from jaxvid.data.sample import Sample, Transform
+    from jaxvid.data.video.timeline import Reader
 
 
 def open_video(
@@ -40,7 +40,7 @@ def open_video(
     Raises:
       VideoError: it cannot be opened; says why.
     """
-    from jaxvid.data.readers import open_reader
+    from jaxvid.data.video.readers import open_reader
 
     return open_reader(path, template=template, first=first, short_side=short_side, threads=threads)
 
@@ -68,7 +68,7 @@ def apply(
     Raises:
       VideoError: the video cannot be read.
     """
-    from jaxvid.data.readers import ArrayReader
+    from jaxvid.data.video.readers import ArrayReader
 
     array = isinstance(video, np.ndarray)
     sample = keys | ({"reader": ArrayReader(video, fps)} if array else {"path": os.fspath(video)})
@@ -102,7 +102,8 @@ def batches(
       UserError: what is wrong with the data, each with file and line.
     """
     from jaxvid import plug
-    from jaxvid.data import dataset, loader
+    from jaxvid.data import dataset
+    from jaxvid.data.loading import loader
 
     data, options = dataset.with_test(config["data"]), config["loader"]
     splits = ("train", "test") if split == "test" and data.get("test") else ("train", "val")

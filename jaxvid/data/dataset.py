@@ -13,10 +13,10 @@ import numpy as np
 
 from jaxvid import compare, errors, plug
 from jaxvid.config.values import Count
-from jaxvid.data import annotations, features
 from jaxvid.data import sources as formats
+from jaxvid.data.annotations import feature_files, lists
+from jaxvid.data.annotations.labels import FOR_SEVERAL, MultiLabels
 from jaxvid.data.identity import identity
-from jaxvid.data.labels import FOR_SEVERAL, MultiLabels
 from jaxvid.data.sample import Source
 from jaxvid.errors import UserError, did_you_mean
 
@@ -147,7 +147,7 @@ def class_names(root: str, names: str) -> tuple[str, ...]:
             hint = did_you_mean(names, known)
             raise UserError(f"{path}: no such file of class names (config.data.names).{hint}")
         path = Path(str(known[names]))
-    return tuple(name for _, name in annotations.lines(path))
+    return tuple(name for _, name in lists.lines(path))
 
 
 def for_training(data: Mapping, task: Mapping | None = None, **options: Any) -> Dataset:
@@ -236,7 +236,7 @@ def check_kind(source: Source, several: bool | None):
 def check_about(source: Source, about: Mapping):
     """A UserError where what a source says of its data is not what `about` says."""
     for key, value in source.about.items():
-        if found := features.differing(about.get(key, value), value):
+        if found := feature_files.differing(about.get(key, value), value):
             differ = ", ".join(f"{k} {there} there, {here} here" for k, there, here in found)
             raise UserError(f"{source.origin}: other {key} than in training: {differ}")
 

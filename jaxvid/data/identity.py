@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvid.data.labels import MultiLabels
+from jaxvid.data.annotations.labels import MultiLabels
 from jaxvid.data.sample import Source
 
 

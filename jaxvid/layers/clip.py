@@ -144,7 +144,7 @@ class PatchEmbed(nn.Module):
 
 
 class TextTower(Transformer):
-    """Token ids (..., n), as `data/tokenizer.py` makes them -> (..., f).
+    """Token ids (..., n), as `data/text/tokenizer.py` makes them -> (..., f).
 
     What the last token of a text, that with the largest id, has seen of it stands for the text.
 

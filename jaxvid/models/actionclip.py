@@ -12,11 +12,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvid.ckpt.convert import Weights
 from jaxvid.config.values import Count
 from jaxvid.layers.clip import Transformer, normal
 from jaxvid.models import clip4clip
 from jaxvid.models.clip4clip import TwoTowers, backbone, example
+from jaxvid.weights.convert import Weights
 
 VARIANTS = clip4clip.VARIANTS
 

@@ -13,10 +13,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvid.ckpt.convert import Weights
 from jaxvid.config.values import Count, Natural, NonNegative
 from jaxvid.layers.conv import Conv
 from jaxvid.ops import boundary
+from jaxvid.weights.convert import Weights
 
 VARIANTS: dict[str, dict] = {
     "test": dict(channels=12, frames=8, width=8),

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvid.ckpt import inflate
-from jaxvid.ckpt.convert import Weights
 from jaxvid.layers.clip import Scale, TextTower, VisionTower
+from jaxvid.weights import inflate
+from jaxvid.weights.convert import Weights
 
 VARIANTS: dict[str, dict] = {
     "test": dict(size=32, patch=16, width=16, depth=2, heads=2, features=8),

@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvid.ckpt.convert import Weights
 from jaxvid.config.values import Rate
 from jaxvid.layers import resnet
 from jaxvid.models import slowfast, slowonly
 from jaxvid.ops.roi_align import roi_align
+from jaxvid.weights.convert import Weights
 
 # The last stage keeps its resolution: features are at 1/16 of the picture.
 FINE = dict(strides=(1, 2, 2, 1))

@@ -14,11 +14,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvid.ckpt.convert import Weights
 from jaxvid.config.values import Count, Rate
 from jaxvid.layers import heads, resnet
 from jaxvid.layers.conv import Conv, ConvNorm
 from jaxvid.layers.norm import BatchNorm
+from jaxvid.weights.convert import Weights
 
 VARIANTS: dict[str, dict] = {
     "test": dict(depths=(1, 1), fast_depths=(1, 1), width=16, alpha=2),

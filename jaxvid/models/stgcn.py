@@ -13,13 +13,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvid.ckpt.convert import Weights
 from jaxvid.config.values import Rate
 from jaxvid.layers import heads
 from jaxvid.layers.gcn import SkeletonNet, aggregate, pointwise
 from jaxvid.layers.norm import BatchNorm
 from jaxvid.layers.tcn import TemporalConv
 from jaxvid.ops import graph
+from jaxvid.weights.convert import Weights
 
 VARIANTS: dict[str, dict] = {
     "test": dict(layout="coco", widths=(8, 8, 12), strides=(1, 2, 1)),

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
-from jaxvid.ckpt import inflate
-from jaxvid.ckpt.convert import Weights
 from jaxvid.config.values import Count, NonNegative, Rate
 from jaxvid.layers import heads
 from jaxvid.layers.attention import SplitHeads
+from jaxvid.weights import inflate
+from jaxvid.weights.convert import Weights
 
 VARIANTS: dict[str, dict] = {
     "test": dict(width=8, depths=(2, 1), heads=(2, 4), window=(2, 2, 2), patch=(2, 4, 4)),

@@ -10,11 +10,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvid.ckpt import inflate
-from jaxvid.ckpt.convert import Weights
 from jaxvid.config.values import Count, Natural, Rate
 from jaxvid.layers import heads, non_local, resnet
 from jaxvid.models import tsn
+from jaxvid.weights import inflate
+from jaxvid.weights.convert import Weights
 
 VARIANTS: dict[str, dict] = {
     "test": dict(depths=(1, 2), width=4),

@@ -7,10 +7,10 @@ and meet in the mean of their features. The frame axis of the clip counts these 
 import jax
 import jax.numpy as jnp
 
-from jaxvid.ckpt import inflate
-from jaxvid.ckpt.convert import Weights
 from jaxvid.config.values import NonNegative, Rate
 from jaxvid.layers import heads, resnet
+from jaxvid.weights import inflate
+from jaxvid.weights.convert import Weights
 
 VARIANTS: dict[str, dict] = {
     "test": dict(depths=(1, 2), width=4),

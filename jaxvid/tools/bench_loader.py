@@ -23,9 +23,10 @@ import numpy as np
 from rich.table import Table
 
 from jaxvid import cli, log, plug
-from jaxvid.data import dataset, loader
-from jaxvid.data.decode import VideoReader
+from jaxvid.data import dataset
+from jaxvid.data.loading import loader
 from jaxvid.data.sample import Sample, Source, Transform
+from jaxvid.data.video.decode import VideoReader
 
 SEEK = "  of which seek"
 

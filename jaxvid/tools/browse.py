@@ -21,9 +21,9 @@ import numpy as np
 
 from jaxvid import cli, files, plug
 from jaxvid.data import dataset
-from jaxvid.data.encode import write_video
-from jaxvid.data.loader import Fetch
+from jaxvid.data.loading.loader import Fetch
 from jaxvid.data.sample import Source
+from jaxvid.data.video.encode import write_video
 from jaxvid.draw.sheets import View, contact_sheet, mosaic
 from jaxvid.samples import views as views_of
 

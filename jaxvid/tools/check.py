@@ -22,9 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxvid import cli
-from jaxvid.data import dataset, manifests
+from jaxvid.data import dataset
+from jaxvid.data.annotations import manifests
+from jaxvid.data.annotations.manifests import Row
 from jaxvid.data.dataset import Dataset
-from jaxvid.data.manifests import Row
 from jaxvid.errors import UserError, first
 
 SPLITS = ("train", "val", "test")

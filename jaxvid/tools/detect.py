@@ -4,8 +4,8 @@
     python -m jaxvid.tools.detect VIDEO --checkpoint slowonly_r50_ava21 --detector my_module:people
 
 Boxes of people come from a file, lines VIDEO,TIME,x1,y1,x2,y2,score with corners as shares of the
-picture (.json and .pkl: see `data/proposals.py`), or from a function of yours, which gets frames
-uint8 (h, w, 3) and returns boxes (n, 4) in pixels, or with scores (n, 5).
+picture (.json and .pkl: see `data/annotations/boxes.py`), or from a function of yours, which gets
+frames uint8 (h, w, 3) and returns boxes (n, 4) in pixels, or with scores (n, 5).
 """
 
 import argparse
@@ -17,8 +17,8 @@ from dataclasses import asdict
 
 from jaxvid import files, predict
 from jaxvid.cli import guard
-from jaxvid.detect import Detector, detect
 from jaxvid.errors import UserError
+from jaxvid.inference.detect import Detector, detect
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -18,9 +18,9 @@ import numpy as np
 
 import jaxvid
 from jaxvid import files, log, versions
-from jaxvid import mesh as meshes
-from jaxvid.data.decode import VideoReader
-from jaxvid.data.encode import write_video
+from jaxvid.data.video.decode import VideoReader
+from jaxvid.data.video.encode import write_video
+from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
 
 CODECS = ("h264", "hevc", "vp9", "av1", "mpeg4", "gif")

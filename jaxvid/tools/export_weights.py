@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 from jaxvid import files, plug, predict
-from jaxvid.ckpt import safetensors_file
-from jaxvid.ckpt.convert import export
 from jaxvid.cli import guard
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.weights import safetensors_file
+from jaxvid.weights.convert import export
 
 
 def main(argv: list[str] | None = None) -> int:

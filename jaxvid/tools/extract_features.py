@@ -19,10 +19,10 @@ from rich.progress import track
 
 from jaxvid import files, predict
 from jaxvid.cli import guard
-from jaxvid.data import features
-from jaxvid.data.decode import VideoError
+from jaxvid.data.annotations import feature_files
+from jaxvid.data.video.decode import VideoError
 from jaxvid.errors import UserError
-from jaxvid.extract import Extractor, video_steps
+from jaxvid.inference.features import Extractor, video_steps
 from jaxvid.tools import jobs
 
 
@@ -63,7 +63,7 @@ def extract(args: argparse.Namespace):
     # A name of the zoo means the same everywhere; a folder by its full path, at least here.
     local = Path(args.checkpoint)
     backbone = str(local.resolve()) if local.exists() else args.checkpoint
-    made = features.Made(backbone, *window, args.fps, 0, model.identity)
+    made = feature_files.Made(backbone, *window, args.fps, 0, model.identity)
     with files.hold(args.out, fix="wait for it, or write to another folder"):
         left = {path: video for path, video in todo.items() if not is_there(path, video, made)}
         bad = []
@@ -77,7 +77,7 @@ def extract(args: argparse.Namespace):
             about = replace(made, fps=fps, channels=feature.shape[1])
             with files.explained(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                features.write(path, feature, about, rate=args.fps, made_from=source)
+                feature_files.write(path, feature, about, rate=args.fps, made_from=source)
     print(f"{len(todo) - len(bad)} of {len(todo)} videos have features in {args.out}")
     if bad:
         raise UserError("\n  ".join([f"{len(bad)} videos cannot be read:", *bad]))
@@ -96,7 +96,7 @@ def clip_of(args: argparse.Namespace, model: predict.Model) -> tuple[int, int, i
     return frames, stride, args.every
 
 
-def is_there(path: Path, video: Path, wanted: features.Made) -> bool:
+def is_there(path: Path, video: Path, wanted: feature_files.Made) -> bool:
     """Whether `path` holds the features of a video as it is now.
 
     Args:
@@ -108,12 +108,12 @@ def is_there(path: Path, video: Path, wanted: features.Made) -> bool:
     if not path.exists():
         return False
     try:
-        about = features.read_about(path)
+        about = feature_files.read_about(path)
     except VideoError:
         return False
     # The rate that was asked for, where the file knows it: 0 is another than 25, also for 25 fps.
     asked = about.get("rate", about.get("fps"))
-    differ = features.differing({**about, "fps": 0}, asdict(wanted))
+    differ = feature_files.differing({**about, "fps": 0}, asdict(wanted))
     if asked != wanted.fps and (wanted.fps or "rate" in about):
         differ.append(("fps", f"{asked:g}", f"{wanted.fps:g}"))
     if differ:

@@ -28,9 +28,10 @@ import numpy as np
 
 from jaxvid import files
 from jaxvid.cli import guard
-from jaxvid.data import annotations, video_files
-from jaxvid.data.decode import VideoError, VideoReader
-from jaxvid.data.readers import FrameFolder
+from jaxvid.data.annotations import lists
+from jaxvid.data.video import video_files
+from jaxvid.data.video.decode import VideoError, VideoReader
+from jaxvid.data.video.readers import FrameFolder
 from jaxvid.errors import UserError
 from jaxvid.tools import jobs
 
@@ -229,7 +230,7 @@ def _write(
 def write_list(path: Path, out: Path, counts: dict[str, int]):
     """A list of videos as a list of folders; those without frames are left out, and named."""
     lines = []
-    for number, (name, *labels) in annotations.rows(path):
+    for number, (name, *labels) in lists.rows(path):
         folder = Path(video_files.without_ending(name)).as_posix()
         if folder in counts:
             lines.append([folder, counts[folder], *labels])

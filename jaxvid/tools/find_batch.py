@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jaxvid import cli, log
-from jaxvid import mesh as meshes
+from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
 from jaxvid.train import estimate, memory
 from jaxvid.train.rehearsal import rehearse

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from jaxvid import compare, files
-from jaxvid.data import annotations
-from jaxvid.data.video_files import numpy_reason
+from jaxvid.data.annotations import lists
+from jaxvid.data.video.video_files import numpy_reason
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.metrics.classification import (
     Accuracy,
@@ -215,7 +215,7 @@ def hardest(dump: Dump, names: Sequence[str], rows: int = 10) -> str:
 
 def _class_names(path: str, dump: Dump) -> list[str]:
     try:
-        names = [name for _, name in annotations.lines(Path(path))]
+        names = [name for _, name in lists.lines(Path(path))]
     except OSError as error:
         raise UserError(f"{path}: cannot read the class names ({error})") from None
     if len(names) != dump.score.shape[1]:

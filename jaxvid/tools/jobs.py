@@ -22,8 +22,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jaxvid import signals
-from jaxvid.data import spawn, video_files
-from jaxvid.data.decode import VideoError
+from jaxvid.data.loading import spawn
+from jaxvid.data.video import video_files
+from jaxvid.data.video.decode import VideoError
 from jaxvid.errors import UserError
 
 END = signal.SIGUSR2  # by which a process asks its workers to end

@@ -2,7 +2,8 @@
 
     python -m jaxvid.tools.make_untrimmed DIR [--train 160] [--val 40]
 
-DIR gets videos/ and their actions, in seconds, in train.json and val.json; see data/untrimmed.py.
+DIR gets videos/ and their actions, in seconds, in train.json and val.json; see
+data/synthetic/untrimmed.py.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 from jaxvid.cli import guard
-from jaxvid.data import untrimmed
+from jaxvid.data.synthetic import untrimmed
 
 
 def main(argv: list[str] | None = None) -> int:

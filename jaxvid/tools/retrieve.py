@@ -20,8 +20,8 @@ from rich.progress import track
 
 from jaxvid import files, predict
 from jaxvid.cli import guard
-from jaxvid.data.decode import VideoError
-from jaxvid.data.video_files import numpy_reason
+from jaxvid.data.video.decode import VideoError
+from jaxvid.data.video.video_files import numpy_reason
 from jaxvid.errors import UserError
 from jaxvid.tools import jobs
 

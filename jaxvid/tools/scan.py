@@ -26,9 +26,9 @@ from rich.table import Table
 
 from jaxvid import files
 from jaxvid.cli import guard
-from jaxvid.data import manifests
-from jaxvid.data.decode import VideoError, VideoReader
-from jaxvid.data.manifests import Row
+from jaxvid.data.annotations import manifests
+from jaxvid.data.annotations.manifests import Row
+from jaxvid.data.video.decode import VideoError, VideoReader
 from jaxvid.errors import first
 from jaxvid.tools import jobs
 

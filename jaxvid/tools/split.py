@@ -28,7 +28,7 @@ from rich.table import Table
 
 from jaxvid import files
 from jaxvid.cli import guard
-from jaxvid.data.annotations import NUMBER
+from jaxvid.data.annotations.lists import NUMBER
 from jaxvid.data.sources import class_folders
 from jaxvid.data.sources.user_clips import CLASSES
 from jaxvid.errors import UserError

@@ -13,11 +13,13 @@ import sys
 
 import numpy as np
 
-from jaxvid import log, plug, predict, weights
+from jaxvid import log, plug, predict
 from jaxvid.cli import guard
-from jaxvid.data import dataset, motion
+from jaxvid.data import dataset
+from jaxvid.data.synthetic import motion
 from jaxvid.errors import UserError
 from jaxvid.train import report
+from jaxvid.weights import resolve
 
 ORDERS = ("forward", "reverse", "shuffle", "freeze")
 
@@ -53,7 +55,7 @@ def compare(workdir: str):
 
 def check(workdir: str):
     """A UserError where the recipe of a model has no order of frames."""
-    origin = weights.find(workdir)
+    origin = resolve.find(workdir)
     config = origin.local_config
     recipe = config["data"]["recipe"]["name"]
     if "order" not in plug.spec("data.recipes", recipe):

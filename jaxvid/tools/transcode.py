@@ -25,9 +25,9 @@ import av
 
 from jaxvid import files
 from jaxvid.cli import guard
-from jaxvid.data.containers import open_media, plain_words
-from jaxvid.data.decode import VideoReader
-from jaxvid.data.encode import write_video
+from jaxvid.data.video.containers import open_media, plain_words
+from jaxvid.data.video.decode import VideoReader
+from jaxvid.data.video.encode import write_video
 from jaxvid.errors import UserError
 from jaxvid.tools import jobs
 

@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxvid import plug
-from jaxvid.ckpt import zoo
-from jaxvid.ckpt.zoo import Row
 from jaxvid.cli import guard
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.weights import zoo
+from jaxvid.weights.zoo import Row
 
 COLUMNS = (
     "name", "task", "data set", "params", "FLOPs", "metric", "loads", "licence", "sha256", "url",

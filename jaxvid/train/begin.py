@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 
 from jaxvid import log, plug
-from jaxvid import mesh as meshes
-from jaxvid.ckpt import store
+from jaxvid.checkpoints import store
+from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.tasks.base import Task
 from jaxvid.train import optim

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxvid import plug
-from jaxvid.ckpt import zoo
 from jaxvid.config import flat, options
 from jaxvid.train import estimate
 from jaxvid.train.begin import Plan, plan
 from jaxvid.train.rehearsal import STEPS, classes_of, rehearse
+from jaxvid.weights import zoo
 
 Changes = dict[str, Any]  # config keys -> values
 

@@ -10,11 +10,14 @@ from typing import Any
 
 import jax
 
-from jaxvid import compare, log, peers, signals
-from jaxvid import mesh as meshes
-from jaxvid.ckpt import integrity, store
-from jaxvid.data import loader, order
+from jaxvid import compare, log, signals
+from jaxvid.checkpoints import integrity, store
+from jaxvid.data.loading import loader, sampling
 from jaxvid.data.sample import Source, Transform
+from jaxvid.distributed import mesh as meshes
+from jaxvid.distributed import peers
+from jaxvid.distributed.stragglers import Stragglers
+from jaxvid.distributed.watchdog import Watchdog
 from jaxvid.errors import UserError
 from jaxvid.tasks.base import Task
 from jaxvid.train import memory, pictures
@@ -22,9 +25,7 @@ from jaxvid.train.begin import begin, plan
 from jaxvid.train.evaluate import batch_size, evaluate
 from jaxvid.train.nonfinite import Nonfinite
 from jaxvid.train.step import Compiled, TrainState, make_eval_step
-from jaxvid.train.stragglers import Stragglers
 from jaxvid.train.waits import Waits
-from jaxvid.train.watchdog import Watchdog
 
 LOG_EVERY, LINES = 50, 10  # steps from line to line, and the fewest lines of a run
 STOPPED = "stopped at step {} and saved; the same command goes on"
@@ -63,7 +64,7 @@ def train(
     mesh = meshes.build(**config.mesh)
     fit = memory.Fit()
     balance = config.loader.balance
-    steps_per_epoch = order.length(sources["train"], balance) / config.batch
+    steps_per_epoch = sampling.length(sources["train"], balance) / config.batch
     total = max(1, round(config.epochs * steps_per_epoch))
     eval_steps = milestones(config.eval_every * steps_per_epoch, total)
     save_steps = milestones(config.save_every, total) | eval_steps

@@ -13,8 +13,8 @@ import jax
 import numpy as np
 
 from jaxvid import log
-from jaxvid import mesh as meshes
 from jaxvid.data.sample import Sample
+from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
 from jaxvid.train import estimate, fitting, host_memory
 from jaxvid.train.begin import Plan

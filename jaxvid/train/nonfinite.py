@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvid import log, paths
-from jaxvid import mesh as meshes
+from jaxvid import log, param_rules
 from jaxvid.data.sample import Source
+from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError, first
 from jaxvid.train.begin import Plan
 from jaxvid.train.step import TrainState
@@ -107,16 +107,16 @@ def first_bad(
     def samples(good):
         return tuple(np.asarray(index)[~good].tolist()) if good.shape else ()
 
-    for name, good in paths.flatten(inputs).items():
+    for name, good in param_rules.flatten(inputs).items():
         if not np.all(good):
             return f"{name} of the batch, after augmentation, is not finite", samples(good)
-    outputs = paths.flatten(found)  # a call has several, numbered
+    outputs = param_rules.flatten(found)  # a call has several, numbered
     for call in order:
         for name, good in outputs.items():
             if name.startswith(call + "/") and not np.all(good):
                 layer = call.removesuffix("/__call__")
                 return f"the output of {layer} is not finite", samples(good)
-    bad = [name for name, good in paths.flatten(grads).items() if not good]
+    bad = [name for name, good in param_rules.flatten(grads).items() if not good]
     if bad:
         names = ", ".join(first(bad[::-1], 1))
         return f"all outputs are finite, but not the gradient of {names}", ()

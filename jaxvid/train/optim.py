@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxvid import paths
+from jaxvid import param_rules
 from jaxvid.config.values import Natural, NonNegative, Positive, Probability, Rate
 from jaxvid.errors import UserError, did_you_mean
 
@@ -56,10 +56,10 @@ def build(
     Raises:
       UserError: an unknown name, or a pattern that matches no parameter.
     """
-    kind = paths.label(params, [(p, "frozen") for p in freeze], "trained", strict=True)
-    decay = paths.label(params, decay_scale, 1.0, strict=True)
+    kind = param_rules.label(params, [(p, "frozen") for p in freeze], "trained", strict=True)
+    decay = param_rules.label(params, decay_scale, 1.0, strict=True)
     decay = jax.tree.map(lambda s, k: weight_decay * s * (k == "trained"), decay, kind)
-    scale = paths.label(params, lr_scale, 1.0, strict=True)
+    scale = param_rules.label(params, lr_scale, 1.0, strict=True)
 
     def trained(rule):  # frozen parameters get no state, and an update of 0
         return optax.multi_transform({"trained": rule, "frozen": optax.set_to_zero()}, kind)

@@ -15,8 +15,8 @@ import jax
 import numpy as np
 
 from jaxvid import files
-from jaxvid.data.containers import VideoError
 from jaxvid.data.sample import Source
+from jaxvid.data.video.containers import VideoError
 from jaxvid.draw import plots, sheets
 from jaxvid.draw.canvas import png
 from jaxvid.tasks.base import Judged, Report

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvid import mesh as meshes
 from jaxvid import plug
 from jaxvid.data.sample import Sample
+from jaxvid.distributed import mesh as meshes
 from jaxvid.tasks.base import Task
 from jaxvid.train.begin import Plan, plan
 

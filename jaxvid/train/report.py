@@ -23,10 +23,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvid import files, log, peers
-from jaxvid import mesh as meshes
-from jaxvid.data import loader
+from jaxvid import files, log
+from jaxvid.data.loading import loader
 from jaxvid.data.sample import Source
+from jaxvid.distributed import mesh as meshes
+from jaxvid.distributed import peers
 from jaxvid.tasks.base import Report
 from jaxvid.train import pictures
 from jaxvid.train.evaluate import Predictions, batch_size, evaluate

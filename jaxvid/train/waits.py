@@ -4,8 +4,8 @@ import os
 import time
 from collections.abc import Mapping
 
-from jaxvid import peers
-from jaxvid.data.loader import Batches
+from jaxvid.data.loading.loader import Batches
+from jaxvid.distributed import peers
 
 MUCH = 0.2  # of the time
 LINES = 3  # of the log in a row; the first includes the start of the workers

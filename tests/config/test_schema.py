@@ -6,11 +6,13 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import base, quickstart, swin_k710
-from jaxvid import main, mesh, plug, writers
+from jaxvid import main, plug, writers
 from jaxvid.config import loading, schema
 from jaxvid.config.settings import Loader, Settings
 from jaxvid.config.values import describe
-from jaxvid.data import dataset, loader
+from jaxvid.data import dataset
+from jaxvid.data.loading import loader
+from jaxvid.distributed import mesh
 from jaxvid.errors import UserError
 from jaxvid.train import begin, nonfinite
 from tests.test_architecture import CONFIGS

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvid.data.encode import write_video
+from jaxvid.data.video.encode import write_video
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230)}
 CLASSES = (*COLOURS, "striped")

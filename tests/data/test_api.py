@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from jaxvid import data, plug
-from jaxvid.data.decode import VideoError
-from jaxvid.data.readers import ArrayReader
 from jaxvid.data.recipes import clip
 from jaxvid.data.transforms import sampling, spatial, video
+from jaxvid.data.video.decode import VideoError
+from jaxvid.data.video.readers import ArrayReader
 from tests.data import video_files as make
 
 

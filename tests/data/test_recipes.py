@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from jaxvid import plug
-from jaxvid.data.readers import ArrayReader
 from jaxvid.data.transforms import color, policies, sampling, spatial, truth, video
 from jaxvid.data.transforms.repeat import Repeat
+from jaxvid.data.video.readers import ArrayReader
 from jaxvid.errors import UserError
 
 

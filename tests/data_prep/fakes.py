@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from data_prep import build, lists
-from jaxvid.data.encode import write_video
+from jaxvid.data.video.encode import write_video
 
 FRAMES = 5
 

@@ -8,10 +8,10 @@ import pytest
 
 from data_prep import build, lists
 from data_prep.skeletons import ntu, skeletons
-from jaxvid.ckpt import zoo
 from jaxvid.config import loading
 from jaxvid.data import dataset
 from jaxvid.errors import UserError
+from jaxvid.weights import zoo
 from tests.data_prep import fakes
 from tests.data_prep.test_kinetics import kinetics
 from tests.data_prep.test_skeletons import moving, write_skeleton

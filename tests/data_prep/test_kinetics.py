@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from data_prep.kinetics.kinetics import RENAMED
-from jaxvid.ckpt import zoo
 from jaxvid.data.sources import video_list
 from jaxvid.errors import UserError
+from jaxvid.weights import zoo
 from tests.data_prep import fakes
 from tests.data_prep.fakes import listed, stored, written
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from data_prep import build, layout
-from jaxvid.ckpt import zoo
 from jaxvid.data import dataset
 from jaxvid.data.sources import frame_folders, tag_list
 from jaxvid.errors import UserError
+from jaxvid.weights import zoo
 from tests.data_prep import fakes
 from tests.data_prep.fakes import listed, stored, written
 

@@ -8,7 +8,7 @@ import pytest
 
 from data_prep import build
 from data_prep.skeletons import ntu
-from jaxvid.data import poses
+from jaxvid.data.annotations import skeleton_files
 from jaxvid.data.sources import skeleton
 from jaxvid.data.sources import tfds as source
 from jaxvid.errors import UserError
@@ -107,7 +107,7 @@ def test_the_pickle_of_a_folder(raw, tmp_path, capsys, classes, splits):
     out = tmp_path / f"ntu{classes}_3d.pkl"
     ntu.main(["--source", str(raw), "--out", str(out), "--classes", str(classes)])
     assert "1 left out as incomplete" in capsys.readouterr().out
-    content = poses.load(out)
+    content = skeleton_files.load(out)
     assert {
         key: [NAMES.index(n) for n in names] for key, names in content["split"].items()
     } == splits
@@ -204,7 +204,7 @@ def test_kinetics_with_a_file_for_each_sample(tmp_path, data_folder):
     (tmp_path / "k400_2d.pkl").write_bytes((data_folder / "annotations/sample.pkl").read_bytes())
     (tmp_path / "kpfiles").mkdir()
     rng = np.random.default_rng(0)
-    table = poses.load(tmp_path / "k400_2d.pkl")["annotations"]
+    table = skeleton_files.load(tmp_path / "k400_2d.pkl")["annotations"]
     for row in table[:2]:
         points = rng.random((len(row["frame_inds"]), 17, 3)).astype(np.float16)
         (tmp_path / f"kpfiles/{row['frame_dir']}.pkl").write_bytes(
@@ -217,7 +217,7 @@ def test_kinetics_with_a_file_for_each_sample(tmp_path, data_folder):
     assert len(stored) == 2
     for i in range(2):
         (row,) = (row for row in table if row["frame_dir"] == stored.id(i))
-        points = poses.load(tmp_path / f"kpfiles/{stored.id(i)}.pkl")["keypoint"]
+        points = skeleton_files.load(tmp_path / f"kpfiles/{stored.id(i)}.pkl")["keypoint"]
         np.testing.assert_array_equal(stored[i]["keypoint"], points)
         np.testing.assert_array_equal(stored[i]["frame_inds"], row["frame_inds"])
         assert tuple(stored[i]["size"]) == row["img_shape"] and stored[i]["label"] == row["label"]

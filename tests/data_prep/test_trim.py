@@ -9,8 +9,8 @@ from data_prep import trim
 from data_prep.gym import trim as gym
 from data_prep.omnisource import trim as omnisource
 from data_prep.trim import Cut
-from jaxvid.data.decode import VideoReader
-from jaxvid.data.encode import write_video
+from jaxvid.data.video.decode import VideoReader
+from jaxvid.data.video.encode import write_video
 from tests.data import video_files as make
 from tests.data_prep import fakes
 

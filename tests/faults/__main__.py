@@ -25,8 +25,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from jaxvid.ckpt import integrity, store
-from jaxvid.data import motion
+from jaxvid.checkpoints import integrity, store
+from jaxvid.data.synthetic import motion
 from tests.faults import group_signals, kill_resume
 from tests.faults.kill_resume import COMMAND, ONE_DEVICE, compare, last_step
 from tests.multihost import hosts, runs

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxvid import signals
-from jaxvid.ckpt import store
+from jaxvid.checkpoints import store
 from tests.faults import kill_resume
 from tests.faults.kill_resume import COMMAND, ONE_DEVICE, STEPS, compare
 

@@ -140,12 +140,12 @@ def compare(whole: Path, killed: Path) -> list[str]:
     import numpy as np
     import orbax.checkpoint as ocp
 
-    from jaxvid import paths
+    from jaxvid import param_rules
 
     def arrays(workdir):
         last = max((workdir / "checkpoints").glob("[0-9]" * 8))
         tree = ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).restore(last.absolute() / "state")
-        return {k: np.asarray(v) for k, v in paths.flatten(jax.device_get(tree)).items()}
+        return {k: np.asarray(v) for k, v in param_rules.flatten(jax.device_get(tree)).items()}
 
     def metrics(workdir):
         lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import pytest
 
-from jaxvid.ckpt import store
+from jaxvid.checkpoints import store
 from jaxvid.errors import UserError
 from tests.faults import group_signals, kill_resume
 
@@ -59,7 +59,7 @@ def test_a_disk_that_fills_during_a_save_is_one_clear_line(tmp_path):
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "import jax.numpy as jnp;"
         "from jaxvid import cli;"
-        "from jaxvid.ckpt import store;"
+        "from jaxvid.checkpoints import store;"
         "s = store.Store(sys.argv[1]);"
         "small = {'w': jnp.ones(8)};"
         "s.save(1, small, {}, {}); s.wait();"

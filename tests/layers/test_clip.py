@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jaxvid import plug
-from jaxvid.ckpt.convert import convert, export
 from jaxvid.models import actionclip, clip4clip
+from jaxvid.weights.convert import convert, export
 from tests.conftest import fill
 
 TEXT = np.array([[60, 5, 9, 63, 0, 0, 0, 0], [60, 7, 63, 0, 0, 0, 0, 0]], np.int32)

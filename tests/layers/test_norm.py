@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from jaxvid import mesh as meshes
+from jaxvid.distributed import mesh as meshes
 from jaxvid.layers.norm import BatchNorm
 from tests.conftest import ROWS, crossings
 

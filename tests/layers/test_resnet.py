@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvid.ckpt.convert import Weights, export
 from jaxvid.layers import resnet
 from jaxvid.layers.conv import Conv, ConvNorm
+from jaxvid.weights.convert import Weights, export
 from tests.conftest import fill
 
 pytestmark = pytest.mark.long

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvid.ckpt.convert import convert, export
 from jaxvid.models import bmn
 from jaxvid.ops import boundary
+from jaxvid.weights.convert import convert, export
 from tests.conftest import fill
 
 # Of MMAction2's module, without the two masks.

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 
 from jaxvid import models, plug
-from jaxvid.ckpt.convert import Weights, convert, export
 from jaxvid.errors import UserError
+from jaxvid.weights.convert import Weights, convert, export
 from tests.conftest import fill
 
 FAMILIES = {
     m.name: plug.module("models", m.name) for m in pkgutil.iter_modules(models.__path__)
 }  # fmt: skip
-# Those of published size are traced by tests/ckpt/test_zoo.py too.
+# Those of published size are traced by tests/weights/test_zoo.py too.
 VARIANTS = [
     pytest.param(name, variant, marks=() if "test" in variant else pytest.mark.slow)
     for name, module in FAMILIES.items()

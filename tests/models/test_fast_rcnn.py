@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from jaxvid import plug
-from jaxvid.ckpt.convert import convert, export
 from jaxvid.errors import UserError
 from jaxvid.models import fast_rcnn, slowfast, slowonly
 from jaxvid.models.fast_rcnn import RoIHead
 from jaxvid.ops.roi_align import roi_align
+from jaxvid.weights.convert import convert, export
 from tests.conftest import fill
 
 CLASSES = 5

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxvid import plug
-from jaxvid.ckpt.convert import export
+from jaxvid.weights.convert import export
 from tests.conftest import CASES, fill
 
 pytestmark = pytest.mark.long

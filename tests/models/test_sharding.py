@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvid import mesh as meshes
+from jaxvid.distributed import mesh as meshes
 from tests.conftest import ROWS, crossings
 from tests.models.test_contract import each_family, inputs, make, variables_of
 

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvid.ckpt.convert import export
 from jaxvid.models import stgcn, stgcnpp
 from jaxvid.ops import graph
+from jaxvid.weights.convert import export
 from tests.conftest import CASES, fill
 
 pytestmark = pytest.mark.long

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvid.ckpt.convert import convert, export
 from jaxvid.layers import resnet
 from jaxvid.models import tsm, tsn
+from jaxvid.weights.convert import convert, export
 from tests.conftest import fill
 from tests.models.test_resnets import build, draw, example, exported, trace
 

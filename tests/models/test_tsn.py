@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvid.ckpt.convert import convert
 from jaxvid.models import tsn
+from jaxvid.weights.convert import convert
 from tests.models.test_resnets import build, draw, example, exported, trace
 
 

@@ -16,8 +16,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxvid import paths
-from jaxvid.ckpt import store
+from jaxvid import param_rules
+from jaxvid.checkpoints import store
 from tests.multihost.hosts import Host
 
 ROOT = Path(__file__).parents[2]
@@ -136,7 +136,7 @@ def parameters(workdir: Path, step: int) -> dict[str, np.ndarray]:
         lambda _: ocp.RestoreArgs(restore_type=np.ndarray), kept.item_metadata.tree
     )
     state = reader.restore(folder, ocp.args.PyTreeRestore(restore_args=as_numpy))
-    return paths.flatten({kind: state[kind] for kind in ("params", "ema") if state[kind]})
+    return param_rules.flatten({kind: state[kind] for kind in ("params", "ema") if state[kind]})
 
 
 def predictions(workdir: Path) -> dict[str, np.ndarray]:

@@ -7,8 +7,8 @@ import pytest
 from jaxvid.data.recipes import heatmap as recipe
 from jaxvid.data.transforms.heatmap import Heatmaps
 from jaxvid.ops import heatmap
-from tests.data.test_pose_heatmap import people
-from tests.data.test_skeleton import run, sample_of
+from tests.data.transforms.test_pose_heatmap import people
+from tests.data.transforms.test_skeleton import run, sample_of
 
 
 @pytest.mark.parametrize("sigma", [0.6, 1.5])

@@ -13,9 +13,9 @@ import numpy as np
 from einops import rearrange
 
 from jaxvid import plug
-from jaxvid.ckpt.convert import Weights, convert, export
 from jaxvid.errors import UserError
 from jaxvid.ops.losses import cross_entropy
+from jaxvid.weights.convert import Weights, convert, export
 from tests.parity.cases import Case
 from tests.parity.golden import NOISE, Golden, digest, draw
 

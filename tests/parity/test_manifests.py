@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvid.ckpt.convert import convert, export
+from jaxvid.weights.convert import convert, export
 from tests.parity import check, manifests
 from tests.parity.cases import CASES
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvid import plug
-from jaxvid.ckpt.convert import convert, export
+from jaxvid.weights.convert import convert, export
 from tests.conftest import fill
 from tests.parity.check import double_precision
 from tests.parity.golden import weight

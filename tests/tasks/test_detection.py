@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvid import mesh as meshes
 from jaxvid import plug
+from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
 from jaxvid.metrics.detection import AvaMAP
 from jaxvid.metrics.tubes import MultiSportsMAP

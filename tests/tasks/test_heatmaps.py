@@ -7,7 +7,7 @@ import pytest
 
 from jaxvid.data.recipes import heatmap as recipe
 from jaxvid.tasks.recognition import Recognition
-from tests.data.test_skeleton import run, sample_of
+from tests.data.transforms.test_skeleton import run, sample_of
 
 
 def batch(**options):

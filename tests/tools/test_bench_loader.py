@@ -51,7 +51,7 @@ def test_every_stage_has_its_time(config, source):
 
 
 def test_seeks_are_watched_only_while_decoding(source):
-    from jaxvid.data.decode import VideoReader
+    from jaxvid.data.video.decode import VideoReader
 
     before = VideoReader._seek
     with pytest.raises(ZeroDivisionError), bench_loader.timed_seeks({}):

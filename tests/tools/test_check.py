@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from jaxvid.data import dataset, manifests
-from jaxvid.data.manifests import Row
+from jaxvid.data import dataset
+from jaxvid.data.annotations import manifests
+from jaxvid.data.annotations.manifests import Row
 from jaxvid.errors import UserError
 from jaxvid.tools import check
 

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from jaxvid import cli, main, predict
-from jaxvid.ckpt import torch_file
-from jaxvid.data import features
+from jaxvid.data.annotations import feature_files
 from jaxvid.tools import (
     bench_loader,
     browse,
@@ -29,6 +28,7 @@ from jaxvid.tools import (
     report,
     time_control,
 )
+from jaxvid.weights import torch_file
 from tests.data import people
 from tests.tools.tiny_tasks import TASKS
 
@@ -146,7 +146,7 @@ def run_extract_features(case: Case, out: Path) -> int:
 
 def see_extract_features(case: Case, out: Path, printed: str):
     assert "1 of 1 videos have features" in printed
-    feature, made = features.read(out / f"{case.video.stem}.npz")
+    feature, made = feature_files.read(out / f"{case.video.stem}.npz")
     assert feature.shape == (2, 32 if case.task == "retrieval" else 16)
     assert made is not None and made.frames == case.config.data.recipe.frames
     assert made.stride == (2 if case.task == "retrieval" else 1)  # 2 frames over every 4

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxvid.data.decode import VideoError, VideoReader
-from jaxvid.data.encode import write_video
-from jaxvid.data.readers import FrameFolder
 from jaxvid.data.sources import frame_folders
+from jaxvid.data.video.decode import VideoError, VideoReader
+from jaxvid.data.video.encode import write_video
+from jaxvid.data.video.readers import FrameFolder
 from jaxvid.errors import UserError
 from jaxvid.tools import extract_frames
 from jaxvid.tools.extract_frames import Job, Settings

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxvid.data.decode import VideoError
+from jaxvid.data.video.decode import VideoError
 from jaxvid.errors import UserError
 from jaxvid.tools import jobs
 

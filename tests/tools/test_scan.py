@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from jaxvid import files
-from jaxvid.data import manifests
-from jaxvid.data.decode import VideoError
+from jaxvid.data.annotations import manifests
 from jaxvid.data.sources import video_list
 from jaxvid.data.transforms.video import Open
+from jaxvid.data.video.decode import VideoError
 from jaxvid.errors import UserError
 from jaxvid.tools import scan
 from tests.data import video_files as make

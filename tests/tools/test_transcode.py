@@ -10,8 +10,8 @@ import pytest
 from av.video.frame import PictureType
 
 from jaxvid import files
-from jaxvid.data.decode import VideoError, VideoReader
-from jaxvid.data.encode import write_video
+from jaxvid.data.video.decode import VideoError, VideoReader
+from jaxvid.data.video.encode import write_video
 from jaxvid.tools import transcode
 from jaxvid.tools.transcode import Job, Settings
 from tests.data import video_files as make

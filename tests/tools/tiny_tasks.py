@@ -10,8 +10,8 @@ import numpy as np
 
 from configs import base, bmn_own, clip4clip_msrvtt, datasets, fast_rcnn_own
 from jaxvid import plug
-from jaxvid.data import untrimmed
-from jaxvid.data.encode import write_video
+from jaxvid.data.synthetic import untrimmed
+from jaxvid.data.video.encode import write_video
 from tests.data import people
 
 COLOURS = {"blue": (30, 30, 220), "green": (30, 200, 30), "red": (220, 30, 30)}

@@ -3,9 +3,9 @@
 import pytest
 
 from configs import stgcnpp_ntu60
-from jaxvid import mesh as meshes
-from jaxvid.ckpt import zoo
+from jaxvid.distributed import mesh as meshes
 from jaxvid.train.rehearsal import rehearse
+from jaxvid.weights import zoo
 
 pytestmark = pytest.mark.long
 

@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvid import mesh as meshes
 from jaxvid import plug
-from jaxvid.data import loader
+from jaxvid.data.loading import loader
 from jaxvid.data.sample import Source
+from jaxvid.distributed import mesh as meshes
 from jaxvid.train.evaluate import Predictions, batch_size, evaluate
 from jaxvid.train.step import Compiled, init_variables, make_eval_step
 from tests.conftest import fill

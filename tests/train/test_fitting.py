@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from configs import bmn_own, clip4clip_msrvtt, finetune
-from jaxvid import mesh as meshes
+from jaxvid.distributed import mesh as meshes
 from jaxvid.train import estimate, fitting
 from jaxvid.train.rehearsal import rehearse
 

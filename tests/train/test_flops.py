@@ -6,8 +6,8 @@ import pytest
 from jax import lax
 
 from jaxvid import plug
-from jaxvid.ckpt import zoo
 from jaxvid.train.flops import flops
+from jaxvid.weights import zoo
 
 IMAGE = jax.ShapeDtypeStruct((2, 9, 9, 4), jnp.float32)
 KERNEL = jax.ShapeDtypeStruct((3, 3, 4, 8), jnp.float32)

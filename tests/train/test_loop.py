@@ -8,7 +8,7 @@ import pytest
 
 from configs import quickstart
 from jaxvid import main
-from jaxvid.ckpt import integrity, store
+from jaxvid.checkpoints import integrity, store
 from jaxvid.errors import UserError
 from jaxvid.train import loop
 from jaxvid.train.begin import full_rates

@@ -11,7 +11,7 @@ import pytest
 
 from configs import quickstart
 from jaxvid import main, plug
-from jaxvid import mesh as meshes
+from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
 from jaxvid.train import estimate, fitting, memory
 from jaxvid.train.begin import plan

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxvid import mesh as meshes
+from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
 from jaxvid.train import nonfinite
 from jaxvid.train.step import init_state, init_variables, make_train_step

@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from jaxvid import main
-from jaxvid.ckpt import store
+from jaxvid.checkpoints import store
 from jaxvid.train import loop
 from tests.faults.kill_resume import compare
 from tests.train.test_loop import asking_at, config  # noqa: F401

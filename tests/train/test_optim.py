@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from configs import swin_k400, tsm_k400
-from jaxvid import paths, plug
-from jaxvid.ckpt.convert import rename
+from jaxvid import param_rules, plug
 from jaxvid.errors import UserError
 from jaxvid.train import optim
+from jaxvid.weights.convert import rename
 from tests.conftest import CASES, cases
 
 
@@ -81,7 +81,7 @@ def tree(family="swin", variant="tiny", case="OptimGroups-01"):
     for name in CASES[case]["expected"]:
         path = rename(name, module.WEIGHTS["mmaction"].rows(model))
         stem, _, leaf = path.rpartition("/")
-        known = paths.flatten(params)
+        known = param_rules.flatten(params)
         found = [f"{stem}/{x}" for x in (leaf, "kernel", "scale") if f"{stem}/{x}" in known]
         leaves[name] = found[0]
     return params, leaves
@@ -96,8 +96,8 @@ def effects(params, optimizer):
     state = tx.init(small)
     pure_decay, _ = tx.update(zero, state, small)  # Adam of a zero gradient is 0
     moved, _ = tx.update(small, state, zero)
-    lr = {k: -float(v[0]) for k, v in paths.flatten(moved).items()}
-    return {k: (lr[k], -float(v[0]) / lr[k]) for k, v in paths.flatten(pure_decay).items()}
+    lr = {k: -float(v[0]) for k, v in param_rules.flatten(moved).items()}
+    return {k: (lr[k], -float(v[0]) / lr[k]) for k, v in param_rules.flatten(pure_decay).items()}
 
 
 @pytest.mark.parametrize(
@@ -167,5 +167,5 @@ def test_swin_groups_name_existing_parameters():
     params, _ = tree()
     for groups in (swin_k400.GROUPS, swin_k400.GROUPS_OFFICIAL):
         for rules in groups.values():
-            found = paths.flatten(paths.label(params, rules, strict=True))
+            found = param_rules.flatten(param_rules.label(params, rules, strict=True))
             assert set(found.values()) >= {value for _, value in rules}

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvid.data.containers import VideoError
+from jaxvid.data.video.containers import VideoError
 from jaxvid.tasks import recognition
 from jaxvid.tasks.base import Judged, Report
 from jaxvid.train import pictures

@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from configs import bmn_own, fast_rcnn_own, quickstart
-from jaxvid import mesh as meshes
+from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
 from jaxvid.train.rehearsal import CLASSES, rehearse
 

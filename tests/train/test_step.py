@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from jaxvid import mesh as meshes
 from jaxvid import plug
+from jaxvid.distributed import mesh as meshes
 from jaxvid.train import optim
 from jaxvid.train.step import Compiled, init_state, init_variables, make_eval_step, make_train_step
 from tests.conftest import fill, gathers

@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 
-from jaxvid.data import loader
+from jaxvid.data.loading import loader
 from jaxvid.train.waits import Waits, hint
-from tests.data.test_loader import Numbers, draw
+from tests.data.loading.test_loader import Numbers, draw
 
 SPENT = {"annotation": 0.1, "Decode": 6.0, "Resize": 2.0}
 

@@ -6,10 +6,10 @@ from typing import Literal
 import numpy as np
 
 from jaxvid.config.values import Count, Natural, NonNegative, Probability, Share, ShareRange
-from jaxvid.data.readers import ArrayReader
 from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import color, policies, sampling, spatial, video
 from jaxvid.data.transforms.repeat import Repeat
+from jaxvid.data.video.readers import ArrayReader
 from jaxvid.errors import UserError
 
 

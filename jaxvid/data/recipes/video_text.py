@@ -3,12 +3,12 @@
 import numpy as np
 
 from jaxvid.config.values import Count, Natural
-from jaxvid.data.readers import ArrayReader
 from jaxvid.data.recipes import clip
 from jaxvid.data.sample import Sample, Transform
-from jaxvid.data.tokenizer import LENGTH
+from jaxvid.data.text.tokenizer import LENGTH
 from jaxvid.data.transforms import sampling, spatial
 from jaxvid.data.transforms.text import Tokenize
+from jaxvid.data.video.readers import ArrayReader
 
 # Of labels, when a model tells a video from others by their names: ActionCLIP's published ones.
 TEMPLATES = (

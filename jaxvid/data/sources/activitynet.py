@@ -4,7 +4,7 @@
 
 That is the least; MMAction2 adds `duration_second`, `duration_frame` and `feature_frame`, and the
 official file has all videos under "database", each with its "subset". A video's features are the
-file of its name in a folder, see `data/features.py`.
+file of its name in a folder, see `data/annotations/feature_files.py`.
 """
 
 import os
@@ -18,11 +18,11 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxvid import errors
-from jaxvid.data import annotations
-from jaxvid.data.decode import VideoError
-from jaxvid.data.entries import POSITIVE, Entry, entry, is_number
-from jaxvid.data.features import Made, read_made
+from jaxvid.data.annotations import lists
+from jaxvid.data.annotations.entries import POSITIVE, Entry, entry, is_number
+from jaxvid.data.annotations.feature_files import Made, read_made
 from jaxvid.data.sample import Sample, Source
+from jaxvid.data.video.decode import VideoError
 from jaxvid.errors import UserError, did_you_mean
 
 SUBSETS = {"train": "training", "val": "validation", "test": "validation"}
@@ -99,7 +99,7 @@ def build(
     Raises:
       UserError: no such file, or a list of what is wrong, each with its video and segment.
     """
-    path = annotations.find(root, file, split)
+    path = lists.find(root, file, split)
     videos = read_videos(path, split)
     if outside not in ("error", "kept"):
         raise UserError(f'config.data.{split}.outside is error or kept, not "{outside}"')
@@ -139,7 +139,7 @@ def read_videos(path: Path, split: str) -> dict[str, dict]:
     Raises:
       UserError: it is no json, or a name occurs twice, or a subset is not known, or there are none.
     """
-    found = annotations.parse_json(annotations.read_text(path), path)
+    found = lists.parse_json(lists.read_text(path), path)
     if isinstance(found, dict):
         found = found.get("database", found)
     if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):

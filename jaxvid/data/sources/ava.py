@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from jaxvid.config.values import Natural, NonNegative, Probability
-from jaxvid.data import annotations
-from jaxvid.data import proposals as files
-from jaxvid.data.entries import csv_lines, csv_numbers, is_numeric
-from jaxvid.data.keyframes import Boxes, Key, KeyFrames, check_boxes, find_files, flat
-from jaxvid.data.labels import to_numbers
+from jaxvid.data.annotations import boxes as files
+from jaxvid.data.annotations import lists
+from jaxvid.data.annotations.entries import csv_lines, csv_numbers, is_numeric
+from jaxvid.data.annotations.key_frames import Boxes, Key, KeyFrames, check_boxes, find_files, flat
+from jaxvid.data.annotations.labels import to_numbers
 from jaxvid.errors import UserError, did_you_mean
 
 NAME = re.compile(r'\bname:\s*"(.*)"')  # of a class, in a .pbtxt
@@ -49,7 +49,8 @@ def build(
       split: without proposals, "train" learns from the true boxes alone.
       root: folder that all files and `prefix` lie in.
       file: Annotations, a csv file.
-      proposals: File of boxes to classify (see `data/proposals.py`); "true" takes the true boxes.
+      proposals: File of boxes to classify (see `data/annotations/boxes.py`); "true" takes the true
+        boxes.
       exclude: csv file of VIDEO,TIME to leave out; "" leaves nothing out.
       prefix: Folder of the videos.
       suffix: Ending of the videos' names where the csv has none; "" looks for it.
@@ -68,13 +69,13 @@ def build(
     Raises:
       UserError: no such file, or a line that cannot be used; it names file, line and why.
     """
-    path = annotations.find(root, file, split, "list")
+    path = lists.find(root, file, split, "list")
     table, classes, lines = read_csv(path, start)
     source = Path(root, meaning) if meaning else None
     labels, names = number_classes(classes, names, num_classes, first_class, source, path, lines)
     left_out = set()
     if exclude:
-        left_out = read_keys(annotations.find(root, exclude, split, "list", "exclude"))
+        left_out = read_keys(lists.find(root, exclude, split, "list", "exclude"))
     frames: dict[Key, dict[tuple, set[int]]] = {}
     first_line: dict[Key, int] = {}
     again = []
@@ -206,7 +207,7 @@ def number_classes(
             if cell not in label_of:
                 raise UserError(f'{path}:{line}: class "{cell}" is not in {meaning}')
         return [label_of[cell] for cell in classes], names
-    numbers = [n for n in map(annotations.whole_number, classes) if n is not None]
+    numbers = [n for n in map(lists.whole_number, classes) if n is not None]
     if len(numbers) < len(classes):
         return name_classes(classes, names, num_classes, path, lines)
     count = len(names) or num_classes or 0
@@ -231,7 +232,7 @@ def name_classes(
     lines: Sequence[int],
 ) -> tuple[Sequence[int], tuple[str, ...]]:
     """As `number_classes`, for a csv in which not all classes are whole numbers."""
-    wordy = [i for i, cell in enumerate(classes) if annotations.whole_number(cell) is None]
+    wordy = [i for i, cell in enumerate(classes) if lists.whole_number(cell) is None]
     odd = classes[wordy[0]]
     if not names and (len(wordy) < len(classes) or is_numeric(odd)):
         raise UserError(
@@ -255,7 +256,7 @@ def read_meaning(path: Path, first: int) -> dict[int, str]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file of class names (meaning, of this source)")
-    content = annotations.read_text(path)
+    content = lists.read_text(path)
     if "item" in content and "{" in content:
         found = []
         for item in re.findall(r"\bitem\s*{(.*?)}\s*(?=item\b|$)", content, re.DOTALL):

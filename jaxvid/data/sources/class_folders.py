@@ -1,4 +1,7 @@
-"""A folder with one sub-folder of videos for each class; `data/video_files.py` says what counts."""
+"""A folder with one sub-folder of videos for each class.
+
+`data/video/video_files.py` lists the endings of video files.
+"""
 
 import hashlib
 import warnings
@@ -7,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxvid.config.values import Probability
-from jaxvid.data import video_files
-from jaxvid.data.labels import in_order
+from jaxvid.data.annotations.labels import in_order
 from jaxvid.data.sources.video_list import Videos, scanned
+from jaxvid.data.video import video_files
 from jaxvid.errors import UserError, did_you_mean
 
 

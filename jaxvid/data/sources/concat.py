@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxvid.config.values import Positive
 from jaxvid.data import sources
-from jaxvid.data.labels import joined
+from jaxvid.data.annotations.labels import joined
 from jaxvid.data.sample import Sample, Source
 from jaxvid.errors import UserError
 

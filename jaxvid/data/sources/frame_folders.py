@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from jaxvid.config.values import Natural
-from jaxvid.data import annotations
-from jaxvid.data.labels import FOR_SEVERAL, to_numbers
+from jaxvid.data.annotations import lists
+from jaxvid.data.annotations.labels import FOR_SEVERAL, to_numbers
 from jaxvid.data.sample import Sample
 from jaxvid.data.sources.video_list import Videos
 from jaxvid.errors import UserError
@@ -83,16 +83,16 @@ def build(
     Raises:
       UserError: no such file, or a line that cannot be read; it names file and line.
     """
-    path = annotations.find(root, file, split, "list")
+    path = lists.find(root, file, split, "list")
     expected = "folder offset frames label" if offset else "folder frames label"
     paths, counts, raw, lines = [], [], [], []
-    for number, cells in annotations.rows(path):
+    for number, cells in lists.rows(path):
         folder, *rest = cells
         before, labels = rest[: 1 + offset], rest[1 + offset :]
         if not folder or not labels or (len(labels) > 1 and not multi_label):
             more = f"; several labels need {FOR_SEVERAL}" if labels else ""
             raise UserError(f'{path}:{number}: expected "{expected}", found {cells}{more}')
-        numbers = [annotations.whole_number(cell) for cell in before]
+        numbers = [lists.whole_number(cell) for cell in before]
         if not all(n is not None and 0 <= n < MOST for n in numbers) or not numbers[-1]:
             raise UserError(f'{path}:{number}: "{" ".join(before)}" is no number of frames')
         paths.append(str(Path(root, prefix, folder)))

@@ -1,9 +1,9 @@
-"""The embedded motion clips of `data/motion.py`, generated on first use; read as any video list."""
+"""The motion clips of `data/synthetic/motion.py`, made on first use and read as any video list."""
 
 from jaxvid.config.values import Count, Natural
-from jaxvid.data import motion
 from jaxvid.data.sources import video_list
 from jaxvid.data.sources.video_list import Videos
+from jaxvid.data.synthetic import motion
 
 
 def build(

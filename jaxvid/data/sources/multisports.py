@@ -13,9 +13,9 @@ import numpy as np
 
 from jaxvid import pickles
 from jaxvid.config.values import Probability
-from jaxvid.data import annotations
-from jaxvid.data.entries import Entry, entry, is_whole
-from jaxvid.data.keyframes import Key, KeyFrames, check_boxes, find_files, flat
+from jaxvid.data.annotations import lists
+from jaxvid.data.annotations.entries import Entry, entry, is_whole
+from jaxvid.data.annotations.key_frames import Key, KeyFrames, check_boxes, find_files, flat
 from jaxvid.data.sources.ava import proposed
 from jaxvid.errors import UserError
 
@@ -40,7 +40,8 @@ def build(
 
     Args:
       file: Annotations, a pickle, relative to `root`.
-      proposals: File of boxes to classify, of VIDEO + suffix (see `data/proposals.py`), relative to
+      proposals: File of boxes to classify, of VIDEO + suffix (see `data/annotations/boxes.py`),
+      relative to
         `root`; "true" takes the true boxes.
       prefix: Folder of the videos, relative to `root`.
       suffix: Ending of the videos' names.
@@ -50,7 +51,7 @@ def build(
     Raises:
       UserError: no such file, something lacks in it, or names are not as many as its classes.
     """
-    path = annotations.find(root, file, split)
+    path = lists.find(root, file, split)
     about = entry(pickles.load(path.read_bytes(), str(path)), str(path))
     for key in ("labels", LISTS[split], "gttubes", "resolution"):
         if key not in about.values:

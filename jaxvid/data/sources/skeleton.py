@@ -1,4 +1,6 @@
-"""A pickle of skeletons as MMAction2 and pyskl publish them; `data/poses.py` has the format.
+"""A pickle of skeletons as MMAction2 and pyskl publish them.
+
+`data/annotations/skeleton_files.py` describes the format.
 
 Their `RepeatDataset(times=k)` only stretches what they call an epoch, between two evaluations:
 E such epochs are `epochs=k*E, eval_every=k` here.
@@ -12,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxvid.config.values import Probability
-from jaxvid.data import annotations, poses
+from jaxvid.data.annotations import lists, skeleton_files
 from jaxvid.data.sample import Sample, Source
 from jaxvid.errors import UserError, did_you_mean
 
@@ -41,7 +43,7 @@ class Skeletons(Source):
     box_thr: float = 0.0
 
     def __getitem__(self, index: int) -> Sample:
-        file, row = poses.read(self.folder), self.rows[index]
+        file, row = skeleton_files.read(self.folder), self.rows[index]
         sample: Sample = {"label": self.labels[index], **file.arrays(row)}
         if "size" in file.table:
             sample["size"] = file.table["size"][row]
@@ -52,7 +54,7 @@ class Skeletons(Source):
         return sample
 
     def id(self, index: int) -> str:
-        return str(poses.read(self.folder).table["id"][self.rows[index]])
+        return str(skeleton_files.read(self.folder).table["id"][self.rows[index]])
 
     def where(self, index: int) -> str:
         return f'{self.origin}: annotation {self.rows[index]} ("{self.id(index)}")'
@@ -89,9 +91,9 @@ def build(
     Raises:
       UserError: no such file or split, or an annotation that cannot be used.
     """
-    path = annotations.find(root, file, split)
-    folder = poses.ensure(path)
-    found = poses.read(str(folder))
+    path = lists.find(root, file, split)
+    folder = skeleton_files.ensure(path)
+    found = skeleton_files.read(str(folder))
     if not suffix and "keypoint" not in found.flat:
         raise UserError(
             f'{path}: no "keypoint" in it; where each sample has a file of its own, say where with'
@@ -101,7 +103,8 @@ def build(
     flat = "frame_inds" in found.flat or found.table.get("keypoint.shape", [[0]])[0][-1] == 2
     if not suffix and flat and "size" not in found.table:
         raise UserError(
-            f'{first}: no "img_shape" in it; 2-D key points need {poses.IMAGE} that they lie in'
+            f'{first}: no "img_shape" in it; 2-D key points need {skeleton_files.IMAGE} that they'
+            " lie in"
         )
     rows = _subset(found, subset, split, path)
     _warn_of_nan(found, rows, path)
@@ -121,7 +124,7 @@ def build(
     )
 
 
-def _subset(found: poses.Poses, subset: str, split: str, path: Path) -> np.ndarray:
+def _subset(found: skeleton_files.Poses, subset: str, split: str, path: Path) -> np.ndarray:
     """The rows of a split of the file."""
     splits = [key[6:] for key in found.table if key.startswith("split.")]
     if not splits and not subset:
@@ -144,7 +147,7 @@ def _subset(found: poses.Poses, subset: str, split: str, path: Path) -> np.ndarr
     return rows
 
 
-def _warn_of_nan(found: poses.Poses, rows: np.ndarray, path: Path) -> None:
+def _warn_of_nan(found: skeleton_files.Poses, rows: np.ndarray, path: Path) -> None:
     """Warns of NaN, which count as missing joints."""
     some = rows[found.table["nan"][rows] > 0]
     if len(some):
@@ -156,7 +159,7 @@ def _warn_of_nan(found: poses.Poses, rows: np.ndarray, path: Path) -> None:
         )
 
 
-def _valid(found: poses.Poses, rows: np.ndarray, box_thr: float, path: Path) -> np.ndarray:
+def _valid(found: skeleton_files.Poses, rows: np.ndarray, box_thr: float, path: Path) -> np.ndarray:
     """Share of the frames that show a person, for each row."""
     if f"valid.{box_thr}" not in found.table or "box_score" not in found.flat:
         known = ", ".join(key[6:] for key in found.table if key.startswith("valid.")) or "none"

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from jaxvid.config.values import Natural
-from jaxvid.data import annotations
-from jaxvid.data.entries import Entry
-from jaxvid.data.labels import by_category, ragged
+from jaxvid.data.annotations import lists
+from jaxvid.data.annotations.entries import Entry
+from jaxvid.data.annotations.labels import by_category, ragged
 from jaxvid.data.sources.frame_folders import FrameFolders
 from jaxvid.data.sources.video_list import scanned
 from jaxvid.errors import UserError, did_you_mean
@@ -60,7 +60,7 @@ def build(
     Raises:
       UserError: no such file, or an entry that cannot be read; it names file and entry, from 0.
     """
-    path = annotations.find(root, file, split, "list")
+    path = lists.find(root, file, split, "list")
     if not names or not all("/" in name for name in names):
         raise UserError(f'{path}: tags need class names "category/tag", as config.data.names="hvu"')
     entries = _read(path)
@@ -100,7 +100,7 @@ def _labels(tags: Entry, classes: Mapping[str, Sequence[int]]) -> list[int]:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    entries = annotations.parse_json(annotations.read_text(path), path)
+    entries = lists.parse_json(lists.read_text(path), path)
     if not entries or not isinstance(entries, list) or {dict} != {type(e) for e in entries}:
         raise UserError(f"{path}: expected [{{...}}, ...], a json object for each video")
     return entries

@@ -17,12 +17,12 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
-from jaxvid.data.containers import VideoError
-from jaxvid.data.decode import VideoReader, fit, resize
-from jaxvid.data.labels import MultiLabels, looked_for
-from jaxvid.data.reader import Reader
-from jaxvid.data.readers import ENDS
+from jaxvid.data.annotations.labels import MultiLabels, looked_for
 from jaxvid.data.sample import Sample, Source
+from jaxvid.data.video.containers import VideoError
+from jaxvid.data.video.decode import VideoReader, fit, resize
+from jaxvid.data.video.readers import ENDS
+from jaxvid.data.video.timeline import Reader
 from jaxvid.errors import UserError, did_you_mean
 
 INFO = "dataset_info.json"

@@ -3,7 +3,7 @@
 What the files hold is described in video_text.
 """
 
-from jaxvid.data import annotations
+from jaxvid.data.annotations import lists
 from jaxvid.data.sources import video_text
 
 ENDINGS = (".json", ".csv", ".txt")
@@ -28,10 +28,10 @@ def build(
     Raises:
       UserError: `root` lacks the file, or it cannot be read.
     """
-    file = annotations.expect_split(root, split, ENDINGS, "videos and captions")
+    file = lists.expect_split(root, split, ENDINGS, "videos and captions")
     return video_text.build(split, root=root, file=file, prefix=prefix, suffix=suffix)
 
 
 def holds(root: str, split: str) -> bool:
     """Whether there is a file of this split."""
-    return bool(annotations.find_split(root, split, ENDINGS))
+    return bool(lists.find_split(root, split, ENDINGS))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxvid.config.values import Probability
-from jaxvid.data import annotations
+from jaxvid.data.annotations import lists
 from jaxvid.data.sample import Sample
 from jaxvid.data.sources import class_folders, video_list
 from jaxvid.data.sources.video_list import Videos
@@ -55,7 +55,7 @@ def build(
     if not base.is_dir():
         raise UserError(f"{base}: no such folder; set --config.data.root to your clips")
     if not names and (base / CLASSES).is_file():
-        names = tuple(name for _, name in annotations.lines(base / CLASSES))
+        names = tuple(name for _, name in lists.lines(base / CLASSES))
     known: dict[str, Any] = dict(manifest=manifest, names=names, num_classes=num_classes)
     found = _read(split, base, train_share, multi_label, known)
     if not texts:
@@ -70,10 +70,10 @@ def _read(
 ) -> Videos:
     """Read a split in the layout that `base` has."""
     root = str(base)
-    if file := annotations.find_split(root, split, LISTS):
+    if file := lists.find_split(root, split, LISTS):
         return video_list.build(split, root=root, file=file, multi_label=multi_label, **known)
     for other in ("train", "val"):
-        if annotations.find_split(root, other, LISTS):
+        if lists.find_split(root, other, LISTS):
             raise UserError(f"{base}: has a list for {other} but no {split}.csv or {split}.txt")
     if multi_label:
         raise UserError(
@@ -90,8 +90,8 @@ def _read(
 
 def holds(root: str, split: str) -> bool:
     """Whether `root` has a list or a folder of this split, beside that of training."""
-    if annotations.find_split(root, "train", LISTS):
-        return bool(annotations.find_split(root, split, LISTS))
+    if lists.find_split(root, "train", LISTS):
+        return bool(lists.find_split(root, split, LISTS))
     return Path(root, "train").is_dir() and Path(root, split).is_dir()
 
 

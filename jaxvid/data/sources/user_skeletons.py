@@ -1,12 +1,12 @@
 """A user's own skeletons: train.pkl and val.pkl, or skeletons.pkl with splits of these names.
 
-Each is a pickle of annotations as `data/poses.py` describes them. With classes.txt, a class name a
-line, these are the names of the labels.
+Each is a pickle of annotations as `data/annotations/skeleton_files.py` describes them. With
+classes.txt, a class name a line, these are the names of the labels.
 """
 
 from pathlib import Path
 
-from jaxvid.data import annotations
+from jaxvid.data.annotations import lists
 from jaxvid.data.sources import skeleton
 from jaxvid.data.sources.user_clips import CLASSES
 from jaxvid.errors import UserError
@@ -31,10 +31,10 @@ def build(
       UserError: `root` lacks the file, or an annotation cannot be used.
     """
     if not names and root and Path(root, CLASSES).is_file():
-        names = tuple(name for _, name in annotations.lines(Path(root, CLASSES)))
-    whole = annotations.find_split(root, file, ENDINGS) if root else ""
-    path = whole or annotations.expect_split(root, split, ENDINGS, "skeletons")
-    if whole and annotations.find_split(root, split, ENDINGS):
+        names = tuple(name for _, name in lists.lines(Path(root, CLASSES)))
+    whole = lists.find_split(root, file, ENDINGS) if root else ""
+    path = whole or lists.expect_split(root, split, ENDINGS, "skeletons")
+    if whole and lists.find_split(root, split, ENDINGS):
         raise UserError(f"{root}: has {whole} and files of splits; remove one of them")
     return skeleton.build(
         split, root=root, file=path, subset=split if whole else "", names=names,
@@ -44,4 +44,4 @@ def build(
 
 def holds(root: str, split: str) -> bool:
     """Whether there is a file of this split."""
-    return bool(annotations.find_split(root, split, ENDINGS))
+    return bool(lists.find_split(root, split, ENDINGS))

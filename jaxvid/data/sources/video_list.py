@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxvid.data import annotations, manifests
-from jaxvid.data.labels import FOR_SEVERAL, looked_for, to_numbers
+from jaxvid.data.annotations import lists, manifests
+from jaxvid.data.annotations.labels import FOR_SEVERAL, looked_for, to_numbers
 from jaxvid.data.sample import Sample, Source
-from jaxvid.data.video_files import with_ending
+from jaxvid.data.video.video_files import with_ending
 from jaxvid.errors import UserError
 
 
@@ -98,12 +98,12 @@ def build(
     Raises:
       UserError: no such file, or a line that cannot be read; it names file and line.
     """
-    path = annotations.find(root, file, split, "list")
+    path = lists.find(root, file, split, "list")
     paths, raw, lines = [], [], []
-    for number, cells in annotations.rows(path):
+    for number, cells in lists.rows(path):
         name, *labels = cells
         if not name or not labels or (len(labels) > 1 and not multi_label):
-            table = annotations.is_table(path)
+            table = lists.is_table(path)
             comma, quote = (",", "") if table else (" ", ", and paths with spaces a csv")
             several = len(labels) > 1 and all(labels)
             raise UserError(
@@ -148,7 +148,7 @@ def read_weights(path: Path, count: int) -> np.ndarray:
     if not path.is_file():
         raise UserError(f"{path}: no such file of weights")
     weights = []
-    for number, line in annotations.lines(path):
+    for number, line in lists.lines(path):
         try:
             weights.append(float(line))
         except ValueError:

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from jaxvid.config.values import Natural
-from jaxvid.data import annotations
-from jaxvid.data.entries import Entry, entry
+from jaxvid.data.annotations import lists
+from jaxvid.data.annotations.entries import Entry, entry
 from jaxvid.data.sample import Sample, Source
-from jaxvid.data.video_files import with_ending
+from jaxvid.data.video.video_files import with_ending
 from jaxvid.errors import UserError, did_you_mean
 
 VIDEO = ("video_id", "video", "path")  # columns of a csv
@@ -94,8 +94,8 @@ def build(
         listed twice; it names file and line.
     """
     del names, num_classes
-    path = annotations.find(root, file, split, "captions")
-    text = annotations.read_text(path)
+    path = lists.find(root, file, split, "captions")
+    text = lists.read_text(path)
     kinds = {".json": _json, ".csv": _table, ".tsv": _table}
     found: Captions = {}
     for video, caption, place in kinds.get(path.suffix.lower(), _lines)(path, text, subset):
@@ -133,7 +133,7 @@ def _json(path: Path, text: str, subset: str) -> Found:
     def twice(key):
         return f'{path}:{_line(path, key, last=True)}: "{key}" is listed twice; join its captions'
 
-    content = annotations.parse_json(text, path, twice)
+    content = lists.parse_json(text, path, twice)
     if isinstance(content, dict) and {"videos", "sentences"} <= content.keys():
         yield from _msrvtt(Entry(content, str(path)), path, subset)
         return
@@ -203,14 +203,14 @@ def _line(path: str | Path, place: Place, last: bool = False) -> int:
     """A line, or that in which a string of a json stands first, or last."""
     if isinstance(place, int):
         return place
-    rows = enumerate(annotations.split_lines(annotations.read_text(Path(path))), 1)
+    rows = enumerate(lists.split_lines(lists.read_text(Path(path))), 1)
     forms = json.dumps(place), json.dumps(place, ensure_ascii=False)
     lines = [number for number, row in rows if any(form in row for form in forms)] or [1]
     return lines[-1 if last else 0]
 
 
 def _table(path: Path, text: str, subset: str) -> Found:
-    table = annotations.rows(path, header=True)
+    table = lists.rows(path, header=True)
     number, header = next(table, (1, []))
     header = [cell.lower() for cell in header]
     places = [header.index(k) for kind in (VIDEO, CAPTION) for k in kind if k in header]
@@ -230,6 +230,6 @@ def _table(path: Path, text: str, subset: str) -> Found:
 
 
 def _lines(path: Path, text: str, subset: str) -> Found:
-    for number, line in annotations.lines(path):
-        if video := annotations.WORD.match(line):
-            yield annotations.unquoted(video), line[video.end() :], number
+    for number, line in lists.lines(path):
+        if video := lists.WORD.match(line):
+            yield lists.unquoted(video), line[video.end() :], number

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxvid.data import features
+from jaxvid.data.annotations import feature_files
 from jaxvid.data.sample import Sample
 from jaxvid.errors import UserError
 
@@ -29,7 +29,7 @@ class Load:
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         name = sample.get("path", "the features")
         if "feature" not in sample:
-            feature, made = features.read(sample["path"])
+            feature, made = feature_files.read(sample["path"])
             sample = {**sample, "feature": feature}
             if made:
                 sample = {"duration": made.seconds(len(feature))} | sample

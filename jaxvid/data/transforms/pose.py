@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxvid.data import poses
-from jaxvid.data.decode import VideoError
+from jaxvid.data.annotations import skeleton_files
 from jaxvid.data.sample import Sample
 from jaxvid.data.transforms import truth
 from jaxvid.data.transforms.spatial import Box
-from jaxvid.data.video_files import has_ending, numpy_reason
+from jaxvid.data.video.decode import VideoError
+from jaxvid.data.video.video_files import has_ending, numpy_reason
 from jaxvid.errors import UserError
 
 POINTS = ("keypoint", "keypoint_score")
@@ -28,8 +28,8 @@ ENDINGS = (".pkl", ".npz", ".npy")
 class Load:
     """`path` -> `keypoint` and what else the file has, unless the sample has key points already.
 
-    A .pkl or .npz holds an annotation, see `data/poses.py`; a .npy, or a .pkl of an array alone,
-    is `keypoint`.
+    A .pkl or .npz holds an annotation, see `data/annotations/skeleton_files.py`; a .npy, or a .pkl
+    of an array alone, is `keypoint`.
     """
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -43,17 +43,17 @@ class Load:
                 " as a pose estimator finds them in the video",
             )
         try:
-            found = poses.load(path) if has_ending(path, (".pkl",)) else _load_numpy(path)
+            found = skeleton_files.load(path) if has_ending(path, (".pkl",)) else _load_numpy(path)
             found = found if isinstance(found, dict) else {"keypoint": found}
             if "keypoint" not in found:
                 raise UserError(f'no "keypoint" in it, only {", ".join(map(str, found))}')
             if "frame_inds" in sample:
                 found = found | {"frame_inds": sample["frame_inds"]}
-            found = poses.checked(found, path)
+            found = skeleton_files.checked(found, path)
         except (UserError, ValueError, EOFError, zipfile.BadZipFile) as error:
             # As for a video: the loader decides what becomes of a file that cannot be read.
             raise VideoError(path, numpy_reason(error).removeprefix(f"{path}: ")) from None
-        sample = sample | {key: found[key] for key in poses.ARRAYS if key in found}
+        sample = sample | {key: found[key] for key in skeleton_files.ARRAYS if key in found}
         return sample | ({"size": np.array(found["img_shape"])} if "img_shape" in found else {})
 
 

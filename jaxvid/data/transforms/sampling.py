@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxvid.data.decode import VideoError
 from jaxvid.data.sample import Sample
+from jaxvid.data.video.decode import VideoError
 from jaxvid.errors import UserError
 
 
@@ -213,9 +213,9 @@ class ClipsEvery:
 class KeyframeClip:
     """The clip around the frame on screen at `time` seconds, such as AVA's key frame.
 
-    Which frame that is, the reader knows: see `data/reader.py`. Frames beyond an end of the video
-    are the frame at that end; but the key frame itself is in the video, or at most one second (with
-    `fps` in the sample, one unit of `time`) beyond.
+    Which frame that is, the reader knows: see `data/video/timeline.py`. Frames beyond an end of the
+    video are the frame at that end; but the key frame itself is in the video, or at most one second
+    (with `fps` in the sample, one unit of `time`) beyond.
 
     Attributes:
       frames: frames in the clip.
@@ -235,7 +235,7 @@ class KeyframeClip:
         if "time" not in sample:
             raise UserError(
                 "this model looks at boxes at a moment of a video: give a sample with time and"
-                " proposals, or use jaxvid.detect or `python -m jaxvid.tools.detect`"
+                " proposals, or use jaxvid.inference.detect or `python -m jaxvid.tools.detect`"
             )
         time, end = float(sample["time"]), reader.duration
         if not -1 <= time <= end + 1:

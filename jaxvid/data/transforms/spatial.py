@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from jaxvid.data.decode import fit
 from jaxvid.data.sample import Sample
 from jaxvid.data.transforms import truth
+from jaxvid.data.video.decode import fit
 from jaxvid.errors import UserError, did_you_mean
 
 Box = tuple[int, int, int, int]

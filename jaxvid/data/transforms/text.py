@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxvid.data.sample import Sample
-from jaxvid.data.tokenizer import LENGTH, tokenize
+from jaxvid.data.text.tokenizer import LENGTH, tokenize
 from jaxvid.errors import UserError
 
 

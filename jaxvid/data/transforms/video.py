@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxvid.data.decode import VideoError
-from jaxvid.data.readers import open_reader
 from jaxvid.data.sample import HOST_KEYS, Sample
+from jaxvid.data.video.decode import VideoError
+from jaxvid.data.video.readers import open_reader
 from jaxvid.errors import UserError
 
 

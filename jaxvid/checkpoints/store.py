@@ -1,0 +1,294 @@
+"""Checkpoints of a run on orbax: asynchronous, atomic, the last few and the best.
+
+    WORKDIR/config.json            the resolved config the run was started with
+    WORKDIR/checkpoints/STEP/      state (arrays) and meta (json: config, class names, metrics ...)
+
+A folder without the name of a step is an unfinished save and is ignored.
+"""
+
+import json
+import logging
+import re
+import shutil
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from flax.traverse_util import unflatten_dict
+from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
+
+from jaxvid import errors, param_rules
+from jaxvid.checkpoints import integrity
+from jaxvid.errors import UserError, did_you_mean
+from jaxvid.files import write_text
+
+# Orbax warns of files that it does not need, and logs with a traceback what it then raises.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
+
+FORMAT = 1  # of the layout above; a reader refuses a newer one
+
+
+class Store:
+    """The checkpoints under `workdir`.
+
+    Args:
+      workdir: folder of the run.
+      keep: how many of the newest to keep.
+      best: the metric whose largest value is kept as well, such as "val/top1".
+    """
+
+    def __init__(self, workdir: str | Path, keep: int = 3, best: str = ""):
+        self.folder = Path(workdir).absolute() / "checkpoints"
+        keepers: list[policies.PreservationPolicy] = [policies.LatestN(keep)]
+        if best:
+            top = policies.BestN(
+                get_metric_fn=lambda m: m[best], n=1, keep_checkpoints_without_metrics=False
+            )
+            keepers.append(top)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policies.AnyPreservationPolicy(keepers),
+            step_format_fixed_length=8,
+            enable_async_checkpointing=True,
+            cleanup_tmp_directories=True,
+        )
+        self._best = best
+        self._over = threading.Event()
+        self._sealing: threading.Thread | None = None
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=options,
+            item_handlers={
+                "state": ocp.PyTreeCheckpointHandler(),
+                "meta": ocp.JsonCheckpointHandler(),
+            },
+        )
+
+    def latest(self) -> int | None:
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: Any, meta: Mapping, metrics: Mapping[str, float]):
+        """Start to save; returns once the arrays are copied off the devices.
+
+        Raises:
+          UserError: this or the save before it failed (a full disk); older ones are intact.
+        """
+        if step == self.latest():
+            return
+        self.wait()  # so that a failure of the save before is told as its own
+        need, free = bytes_here(state), shutil.disk_usage(self.folder).free
+        if need > free:
+            raise self._failed(f"{need:,} bytes are needed, {free:,} are free on the disk")
+        args = ocp.args.Composite(
+            state=ocp.args.PyTreeSave(state),
+            meta=ocp.args.JsonSave(dict(meta, format=FORMAT, step=step, metrics=dict(metrics))),
+        )
+        try:
+            ranked = dict(metrics) if self._best in metrics else None
+            self._manager.save(step, args=args, metrics=ranked, force=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._failed(error) from error
+        if jax.process_index() == 0:
+            self._over.clear()
+            self._sealing = threading.Thread(target=self._seal, args=(step,), daemon=True)
+            self._sealing.start()
+
+    def add_metrics(self, step: int, metrics: Mapping[str, float]):
+        """Note the metrics of a checkpoint that was saved before its evaluation."""
+        folder = self.folder / f"{step:08d}"
+        if jax.process_index() == 0:
+            meta = dict(read_meta(folder), metrics=dict(metrics), eval_due=False)
+            (folder / integrity.SEAL).unlink(missing_ok=True)  # killed meanwhile, it is not damaged
+            write_text(folder / "meta" / "metadata", json.dumps(meta))
+            if self._best in metrics:
+                (folder / "metrics").mkdir(exist_ok=True)
+                write_text(folder / "metrics" / "metrics", json.dumps(dict(metrics)))
+            integrity.seal(folder)
+        self._manager.reload()
+
+    def wait(self):
+        """Until the last save is on disk; raises what it raised."""
+        try:
+            self._manager.wait_until_finished()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._failed(error) from error
+        finally:
+            self._join()
+
+    def restore(self, step: int, state: Any) -> tuple[Any, dict]:
+        """The state of `step` on the shardings of `state` (shapes with shardings), and its meta."""
+        check_fits(self.folder / f"{step:08d}", state)
+        restored = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.PyTreeRestore(
+                    state, restore_args=ocp.checkpoint_utils.construct_restore_args(state)
+                ),
+                meta=ocp.args.JsonRestore(),
+            ),
+        )
+        return restored["state"], restored["meta"]
+
+    def close(self):
+        self._manager.close()
+        self._join()
+
+    def _seal(self, step: int):
+        """In a thread: seal the checkpoint once it is complete, unless its save fails."""
+        folder = self.folder / f"{step:08d}"
+        while not folder.exists():
+            if self._over.wait(0.05) and not folder.exists():
+                return
+        with suppress(OSError):  # it may be deleted as soon as there is a newer one
+            integrity.seal(folder)
+
+    def _join(self):
+        self._over.set()
+        if self._sealing:
+            self._sealing.join()
+        self._sealing = None
+
+    def _failed(self, error) -> UserError:
+        steps = all_steps(self.folder)
+        left = f"the last complete one is step {steps[-1]}" if steps else "there is no complete one"
+        full = "No space left on device"
+        reason = full if full in str(error) else str(error).splitlines()[0][:300]
+        return UserError(f"saving a checkpoint to {self.folder} failed: {reason}; {left}")
+
+
+def bytes_here(state: Any) -> int:
+    """What this process writes of a state."""
+    leaves = [x for x in jax.tree.leaves(state) if isinstance(x, jax.Array)]
+    shards = [s for x in leaves for s in x.addressable_shards if s.replica_id == 0]
+    return sum(s.data.nbytes for s in shards)
+
+
+def all_steps(folder: Path) -> list[int]:
+    """Complete checkpoints under WORKDIR/checkpoints, oldest first."""
+    return sorted(int(d.name) for d in folder.glob("*") if d.name.isdigit())
+
+
+def read_meta(folder: Path) -> dict:
+    """The meta of one checkpoint folder."""
+    try:
+        meta = json.loads((folder / "meta" / "metadata").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: not a jaxvid checkpoint ({error})") from None
+    if meta.get("format", 0) > FORMAT:
+        raise UserError(f"{folder}: written by a newer jaxvid (format {meta['format']})")
+    return meta
+
+
+def find(spec: str | Path) -> Path:
+    """A workdir -> the folder of its best checkpoint, else of its latest; a checkpoint -> itself.
+
+    Raises:
+      UserError: nothing there.
+    """
+    path = Path(spec)
+    if (path / "meta").is_dir():
+        return path
+    path = path.parent if path.name == "checkpoints" else path
+    steps = all_steps(path / "checkpoints")
+    if not steps:
+        raise UserError(f"{spec}: no checkpoint there (no {path / 'checkpoints'}/STEP)")
+
+    def rank(step):
+        meta = read_meta(path / "checkpoints" / f"{step:08d}")
+        return meta["metrics"].get(meta.get("best"), float("-inf")), step
+
+    return path / "checkpoints" / f"{max(steps, key=rank):08d}"
+
+
+def runs_beside(path: Path) -> list[str]:
+    """The names of the workdirs in the folder that `path` is in, or would be in."""
+    try:
+        return [run.name for run in path.parent.iterdir() if (run / "checkpoints").is_dir()]
+    except OSError:  # no such folder, or one that is not to be read
+        return []
+
+
+def load_variables(folder: Path, like: Mapping, skip: tuple[str, ...] = ()) -> tuple[dict, str]:
+    """The variables of a checkpoint, the moving average of the parameters where it has one.
+
+    Args:
+      folder: of one checkpoint.
+      like: variables as shapes with shardings: where to put them.
+      skip: patterns of what the checkpoint may have beside them, by paths below a collection.
+
+    Returns:
+      {"params": ..., other collections} and which parameters they are, "EMA" or "trained".
+    """
+    kind = "ema" if any(k.startswith("ema/") for k in saved_shapes(folder)) else "params"
+    state = {kind: like["params"], "model_state": {k: v for k, v in like.items() if k != "params"}}
+    check_fits(folder, state, skip, collections=(kind, "model_state"))
+    restored = ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).restore(
+        folder.absolute() / "state",
+        args=ocp.args.PyTreeRestore(
+            state,
+            restore_args=ocp.checkpoint_utils.construct_restore_args(state),
+            partial_restore=True,
+        ),
+    )
+    variables = {"params": restored[kind], **restored["model_state"]}
+    return variables, "EMA" if kind == "ema" else "trained"
+
+
+def load_into(variables: Mapping, folder: Path, skip: tuple[str, ...] = ()) -> dict:
+    """`variables` with all but the skipped ones replaced by those of another run.
+
+    Args:
+      variables: parameters and running statistics, on the shardings that the result keeps.
+      folder: of one checkpoint.
+      skip: patterns of paths below a collection that stay as they are, such as a head for other
+        classes.
+    """
+    flat = param_rules.flatten(variables)
+    wanted = unflatten_dict({k: v for k, v in flat.items() if not skipped(k, skip)}, sep="/")
+    loaded, _ = load_variables(folder, wanted, skip)
+    return unflatten_dict(flat | param_rules.flatten(loaded), sep="/")
+
+
+def skipped(key: str, skip: tuple[str, ...]) -> bool:
+    """Whether a pattern matches a path below its collection, "params/head/fc/bias"."""
+    return any(re.fullmatch(pattern, key.partition("/")[2]) for pattern in skip)
+
+
+def saved_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """{path: shape} of the arrays in a checkpoint, without reading them."""
+    handler = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+    metadata: Any = handler.metadata(folder.absolute() / "state")
+    tree = param_rules.flatten(metadata.item_metadata.tree)
+    return {name: tuple(leaf.shape) for name, leaf in tree.items() if hasattr(leaf, "shape")}
+
+
+def check_fits(
+    folder: Path, state: Any, skip: tuple[str, ...] = (), collections: tuple[str, ...] = ()
+):
+    """Raise a UserError that lists the arrays by which a checkpoint and `state` differ.
+
+    Args:
+      skip: patterns of what may be only in the checkpoint, by paths below a collection.
+      collections: of the checkpoint, those that count; () for all.
+    """
+    saved = saved_shapes(folder)
+    want = {k: tuple(v.shape) for k, v in param_rules.flatten(state).items()}
+    problems = []
+    for key, shape in want.items():
+        if key not in saved:
+            problems.append(f"{key} {shape} is not in the checkpoint.{did_you_mean(key, saved)}")
+        elif saved[key] != shape:
+            problems.append(f"{key} is {saved[key]} in the checkpoint, {shape} in the model")
+    beside = [
+        key
+        for key in saved.keys() - want.keys()
+        if not collections or key.partition("/")[0] in collections
+    ]
+    # Below model_state comes the name of a collection, as in "model_state/batch_stats/...".
+    beside = [key for key in beside if not skipped(key.removeprefix("model_state/"), skip)]
+    problems += [f"{key} {saved[key]} is only in the checkpoint" for key in sorted(beside)]
+    if problems:
+        raise errors.problems(f"{folder} holds another model:", problems, 5)

@@ -1,0 +1,155 @@
+"""Files of proposals: the boxes in which a detector found people, by key frame.
+
+| file   | what it says of a key frame                                            |
+|--------|------------------------------------------------------------------------|
+| .pkl   | {"VIDEO,TIME": array (n, 4), or (n, 5) with scores}, as MMAction2's    |
+| .json  | {"VIDEO,TIME": [[x1, y1, x2, y2, score], ...]}                         |
+| .csv   | a line a box: VIDEO,TIME,x1,y1,x2,y2,score; perhaps a header before    |
+
+Corners are shares of the picture, and scores are 0..1; scores may be left out.
+
+Shapes: n proposals of a key frame, k of all.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxvid import pickles
+from jaxvid.data.annotations import lists
+from jaxvid.data.annotations.entries import Entry, csv_lines, csv_numbers, entry
+from jaxvid.data.annotations.key_frames import TOLERANCE, Boxes, Key, check_boxes, flat
+from jaxvid.errors import UserError
+
+COLUMNS = ("video", "time", "x1", "y1", "x2", "y2", "score")
+WHOLE = np.array([[0, 0, 1, 1]], np.float32)
+
+
+def read(path: Path) -> dict[Key, np.ndarray]:
+    """float64 (n, 5) of each key frame: box and score.
+
+    Raises:
+      UserError: no such file, or something else in it; names file, key or line.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such file of proposals. AVA's and MultiSports' are published; your own"
+            " come from any detector of people"
+        )
+    kind = path.suffix.lower()
+    if kind == ".csv":
+        return _read_csv(path)
+    if kind == ".json":
+        found = lists.parse_json(lists.read_text(path), path)
+    else:
+        found = pickles.load(path.read_bytes(), str(path))
+    file = entry(found, str(path), '{"VIDEO,TIME": boxes}')
+    names, rows = list(found), [_rows(file, name) for name in found]
+    ends, boxes = np.cumsum([len(r) for r in rows]), np.concatenate([np.zeros((0, 5)), *rows])
+    _check(boxes, lambda i: f'{path}: "{names[np.searchsorted(ends, i, "right")]}"')
+    return _unique(zip((_key(name, str(path)) for name in names), rows, strict=True), path)
+
+
+def certain(rows: np.ndarray, least: float) -> np.ndarray:
+    """The boxes (n, 4) of proposals (n, 5) that score `least`; the best alone where none does."""
+    return rows[rows[:, 4] >= min(least, rows[:, 4].max(initial=-np.inf)), :4]
+
+
+def select(keys: Sequence[Key], found: Mapping[Key, np.ndarray], least: float, path: Path) -> Boxes:
+    """The proposals of key frames; the whole picture where there are none, as published.
+
+    Args:
+      found: of `read`.
+      least: see `certain`.
+      path: where they are from, for messages.
+
+    Warns of how many key frames are without.
+
+    Raises:
+      UserError: all are.
+    """
+    without = [key for key in keys if key not in found]
+    if len(without) == len(keys):
+        known = ", ".join(f'"{key}"' for key in list(found)[:2]) or "nothing"
+        raise UserError(
+            f'{path}: proposals of no key frame, such as "{keys[0]}"; it has {known} ...'
+        )
+    empty = [key for key in keys if key in found and not len(found[key])]
+    if len(empty) + len(without) == len(keys):
+        raise UserError(
+            f'{path}: no box for any of the {len(keys):,} key frames, such as "{empty[0]}": did the'
+            " detector see no person, or was its threshold too high?"
+        )
+    if without:
+        warnings.warn(
+            f"{path}: no proposals for {len(without):,} of {len(keys):,} key frames, such as"
+            f' "{without[0]}"; the whole picture stands for them',
+            stacklevel=2,
+        )
+    if empty:
+        warnings.warn(
+            f"{path}: a list without a box for {len(empty):,} of {len(keys):,} key frames, such as"
+            f' "{empty[0]}"; nobody can be recognised there',
+            stacklevel=2,
+        )
+    return flat([certain(found[key], least) if key in found else WHOLE for key in keys])
+
+
+def _read_csv(path: Path) -> dict[Key, np.ndarray]:
+    scored = csv_lines(path, COLUMNS, slice(1, 7))
+    if all(len(cells) == len(COLUMNS) - 1 for _, cells in scored):
+        scored = [(number, (*cells, "1")) for number, cells in scored]
+    values = csv_numbers(path, scored, COLUMNS, slice(1, 7))
+    _check(values[:, 1:], lambda i: f"{path}:{scored[i][0]}")
+    found: dict[Key, list] = {}
+    for (number, cells), time, box in zip(
+        scored, values[:, 0].tolist(), values[:, 1:], strict=True
+    ):
+        if not cells[0]:
+            raise UserError(f"{path}:{number}: there is no video's name")
+        found.setdefault(Key(cells[0], time), []).append(box)
+    return {key: np.stack(rows) for key, rows in found.items()}
+
+
+def _unique(pairs: Iterable[tuple[Any, Any]], path: Path) -> dict:
+    """A dict of (key frame, boxes), none of them twice."""
+    found = {}
+    for key, boxes in pairs:
+        if key in found:
+            raise UserError(f'{path}: "{key}" is there twice; join its boxes')
+        found[key] = boxes
+    return found
+
+
+def _key(name: Any, where: str) -> Key:
+    video, _, time = str(name).rpartition(",")
+    try:
+        key = Key(video, float(time))
+    except ValueError:
+        key = Key("", 0.0)
+    if not key.video or not math.isfinite(key.time):
+        raise UserError(f'{where}: "{name}" is no key frame: VIDEO,TIME')
+    return key
+
+
+def _rows(file: Entry, name: Any) -> np.ndarray:
+    """Boxes and scores float64 (n, 5) of a key frame."""
+    expected = "(boxes, 4 or 5): x1, y1, x2, y2, score"
+    rows = np.asarray(file.array(name, expected), np.float64)
+    if not rows.size:
+        return np.zeros((0, 5))
+    if rows.ndim != 2 or rows.shape[1] not in (4, 5):
+        raise UserError(f'{file.where}: "{name}" has shape {rows.shape}; expected {expected}')
+    return rows if rows.shape[1] == 5 else np.column_stack([rows, np.ones(len(rows))])
+
+
+def _check(rows: np.ndarray, where: Callable[[int], str]) -> None:
+    """A UserError where boxes and scores (k, 5) are not finite or out of range."""
+    check_boxes(rows[:, :4], where)
+    bad = ~((rows[:, 4] >= -TOLERANCE) & (rows[:, 4] <= 1 + TOLERANCE))
+    for i in np.flatnonzero(bad).tolist():
+        raise UserError(f"{where(i)}: score is {rows[i, 4]:g}; expected a number from 0 to 1")

@@ -1,0 +1,88 @@
+"""Untrimmed videos made of the quickstart's clips: when does something move as it should?
+
+A video shows one class of `data/synthetic/motion.py` three to five times, for one to three clips
+each, and in between what does not count: a shape that holds still, or frames of a clip in random
+order. So neither a change of picture nor one of pose tells an action, only motion over several
+frames does.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxvid.data.cache import make_version
+from jaxvid.data.synthetic import motion
+from jaxvid.data.video.encode import write_video
+from jaxvid.errors import UserError
+
+VERSION = 1  # raise it when the videos change
+CLIPS = (1, 3)  # of an action, the least and the most
+ACTIONS = (3, 5)  # of a video
+PAUSE = (12, 40)  # frames between actions
+
+
+def draw(split: str, index: int, seed: int = 0) -> tuple[np.ndarray, list[dict]]:
+    """Video `index` of a split: uint8 (t h w 3) RGB, and its annotations in seconds. Pure."""
+    rng = np.random.default_rng([seed, list(motion.LOOKS).index(split), index, 2])
+    name = motion.CLASSES[index % len(motion.CLASSES)]
+    parts, actions = [_pause(split, rng)], []
+    for _ in range(rng.integers(ACTIONS[0], ACTIONS[1] + 1)):
+        clips = [
+            motion.animate(split, name, rng) for _ in range(rng.integers(CLIPS[0], CLIPS[1] + 1))
+        ]
+        start = sum(map(len, parts))
+        end = start + sum(map(len, clips))
+        actions.append({"segment": [start / motion.FPS, end / motion.FPS], "label": name})
+        parts += [*clips, _pause(split, rng)]
+    return np.concatenate(parts), actions
+
+
+def generate(root: Path | str, train: int = 160, val: int = 40, seed: int = 0) -> Path:
+    """Write `videos/*.mp4`, `train.json` and `val.json` to the folder `root`, unless it is there.
+
+    Raises:
+      UserError: a number is out of range, or the folder holds something else.
+    """
+    if min(train, val) < 1 or seed < 0:
+        raise UserError(f"train and val are 1 or more, seed 0 or more: {train}, {val}, {seed}")
+    version = {"version": [VERSION, motion.VERSION], "train": train, "val": val, "seed": seed}
+    return make_version(Path(root), lambda folder: _fill(folder, version, seed), version)
+
+
+def _fill(root: Path, counts: Mapping[str, Any], seed: int):
+    (root / "videos").mkdir()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for split in motion.LOOKS:
+            jobs = ((root, split, index, seed) for index in range(counts[split]))
+            found = dict(pool.map(lambda job: _write(*job), jobs))
+            (root / f"{split}.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _write(root: Path, split: str, index: int, seed: int) -> tuple[str, dict]:
+    frames, actions = draw(split, index, seed)
+    name = f"{split}_{index:04d}"
+    write_video(root / "videos" / f"{name}.mp4", frames, motion.FPS, preset="veryfast", crf=18)
+    return name, {"duration": len(frames) / motion.FPS, "annotations": actions}
+
+
+def _pause(split: str, rng: np.random.Generator) -> np.ndarray:
+    """Frames between two actions."""
+    frames = int(rng.integers(PAUSE[0], PAUSE[1] + 1))
+    return np.concatenate(list(_nothing(split, rng, frames)))
+
+
+def _nothing(split: str, rng: np.random.Generator, frames: int) -> Iterator[np.ndarray]:
+    """Clips without motion that counts, `frames` in all."""
+    while frames > 0:
+        clip = motion.animate(split, motion.CLASSES[rng.integers(len(motion.CLASSES))], rng)
+        if rng.random() < 0.5:
+            clip = np.repeat(clip[:1], len(clip), 0)
+        else:
+            clip = rng.permutation(clip)
+        yield clip[:frames]
+        frames -= len(clip)

@@ -1,0 +1,209 @@
+"""Many processes start as one run, and check that they agree before anything is computed."""
+
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax._src.distributed import global_state  # what is known of a start that is still going on
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+import jaxvid
+from jaxvid import config as configs
+from jaxvid import files, log, signals
+from jaxvid.data.annotations.labels import MultiLabels
+from jaxvid.distributed import mesh as meshes
+from jaxvid.distributed import peers
+from jaxvid.errors import UserError, first
+
+# What says that there are several processes. JAX knows srun, Open MPI 4 and Kubernetes by the
+# last three, and finds the rest itself.
+SIGNS = (
+    "JAX_COORDINATOR_ADDRESS", "SLURM_STEP_NODELIST", "OMPI_MCA_orte_hnp_uri",
+    "JOB_COMPLETION_INDEX",
+)  # fmt: skip
+COUNTS = ("JAX_NUM_PROCESSES", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+RANKS = ("JAX_PROCESS_ID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+FLOATS = 2**18  # 1 MiB
+SHOWN = 16  # processes listed
+
+
+def start(timeout: float, heartbeat: int = 100):
+    """Join the other processes, if the environment names any; the first use of JAX's devices.
+
+    Args:
+      timeout: seconds to wait for them; then this process ends, and says for whom it waited.
+      heartbeat: seconds without a sign of life after which a process counts as lost, and all end.
+
+    Raises:
+      UserError: the environment speaks of several processes, but not of where they meet.
+    """
+    address, count, rank = _found("JAX_COORDINATOR_ADDRESS"), _found(*COUNTS), _found(*RANKS)
+    sign = next((sign for sign in SIGNS if sign in os.environ), None)
+    if sign is None:
+        if int(count or 1) > 1:  # each would train alone, in the same workdir
+            raise UserError(
+                f"this is process {rank} of {count}, but JAX_COORDINATOR_ADDRESS=HOST:PORT, where"
+                " process 0 is, is not set; the scripts in launch/ do that"
+            )
+        meshes.find_devices()
+        return
+    known: dict[str, Any] = {}
+    if address:
+        if count is None or rank is None:
+            raise UserError(
+                f"JAX_COORDINATOR_ADDRESS={address} needs JAX_NUM_PROCESSES and JAX_PROCESS_ID, too"
+            )
+        known = dict(coordinator_address=address, num_processes=int(count), process_id=int(rank))
+        known["cluster_detection_method"] = "deactivate"
+    signals.start_tracker()  # before JAX has threads
+    # JAX would catch SIGTERM, and nothing would end an evaluation.
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        with peers.deadline(timeout, lambda: _waited(timeout)):
+            jax.distributed.initialize(
+                **known,
+                initialization_timeout=int(timeout) + 60,
+                # `listen` is to be first: JAX ends with a dump of its C++ stack, from half of this.
+                heartbeat_timeout_seconds=4 * heartbeat,
+            )
+    except ValueError as error:
+        raise UserError(f"{sign} is set, but JAX cannot tell the processes: {error}") from error
+    peers.put(peers.HOSTS, socket.gethostname())
+    peers.listen(heartbeat)
+    devices = f"waited {timeout:.0f} s for all processes to find their devices; is a driver stuck?"
+    with peers.deadline(timeout, lambda: devices):
+        meshes.find_devices()
+
+
+def health_check(mesh: Mesh, digest: Mapping[str, str], timeout: float):
+    """All processes are there, run the same, and reach each other; says who has which devices.
+
+    Args:
+      digest: what must be the same on all processes, as `digest` makes it.
+      timeout: seconds for each part of it; then the run ends, and says for whom it waited.
+
+    Raises:
+      UserError: something is not as on process 0; says what.
+    """
+    if not peers.alone():
+        if jax.process_index() == 0:
+            peers.put("jaxvid/digest/", json.dumps(digest))
+        peers.meet("the start", timeout)
+        first = json.loads(peers.told("jaxvid/digest/")[0])
+        keys = sorted(k for k in first.keys() | digest.keys() if first.get(k) != digest.get(k))
+        if keys:
+            lines = [f"{k}: {digest.get(k)} here, {first.get(k)} on process 0" for k in keys]
+            raise UserError("not the same run as process 0:\n  " + "\n  ".join(lines))
+    stuck = (
+        f"all processes are there, but a sum over {mesh.size} devices took more than {timeout:.0f}"
+        " s; is the network open between all hosts? With NCCL_DEBUG=INFO it says what it uses"
+    )
+    with peers.deadline(timeout, lambda: stuck):
+        seconds = all_reduce(mesh)
+    if mesh.size > 1:
+        log.say(f"all-reduce of 1 MiB over {mesh.size} devices: {seconds * 1e3:.1f} ms")
+    if not peers.alone():
+        log.bullet(places(mesh))
+
+
+def digest(config: Mapping, sources: Mapping[str, Any]) -> dict[str, str]:
+    """What decides a run: versions, config keys, and of each source its length, ids and labels."""
+    found = {"jaxvid": jaxvid.__version__, "jax": jax.__version__}
+    found |= {f"config.{k}": json.dumps(v) for k, v in configs.flat(config).items()}
+    for split, source in sources.items():
+        labels = source.labels
+        ragged = isinstance(labels, MultiLabels)
+        content = hashlib.sha256()
+        for part in (labels.values, labels.ends) if ragged else (labels,):
+            content.update(np.ascontiguousarray(part).tobytes())
+        content.update("\n".join(source.id(i) for i in range(len(source))).encode())
+        found[f"{split} data"] = f"{len(source)} samples, sha256 {content.hexdigest()[:12]}"
+    return found
+
+
+def all_reduce(mesh: Mesh) -> float:
+    """Seconds of a sum of 1 MiB over all devices; a UserError when it is wrong."""
+    rows = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    numbers = np.broadcast_to(np.arange(1, mesh.size + 1, dtype="f4")[:, None], (mesh.size, FLOATS))
+    terms = jax.make_array_from_callback(numbers.shape, rows, lambda index: numbers[index])
+    add = jax.jit(lambda x: x.sum(0), out_shardings=NamedSharding(mesh, PartitionSpec()))
+    jax.block_until_ready(add(terms))  # connects the devices
+    began = time.monotonic()
+    total = jax.block_until_ready(add(terms))
+    seconds = time.monotonic() - began
+    if (wrong := np.asarray(total) != mesh.size * (mesh.size + 1) / 2).any():
+        raise UserError(f"a sum over {mesh.size} devices is wrong in {wrong.mean():.0%} of places")
+    return seconds
+
+
+def claim(workdir: Path, config: Mapping, timeout: float):
+    """`config.claim` by process 0; the others check that they see the same folder."""
+    if jax.process_index() == 0:
+        configs.claim(workdir, config)
+    if peers.alone():
+        return
+    peers.meet("the claim of the workdir", timeout)
+    limit = time.monotonic() + 30  # network file systems show a new file late
+    while not (workdir / "config.json").exists():
+        if time.monotonic() > limit:
+            raise UserError(
+                f"{workdir}/config.json, which process 0 wrote, is not there; --workdir must be"
+                " a folder that all hosts share"
+            )
+        time.sleep(0.5)
+
+
+@contextmanager
+def hold(workdir: Path) -> Iterator[None]:
+    """Keep other runs out of a workdir while the block runs; process 0 does so for all of them.
+
+    Raises:
+      UserError: another run works there, or nothing can be written there.
+    """
+    if jax.process_index() != 0:
+        yield
+        return
+    with files.hold(workdir, fix="wait for it, stop it, or use another --workdir", say=log.warn):
+        yield
+
+
+def places(mesh: Mesh) -> list[str]:
+    """A line for each of the first processes: its host, and where on the mesh its devices are."""
+    hosts = peers.told(peers.HOSTS)
+    owners = np.vectorize(lambda device: device.process_index)(mesh.devices)
+    lines = []
+    for process in sorted(hosts):
+        places = zip(mesh.axis_names, np.nonzero(owners == process), strict=True)
+        spans = ", ".join(f"{axis} {np.unique(at).tolist()}" for axis, at in places)
+        lines.append(f"process {process} ({hosts[process]}): {spans}")
+    return first(lines, SHOWN)
+
+
+def _found(*names: str) -> str | None:
+    return next((os.environ[name] for name in names if name in os.environ), None)
+
+
+def _waited(timeout: float) -> str:
+    """Who waited for whom in vain."""
+    address, count = str(global_state.coordinator_address), global_state.num_processes
+    if global_state.process_id == 0:
+        others = "process 1" if count == 2 else f"processes 1 to {count - 1}"
+        return (
+            f"waited {timeout:.0f} s at {address} for {others}; one that does not say so itself"
+            " has not started, or cannot reach that address"
+        )
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), 5).close()
+        why = "which answers, but waits, too: another process has not started"
+    except OSError as error:
+        why = f"which does not answer ({error}): is it running there, and the port open?"
+    return f"waited {timeout:.0f} s for process 0 at {address}, {why}"

@@ -1,0 +1,333 @@
+"""Published weights onto this machine: looked up, else downloaded, and never used unchecked.
+
+JAXVID_WEIGHTS_DIR                   files somebody put there, under their published name or
+                                     under their zoo name with any suffix
+$JAXVID_CACHE/weights/FILE           downloads (without JAXVID_CACHE: ~/.cache/jaxvid)
+$JAXVID_CACHE/weights/FILE.part      what has arrived of one; FILE.part.json says of what
+$JAXVID_CACHE/weights/sha256.json    hashes of files without a published one, as first seen
+"""
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO
+
+from jaxvid import files
+from jaxvid.errors import UserError
+from jaxvid.weights.zoo import Row
+
+TIMEOUT = 30.0  # seconds without a byte
+TRIES = 4  # in a row without a byte of progress
+PAUSE = 1.0  # seconds before the second try, doubled for each further one
+CHUNK = 1 << 20  # bytes
+PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP errors worth another try
+
+
+class Unavailable(Exception):
+    """This link does not give the file; the message says why."""
+
+
+def on_stderr(line: str):
+    print(line, file=sys.stderr)
+
+
+def fetch(
+    row: Row, folder: str | Path | None = None, say: Callable[[str], object] = on_stderr
+) -> Path:
+    """The file of `row` on this machine: from JAXVID_WEIGHTS_DIR, the cache, or its link.
+
+    A download that was cut goes on where it stopped, now or in a later call. Several processes may
+    fetch the same file at once: one does, the others wait for it.
+
+    Args:
+      folder: instead of the cache.
+      say: is called with what is fetched; progress goes to stderr where that is a terminal.
+
+    Raises:
+      UserError: the link is dead or out of reach (says what to put where), the file has another
+        hash, or the disk is full.
+    """
+    folder = Path(folder or files.cache_root() / "weights")
+    local = find_local(row)
+    if local:
+        return check(local, row, folder)
+    target = folder / row.file
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(target, say):
+            if target.is_file():
+                return check(target, row, folder, record=True)
+            download(row, target, say)
+    except OSError as error:
+        raise UserError(f"{error.filename or folder}: {error.strerror or error}") from None
+    return target
+
+
+def find_local(row: Row) -> Path | None:
+    """The file of `row` in JAXVID_WEIGHTS_DIR, if that is set and has it."""
+    folder = Path(os.environ.get("JAXVID_WEIGHTS_DIR") or "")
+    if folder == Path():
+        return None
+    if not folder.is_dir():
+        raise UserError(f"JAXVID_WEIGHTS_DIR={folder}: no such folder")
+    names = (row.file, *(url.rpartition("/")[2] for url in row.mirrors))
+    paths = [folder / name for name in names] + sorted(folder.glob(f"{row.name}.*"))
+    return next((path for path in paths if path.is_file() and path.suffix != ".part"), None)
+
+
+def sha256(path: Path) -> str:
+    """Hex digits of a file's hash.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot read it ({error.strerror})") from None
+
+
+def is_published(path: Path, row: Row) -> bool:
+    """Whether a user's file is the published one, as far as the row tells."""
+    return not row.sha256 or sha256(path).startswith(row.sha256)
+
+
+def check(path: Path, row: Row, folder: Path | None = None, record: bool = False) -> Path:
+    """`path`, if it has the hash of `row`.
+
+    Args:
+      folder: where hashes of files without a published one are recorded; default the cache.
+      record: note the hash there if it is the first of this file.
+
+    Raises:
+      UserError: it has another hash, or cannot be read.
+    """
+    folder = folder or files.cache_root() / "weights"
+    expected = row.sha256 or recorded(folder).get(row.file, "")
+    if not expected and not record:
+        return path
+    found = sha256(path)
+    if not found.startswith(expected):
+        raise UserError(
+            f"{path}: its sha256 begins with {found[:8]}, not with {expected[:8]} as that of"
+            f" {row.name}; it is damaged or another file. Remove it, or fetch {row.url} again"
+        )
+    if not expected:
+        write_record(folder, row.file, found)
+    return path
+
+
+def recorded(folder: Path) -> dict[str, str]:
+    try:
+        return json.loads((folder / "sha256.json").read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / 'sha256.json'}: {error}; mend or remove it") from None
+
+
+def write_record(folder: Path, name: str, digest: str):
+    path = folder / "sha256.json"
+    with locked(path):
+        hashes = recorded(folder) | {name: digest}
+        files.write_text(path, json.dumps(hashes, indent=1, sort_keys=True) + "\n")
+
+
+def locked(target: Path, say: Callable[[str], object] | None = None) -> AbstractContextManager:
+    """Hold the lock of a file; wait for a process that has it."""
+    return files.locked(target.with_name(f".{target.name}.lock"), target, say=say)
+
+
+def download(row: Row, target: Path, say: Callable[[str], object]):
+    """The file of `row` from the first of its links that gives it, to `target`."""
+    part = Path(f"{target}.part")
+    problems = []
+    for url in (row.url, *row.mirrors):
+        say(f"fetching {row.name} from {url}" + (f" (part is here: {part})" * part.is_file()))
+        try:
+            keep(row, url, part, target)
+        except Unavailable as error:
+            problems.append(f"{url}: {error}")
+            continue
+        say(f"saved {target}" + ("" if row.sha256 else " (unverified: no hash is published)"))
+        return
+    proof = f"its sha256 begins with {row.sha256}" if row.sha256 else "no hash of it is published"
+    raise UserError(
+        f"cannot fetch {row.name}: {'; '.join(problems)}. Bring the file from elsewhere and put it"
+        f" at {target}, or into a folder that JAXVID_WEIGHTS_DIR names; {proof}"
+    )
+
+
+def keep(row: Row, url: str, part: Path, target: Path):
+    """Fetch `url` into `part`, and if it has the right hash, make that `target`."""
+    expected = row.sha256 or recorded(target.parent).get(row.file, "")
+    resumed = resume_point(url, part)[0] > 0
+    found = stream(url, part, row.name)
+    if resumed and not found.startswith(expected):
+        # The part on disk may be what is wrong.
+        forget(part)
+        found = stream(url, part, row.name)
+    if not found.startswith(expected):
+        forget(part)
+        why = (
+            "it was damaged on the way or replaced there"
+            if row.sha256
+            else "it is not what was first fetched; if you trust the new one, remove its line from"
+            f" {target.parent / 'sha256.json'}"
+        )
+        raise UserError(
+            f"{url}: its sha256 begins with {found[:8]}, not with {expected[:8]}; {why}."
+            " Nothing of it was kept"
+        )
+    if not expected:
+        write_record(target.parent, row.file, found)
+    part.replace(target)
+    forget(part)
+
+
+def stream(url: str, part: Path, name: str) -> str:
+    """All of `url` into `part`, with a new try wherever the connection ends; its sha256."""
+    failures = 0
+    while True:
+        before = size(part)
+        try:
+            return attempt(url, part, name)
+        except urllib.error.HTTPError as error:
+            reason = f"HTTP {error.code} {error.reason}"
+            if error.code == 416:  # the part is longer than the file
+                forget(part)
+            elif error.code not in PASSING:
+                raise Unavailable(reason) from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = str(getattr(error, "reason", error)) or type(error).__name__
+        failures = 1 if size(part) > before else failures + 1
+        if failures >= TRIES:
+            kept = f", {megabytes(size(part))} are kept in {part}" if size(part) else ""
+            raise Unavailable(f"{reason}{kept}")
+        time.sleep(PAUSE * 2 ** (failures - 1))
+
+
+def attempt(url: str, part: Path, name: str) -> str:
+    """One request for what `part` lacks; raises ConnectionError if it ends early."""
+    start, version = resume_point(url, part)
+    headers = {"User-Agent": "jaxvid"}
+    if start:
+        # Without If-Range, the rest of a replaced file would follow the start of the old one.
+        headers |= {"Range": f"bytes={start}-", "If-Range": version}
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
+        if not (reply.headers.get("Content-Range") or "").startswith(f"bytes {start}-"):
+            start = 0
+        length = reply.headers.get("Content-Length")
+        total = start + int(length) if length else 0
+        etag = reply.headers.get("ETag", "")  # a weak one, W/"...", does not do for ranges
+        version = etag if etag.startswith('"') else reply.headers.get("Last-Modified", "")
+        check_room(part.parent, total - start)
+        with on_disk(part):
+            note(part).write_text(json.dumps({"url": url, "version": version}))
+            file = open(part, "r+b" if start else "w+b")  # noqa: SIM115
+        with file, Progress(name, start, total) as progress:
+            digest, done = read_start(file, start, part), start
+            while chunk := reply.read(CHUNK):
+                with on_disk(part):
+                    file.write(chunk)
+                    file.flush()
+                digest.update(chunk)
+                done += len(chunk)
+                progress(done)
+    if done < total:
+        raise ConnectionError(f"the connection ended at {done:,} of {total:,} bytes")
+    return digest.hexdigest()
+
+
+def read_start(file: BinaryIO, start: int, part: Path):
+    """The hash of the first `start` bytes; leaves the file ready to be continued there."""
+    digest = hashlib.sha256()
+    with on_disk(part):
+        while block := file.read(min(CHUNK, start - file.tell())):
+            digest.update(block)
+    return digest
+
+
+def resume_point(url: str, part: Path) -> tuple[int, str]:
+    """How much of `url` is in `part`, and of which version; 0 where that cannot be told."""
+    try:
+        known = json.loads(note(part).read_text())
+    except (OSError, ValueError):
+        return 0, ""
+    usable = known.get("url") == url and known.get("version")
+    return (size(part), known["version"]) if usable else (0, "")
+
+
+def note(part: Path) -> Path:
+    return Path(f"{part}.json")
+
+
+def forget(part: Path):
+    part.unlink(missing_ok=True)
+    note(part).unlink(missing_ok=True)
+
+
+def size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def check_room(folder: Path, need: int):
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise UserError(
+            f"{folder}: {megabytes(need)} are needed, {megabytes(free)} are free on that disk; make"
+            " room or set JAXVID_CACHE to a folder elsewhere"
+        )
+
+
+@contextlib.contextmanager
+def on_disk(part: Path) -> Iterator[None]:
+    """Errors of the disk are the user's to mend; those of the connection are tried again."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{part}: {error.strerror or error}; what has arrived is kept, run again to go on, or"
+            " set JAXVID_CACHE to a folder elsewhere"
+        ) from None
+
+
+class Progress:
+    """One line on stderr, where that is a terminal."""
+
+    def __init__(self, name: str, start: int, total: int):
+        self.name, self.start, self.total = name, start, total
+        self.began = self.last = time.monotonic()
+        self.shown = sys.stderr.isatty()
+
+    def __call__(self, done: int):
+        now = time.monotonic()
+        if self.shown and (now - self.last > 0.2 or done == self.total):
+            self.last = now
+            rate = megabytes((done - self.start) / max(now - self.began, 1e-3))
+            of = f" of {megabytes(self.total)} {done / self.total:4.0%}" if self.total else ""
+            line = f"\r{self.name}  {megabytes(done)}{of}  {rate}/s\x1b[K"
+            print(line, end="", file=sys.stderr, flush=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.shown:
+            print(file=sys.stderr)
+
+
+def megabytes(count: float) -> str:
+    return f"{count / 1e6:.1f} MB"

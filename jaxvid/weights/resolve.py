@@ -1,0 +1,320 @@
+"""Weights, named one way everywhere: a run of ours, a published checkpoint, or a file.
+
+| spec               | what is read                                                           |
+|--------------------|------------------------------------------------------------------------|
+| a workdir          | its best checkpoint, else its latest; the moving average where kept    |
+| a name of the zoo  | the published file: from a mirror folder, the cache, or the network    |
+| a file             | .pth, .pt, .safetensors or .npz, with the names of any known upstream  |
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxvid import compare, param_rules, plug
+from jaxvid.checkpoints import integrity, store
+from jaxvid.config import hashable
+from jaxvid.errors import UserError, did_you_mean
+from jaxvid.weights import download, safetensors_file, torch_file, zoo
+from jaxvid.weights.convert import Weights, convert, find_leaf, rename, to_flax
+
+# What a task of the zoo's is trained as.
+TASKS = {"skeleton": "recognition", "audio": "recognition"}
+PUBLISHED = "published"  # init.weights: those of the zoo for config.model
+HEAD = "head/.*"  # parameters that depend on the classes, in every family
+NOT_PUBLISHED = "; not the published file of that name, by its hash"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where weights come from, and what is known of them.
+
+    Attributes:
+      source: the checkpoint folder or the file.
+      config: the config of their model, None for a bare file.
+      names: class names, empty for a bare file.
+      meta: what else travels with them: step, epoch, published metrics ...
+      upstream: key into the family's WEIGHTS; "" for our own checkpoints and for bare files.
+    """
+
+    source: Path
+    config: dict | None
+    names: tuple[str, ...]
+    meta: dict
+    upstream: str = ""
+
+    @property
+    def local_config(self) -> dict:
+        """The config with the layout of this machine: that of the training says nothing here.
+
+        Raises:
+          UserError: nothing is known of the model.
+        """
+        if self.config is None:
+            raise UserError(
+                f"{self.source}: a file of weights without a config; name the model with --config,"
+                " or rename the file to that of its row in `python -m jaxvid.tools.zoo`"
+            )
+        return {**self.config, "mesh": dict(data=-1, model=1), "sharding": "replicated"}
+
+
+def find(spec: str | Path) -> Origin:
+    """What `spec` names; downloads a published file that is not here yet.
+
+    Raises:
+      UserError: there is no such workdir, file or name; the nearest name is suggested.
+    """
+    path = Path(spec).expanduser()  # shells leave "--checkpoint=~/run" as it is
+    if path.is_dir():
+        folder = store.find(path)
+        meta = store.read_meta(folder)
+        return Origin(folder, hashable(meta["config"]), tuple(meta["names"]), meta)
+    if path.is_file():
+        if exported := exported_meta(path):
+            names = tuple(exported["names"])
+            return Origin(path, hashable(exported["config"]), names, exported, exported["upstream"])
+        row = zoo.of_file(path)
+        return published(row, path) if row else Origin(path, None, (), {})
+    if path.suffix or len(path.parts) > 1:
+        hint = "" if path.suffix else did_you_mean(path.name, store.runs_beside(path))
+        raise UserError(f"{spec}: no such workdir, checkpoint or file{hint and '.'}{hint}")
+    row = zoo.find(spec)
+    plug.module("models", row.spec["name"])  # before a download that nothing could read
+    return published(row, download.fetch(row))
+
+
+def published(row: zoo.Row, path: Path) -> Origin:
+    """A row of the zoo as the config of an evaluation."""
+    config = dict(
+        dtype="float32",
+        mesh=dict(data=-1, model=1),
+        sharding="replicated",
+        batch=1,
+        eval_batch=0,
+        eval=dict(views=1),
+        loader=dict(workers=-1, on_error="replace", eval_on_error="raise"),
+        model=row.spec,
+        task={"name": TASKS.get(row.task, row.task), **row.task_options},
+        data=dict(recipe=dict(row.recipe)),
+    )
+    meta = dict(step=0, epoch=0.0, published=dict(row.metrics), zoo=row.name)
+    names = () if row.task == "image" else zoo.labels(row.dataset)
+    return Origin(path, hashable(config), names, meta, row.upstream)
+
+
+def identity(source: Path) -> str:
+    """Twelve letters that tell the weights in a checkpoint folder or a file from all others."""
+    return integrity.identity(source) if source.is_dir() else download.sha256(source)[:12]
+
+
+def read(origin: Origin, like: Mapping, net: Any, family: str) -> tuple[dict, str]:
+    """The variables of `origin`, where `like` (shapes with shardings) says, and a line on them."""
+    if origin.source.is_dir():
+        variables, kind = store.load_variables(origin.source, like)
+        return variables, f"loaded {kind} parameters of {origin.source}"
+    return place(origin, Tensors.of(origin, like, net, family), like, net)
+
+
+def resolve(spec: str, model: Mapping, say: Callable[[str], object]) -> str:
+    """Return what `config.init.weights` names, with "published" replaced by a name of the zoo.
+
+    Args:
+      spec: as in the config.
+      model: `config.model`.
+      say: is called with a line on what "published" stands for.
+
+    Returns:
+      A spec as above; "" for random values, also where a model has no published weights.
+    """
+    if spec != PUBLISHED:
+        return spec
+    row = zoo.default(model["name"], str(model.get("variant")))
+    if row is None:
+        named = f"{model['name']} {model.get('variant', '')}".strip()
+        say(f"{named} has no published weights: training starts from random values")
+        return ""
+    say(f"fine-tuning the published weights {row.name}")
+    return row.name
+
+
+def find_initial(spec: str) -> Origin:
+    """As `find`, where a run is to start; an error also says how to start without weights."""
+    try:
+        return find(spec)
+    except UserError as error:
+        if spec not in zoo.by_name():
+            raise
+        hint = "--config.init.weights= trains from random values instead"
+        raise UserError(f"{error}; {hint}") from None
+
+
+def starting_from(
+    init: Mapping,
+    net: Any,
+    family: str,
+    say: Callable[[str], object],
+    names: Sequence[str] = (),
+    config: Mapping | None = None,
+    needed: bool = True,
+):
+    """What replaces a run's fresh variables by those that `config.init` names; None if it does not.
+
+    The head stays fresh where it is one for other classes than the run's; all else is loaded
+    strictly, parameters and running statistics.
+
+    Args:
+      init: "weights", a spec as above, and "skip", patterns of parameters that stay fresh.
+      say: is called with what was loaded, and with how it was trained otherwise.
+      names: the run's classes, () where they are not known.
+      config: the run's, for a comparison of the preprocessing.
+      needed: look for the weights now. A run that goes on does not need them.
+
+    Raises:
+      UserError: there are no such weights; before anything is compiled.
+    """
+    if not init["weights"]:
+        return None
+    given = tuple(init["skip"])
+    known = find_initial(init["weights"]) if needed else None
+
+    def initial(variables: dict) -> dict:
+        origin = known or find_initial(init["weights"])
+        param_rules.label(variables["params"], [(p, True) for p in given], strict=True)
+        tensors = None if origin.source.is_dir() else Tensors.of(origin, variables, net, family)
+        skip = given
+        found = compare.classes(origin.names, names) if origin.names and names else ""
+        if not found and tensors:
+            found = tensors.other_head(variables, net)
+        heads = [k for k in param_rules.flatten(variables["params"]) if re.fullmatch(HEAD, k)]
+        if found and not all(store.skipped(f"params/{k}", given) for k in heads):
+            skip += (HEAD,)
+            say(f"the head starts fresh, as with --config.init.skip=\"('{HEAD}',)\": {found}")
+        try:
+            if tensors:
+                loaded, line = place(origin, tensors, variables, net, skip)
+            else:
+                loaded = store.load_into(variables, origin.source, skip)
+                line = f"started from {origin.source}"
+        except UserError as error:
+            raise UserError(f"{error}{_other_family(origin, family)}") from None
+        say(line)
+        if origin.config and config:
+            for key, text in compare.preprocessing(origin.config, config).items():
+                if key.rpartition(".")[2] not in compare.VIEWS:
+                    say(f"  trained with another config.{key}: {text}")
+        return loaded
+
+    return initial
+
+
+def _other_family(origin: Origin, family: str) -> str:
+    """The end of an error about weights that do not fit; empty where the family is the same."""
+    theirs = origin.config["model"]["name"] if origin.config else family
+    if theirs == family:
+        return ""
+    return f"\n{origin.source} is of config.model.name={theirs}, the run is of {family}"
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """The tensors of a file by the names that a table of their family knows.
+
+    Attributes:
+      named: tensors by upstream's names.
+      table: how they are named.
+      note: what was done to the names of the file, for the line on the load.
+    """
+
+    named: Mapping[str, Any]
+    table: Weights
+    note: str = ""
+
+    @classmethod
+    def of(cls, origin: Origin, like: Mapping, net: Any, family: str) -> "Tensors":
+        """Read a file; the table and the prefix are those by which most tensors find a place."""
+        tables = plug.module("models", family).WEIGHTS
+        if origin.upstream in tables:
+            tables = {origin.upstream: tables[origin.upstream]}
+        notes: list[str] = []
+        best, most = None, -1
+        for note, named in spellings(torch_file.load(origin.source, say=notes.append)):
+            table = likeliest(named, tables, like, net)
+            if (count := fitting(named, table, like, net)) > most:
+                best, most = cls(named, table, "".join([note, *notes])), count
+        assert best is not None  # the names as they are come first
+        return best
+
+    def other_head(self, like: Mapping, net: Any) -> str:
+        """How the head differs in shape from that of `like`; "" where it does not."""
+        want = {
+            k: v
+            for k, v in param_rules.flatten(like).items()
+            if k.startswith(f"params/{HEAD[:-2]}")
+        }
+        rows, found = self.table.rows(net), {}
+        for name, tensor in self.named.items():
+            path = rename(name, rows)
+            if path and (key := find_leaf(path, want)):
+                found[key] = to_flax(tensor, key).shape
+        if not found:
+            return "the file has none" if want else ""
+        for key, shape in found.items():
+            if shape != tuple(want[key].shape):
+                return f"{key} is {shape} in the file, {tuple(want[key].shape)} in the model"
+        return ""
+
+
+def spellings(tensors: Mapping) -> Iterator[tuple[str, dict]]:
+    """(note, tensors) as the file names them, without prefixes of most names, with "backbone."."""
+    yield "", dict(tensors)
+    prefix = ""
+    while True:
+        rest = [n.removeprefix(prefix) for n in tensors if n.startswith(prefix)]
+        words = Counter(n.partition(".")[0] for n in rest if "." in n)
+        word, count = words.most_common(1)[0] if words else ("", 0)
+        if count <= len(tensors) // 2:
+            break
+        prefix += f"{word}."
+        named = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+        if len(named) == len(tensors):
+            yield f'; names begin with "{prefix}", which was cut off', named
+    yield '; "backbone." was put before all names', {f"backbone.{k}": v for k, v in tensors.items()}
+
+
+def place(
+    origin: Origin, tensors: Tensors, like: Mapping, net: Any, skip: tuple[str, ...] = ()
+) -> tuple[dict, str]:
+    """Convert the tensors of a file and put them where `like` says."""
+    variables, coverage = convert(tensors.named, like, tensors.table, skip=skip, net=net)
+    placed = jax.tree.map(lambda x, where: jax.device_put(x, where.sharding), variables, like)
+    row = zoo.of_file(origin.source)
+    own = "" if row is None or download.is_published(origin.source, row) else NOT_PUBLISHED
+    return placed, f"{coverage} from {origin.source}{tensors.note}{own}"
+
+
+def likeliest(
+    tensors: Mapping, tables: Mapping[str, Weights], like: Mapping, net: Any = None
+) -> Weights:
+    """The table by which most tensors find a place."""
+    return max(tables.values(), key=lambda table: fitting(tensors, table, like, net))
+
+
+def fitting(tensors: Mapping, table: Weights, like: Mapping, net: Any = None) -> int:
+    """How many tensors find a place by a table."""
+    want, rows = param_rules.flatten(like), table.rows(net)
+    names = [rename(name, rows) for name in tensors]
+    return sum(1 for name in names if name and find_leaf(name, want))
+
+
+def exported_meta(path: Path) -> dict | None:
+    """The config and class names inside a file that `tools.export_weights` wrote."""
+    if path.suffix != ".safetensors":
+        return None
+    text = safetensors_file.metadata(path).get("jaxvid")
+    return json.loads(text) if text else None

@@ -1,0 +1,167 @@
+"""Published weights by name: the rows of zoo.json, and the class names of the data sets.
+
+A name is `<family>_<variant>[_<sampling>][_<tag>]_<dataset>`, such as `swin_tiny_32x2_k400`.
+Sampling is frames x stride, or u8 for 8 frames spread over the whole video. A tag tells apart rows
+that would share a name. The name without its sampling stands for the best of the rows that differ
+in nothing else: `swin_tiny_k400`.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jaxvid.errors import UserError, did_you_mean
+
+# Data sets that share their classes with the file they name.
+SAME_CLASSES = {"ava21": "ava", "ava22": "ava", "avak": "ava", "anet": "activitynet"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One published checkpoint.
+
+    Attributes:
+      name: unique, by the grammar above.
+      model, variant, overrides: the family's file, its variant and more arguments of `build`; for
+        detection those of the backbone, see `spec`.
+      upstream: whose tensor names the file has, a key of the family's WEIGHTS.
+      task: what it was trained for, such as "recognition" or "detection".
+      dataset: what it was trained on; `labels(dataset)` are its classes where they are known.
+      num_classes: 0 where there are none; a background class is not counted.
+      frames, stride: of a clip, as published; stride 0 spreads the frames over the whole video.
+        SlowFast counts its slow path.
+      recipe: how it was evaluated, the spec of a data recipe; {} where not known yet.
+      task_options: arguments of the task other than its defaults, such as mean and std.
+      metrics: as published, fractions 0..1 (ranks are ranks).
+      params_m, flops_g: millions of parameters, 1e9 multiply-adds of one view; None if unknown.
+      licence: of the weights, or where to read about it.
+      url, mirrors: where the file is, and where else.
+      sha256: the first 8 hex digits, "" where none are published.
+      config: the config that trains it, FILE:VARIANT, or "".
+      default_for: the shorter name that stands for this row, or "".
+      published: what upstream calls it.
+      note: what to know about it, such as an error upstream.
+    """
+
+    name: str
+    model: str
+    variant: str
+    overrides: Mapping[str, Any]
+    upstream: str
+    task: str
+    dataset: str
+    num_classes: int
+    frames: int
+    stride: int
+    recipe: Mapping[str, Any]
+    task_options: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    params_m: float | None
+    flops_g: float | None
+    licence: str
+    url: str
+    mirrors: tuple[str, ...]
+    sha256: str
+    config: str
+    default_for: str
+    published: str
+    note: str
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Of the model: for detection, a head for boxes on that backbone."""
+        name, variant = self.model, self.variant
+        if self.task == "detection":
+            name, variant = "fast_rcnn", f"{name}_{variant}"
+        return dict(name=name, variant=variant, **self.overrides)
+
+    @property
+    def file(self) -> str:
+        """The file's published name."""
+        return self.url.rpartition("/")[2]
+
+
+@functools.cache
+def rows() -> tuple[Row, ...]:
+    """All published checkpoints, by name."""
+    text = resources.files("jaxvid.weights.zoo").joinpath("zoo.json").read_text(encoding="utf-8")
+    return tuple(Row(**{**row, "mirrors": tuple(row["mirrors"])}) for row in json.loads(text))
+
+
+def find(spec: str | Path) -> Row:
+    """The row of a name, of a short name, or of a published file on this machine.
+
+    A file is known by its published name, or by a zoo name with any suffix.
+
+    Raises:
+      UserError: no such row; suggests the nearest name.
+    """
+    known = by_name()
+    if str(spec) in known:
+        return known[str(spec)]
+    path = Path(spec)
+    if path.is_file():
+        row = of_file(path)
+        if row is None:
+            raise UserError(
+                f"{path}: neither a published file's name nor a zoo name; rename it to the name of"
+                f" what it holds, such as {rows()[0].name}{path.suffix}"
+            )
+        return row
+    family = str(spec).partition("_")[0]
+    families = {name.partition("_")[0] for name in known}
+    if family in families:
+        names = [name for name in known if name.partition("_")[0] == family]
+        hint = did_you_mean(str(spec), names)
+    else:
+        hint = did_you_mean(family, families)
+    raise UserError(
+        f'there are no published weights named "{spec}".{hint} `python -m jaxvid.tools.zoo` lists'
+        " all of them"
+    )
+
+
+def by_name() -> dict[str, Row]:
+    """Rows by their names, and by the short names that they are the default for."""
+    short = {row.default_for: row for row in rows() if row.default_for}
+    return short | {row.name: row for row in rows()}
+
+
+def default(family: str, variant: str) -> Row | None:
+    """Return the checkpoint that `init.weights="published"` stands for: on Kinetics-400."""
+    return by_name().get(f"{family}_{variant}_k400")
+
+
+def of_file(path: Path) -> Row | None:
+    """The row that a file is named after: a published name with any hash, or a zoo name."""
+    for row in rows():
+        if row.file == path.name:
+            return row
+
+    def stem(name):
+        return re.sub(r"(-[0-9a-f]{8})?\.\w+$", "", name)
+
+    published = {stem(row.file): row for row in reversed(rows())}
+    return published.get(stem(path.name)) or by_name().get(stem(path.name))
+
+
+def labels(dataset: str) -> tuple[str, ...]:
+    """The class names of a data set, in the order of its labels.
+
+    AVA's are all 80; its evaluation leaves out 20 of them.
+
+    Raises:
+      UserError: the names of that data set are not here.
+    """
+    folder = resources.files("jaxvid").joinpath("labels")
+    name = SAME_CLASSES.get(dataset, dataset)
+    known = {file.name.removesuffix(".txt") for file in folder.iterdir()}
+    if name not in known:
+        hint = did_you_mean(dataset, known | SAME_CLASSES.keys())
+        raise UserError(f'there are no class names of "{dataset}".{hint}')
+    return tuple(folder.joinpath(f"{name}.txt").read_text(encoding="utf-8").splitlines())

@@ -1,0 +1,378 @@
+"""The table of published weights: its grammar, its facts, and the tool that prints it."""
+
+import dataclasses
+import functools
+import importlib
+import json
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxvid
+from jaxvid import plug
+from jaxvid.config import hashable
+from jaxvid.errors import UserError
+from jaxvid.tools import zoo as tool
+from jaxvid.weights import resolve, zoo
+
+ROOT = Path(__file__).parents[2]
+ROWS = zoo.rows()
+NAMES = {row.name for row in ROWS}
+RECOGNISES = {"recognition", "skeleton"}
+LOADABLE = [row for row in ROWS if row.task in RECOGNISES and tool.loads(row)]
+# One token for each part but sampling and tag, which may be left out.
+GRAMMAR = re.compile(
+    r"(?P<family>[a-z0-9]+)_(?P<variant>[a-z0-9-]+)"
+    r"(_(?P<sampling>\d+x\d+|u\d+))?(_(?P<tag>[a-z0-9-]+))?_(?P<dataset>[a-z0-9-]+)"
+)
+TASKS = {
+    "recognition", "skeleton", "audio", "detection", "localization", "grounding", "retrieval",
+    "question_answering", "hand_detection", "image",
+}  # fmt: skip
+WITHOUT_CLASSES = {"localization", "grounding", "retrieval", "question_answering"}
+WITHOUT_CLASS_NAMES = {"hand", "in1k", "in22k"}
+RANKS = {"t2v_median_rank", "t2v_mean_rank"}
+
+
+def by_id(row):
+    return row.name
+
+
+def primary(row):
+    return next(iter(row.metrics.values()), 0.0)
+
+
+# The rows
+
+
+def test_a_line_is_a_row_and_they_are_sorted():
+    lines = (Path(jaxvid.__file__).parent / "weights/zoo/zoo.json").read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("[", "]")
+    parsed = [json.loads(line.rstrip(",")) for line in lines[1:-1]]
+    assert [row["name"] for row in parsed] == sorted(NAMES)
+    assert len(NAMES) == len(ROWS)
+    fields = [field.name for field in dataclasses.fields(zoo.Row)]
+    assert all(list(row) == fields for row in parsed)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=by_id)
+def test_names_say_what_the_rows_say(row):
+    parts = GRAMMAR.fullmatch(row.name)
+    assert parts
+    assert row.name.startswith(row.model)
+    assert (parts["variant"], parts["dataset"]) == (row.variant, row.dataset)
+    spread = f"u{row.frames}" if row.frames else None
+    assert parts["sampling"] == (f"{row.frames}x{row.stride}" if row.stride else spread)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=by_id)
+def test_facts_are_in_range(row):
+    assert row.task in TASKS
+    assert bool(row.num_classes) != (row.task in WITHOUT_CLASSES)
+    assert all(0 < v < 1 or name in RANKS for name, v in row.metrics.items())
+    assert row.params_m and 0.001 < row.params_m < 1000
+    assert row.flops_g is None or 0.1 < row.flops_g < 10_000
+    assert row.licence and row.published
+    for url in (row.url, *row.mirrors):
+        assert re.fullmatch(
+            r"https://(download\.openmmlab\.com|github\.com|download\.pytorch\.org)/\S+\.pth", url
+        )
+        found = re.search(r"-([0-9a-f]{8})\.pth$", url)
+        assert row.sha256 == (found[1] if found else "")
+
+
+def test_files_of_one_name_are_one_file():
+    """They share a folder; and a hash that two files claim is wrong for one of them."""
+    links = {row.file: row.url for row in ROWS}
+    assert all(links[row.file] == row.url for row in ROWS)
+    hashes = Counter({(row.sha256, row.url) for row in ROWS if row.sha256})
+    twice = [digest for digest, n in Counter(digest for digest, _ in hashes).items() if n > 1]
+    doubtful = {row.name for row in ROWS if row.sha256 in twice}
+    assert doubtful == {"slowonly_r50_8x8_in1k-nl_k400", "slowonly_r50_8x8_in1k_k400"}
+    assert all(
+        "same hash" in zoo.find(n).note or "published hash" in zoo.find(n).note for n in doubtful
+    )
+
+
+def test_a_name_without_its_sampling_is_the_best_of_its_rows():
+    groups = {}
+    for row in ROWS:
+        parts = GRAMMAR.fullmatch(row.name)
+        assert parts
+        if parts["sampling"]:
+            short = row.name.replace(f"_{parts['sampling']}_", "_", 1)
+            groups.setdefault(short, []).append(row)
+    assert not groups.keys() & NAMES
+    defaults = {row.default_for: row for row in ROWS if row.default_for}
+    assert defaults.keys() == groups.keys()
+    for short, rows in groups.items():
+        assert primary(defaults[short]) == max(map(primary, rows))
+
+
+# What upstream lists and this table corrects. Two entries carry no weights of their own; of pairs
+# that describe one file the other one, with the link that is right, became the row.
+EXCLUDED = {
+    "tsm_imagenet-pretrained-r101_8xb16-1x1x8-50e_sthv2-rgb (Kinetics-400)": "listed twice",
+    "rtmpose-m_8xb32-210e_coco-wholebody-hand-256x256 (Pose estimation stage)": "no link",
+}
+WRONG_LINKS = {
+    "tsn_imagenet-pretrained-swin-transformer_32xb8-1x1x8-50e_kinetics400-rgb": "428f0064",
+    "vit-small-p16_videomaev2-vit-g-dist-k710-pre_16x4x1_kinetics-400": "25c748fd",
+    "uniformerv2-large-p14-res336_clip-kinetics710-pre_u32_kinetics700-rgb": "95cf9046",
+}
+WRONG_METRICS = {"mvit_base_32x3_k400", "mvit_large_40x3_k400"}
+MORE = {"bsn_pem-400_anet"}  # an entry with two files
+
+
+def upstream_entries():
+    data = os.environ.get("JAXVID_DATA")
+    path = Path(data or ".").parent / "reference" / "zoo.json"
+    if not data or not path.is_file():
+        pytest.skip("needs JAXVID_DATA: a folder with ../reference/zoo.json, the published entries")
+    return json.loads(path.read_text())
+
+
+def row_of(entry):
+    """The rows of an upstream entry: those of its name and file."""
+    digest = re.search(r"-([0-9a-f]{8})\.pth$", entry["weights_url"])
+    digest = WRONG_LINKS.get(entry["name"]) or (digest[1] if digest else "")
+    return [
+        row for row in ROWS if row.published == entry["name"] and row.sha256 == digest
+        and (digest or row.url == entry["weights_url"])
+    ]  # fmt: skip
+
+
+def test_every_published_entry_is_one_row():
+    seen = set()
+    entries = upstream_entries()
+    for entry in entries:
+        if f"{entry['name']} ({entry['dataset']})" in EXCLUDED:
+            continue
+        rows = row_of(entry)
+        assert len(rows) == 1, entry["name"]
+        seen.add(rows[0].name)
+    assert len(entries) == 234
+    image = {row.name for row in ROWS if row.task == "image"}
+    assert seen | image | MORE == NAMES
+
+
+def test_metrics_are_the_published_ones():
+    for entry in upstream_entries():
+        for row in row_of(entry):
+            for ours, theirs in (("top1", "top1"), ("top5", "top5"), ("map", "mAP")):
+                if theirs in entry["metrics"] and row.name not in WRONG_METRICS:
+                    assert row.metrics[ours] * 100 == pytest.approx(entry["metrics"][theirs])
+
+
+# The rows that this version loads
+
+
+@functools.cache
+def parameters(model, variant, num_classes, overrides):
+    net = plug.load(
+        "models", {"name": model, "variant": variant, **dict(overrides)}, num_classes=num_classes
+    )
+    example = plug.module("models", model).example(variant)
+    shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), **x, train=False), example)
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes["params"]))
+
+
+@pytest.mark.parametrize("row", LOADABLE, ids=by_id)
+def test_parameters_are_those_of_the_model(row):
+    overrides = tuple(sorted(hashable(row.overrides).items()))  # many rows share a model
+    count = parameters(row.model, row.variant, row.num_classes, overrides)
+    assert round(count / 1e6, 4) == pytest.approx(row.params_m, abs=1e-9)
+
+
+@pytest.mark.parametrize("row", LOADABLE, ids=by_id)
+def test_a_row_that_loads_says_how_to_use_it(row):
+    assert plug.load("data.recipes", row.recipe, split="test")
+    config = resolve.published(row, Path()).config
+    assert plug.load("tasks", config["task"], num_classes=row.num_classes)
+    frames, stride = row.recipe["frames"], row.recipe.get("stride", 0)
+    ratio = 32 // row.frames if row.model == "slowfast" else 1  # it counts its slow pathway
+    assert (row.frames, row.stride) == (
+        frames // ratio, 0 if row.recipe.get("uniform") else stride * ratio,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.config], ids=by_id)
+def test_the_config_of_a_row_is_of_that_model(row):
+    path, _, variant = row.config.partition(":")
+    config = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+    c = config.get_config(*filter(None, [variant]))
+    assert {key: c.model[key] for key in row.spec} == dict(hashable(row.spec))
+    assert (c.data.num_classes or 0) == row.num_classes or row.task in WITHOUT_CLASSES
+    assert {key: c.data.recipe[key] for key in row.recipe} == dict(hashable(row.recipe))
+    assert {key: c.task[key] for key in row.task_options} == dict(hashable(row.task_options))
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["swin_tiny_k400", "swin_tiny_32x2_k400"])
+def test_find_by_name(name):
+    row = zoo.find(name)
+    assert row.name == "swin_tiny_32x2_k400"
+    assert row.metrics == {"top1": 0.789, "top5": 0.9377}
+    assert row.sha256 == "241016b2"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [zoo.find("swin_tiny_k400").file, "swin_tiny_k400.pth", "swin_tiny_32x2_k400.safetensors"],
+)
+def test_find_by_file(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"")
+    assert zoo.find(path).name == zoo.find(str(path)).name == "swin_tiny_32x2_k400"
+
+
+def test_a_file_of_another_name_is_an_error(tmp_path):
+    path = tmp_path / "mine.pth"
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"mine\.pth.*rename it"):
+        zoo.find(path)
+
+
+@pytest.mark.parametrize(
+    "name,hint",
+    [
+        ("swin_tny_k400", 'Did you mean "swin_tiny_k400"?'),
+        ("swn_tiny_k400", 'Did you mean "swin"?'),
+        ("resnet", "python -m jaxvid.tools.zoo"),
+    ],
+)
+def test_an_unknown_name_is_an_error_with_a_hint(name, hint):
+    with pytest.raises(UserError, match=f'named "{name}"') as error:
+        zoo.find(name)
+    assert hint in str(error.value)
+
+
+# Class names
+
+
+@pytest.mark.parametrize("dataset", sorted({row.dataset for row in ROWS if row.num_classes}))
+def test_there_are_as_many_class_names_as_classes(dataset):
+    (count,) = {row.num_classes for row in ROWS if row.dataset == dataset}
+    if dataset in WITHOUT_CLASS_NAMES:
+        with pytest.raises(UserError, match=f'"{dataset}"'):
+            zoo.labels(dataset)
+    else:
+        names = zoo.labels(dataset)
+        assert len(names) == count
+        assert all(name and name == name.strip() for name in names)
+
+
+@pytest.mark.parametrize(
+    "dataset,index,name",
+    [
+        ("k400", 6, "arm wrestling"),
+        ("ntu60", 0, "drink water"),
+        ("ava22", 0, "bend/bow (at the waist)"),
+        ("ava21", 79, "watch (a person)"),
+        ("multisports", 0, "aerobic_push_up"),
+    ],
+)
+def test_class_names_are_in_the_order_of_the_labels(dataset, index, name):
+    assert zoo.labels(dataset)[index] == name
+
+
+@pytest.mark.parametrize(
+    "dataset,pairs",
+    [("ssv1", [(2, 4), (30, 41), (52, 66)]), ("ssv2", [(86, 87), (93, 94), (166, 167)])],
+)
+def test_the_published_pairs_of_mirrored_classes_are_left_and_right(dataset, pairs):
+    names = zoo.labels(dataset)
+    mirrored = {"left": "right", "right": "left"}
+    for one, two in pairs:
+        swapped = re.sub(r"left|right", lambda word: mirrored[word[0]], names[one])
+        assert swapped == names[two] != names[one]
+
+
+def test_an_unknown_data_set_is_an_error_with_a_hint():
+    with pytest.raises(UserError, match=r'"k40".*Did you mean "k400"'):
+        zoo.labels("k40")
+
+
+# The tool
+
+
+def test_the_tool_prints_a_line_a_row(capsys):
+    assert tool.main(["--dataset", "k400", "--family", "swin"]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    table = [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
+    assert len(table) == 8
+    tiny = next(line for line in table if line["name"] == "swin_tiny_32x2_k400")
+    row = zoo.find("swin_tiny_k400")
+    assert tiny == {
+        "name": row.name, "task": "recognition", "data set": "k400", "params": "28.16 M",
+        "FLOPs": "88 G", "metric": "top1 78.90%", "loads": "yes", "licence": "Apache-2.0",
+        "sha256": "241016b2", "url": row.url,
+    }  # fmt: skip
+
+
+def test_the_tool_prints_every_field_as_json(capsys):
+    assert tool.main(["--json", "--task", "skeleton"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["name"] for line in lines} == {r.name for r in ROWS if r.task == "skeleton"}
+    assert all(line.keys() >= {"metrics", "url", "loads"} for line in lines)
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        (["--dataset", "k401"], 'dataset "k401". Did you mean "k400"?'),
+        (["--family", "swin", "--task", "skeleton"], "all of that"),
+    ],
+)
+def test_the_tool_says_that_nothing_fits(arguments, message, capsys):
+    assert tool.main(arguments) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_the_table_of_a_terminal_has_all_rows_and_links():
+    grid = tool.table(ROWS)
+    assert grid.row_count == len(ROWS)
+    links = list(grid.columns[-1].cells)
+    assert all(row.url in str(link) for row, link in zip(ROWS, links, strict=True))
+
+
+def test_only_rows_whose_family_is_here_load():
+    assert tool.loads(zoo.find("swin_tiny_k400"))
+    assert not tool.loads(dataclasses.replace(zoo.find("swin_tiny_k400"), model="nothing"))
+    assert not tool.loads(dataclasses.replace(zoo.find("swin_tiny_k400"), upstream="nothing"))
+
+
+# Detection: a head for boxes on another family's backbone
+
+
+DETECTS = [row for row in ROWS if row.task == "detection" and tool.loads(row)]
+
+
+def test_detectors_without_a_feature_bank_load():
+    assert len(DETECTS) == 22
+    assert {row.model for row in DETECTS} == {"slowonly", "slowfast"}
+    later = {r.name for r in ROWS if r.task == "detection"} - {r.name for r in DETECTS}
+    assert all(re.search("acrn|lfb|videomae", name) for name in later)
+
+
+@pytest.mark.parametrize("row", DETECTS, ids=by_id)
+def test_a_detector_says_how_to_use_it(row):
+    config = resolve.published(row, Path()).config
+    net = plug.load("models", config["model"], num_classes=row.num_classes)
+    assert plug.load("tasks", config["task"], num_classes=row.num_classes)
+    assert plug.load("data.recipes", config["data"]["recipe"], split="test")
+    video, boxes = jnp.zeros((1, 8, 32, 32, 3)), jnp.zeros((1, 2, 4))
+    shapes = jax.eval_shape(lambda: net.init(jax.random.key(0), video, boxes, train=False))
+    count = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes["params"]))
+    assert round(count / 1e6, 4) == pytest.approx(row.params_m, abs=1e-9)
+    frames, stride = row.recipe["frames"], row.recipe["stride"]
+    ratio = 32 // row.frames if row.model == "slowfast" else 1
+    assert (row.frames, row.stride) == (frames // ratio, stride * ratio)
