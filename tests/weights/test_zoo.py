@@ -21,7 +21,6 @@ from jaxvid.errors import UserError
 from jaxvid.tools import zoo as tool
 from jaxvid.weights import resolve, zoo
 
-ROOT = Path(__file__).parents[2]
 ROWS = zoo.rows()
 NAMES = {row.name for row in ROWS}
 RECOGNISES = {"recognition", "skeleton"}
