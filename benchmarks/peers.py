@@ -47,13 +47,16 @@ RECOGNITION = {
 }
 SKELETON = "{0}/{0}_8xb16-joint-u100-80e_ntu60-xsub-keypoint-{1}"
 FILES = {name: f"recognition/{file}" for name, file in RECOGNITION.items()} | {
-    **{f"{g}:{d}_j": f"skeleton/{SKELETON.format(g, d)}" for g in ("stgcn", "stgcnpp")
-       for d in ("2d", "3d")},
+    **{
+        f"{g}:{d}_j": f"skeleton/{SKELETON.format(g, d)}"
+        for g in ("stgcn", "stgcnpp")
+        for d in ("2d", "3d")
+    },
     "bmn:400": "localization/bmn/bmn_2xb8-400x100-9e_activitynet-feature",
     "bmn:2048": "localization/bmn/bmn_2xb8-2048x100-9e_activitynet-slowonly-k700-feature",
     "fast_rcnn:r50_4x16": "detection/slowonly/"
     "slowonly_kinetics400-pretrained-r50_8xb16-4x16x1-20e_ava21-rgb",
-}  # fmt: skip
+}
 
 
 @dataclass

@@ -64,9 +64,19 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
     ),
 }
 COLUMNS = (
-    "model, inputs", "dtype", "what", "ms", "clips/s", "MFU", "GiB", "compile s", "PyTorch",
-    "eager: ms, ratio", "channels last", "compiled",
-)  # fmt: skip
+    "model, inputs",
+    "dtype",
+    "what",
+    "ms",
+    "clips/s",
+    "MFU",
+    "GiB",
+    "compile s",
+    "PyTorch",
+    "eager: ms, ratio",
+    "channels last",
+    "compiled",
+)
 
 
 def configure(name: str, small: bool = False, batch: int = 0) -> Any:
@@ -219,10 +229,15 @@ def measure(name: str, args: argparse.Namespace):
             if most := (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"):
                 memory += f", peak {most / 2**30:.2f}"
             mine = [
-                f"{full}, {shown}", dtype, what, f"{1e3 * second:.1f}",
-                f"{config.batch / second:.2f}", f"{ours.flops / second / peak(dtype):.1%}", memory,
+                f"{full}, {shown}",
+                dtype,
+                what,
+                f"{1e3 * second:.1f}",
+                f"{config.batch / second:.2f}",
+                f"{ours.flops / second / peak(dtype):.1%}",
+                memory,
                 f"{ours.compile_seconds:.1f}",
-            ]  # fmt: skip
+            ]
             for package in found or ("-",):
                 kinds = ("eager", "channels last", "compiled")
                 row = [cell(times.get(f"PyTorch {package} {k}"), times["ours"]) for k in kinds]

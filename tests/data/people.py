@@ -68,7 +68,10 @@ def make(root: Path, split: str, videos: int, seed: int = 0) -> Path:
 def split(name: str, **changes) -> dict:
     """The spec of the source of a split."""
     spec = dict(
-        name="ava", file=f"{name}.csv", proposals=f"{name}_proposals.pkl", prefix="videos",
+        name="ava",
+        file=f"{name}.csv",
+        proposals=f"{name}_proposals.pkl",
+        prefix="videos",
         start=float(START),
-    )  # fmt: skip
+    )
     return spec | changes

@@ -22,12 +22,24 @@ def path(tmp_path_factory):
 @pytest.mark.parametrize(
     "key",
     [
-        0, 29, -1, np.int64(7), slice(None), slice(3, 20, 4), slice(None, None, -1),
-        slice(-3, None), slice(40, 50), [4, 0, 0], (5, 6), np.array([[1, 2], [29, -30]]),
-        range(2, 9, 3), [], np.arange(30) % 7 == 0,
+        0,
+        29,
+        -1,
+        np.int64(7),
+        slice(None),
+        slice(3, 20, 4),
+        slice(None, None, -1),
+        slice(-3, None),
+        slice(40, 50),
+        [4, 0, 0],
+        (5, 6),
+        np.array([[1, 2], [29, -30]]),
+        range(2, 9, 3),
+        [],
+        np.arange(30) % 7 == 0,
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_video_is_indexed_like_an_array(path, key):
     expected = make.sequential(path)
     with data.open_video(path) as found:
@@ -73,9 +85,12 @@ def test_a_recipe_applied_to_a_path_is_what_the_loader_makes(path):
 def test_a_recipe_applied_to_arrays_and_folders(path, tmp_path):
     frames = make.sequential(path)
     recipe = [
-        video.Open(), sampling.SampleClips(2, 1, target_fps=15), video.Decode(),
-        spatial.CenterCrop(64), video.Pack(),
-    ]  # fmt: skip
+        video.Open(),
+        sampling.SampleClips(2, 1, target_fps=15),
+        video.Decode(),
+        spatial.CenterCrop(64),
+        video.Pack(),
+    ]
     from_file, array = data.apply(recipe, path), data.apply(recipe, frames, fps=30)
     np.testing.assert_array_equal(from_file["video"], array["video"])
     np.save(tmp_path / "a.npy", frames)
@@ -94,9 +109,12 @@ def config(tmp_path_factory):
     spec = {s: dict(name="video_list", file=f"{s}.txt") for s in ("train", "val")}
     recipe = plug.spec("data.recipes", "clip", frames=2, stride=1, size=32, short_side=32, clips=2)
     return dict(
-        seed=0, batch=2, eval_batch=0, data=dict(root=str(folder), recipe=recipe, **spec),
+        seed=0,
+        batch=2,
+        eval_batch=0,
+        data=dict(root=str(folder), recipe=recipe, **spec),
         loader=dict(workers=0, balance=0.0, on_error="replace", eval_on_error="raise"),
-    )  # fmt: skip
+    )
 
 
 def test_batches_of_a_config(config):

@@ -68,9 +68,14 @@ LISTED: dict[str, tuple[str, Callable, tuple, str, tuple]] = {
     "k600": ("kinetics/k600", kinetics_archive, (), "", KINETICS),
     "k700": ("kinetics/k700", kinetics_archive, (), "", KINETICS),
     "k710": ("kinetics/k710", kinetics_parts, (), "", K710),
-    "ssv2": ("ssv2", something, (), "",
-             ([HOLDING, "Approaching something with your camera"], [HOLDING])),
-}  # fmt: skip
+    "ssv2": (
+        "ssv2",
+        something,
+        (),
+        "",
+        ([HOLDING, "Approaching something with your camera"], [HOLDING]),
+    ),
+}
 PICKLED = {"ntu60": 60, "ntu120": 120}
 # Without a folder of data_prep: published in the form that the configs read, or one's own.
 OTHERS = {"ava21", "ava22", "multisports", "anet", "msrvtt", "own", "quickstart", "finetune"}

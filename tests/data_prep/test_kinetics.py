@@ -25,10 +25,13 @@ def test_kinetics_as_cvdf_hosts_it(tmp_path):
     """One flat folder a split, and replacements for corrupt files."""
     kinetics(
         tmp_path,
-        ["arm wrestling,-aaaaaaaaaa,3,13", '"petting animal (not cat)",bbbbbbbbbbb,170,180',
-         "abseiling,ccccccccccc,1,11"],
+        [
+            "arm wrestling,-aaaaaaaaaa,3,13",
+            '"petting animal (not cat)",bbbbbbbbbbb,170,180',
+            "abseiling,ccccccccccc,1,11",
+        ],
         ["zumba,ddddddddddd,0,10"],
-    )  # fmt: skip
+    )
     fakes.videos(
         tmp_path, ["train/-aaaaaaaaaa_000003_000013.mp4", "train/bbbbbbbbbbb_000170_000180.mp4"]
     )
@@ -61,15 +64,24 @@ def test_kinetics_as_cvdf_hosts_it(tmp_path):
     assert stored("kinetics/k400", tmp_path) == {"train": 2, "val": 1}
 
 
-@pytest.mark.parametrize("folders,names,clip", [
-    # MMAction2's scripts: classes with underscores, csv files renamed
-    (("videos_train/arm_wrestling", "videos_val/arm_wrestling"),
-     ("kinetics_train", "kinetics_val"), "eeeeeeeeeee_000010_000020"),
-    # OpenDataLab's copy: ids alone
-    (("videos_train", "videos_val"), ("train", "val"), "eeeeeeeeeee"),
-    (("videos/train/arm wrestling", "videos/val/arm wrestling"),
-     ("train", "validate"), "eeeeeeeeeee_000010_000020"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "folders,names,clip",
+    [
+        # MMAction2's scripts: classes with underscores, csv files renamed
+        (
+            ("videos_train/arm_wrestling", "videos_val/arm_wrestling"),
+            ("kinetics_train", "kinetics_val"),
+            "eeeeeeeeeee_000010_000020",
+        ),
+        # OpenDataLab's copy: ids alone
+        (("videos_train", "videos_val"), ("train", "val"), "eeeeeeeeeee"),
+        (
+            ("videos/train/arm wrestling", "videos/val/arm wrestling"),
+            ("train", "validate"),
+            "eeeeeeeeeee_000010_000020",
+        ),
+    ],
+)
 def test_other_layouts_of_kinetics(tmp_path, folders, names, clip):
     kinetics(tmp_path, *[["arm wrestling,eeeeeeeeeee,10.0,20.0"]] * 2, names=names)
     for folder in folders:
@@ -95,12 +107,16 @@ def parts(root: Path):
     """Kinetics-400, 600 and 700 with three, two and two training clips of which three differ."""
     same = "abseiling,aaaaaaaaaaa,3,13"
     kinetics(
-        root / "kinetics400", [same, "tying tie,bbbbbbbbbbb,0,10", "drinking,vvvvvvvvvvv,0,10"],
+        root / "kinetics400",
+        [same, "tying tie,bbbbbbbbbbb,0,10", "drinking,vvvvvvvvvvv,0,10"],
         ["zumba,ddddddddddd,0,10"],
-    )  # fmt: skip
+    )
     kinetics(root / "kinetics600", [same, "zumba,ddddddddddd,0,10"], ["zumba,vvvvvvvvvvv,0,10"])
-    kinetics(root / "kinetics700", ["abseiling,aaaaaaaaaaa,50,60", "zumba,fffffffffff,1,11"],
-             ["zumba,ddddddddddd,0,10"])  # fmt: skip
+    kinetics(
+        root / "kinetics700",
+        ["abseiling,aaaaaaaaaaa,50,60", "zumba,fffffffffff,1,11"],
+        ["zumba,ddddddddddd,0,10"],
+    )
     for part, clips in {
         "400": [
             "aaaaaaaaaaa_000003_000013",

@@ -56,9 +56,11 @@ def test_ucf101_frames(tmp_path):
         "ucf101_val_split_1_rawframes.txt": [f"{names[1]} 5 2"],
     }
     source = frame_folders.build(
-        "train", root=str(tmp_path), file="lists/ucf101_train_split_1_rawframes.txt",
+        "train",
+        root=str(tmp_path),
+        file="lists/ucf101_train_split_1_rawframes.txt",
         prefix="rawframes",
-    )  # fmt: skip
+    )
     assert (source[0]["path"], source[0]["total"]) == (str(tmp_path / "rawframes" / names[0]), 5)
 
 
@@ -89,8 +91,11 @@ def test_hmdb51(tmp_path):
 
 def test_something_something_v2(tmp_path):
     fakes.videos(tmp_path / "20bn-something-something-v2", ["78687.webm", "42326.webm", "7.webm"])
-    item = {"id": "78687", "label": "holding potato next to vicks vaporub bottle",
-            "template": "Holding [something] next to [something]"}  # fmt: skip
+    item = {
+        "id": "78687",
+        "label": "holding potato next to vicks vaporub bottle",
+        "template": "Holding [something] next to [something]",
+    }
     other = {"id": "42326", "template": "Approaching [something] with your camera"}
     fakes.json_text(tmp_path / "labels/train.json", [item, {**other, "id": "99"}])
     fakes.json_text(tmp_path / "labels/validation.json", [other])
@@ -105,11 +110,18 @@ def test_something_something_v2(tmp_path):
     assert stored("ssv2", tmp_path) == {"train": 1, "val": 1}
 
 
-@pytest.mark.parametrize("name,stem,published,classes", [
-    ("ssv1", "something-something-v1", "sthv1",
-     {"Holding something": 0, "Turning something upside down": 1}),
-    ("jester", "jester-v1", "jester", {"Swiping Left": 0, "Doing other things": 26}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name,stem,published,classes",
+    [
+        (
+            "ssv1",
+            "something-something-v1",
+            "sthv1",
+            {"Holding something": 0, "Turning something upside down": 1},
+        ),
+        ("jester", "jester-v1", "jester", {"Swiping Left": 0, "Doing other things": 26}),
+    ],
+)
 def test_folders_of_frames(tmp_path, name, stem, published, classes):
     one, two = classes
     fakes.text(tmp_path / f"{stem}-train.csv", f"100218;{one}", f"24413;{two}", f"5;{one}")
@@ -122,10 +134,11 @@ def test_folders_of_frames(tmp_path, name, stem, published, classes):
     }
     assert written(name, tmp_path) == {
         f"{published}_train_list_rawframes.txt": [
-            f"100218 5 {classes[one]}", f"24413 4 {classes[two]}",
+            f"100218 5 {classes[one]}",
+            f"24413 4 {classes[two]}",
         ],
         f"{published}_val_list_rawframes.txt": [f"9 5 {classes[two]}"],
-    }  # fmt: skip
+    }
     assert stored(name, tmp_path) == {"train": 2, "val": 1}
 
 
@@ -133,8 +146,9 @@ def test_diving48(tmp_path):
     fakes.videos(tmp_path / "rgb", ["_8Vy3dlHg2w_00000.mp4", "_8Vy3dlHg2w_00001.mp4"])
     item = {"vid_name": "_8Vy3dlHg2w_00000", "label": 47, "start_frame": 0, "end_frame": 104}
     fakes.json_text(tmp_path / "Diving48_V2_train.json", [item])
-    fakes.json_text(tmp_path / "Diving48_V2_test.json",
-                    [{**item, "vid_name": "_8Vy3dlHg2w_00001", "label": 3}])  # fmt: skip
+    fakes.json_text(
+        tmp_path / "Diving48_V2_test.json", [{**item, "vid_name": "_8Vy3dlHg2w_00001", "label": 3}]
+    )
     assert listed("diving48", tmp_path) == {
         "train": [("_8Vy3dlHg2w_00000.mp4", (47,))],
         "val": [("_8Vy3dlHg2w_00001.mp4", (3,))],
@@ -182,10 +196,10 @@ def test_hvu(tmp_path):
         fakes.videos(tmp_path / f"videos_{split.lower()}", ["gD_G1b0wV5I_001015_001035.mp4"])
     found = listed("hvu", tmp_path)
     names = zoo.labels("hvu")
-    (path, labels), = found["train"]  # fmt: skip
+    ((path, labels),) = found["train"]
     assert path == "gD_G1b0wV5I_001015_001035.mp4"
     assert sorted(names[number].partition("/")[2] for number in labels) == sorted(tags.split("|"))
-    text, = written("hvu", tmp_path)["hvu_train_video.json"]  # fmt: skip
+    (text,) = written("hvu", tmp_path)["hvu_train_video.json"]
     (entry,) = json.loads(text)
     assert entry["filename"] == path
     assert sum(map(len, entry["label"].values())) == 4
@@ -223,8 +237,11 @@ def test_hvu_numbers_tags_as_published(tmp_path, data_folder):
     sample = json.loads((data_folder / "annotations/hvu_video_test_anno.json").read_text())[0]
     tags = [published[c][number] for c, numbers in sample["label"].items() for number in numbers]
     for split in ("Train", "Val"):
-        fakes.text(tmp_path / f"HVU_{split}_V1.0.csv", "Tags,youtube_id,time_start,time_end",
-                   f"{'|'.join(tags)},x,0,1")  # fmt: skip
+        fakes.text(
+            tmp_path / f"HVU_{split}_V1.0.csv",
+            "Tags,youtube_id,time_start,time_end",
+            f"{'|'.join(tags)},x,0,1",
+        )
         fakes.videos(tmp_path / f"videos_{split.lower()}", ["x_000000_000010.mp4"])
     (entry,) = json.loads(written("hvu", tmp_path)["hvu_val_video.json"][0])
     assert entry["label"] == sample["label"]

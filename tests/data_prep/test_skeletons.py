@@ -21,8 +21,9 @@ def write_skeleton(path: Path, frames: list[list[np.ndarray]]) -> None:
         lines.append(str(len(bodies)))
         for number, joints in enumerate(bodies):
             lines += [f"7205759403793{number} 0 1 1 1 1 0 0.02 -0.3 2", str(len(joints))]
-            lines += [f"{x} {y} {z} 277.1 191.3 1036.2 519.6 -0.2 0.05 0.95 -0.1 2"
-                      for x, y, z in joints]  # fmt: skip
+            lines += [
+                f"{x} {y} {z} 277.1 191.3 1036.2 519.6 -0.2 0.05 0.95 -0.1 2" for x, y, z in joints
+            ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
 
@@ -98,11 +99,21 @@ def raw(tmp_path) -> Path:
     return tmp_path / "raw"
 
 
-@pytest.mark.parametrize("classes,splits", [
-    (60, {"xsub_train": [0, 2], "xsub_val": [1], "xview_train": [1, 2], "xview_val": [0]}),
-    (120, {"xsub_train": [0, 2, 3], "xsub_val": [1, 4], "xset_train": [3],
-           "xset_val": [0, 1, 2, 4]}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "classes,splits",
+    [
+        (60, {"xsub_train": [0, 2], "xsub_val": [1], "xview_train": [1, 2], "xview_val": [0]}),
+        (
+            120,
+            {
+                "xsub_train": [0, 2, 3],
+                "xsub_val": [1, 4],
+                "xset_train": [3],
+                "xset_val": [0, 1, 2, 4],
+            },
+        ),
+    ],
+)
 def test_the_pickle_of_a_folder(raw, tmp_path, capsys, classes, splits):
     out = tmp_path / f"ntu{classes}_3d.pkl"
     ntu.main(["--source", str(raw), "--out", str(out), "--classes", str(classes)])
@@ -128,12 +139,15 @@ def test_the_list_of_incomplete_samples_is_the_authors(data_folder):
         assert {n for n in ours if ntu._wanted(n, classes)} == set(path.read_text().split())
 
 
-@pytest.mark.parametrize("content,message", [
-    ("3\n1\n", "truncated, or not a .skeleton file"),
-    ("", "truncated, or not a .skeleton file"),
-    ("hello", "truncated, or not a .skeleton file"),
-    ("2\n0\n0\n", "there is nobody in it"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "content,message",
+    [
+        ("3\n1\n", "truncated, or not a .skeleton file"),
+        ("", "truncated, or not a .skeleton file"),
+        ("hello", "truncated, or not a .skeleton file"),
+        ("2\n0\n0\n", "there is nobody in it"),
+    ],
+)
 def test_a_damaged_file_is_named(tmp_path, content, message):
     path = tmp_path / "S001C002P003R002A013.skeleton"
     path.write_text(content)

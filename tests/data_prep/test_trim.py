@@ -32,28 +32,34 @@ def numbers(path: Path) -> list[int]:
         return [round((frame.mean() - 16) / 10) for frame in reader[:]]
 
 
-@pytest.mark.parametrize("start,end,expected", [
-    (0.0, 1.0, [0, 1, 2, 3]),
-    (1.0, 1.5, [4, 5]),  # the frame at the end belongs to what follows
-    (0.9, 1.3, [4, 5]),  # the first frame that begins in it
-    (1.0 + 1e-9, 1.5 + 1e-9, [4, 5]),  # sums of times are rounded
-    (14.75, 99.0, [59 % 22]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "start,end,expected",
+    [
+        (0.0, 1.0, [0, 1, 2, 3]),
+        (1.0, 1.5, [4, 5]),  # the frame at the end belongs to what follows
+        (0.9, 1.3, [4, 5]),  # the first frame that begins in it
+        (1.0 + 1e-9, 1.5 + 1e-9, [4, 5]),  # sums of times are rounded
+        (14.75, 99.0, [59 % 22]),
+    ],
+)
 def test_a_clip_has_the_frames_that_begin_in_it(tmp_path, start, end, expected):
     long_video(tmp_path / "v.mp4", 15)
     assert trim.cut(tmp_path / "v.mp4", [Cut(tmp_path / "c.mp4", start, end)]) == []
     assert numbers(tmp_path / "c.mp4") == expected
 
 
-@pytest.mark.parametrize("start,end,expected,times", [
-    (0, 3, [0, 1, 2], [0, 1, 2, 3]),
-    (3.5, 5, [3, 4], [0, 0.5, 1.5]),  # 3 is on screen when the clip begins
-    (7.5, 8.1, [7, 8, 9, 10], [0, 0.5, 0.54, 0.58, 0.62]),
-    (8.5, 15, [*range(21, 33)], [*(k / 25 for k in range(12)), 6.48]),
-    (12, 14, [32], [0, 2]),  # nothing appears: what is on screen
-    (14, 99, [32], [0, 6]),
-    (-1, 0.5, [0], [0, 0.5]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "start,end,expected,times",
+    [
+        (0, 3, [0, 1, 2], [0, 1, 2, 3]),
+        (3.5, 5, [3, 4], [0, 0.5, 1.5]),  # 3 is on screen when the clip begins
+        (7.5, 8.1, [7, 8, 9, 10], [0, 0.5, 0.54, 0.58, 0.62]),
+        (8.5, 15, [*range(21, 33)], [*(k / 25 for k in range(12)), 6.48]),
+        (12, 14, [32], [0, 2]),  # nothing appears: what is on screen
+        (14, 99, [32], [0, 6]),
+        (-1, 0.5, [0], [0, 0.5]),
+    ],
+)
 def test_a_clip_of_a_varying_rate_keeps_its_times(tmp_path, start, end, expected, times):
     """Pictures appear every second, from 8 s on 25 times a second; one stays from 8.96 s to 20."""
     edges = [*map(float, range(8)), *(8 + k / 25 for k in range(25)), 20.0]
@@ -115,8 +121,10 @@ def test_omnisource_of_a_varying_rate(tmp_path):
         with VideoReader(path) as reader:
             found[path.name] = make.numbers(reader[:]), round(reader.duration, 2)
     assert found == {
-        "part_0.mp4": ([0, 1, 2, 3, 4], 10), "part_1.mp4": ([4], 10), "part_2.mp4": ([4], 6),
-    }  # fmt: skip
+        "part_0.mp4": ([0, 1, 2, 3, 4], 10),
+        "part_1.mp4": ([4], 10),
+        "part_2.mp4": ([4], 6),
+    }
 
 
 def test_omnisource(tmp_path):

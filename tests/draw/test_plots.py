@@ -26,8 +26,9 @@ def test_curves_stand_together_by_name_and_what_is_not_finite_is_left_out():
     found = plots.curves(RECORDS)
     assert list(found) == ["loss", "top1", "lr", "step_time"]
     assert found["loss"] == [
-        plots.Curve("train", [10.0, 30.0], [2.0, 1.0]), plots.Curve("val", [10.0], [2.5]),
-    ]  # fmt: skip
+        plots.Curve("train", [10.0, 30.0], [2.0, 1.0]),
+        plots.Curve("val", [10.0], [2.5]),
+    ]
     assert plots.curves([]) == {} and plots.curves_picture({}) is None
     assert plots.curves([{"step": 1, "train/loss": float("inf")}]) == {}
 
@@ -60,8 +61,15 @@ def test_long_curves_are_thinned_to_means():
 def test_numbers_are_short():
     values = [0, 0.1, 12, 12000, 1.5e6, 1e-5, 0.05, -20000]
     assert [plots.number(v) for v in values] == [
-        "0", "0.1", "12", "12k", "1.5M", "1e-05", "0.05", "-20k",
-    ]  # fmt: skip
+        "0",
+        "0.1",
+        "12",
+        "12k",
+        "1.5M",
+        "1e-05",
+        "0.05",
+        "-20k",
+    ]
 
 
 COUNTS = np.array([[3, 1], [0, 4]])

@@ -43,9 +43,12 @@ class Found:
 
 def start(workdir: Path, *more: str, command=COMMAND, env=ONE_DEVICE) -> subprocess.Popen:
     return subprocess.Popen(
-        [*command, f"--workdir={workdir}", *more], env=env,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        [*command, f"--workdir={workdir}", *more],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def until_step(process: subprocess.Popen, workdir: Path, step: int):
@@ -218,11 +221,20 @@ def corrupt_videos(folder: Path, whole: Path, args) -> Found:
     for path in bad:
         path.write_bytes(path.read_bytes()[:200])
     command = (
-        sys.executable, "-m", "jaxvid.main", "--config=configs/finetune.py:test",
-        f"--config.data.root={clips}", "--config.batch=8", "--config.epochs=2",
-        "--config.dtype=float32", "--config.data.recipe.size=32", "--config.data.recipe.frames=4",
-        "--config.loader.workers=1", "--config.eval_every=0", "--config.log_every=1",
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "jaxvid.main",
+        "--config=configs/finetune.py:test",
+        f"--config.data.root={clips}",
+        "--config.batch=8",
+        "--config.epochs=2",
+        "--config.dtype=float32",
+        "--config.data.recipe.size=32",
+        "--config.data.recipe.frames=4",
+        "--config.loader.workers=1",
+        "--config.eval_every=0",
+        "--config.log_every=1",
+    )
     process = start(folder / "run", command=command)
     out, _ = process.communicate(timeout=250)
     named = [path for path in bad if path.name in out]

@@ -18,14 +18,29 @@ import time
 from pathlib import Path
 
 COMMAND = (
-    sys.executable, "-m", "jaxvid.main", "--config", "configs/quickstart.py",
-    "--config.data.train.train=96", "--config.data.train.val=40",
-    "--config.data.val.train=96", "--config.data.val.val=40",
-    "--config.model.variant=test", "--config.model.dropout=0.2", "--config.model.drop_path=0.2",
-    "--config.task.mixup=0.5", "--config.batch=8", "--config.eval_batch=16", "--config.epochs=5",
-    "--config.eval_every=1.25", "--config.save_every=7", "--config.log_every=3",
-    "--config.ema=0.9", "--config.accumulate=2", "--config.loader.workers=1",
-)  # fmt: skip
+    sys.executable,
+    "-m",
+    "jaxvid.main",
+    "--config",
+    "configs/quickstart.py",
+    "--config.data.train.train=96",
+    "--config.data.train.val=40",
+    "--config.data.val.train=96",
+    "--config.data.val.val=40",
+    "--config.model.variant=test",
+    "--config.model.dropout=0.2",
+    "--config.model.drop_path=0.2",
+    "--config.task.mixup=0.5",
+    "--config.batch=8",
+    "--config.eval_batch=16",
+    "--config.epochs=5",
+    "--config.eval_every=1.25",
+    "--config.save_every=7",
+    "--config.log_every=3",
+    "--config.ema=0.9",
+    "--config.accumulate=2",
+    "--config.loader.workers=1",
+)
 ONE_DEVICE = dict(os.environ, XLA_FLAGS="", JAX_PLATFORMS="cpu")
 STEPS = 60
 EVALUATIONS = (15, 30, 45, 60)

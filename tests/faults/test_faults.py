@@ -31,9 +31,11 @@ def test_a_killed_run_ends_as_if_it_never_was(whole, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc and /dev/shm")
 def test_signals_to_all_processes_lose_nothing(whole, tmp_path):
     plan = [
-        ("validation", "SIGTERM"), ("start", "SIGTERM"), ("saving", "SIGHUP"),
+        ("validation", "SIGTERM"),
+        ("start", "SIGTERM"),
+        ("saving", "SIGHUP"),
         ("training", group_signals.CLOSED),
-    ]  # fmt: skip
+    ]
     found = list(group_signals.tries(tmp_path, whole, plan, seed=3))
     assert [(one.phase, one.kind) for one in found if one.kind] == plan
     assert [one.lost for one in found] == [""] * len(found)
@@ -70,8 +72,11 @@ def test_a_disk_that_fills_during_a_save_is_one_clear_line(tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-c", limited, str(tmp_path)],
-        capture_output=True, text=True, timeout=60, env=kill_resume.ONE_DEVICE,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=kill_resume.ONE_DEVICE,
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("error: saving a checkpoint to")
     assert "the last complete one is step 1" in done.stderr

@@ -30,8 +30,10 @@ def batch(score, found, truth, labels, clip=0, time=0.0, **more):
         "boxes": np.pad(np.reshape(truth, (k, 4)), ((0, 1), (0, 0)))[None],
         "box_label": np.pad(np.reshape(labels, (k, -1)), ((0, 1), (0, 0)), constant_values=1)[None],
         "box_mask": (np.arange(k + 1) < k)[None].astype(np.float32),
-        "clip": np.array([clip]), "time": np.array([time]), "mask": np.ones(1),
-    } | {key: np.asarray(value)[None] for key, value in more.items()}  # fmt: skip
+        "clip": np.array([clip]),
+        "time": np.array([time]),
+        "mask": np.ones(1),
+    } | {key: np.asarray(value)[None] for key, value in more.items()}
 
 
 def metric(frames, classes, **options):
@@ -165,9 +167,7 @@ def test_classes_can_be_left_out_and_be_grouped():
     frames = [batch(score, [A, B], [A, B], [[1, 0, 0, 0], [0, 1, 1, 0]])]
     groups = (("first", 0, 0), ("rest", 1, 2), ("none", 3, 3))
     found = value(frames, 4, groups=groups)
-    assert found == {
-        "map": pytest.approx(2.5 / 3), "map_first": 1.0, "map_rest": 0.75,
-    }  # fmt: skip
+    assert found == {"map": pytest.approx(2.5 / 3), "map_first": 1.0, "map_rest": 0.75}
     assert value(frames, 4, unscored=(1,), corrected=True) == {"map": 1.0, "map_corrected": 1.0}
     rows = metric(frames, 4).per_class(["a", "b", "c", "d"])
     assert [(r.name, r.n, r.ap) for r in rows[:3]] == [("a", 1, 1.0), ("b", 1, 0.5), ("c", 1, 1.0)]

@@ -14,13 +14,20 @@ from tests.metrics.test_detection import batch
 
 DATA = Path(os.environ.get("JAXVID_DATA", ""), "eval")
 NAMES = {
-    "v_map@0.2": "video_map20", "v_map@0.5": "video_map50", "v_map_0.05:0.45": "video_map05_45",
-    "v_map_0.10:0.90": "video_map10_90", "v_map_0.50:0.95": "video_map50_95",
-}  # fmt: skip
+    "v_map@0.2": "video_map20",
+    "v_map@0.5": "video_map50",
+    "v_map_0.05:0.45": "video_map05_45",
+    "v_map_0.10:0.90": "video_map10_90",
+    "v_map_0.50:0.95": "video_map50_95",
+}
 UNSCORED = {
-    "aerobic kick jump", "aerobic off axis jump", "aerobic butterfly jump", "aerobic balance turn",
-    "basketball save", "basketball jump ball",
-}  # fmt: skip
+    "aerobic kick jump",
+    "aerobic off axis jump",
+    "aerobic butterfly jump",
+    "aerobic balance turn",
+    "basketball save",
+    "basketball jump ball",
+}
 
 
 @pytest.fixture(scope="module")

@@ -143,5 +143,7 @@ def test_pairs_end_after_they_start():
     assert (found[:, 0] < found[:, 1]).all()
     low = np.array([0.1, 0.9, 0.1, 0.1])
     assert proposals.pair_boundaries(low, low)[:, :2].tolist() == [  # with both ends of the video
-        [0.125, 0.375], [0.375, 0.875], [0.125, 0.875],
-    ]  # fmt: skip
+        [0.125, 0.375],
+        [0.375, 0.875],
+        [0.125, 0.875],
+    ]

@@ -91,10 +91,19 @@ def test_unreadable_videos_are_said(config, capsys):
 
 def test_the_command(config, tmp_path):
     command = [
-        sys.executable, "-m", "jaxvid.tools.browse", "--config", "configs/finetune.py:tiny",
-        f"--config.data.root={config.data.root}", "--config.data.recipe.frames=3",
-        "--config.data.checks=('labels',)", "--count", "2", "--out", str(tmp_path / "sheet"),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "jaxvid.tools.browse",
+        "--config",
+        "configs/finetune.py:tiny",
+        f"--config.data.root={config.data.root}",
+        "--config.data.recipe.frames=3",
+        "--config.data.checks=('labels',)",
+        "--count",
+        "2",
+        "--out",
+        str(tmp_path / "sheet"),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [

@@ -35,14 +35,21 @@ from tests.tools.tiny_tasks import TASKS
 pytestmark = pytest.mark.long
 
 SHIPPED = {
-    "recognition": "finetune:mini", "multi_label": "multi_label_own:mini",
-    "skeleton": "stgcn_ntu60", "localization": "bmn_own:mini", "detection": "fast_rcnn_own:mini",
+    "recognition": "finetune:mini",
+    "multi_label": "multi_label_own:mini",
+    "skeleton": "stgcn_ntu60",
+    "localization": "bmn_own:mini",
+    "detection": "fast_rcnn_own:mini",
     "retrieval": "clip4clip_msrvtt",
-}  # fmt: skip
+}
 METRICS = {
-    "recognition": "top1", "multi_label": "map", "skeleton": "top1", "localization": "auc",
-    "detection": "map", "retrieval": "t2v_r1",
-}  # fmt: skip
+    "recognition": "top1",
+    "multi_label": "map",
+    "skeleton": "top1",
+    "localization": "auc",
+    "detection": "map",
+    "retrieval": "t2v_r1",
+}
 INSTEAD = "take the features of a recogniser of videos, such as swin_tiny_k400"
 ORDER = r"cannot be played in another order; time_control is for recognisers of videos"
 # (tool, task) -> the line that a refusal ends with
@@ -212,9 +219,17 @@ def see_report(case: Case, out: Path, printed: str):
 
 
 TOOLS = (
-    "browse", "check", "bench_loader", "find_batch", "extract_features", "time_control",
-    "show_config", "predict", "export_weights", "report",
-)  # fmt: skip
+    "browse",
+    "check",
+    "bench_loader",
+    "find_batch",
+    "extract_features",
+    "time_control",
+    "show_config",
+    "predict",
+    "export_weights",
+    "report",
+)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -247,8 +262,9 @@ def test_a_skeleton_model_takes_a_file_of_key_points(case, capsys):
     made = case("skeleton")
     assert made(predict.main, made.run.parent / "alone.npz") == 0
     assert {line.split()[1] for line in capsys.readouterr().out.splitlines()[1:]} == {
-        "pair", "walk",
-    }  # fmt: skip
+        "pair",
+        "walk",
+    }
 
 
 def test_a_retrieval_model_takes_labels_and_a_recogniser_takes_none(case, capsys):

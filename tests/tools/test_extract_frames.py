@@ -37,9 +37,15 @@ def test_a_folder_is_extracted_and_goes_on(videos, tmp_path, capsys):
     target = tmp_path / "frames"
     (tmp_path / "train.csv").write_text("path,label\na.mp4,run\nzero.mp4,run\nsub/b c.avi,sit\n")
     arguments = [
-        str(videos), str(target), "--template", "{:03}.png", "--workers", "2",
-        "--list", str(tmp_path / "train.csv"),
-    ]  # fmt: skip
+        str(videos),
+        str(target),
+        "--template",
+        "{:03}.png",
+        "--workers",
+        "2",
+        "--list",
+        str(tmp_path / "train.csv"),
+    ]
     assert extract_frames.main(arguments) == 1  # one failed
     printed = capsys.readouterr().err.splitlines()
     assert printed == [

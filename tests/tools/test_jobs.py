@@ -48,9 +48,11 @@ def test_a_job_can_do_no_harm_but_fail(monkeypatch):
     assert time.monotonic() - started < 30
     errors = {item: each.error for item, each in found.items() if each.error}
     assert errors == {
-        "crash": "the process that read it crashed", "video": "too dark", "bug": "KeyError: 'x'",
+        "crash": "the process that read it crashed",
+        "video": "too dark",
+        "bug": "KeyError: 'x'",
         "hang": "no answer within 1.5 s",
-    }  # fmt: skip
+    }
     for item, each in found.items():
         assert each.result == (None if item in errors else item.upper())
 
@@ -86,9 +88,13 @@ def main():
 raise SystemExit(guard(main))
 """
     return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def test_ctrl_c_ends_all_in_a_moment_and_says_how_far_it_came(tmp_path):

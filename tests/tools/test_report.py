@@ -54,8 +54,10 @@ def begun(folder, steps=3):
     folder.mkdir(parents=True)
     config = {"model": {"name": "swin", "variant": "tiny"}, "optim": {"lr": 0.125}}
     (folder / "config.json").write_text(json.dumps(config))
-    lines = [{"step": 10 * s, "epoch": s, "train/loss": 1 / s, "train/lr": 0.1,
-              "train/step_time": 0.5} for s in range(1, steps)]  # fmt: skip
+    lines = [
+        {"step": 10 * s, "epoch": s, "train/loss": 1 / s, "train/lr": 0.1, "train/step_time": 0.5}
+        for s in range(1, steps)
+    ]
     lines.append({"step": 10 * steps, "epoch": steps, "val/top1": 0.25, "val/n": 8})
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "metrics.jsonl").write_text(text + '{"step": 99')
@@ -72,9 +74,10 @@ def evaluated(folder, names=NAMES, clips=True):
     files = {
         "report.csv": [("name", "n", "recall", "precision", "confusion", "confused"), *rows],
         "confusion.csv": [
-            ("true", *names), *((n, *row) for n, row in zip(names, counts.tolist(), strict=True)),
+            ("true", *names),
+            *((n, *row) for n, row in zip(names, counts.tolist(), strict=True)),
         ],
-    }  # fmt: skip
+    }
     for name, content in files.items():
         with (folder / "eval" / name).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(content)

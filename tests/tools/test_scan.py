@@ -35,9 +35,7 @@ def names(rows) -> dict[str, str]:
     return {Path(row.path).name: row.reason or row.status for row in rows.values()}
 
 
-BAD = {
-    "cut.mp4": "truncated: the list of frames (moov) is missing", "zero.webm": "zero-byte file",
-}  # fmt: skip
+BAD = {"cut.mp4": "truncated: the list of frames (moov) is missing", "zero.webm": "zero-byte file"}
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])

@@ -86,11 +86,14 @@ def skeleton(root: Path) -> Any:
         )
         annotations.append(
             dict(
-                frame_dir=name, label=k % 2, total_frames=12, img_shape=(120, 160),
+                frame_dir=name,
+                label=k % 2,
+                total_frames=12,
+                img_shape=(120, 160),
                 keypoint=points.astype(np.float32),
                 keypoint_score=np.ones(points.shape[:3], np.float32),
             )
-        )  # fmt: skip
+        )
     (root / "poses.pkl").write_bytes(pickle.dumps({"split": split, "annotations": annotations}))
     alone = annotations[-1]
     np.savez(root / "alone.npz", **{k: v for k, v in alone.items() if k != "frame_dir"})

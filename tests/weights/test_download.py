@@ -69,9 +69,16 @@ def site(monkeypatch):
     monkeypatch.setattr(fetching, "PAUSE", 0.0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.site = SimpleNamespace(
-        data=DATA, etag='"one"', ranges=True, cuts=[], errors=[], dead=[], requests=[],
-        gate=threading.Event(), url=f"http://127.0.0.1:{server.server_port}",
-    )  # fmt: skip
+        data=DATA,
+        etag='"one"',
+        ranges=True,
+        cuts=[],
+        errors=[],
+        dead=[],
+        requests=[],
+        gate=threading.Event(),
+        url=f"http://127.0.0.1:{server.server_port}",
+    )
     server.site.gate.set()
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()

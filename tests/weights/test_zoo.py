@@ -31,9 +31,17 @@ GRAMMAR = re.compile(
     r"(_(?P<sampling>\d+x\d+|u\d+))?(_(?P<tag>[a-z0-9-]+))?_(?P<dataset>[a-z0-9-]+)"
 )
 TASKS = {
-    "recognition", "skeleton", "audio", "detection", "localization", "grounding", "retrieval",
-    "question_answering", "hand_detection", "image",
-}  # fmt: skip
+    "recognition",
+    "skeleton",
+    "audio",
+    "detection",
+    "localization",
+    "grounding",
+    "retrieval",
+    "question_answering",
+    "hand_detection",
+    "image",
+}
 WITHOUT_CLASSES = {"localization", "grounding", "retrieval", "question_answering"}
 WITHOUT_CLASS_NAMES = {"hand", "in1k", "in22k"}
 RANKS = {"t2v_median_rank", "t2v_mean_rank"}
@@ -142,9 +150,12 @@ def row_of(entry):
     digest = re.search(r"-([0-9a-f]{8})\.pth$", entry["weights_url"])
     digest = WRONG_LINKS.get(entry["name"]) or (digest[1] if digest else "")
     return [
-        row for row in ROWS if row.published == entry["name"] and row.sha256 == digest
+        row
+        for row in ROWS
+        if row.published == entry["name"]
+        and row.sha256 == digest
         and (digest or row.url == entry["weights_url"])
-    ]  # fmt: skip
+    ]
 
 
 def test_every_published_entry_is_one_row():
@@ -197,8 +208,9 @@ def test_a_row_that_loads_says_how_to_use_it(row):
     frames, stride = row.recipe["frames"], row.recipe.get("stride", 0)
     ratio = 32 // row.frames if row.model == "slowfast" else 1  # it counts its slow pathway
     assert (row.frames, row.stride) == (
-        frames // ratio, 0 if row.recipe.get("uniform") else stride * ratio,
-    )  # fmt: skip
+        frames // ratio,
+        0 if row.recipe.get("uniform") else stride * ratio,
+    )
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.config], ids=by_id)
@@ -311,10 +323,17 @@ def test_the_tool_prints_a_line_a_row(capsys):
     tiny = next(line for line in table if line["name"] == "swin_tiny_32x2_k400")
     row = zoo.find("swin_tiny_k400")
     assert tiny == {
-        "name": row.name, "task": "recognition", "data set": "k400", "params": "28.16 M",
-        "FLOPs": "88 G", "metric": "top1 78.90%", "loads": "yes", "licence": "Apache-2.0",
-        "sha256": "241016b2", "url": row.url,
-    }  # fmt: skip
+        "name": row.name,
+        "task": "recognition",
+        "data set": "k400",
+        "params": "28.16 M",
+        "FLOPs": "88 G",
+        "metric": "top1 78.90%",
+        "loads": "yes",
+        "licence": "Apache-2.0",
+        "sha256": "241016b2",
+        "url": row.url,
+    }
 
 
 def test_the_tool_prints_every_field_as_json(capsys):

@@ -116,8 +116,11 @@ def test_trackio(monkeypatch, tmp_path):
     use(*writers.build(["trackio"], tmp_path, 0))
     values = {"epoch": 0.5, "time": 1.0, "train/loss": 2.0}
     assert calls == [
-        ("init", tmp_path.name, "allow"), (3, values), (3, {"train/clips": (4, 6, 3)}), "finish",
-    ]  # fmt: skip
+        ("init", tmp_path.name, "allow"),
+        (3, values),
+        (3, {"train/clips": (4, 6, 3)}),
+        "finish",
+    ]
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])

@@ -42,17 +42,26 @@ def test_boxes_are_padded_with_a_mask():
     found = pack(sample(tube=np.array([5, 6], np.int32)))
     shapes = {key: value.shape for key, value in found.items()}
     assert shapes == {
-        "video": (1, 3, 40, 60, 3), "boxes": (4, 4), "box_label": (4, 4), "box_mask": (4,),
-        "proposals": (4, 4), "proposal_mask": (4,), "tube": (4,), "scale": (2,),
-    }  # fmt: skip
+        "video": (1, 3, 40, 60, 3),
+        "boxes": (4, 4),
+        "box_label": (4, 4),
+        "box_mask": (4,),
+        "proposals": (4, 4),
+        "proposal_mask": (4,),
+        "tube": (4,),
+        "scale": (2,),
+    }
     assert found["box_mask"].tolist() == [1, 1, 0, 0]
     assert found["proposal_mask"].tolist() == [1, 1, 1, 0]
     assert not found["boxes"][2:].any() and not found["box_label"][2:].any()
     assert found["boxes"][1].tolist() == [0, 0, 60, 40]
     assert found["tube"].tolist() == [5, 6, 0, 0]
     assert {key: found[key].dtype for key in ("boxes", "box_label", "box_mask", "scale")} == {
-        "boxes": np.float32, "box_label": np.uint8, "box_mask": np.float32, "scale": np.float32,
-    }  # fmt: skip
+        "boxes": np.float32,
+        "box_label": np.uint8,
+        "box_mask": np.float32,
+        "scale": np.float32,
+    }
 
 
 def test_a_sample_without_true_boxes():
@@ -138,9 +147,16 @@ def test_evaluation_sees_the_whole_picture():
     assert found["scale"].tolist() == [0.5, 0.5]
     np.testing.assert_allclose(found["proposals"][:2], given["boxes"] * [48, 32, 48, 32], rtol=1e-5)
     assert found.keys() == {
-        "video", "time", "clip", "boxes", "box_label", "box_mask", "proposals", "proposal_mask",
+        "video",
+        "time",
+        "clip",
+        "boxes",
+        "box_label",
+        "box_mask",
+        "proposals",
+        "proposal_mask",
         "scale",
-    }  # fmt: skip
+    }
     again = run(build("val", short_side=32), annotated()[0])
     np.testing.assert_array_equal(found["video"], again["video"])
 

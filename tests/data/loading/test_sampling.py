@@ -217,9 +217,11 @@ def test_balance_acts_on_the_mixture(tmp_path):
     (tmp_path / "b.txt").write_text("".join(f"b{i}.mp4 1\n" for i in range(10)))
     spec: Any = dict(name="video_list")
     of = concat.build(
-        "train", root=str(tmp_path), a=spec | dict(file="a.txt"),
+        "train",
+        root=str(tmp_path),
+        a=spec | dict(file="a.txt"),
         b=spec | dict(file="b.txt", repeat=2),
-    )  # fmt: skip
+    )
     (rows,) = epochs(of, 1, 1.0)
     classes = Counter(of.labels[rows].tolist())
     assert classes == {0: 30, 1: 30}

@@ -29,9 +29,13 @@ jaxvid.train("quickstart", "run", dict.fromkeys(("data.train.train", "data.val.t
 def run(path: Path, script: str) -> subprocess.CompletedProcess:
     path.write_text(script)
     return subprocess.run(
-        [sys.executable, path], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=path.parent,
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [sys.executable, path],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=path.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 @pytest.mark.parametrize("script", [LOADER, JOBS, TRAIN])

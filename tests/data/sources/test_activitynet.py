@@ -85,9 +85,12 @@ def test_mmactions_sample_file():
     if not folder:
         pytest.skip("JAXVID_DATA names no folder of published data")
     source = activitynet.build(
-        "val", root=folder, file="annotations/action_test_anno.json",
-        features="activitynet_features", suffix=".csv",
-    )  # fmt: skip
+        "val",
+        root=folder,
+        file="annotations/action_test_anno.json",
+        features="activitynet_features",
+        suffix=".csv",
+    )
     assert source.ids == ("v_test1", "v_test2")
     assert source.names == ("Drinking beer", "Rock climbing")
     assert source.durations.tolist() == [1, 2]
@@ -122,7 +125,7 @@ def test_the_official_file(tmp_path):
         (changed("v_b", feature_frame=8), 'video "v_b": no "duration_frame" in it'),
         (changed("v_b", feature_frame="8", duration_frame=9), '"feature_frame" is .8.; expected'),
         (changed("v_b", subset="validation"), 'video "v_a": no "subset" in it'),
-        (changed("v_b", annotations=[3]), 'segment 0: expected a dict, found a int'),
+        (changed("v_b", annotations=[3]), "segment 0: expected a dict, found a int"),
         (with_segment(1, float("nan")), 'segment 1: "segment" is .1, nan.; expected .start, end.'),
         (with_segment(1, 2, label=" "), 'segment 1: "label" is . .; expected the name of a class'),
         (changed("v_b", duration_frame=0), 'video "v_b": "duration_frame" is 0; expected'),
@@ -132,10 +135,10 @@ def test_the_official_file(tmp_path):
         (with_segment(3, 3), 'video "v_b", segment 1: it ends at 3 s, before it starts'),
         (with_segment(9, 3), 'video "v_b", segment 1: it ends at 3 s, before it starts'),
         (with_segment(-1, 3), 'video "v_b", segment 1: -1 to 3 s is outside the video, 0 to 30 s'),
-        (with_segment(29, 31), 'segment 1: 29 to 31 s is outside the video, 0 to 30 s'),
+        (with_segment(29, 31), "segment 1: 29 to 31 s is outside the video, 0 to 30 s"),
         (with_segment(1, 2, label=3), 'video "v_b", segment 1: "label" is 3; expected the name'),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_named_by_file_video_and_segment(tmp_path, videos, message):
     with pytest.raises(UserError, match=message) as error:
         build(tmp_path, videos)
@@ -157,8 +160,9 @@ def test_all_problems_are_listed_but_not_more_than_ten(tmp_path):
 
 def test_durations_are_often_rounded(tmp_path):
     assert build(tmp_path, with_segment(-0.05, 30.05))[1]["segments"][1].tolist() == [
-        pytest.approx(-0.05), pytest.approx(30.05),
-    ]  # fmt: skip
+        pytest.approx(-0.05),
+        pytest.approx(30.05),
+    ]
 
 
 def test_segments_outside_can_be_kept(tmp_path):

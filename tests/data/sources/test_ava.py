@@ -53,8 +53,10 @@ def read(root, split="val", **options):
 def test_a_sample_is_a_key_frame(files):
     source = read(files(), start=900.0)
     assert [source.id(i) for i in range(len(source))] == [
-        "clip_a,0902", "clip_b,0903", "clip_a,0904",
-    ]  # fmt: skip
+        "clip_a,0902",
+        "clip_b,0903",
+        "clip_a,0904",
+    ]
     assert [source.where(i).rpartition(":")[2] for i in range(3)] == ["1", "4", "5"]
     sample = source[0]
     np.testing.assert_allclose(sample["boxes"], [[0.1, 0.2, 0.5, 0.9], [0.6, 0.1, 0.8, 0.9]])
@@ -66,8 +68,10 @@ def test_a_sample_is_a_key_frame(files):
     assert [np.flatnonzero(row).tolist() for row in source.labels] == [[11, 79], [0], [11]]
     assert "fps" not in sample and "template" not in sample
     assert {key: sample[key].dtype for key in ("boxes", "box_label", "proposals")} == {
-        "boxes": np.float32, "box_label": np.uint8, "proposals": np.float32,
-    }  # fmt: skip
+        "boxes": np.float32,
+        "box_label": np.uint8,
+        "proposals": np.float32,
+    }
 
 
 def test_proposals_are_the_certain_ones_and_at_least_the_best(files):
@@ -154,8 +158,9 @@ def test_a_file_can_say_what_numbers_mean(files, content):
 def test_names_line_by_line_count_from_the_first_class(files):
     root = files(ROWS.replace(",12,", ",2,").replace(",80,", ",3,"), meaning__txt="a\nb\nc\n")
     assert read(root, meaning="meaning.txt", num_classes=None)[0]["box_label"].tolist() == [
-        [0, 1, 1], [0, 1, 0],
-    ]  # fmt: skip
+        [0, 1, 1],
+        [0, 1, 0],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -410,13 +415,18 @@ def test_avas_own_sample(data):
     source = plug.load(
         "data.sources",
         dict(
-            name="ava", file="ava_dataset/ava_sample.csv",
+            name="ava",
+            file="ava_dataset/ava_sample.csv",
             proposals="ava_dataset/ava_proposals_sample.pkl",
             exclude="ava_dataset/ava_excluded_timestamps_sample.csv",
-            template="img_{:05}.jpg", start=900.0, fps=30.0,
+            template="img_{:05}.jpg",
+            start=900.0,
+            fps=30.0,
         ),
-        root=data, split="val", num_classes=80,
-    )  # fmt: skip
+        root=data,
+        split="val",
+        num_classes=80,
+    )
     assert [source.id(i) for i in range(len(source))] == ["0f39OWEqJ24,0902"]
     sample = source[0]
     assert np.flatnonzero(sample["box_label"][0]).tolist() == [11, 16, 78]
@@ -426,10 +436,15 @@ def test_avas_own_sample(data):
 
 def test_multisports_own_sample(data):
     source = ava.build(
-        "val", root=data, file="multisports_dataset/multisports_sample.csv",
-        proposals="multisports_dataset/multisports_proposals_sample.pkl", num_classes=66,
-        first_class=0, start=1.0, fps=1.0,
-    )  # fmt: skip
+        "val",
+        root=data,
+        file="multisports_dataset/multisports_sample.csv",
+        proposals="multisports_dataset/multisports_proposals_sample.pkl",
+        num_classes=66,
+        first_class=0,
+        start=1.0,
+        fps=1.0,
+    )
     assert len(source) == 9
     sample = source[0]
     assert (sample["time"], sample["fps"]) == (376, 1.0)

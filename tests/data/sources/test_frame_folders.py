@@ -24,9 +24,7 @@ def read(folder: Path, text: str, file: str = "train.txt", **options):
 def test_a_list(tmp_path):
     source = read(tmp_path, "# a comment\na 5 127\n\nsub/b 300 2\n", prefix="frames")
     assert len(source) == 2 and source.labels.tolist() == [127, 2] and source.names == ()
-    assert source[0] == {
-        "path": f"{tmp_path}/frames/a", "label": 127, "template": RGB, "total": 5,
-    }  # fmt: skip
+    assert source[0] == {"path": f"{tmp_path}/frames/a", "label": 127, "template": RGB, "total": 5}
     assert source.id(1) == f"{tmp_path}/frames/sub/b"
     assert source.where(1) == f"{tmp_path}/train.txt:4"
     assert repr(source) == f"FrameFolders({tmp_path}/train.txt, 2)"

@@ -35,8 +35,9 @@ def test_tags_are_numbered_in_their_category(tmp_path):
     masked = read(tmp_path, one, two, category_mask=True)
     assert [s["label_mask"].tolist() for s in masked] == [[1] * 5, [0, 0, 1, 1, 1]]
     # Also where the classes of a category do not lie together.
-    mixed = read(tmp_path, one, names=("scene/beach", "action/run", "scene/snow", "action/sit",
-                                       "scene/room"))  # fmt: skip
+    mixed = read(
+        tmp_path, one, names=("scene/beach", "action/run", "scene/snow", "action/sit", "scene/room")
+    )
     assert mixed[0]["label"].tolist() == [1, 0, 0, 1, 1]
 
 
@@ -64,21 +65,24 @@ def test_it_can_be_a_part_of_other_sets(tmp_path):
     assert dataset.counts(whole.labels, 5).tolist() == [0, 0, 2, 0, 0]
 
 
-@pytest.mark.parametrize("entry,message", [
-    ({"filename": "a.mp4"}, r'tags\.json\[1\]: no "label" in it'),
-    ({"frame_dir": "a", "label": {}}, r'\[1\]: no "filename" in it'),
-    ({"filename": 3, "label": {}}, r'\[1\]: "filename" is 3; expected the path'),
-    ({"filename": " ", "label": {}}, r'\[1\]: "filename" is . .; expected the path'),
-    ({"filename": "a", "label": {"scene": [1.0]}}, r'"scene" is \[1\.0\]; expected'),
-    ({"filename": "a", "label": {"scene": [True]}}, r'"scene" is \[True\]; expected'),
-    ({"filename": "a", "label": None}, r'\[1\]: "label" is None; expected'),
-    ({"filename": "a", "label": [1]}, r'\[1\]: "label" is \[1\]; expected \{"CATEGORY": \[TAG'),
-    ({"filename": "a", "label": {"scenes": [1]}}, r'category: "scenes".*Did you mean "scene"'),
-    ({"filename": "a", "label": {"scene": [3]}}, r'\[1\], "label": "scene" is \[3\]; .*0\.\.2'),
-    ({"filename": "a", "label": {"scene": [-1]}}, r'\[1\], "label": "scene" is \[-1\]'),
-    ({"filename": "a", "label": {"scene": 1}}, r'\[1\], "label": "scene" is 1; expected'),
-    ({"filename": "a", "label": {"scene": ["snow"]}}, r'"scene" is \[.snow.\]; expected'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "entry,message",
+    [
+        ({"filename": "a.mp4"}, r'tags\.json\[1\]: no "label" in it'),
+        ({"frame_dir": "a", "label": {}}, r'\[1\]: no "filename" in it'),
+        ({"filename": 3, "label": {}}, r'\[1\]: "filename" is 3; expected the path'),
+        ({"filename": " ", "label": {}}, r'\[1\]: "filename" is . .; expected the path'),
+        ({"filename": "a", "label": {"scene": [1.0]}}, r'"scene" is \[1\.0\]; expected'),
+        ({"filename": "a", "label": {"scene": [True]}}, r'"scene" is \[True\]; expected'),
+        ({"filename": "a", "label": None}, r'\[1\]: "label" is None; expected'),
+        ({"filename": "a", "label": [1]}, r'\[1\]: "label" is \[1\]; expected \{"CATEGORY": \[TAG'),
+        ({"filename": "a", "label": {"scenes": [1]}}, r'category: "scenes".*Did you mean "scene"'),
+        ({"filename": "a", "label": {"scene": [3]}}, r'\[1\], "label": "scene" is \[3\]; .*0\.\.2'),
+        ({"filename": "a", "label": {"scene": [-1]}}, r'\[1\], "label": "scene" is \[-1\]'),
+        ({"filename": "a", "label": {"scene": 1}}, r'\[1\], "label": "scene" is 1; expected'),
+        ({"filename": "a", "label": {"scene": ["snow"]}}, r'"scene" is \[.snow.\]; expected'),
+    ],
+)
 def test_mistakes_name_the_entry(tmp_path, entry, message):
     with pytest.raises(UserError, match=message):
         read(tmp_path, {"filename": "b.mp4", "label": {"scene": [0]}}, entry)

@@ -133,8 +133,9 @@ def test_two_classes_of_one_name(tmp_path):
         "c.mp4": 0,
     }
     assert (rows.names[58], rows.names[70]) == (
-        "(BB) salto backward tucked", "(BB) salto backward tucked (2)",
-    )  # fmt: skip
+        "(BB) salto backward tucked",
+        "(BB) salto backward tucked (2)",
+    )
     published = read(root, name="gym", names=zoo.labels("gym99"))
     assert published.labels.tolist() == rows.labels.tolist()
 
@@ -155,8 +156,10 @@ def test_multi_label_is_as_in_a_list(tmp_path):
     listed = video_list.build(
         "train", root=str(tmp_path), file="list.txt", multi_label=True, num_classes=313
     )
-    expected = {Path(p).relative_to(tmp_path).as_posix(): row
-                for p, row in zip(listed.paths, listed.labels, strict=True)}  # fmt: skip
+    expected = {
+        Path(p).relative_to(tmp_path).as_posix(): row
+        for p, row in zip(listed.paths, listed.labels, strict=True)
+    }
     expected["b/4.mp4"] = np.zeros(313)
     assert len(rows.labels) == 4
     for i in range(4):
@@ -193,9 +196,10 @@ def test_folders_of_frames_come_back_as_videos(tmp_path):
         fakes.text(lists.with_name(f"jester-v1-{name}.csv"), "7;Swiping Left", "8;Drumming Fingers")
     rows = read(make("jester", tmp_path), name="jester")
     for i in range(2):
-        with rows[i]["reader"] as reader, FrameFolder(
-            tmp_path / "20bn-jester-v1" / rows.id(i), "{:05}.jpg"
-        ) as folder:  # fmt: skip
+        with (
+            rows[i]["reader"] as reader,
+            FrameFolder(tmp_path / "20bn-jester-v1" / rows.id(i), "{:05}.jpg") as folder,
+        ):
             wanted = [4, 0, 0, 3]
             np.testing.assert_array_equal(reader.read(wanted), folder.read(wanted))
             assert len(reader) == len(folder) and reader.fps == folder.fps

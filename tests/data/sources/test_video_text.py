@@ -29,8 +29,10 @@ def content(source):
 def test_training_has_a_row_a_caption(tmp_path):
     source = read(tmp_path, LIST)
     assert content(source) == [
-        ("a.mp4", ("a man sings",)), ("a.mp4", ("someone sings",)), ("b.mp4", ("a dog runs",)),
-    ]  # fmt: skip
+        ("a.mp4", ("a man sings",)),
+        ("a.mp4", ("someone sings",)),
+        ("b.mp4", ("a dog runs",)),
+    ]
     assert source[0]["path"] == f"{tmp_path}/videos/a.mp4"
     assert len({source.id(i) for i in range(3)}) == 3
     assert source.labels.tolist() == [0, 0, 0]
@@ -39,8 +41,9 @@ def test_training_has_a_row_a_caption(tmp_path):
 def test_evaluation_has_a_row_a_video_with_as_many_captions_everywhere(tmp_path):
     source = read(tmp_path, LIST, split="val")
     assert content(source) == [
-        ("a.mp4", ("a man sings", "someone sings")), ("b.mp4", ("a dog runs", "")),
-    ]  # fmt: skip
+        ("a.mp4", ("a man sings", "someone sings")),
+        ("b.mp4", ("a dog runs", "")),
+    ]
     assert content(read(tmp_path, LIST, split="val", keep=1))[0] == ("a.mp4", ("a man sings",))
 
 

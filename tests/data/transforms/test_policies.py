@@ -177,8 +177,12 @@ def test_noisy_randaugment_leaves_out_half_and_varies_the_strength(monkeypatch):
     for name in policies.PYTORCHVIDEO:
         assert near(sum(n == name for n, _ in calls), clips, 4 / 14 / 2), name
     levels = {  # back from the amounts at level 1
-        "rotate": 30, "shear_x": 0.3, "shear_y": 0.3, "translate_x": 0.45, "translate_y": 0.45,
-    }  # fmt: skip
+        "rotate": 30,
+        "shear_x": 0.3,
+        "shear_y": 0.3,
+        "translate_x": 0.45,
+        "translate_y": 0.45,
+    }
     for name, most in levels.items():
         level = np.array([a for n, a in calls if n == name]) / most
         assert near((level > 0).sum(), len(level), 0.5), name

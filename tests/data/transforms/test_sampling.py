@@ -11,11 +11,17 @@ from jaxvid.data.video.readers import ArrayReader
 from tests.conftest import LegacyGenerator, cases
 
 NAMES = {
-    "clip_len": "frames", "frame_interval": "stride", "num_clips": "clips",
-    "target_fps": "target_fps", "twice_sample": "twice", "temporal_jitter": "jitter",
-    "keep_tail_frames": "keep_tail", "num_sample_positions": "windows", "sample_range": "window",
+    "clip_len": "frames",
+    "frame_interval": "stride",
+    "num_clips": "clips",
+    "target_fps": "target_fps",
+    "twice_sample": "twice",
+    "temporal_jitter": "jitter",
+    "keep_tail_frames": "keep_tail",
+    "num_sample_positions": "windows",
+    "sample_range": "window",
     "clip_interval": "every",
-}  # fmt: skip
+}
 BEYOND = {"loop": "loop", "repeat_last": "last"}
 
 

@@ -312,13 +312,18 @@ def marked(height=40, width=60):
 @pytest.mark.parametrize(
     "transform",
     [
-        spatial.ResizeShort(80), spatial.Resize((50, 90)), spatial.Resize(1.5),
-        spatial.RandomRescale(60, 90), spatial.CenterCrop((34, 50)), spatial.RandomCrop((38, 56)),
-        spatial.MultiScaleCrop(40, (1.0, 0.9)), spatial.Flip(1.0),
+        spatial.ResizeShort(80),
+        spatial.Resize((50, 90)),
+        spatial.Resize(1.5),
+        spatial.RandomRescale(60, 90),
+        spatial.CenterCrop((34, 50)),
+        spatial.RandomCrop((38, 56)),
+        spatial.MultiScaleCrop(40, (1.0, 0.9)),
+        spatial.Flip(1.0),
         spatial.RandomResizedCrop((80, 120), (0.9, 1.0), (1.4, 1.6)),
     ],
     ids=lambda t: type(t).__name__,
-)  # fmt: skip
+)
 def test_boxes_and_key_points_stay_on_what_they_mark(transform):
     for seed in range(5):
         sample = marked()

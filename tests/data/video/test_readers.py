@@ -166,9 +166,12 @@ def test_pictures_that_are_none(tmp_path):
     (tmp_path / "text.jpg").write_text("not an image")
     (tmp_path / "zero.jpg").touch()
     for name, reason in {
-        "half.jpg": "truncated image", "half.png": "truncated image", "text.jpg": "not an image",
-        "zero.jpg": "zero-byte file", "absent.jpg": "no such file",
-    }.items():  # fmt: skip
+        "half.jpg": "truncated image",
+        "half.png": "truncated image",
+        "text.jpg": "not an image",
+        "zero.jpg": "zero-byte file",
+        "absent.jpg": "no such file",
+    }.items():
         fails(tmp_path / name, reason, open_reader, tmp_path / name)
     (tmp_path / "img_00001.png").write_bytes((tmp_path / "half.png").read_bytes())
     reader = FrameFolder(tmp_path, RGB)
@@ -219,10 +222,12 @@ def test_arrays_that_are_none(tmp_path):
     (tmp_path / "zero.npz").touch()
     wanted = 'there must be one array, or one called "video", not'
     for name, reason in {
-        "two.npz": f"{wanted} a, b", "fps.npz": f"{wanted} none",
+        "two.npz": f"{wanted} a, b",
+        "fps.npz": f"{wanted} none",
         "empty.npy": "there are no frames in an array (0, 20, 30, 3)",
-        "number.npy": "there are no frames in an array ()", "absent.npy": "no such file",
-    }.items():  # fmt: skip
+        "number.npy": "there are no frames in an array ()",
+        "absent.npy": "no such file",
+    }.items():
         fails(tmp_path / name, reason, read_array, str(tmp_path / name))
     for name in ("objects.npy", "objects.npz", "text.npy", "zero.npz"):
         with pytest.raises(VideoError, match=rf"{name}: not an array NumPy can read \("):
@@ -294,8 +299,12 @@ def test_resizing_while_decoding_gives_the_same_pixels(tmp_path, video, short_si
     write_frames(tmp_path, FLOW)
     cv2.imwrite(str(tmp_path / "a.png"), FRAMES[0])
     for path, template in (
-        (video, ""), (turned, ""), (tmp_path, RGB), (tmp_path, FLOW), (tmp_path / "a.png", ""),
-    ):  # fmt: skip
+        (video, ""),
+        (turned, ""),
+        (tmp_path, RGB),
+        (tmp_path, FLOW),
+        (tmp_path / "a.png", ""),
+    ):
         sample = {"path": str(path), "template": template, "frames": np.array([[0, 3, 1]])}
         sample["frames"] *= path.suffix != ".png"
         rng, resize = np.random.default_rng(0), spatial.ResizeShort(short_side)

@@ -198,10 +198,14 @@ def test_a_stride_in_time_is_even_in_time(screen):
 @pytest.mark.parametrize(
     "name,codec,exact",
     [
-        ("a.mp4", "libx264", True), ("a.mkv", "libx264", True), ("a.mov", "mpeg4", True),
-        ("a.webm", "libvpx-vp9", True), ("a.gif", "gif", True), ("a.ts", "libx264", False),
+        ("a.mp4", "libx264", True),
+        ("a.mkv", "libx264", True),
+        ("a.mov", "mpeg4", True),
+        ("a.webm", "libvpx-vp9", True),
+        ("a.gif", "gif", True),
+        ("a.ts", "libx264", False),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("times", [[*PHONE, PHONE[-1] + 2], SCREEN])
 def test_what_is_written_keeps_its_times(tmp_path, name, codec, exact, times):
     write(tmp_path / name, times, codec=codec)

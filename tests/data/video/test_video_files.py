@@ -12,13 +12,18 @@ from jaxvid.data.video import video_files
 from jaxvid.errors import UserError
 from jaxvid.tools import jobs
 
-CAMERAS = (
-    "a.mp4", "a.MTS", "a.m2ts", "a.VOB", "a.ogv", "a.3GP", "a.mpg", "a.Mov", "a b.c.1.AVI",
-)  # fmt: skip
+CAMERAS = ("a.mp4", "a.MTS", "a.m2ts", "a.VOB", "a.ogv", "a.3GP", "a.mpg", "a.Mov", "a b.c.1.AVI")
 NOT_THEIRS = (
-    ".ipynb_checkpoints/a-checkpoint.mp4", "__MACOSX/a.mp4", "__MACOSX/._a.mp4", "._a.mp4",
-    "@eaDir/a.mp4/thumb.mp4", "$RECYCLE.BIN/a.mp4", ".DS_Store", "Thumbs.db", "desktop.ini",
-)  # fmt: skip
+    ".ipynb_checkpoints/a-checkpoint.mp4",
+    "__MACOSX/a.mp4",
+    "__MACOSX/._a.mp4",
+    "._a.mp4",
+    "@eaDir/a.mp4/thumb.mp4",
+    "$RECYCLE.BIN/a.mp4",
+    ".DS_Store",
+    "Thumbs.db",
+    "desktop.ini",
+)
 
 
 def touch(folder: Path, *names: str):
@@ -93,8 +98,9 @@ def test_what_is_left_out_is_said(tmp_path, capsys):
         class_folders.build("train", root=str(tmp_path))
     ignored = "left out 3 files without the ending of a video: .xyz (2), no ending (1)"
     assert [str(each.message) for each in said] == [
-        f"{tmp_path}: {ignored}", f"{tmp_path}: 1 videos lie in no class, such as top.mp4",
-    ]  # fmt: skip
+        f"{tmp_path}: {ignored}",
+        f"{tmp_path}: 1 videos lie in no class, such as top.mp4",
+    ]
     jobs.find(tmp_path)
     assert capsys.readouterr().err == f"{tmp_path}: {ignored}\n"
 
