@@ -57,7 +57,7 @@ def convert(source: Path, out: Path, classes: int) -> None:
       UserError: there are no such files, or one of them is damaged.
     """
     missing = set(MISSING.read_text().split())
-    files = [path for path in sorted(source.rglob("*.skeleton")) if _wanted(path.stem, classes)]
+    files = [path for path in sorted(source.rglob("*.skeleton")) if wanted(path.stem, classes)]
     kept = [path for path in files if path.stem not in missing]
     if not kept:
         raise UserError(f"{source}: no .skeleton files of NTU RGB+D {classes} in it")
@@ -140,7 +140,8 @@ def _numbers(name: str) -> list[int]:
     return [int(number) for number in match.groups()]
 
 
-def _wanted(name: str, classes: int) -> bool:
+def wanted(name: str, classes: int) -> bool:
+    """Whether a sample belongs to the data set with this number of classes."""
     return classes == 120 or _numbers(name)[0] <= SETUPS_OF_60
 
 

@@ -136,7 +136,7 @@ def test_the_list_of_incomplete_samples_is_the_authors(data_folder):
     ours = set(ntu.MISSING.read_text().split())
     for file, classes in (("NTU_RGBD", 60), ("NTU_RGBD120", 120)):
         path = data_folder / f"skeleton/{file}_samples_with_missing_skeletons.txt"
-        assert {n for n in ours if ntu._wanted(n, classes)} == set(path.read_text().split())
+        assert {n for n in ours if ntu.wanted(n, classes)} == set(path.read_text().split())
 
 
 @pytest.mark.parametrize(

@@ -182,9 +182,11 @@ def test_multi_label_map():
 
 
 def test_scores_are_kept_as_float32():
-    metric = m.Accuracy(4)
-    metric.update({"score": SCORES.astype(np.float64), "label": LABELS, "mask": np.ones(6)})
-    assert metric._scores[0].dtype == np.float32
+    """Two that differ in float64 alone are equal, and of equal ones the lower class is first."""
+    metric = m.Accuracy(2)
+    score = np.array([[0.5, 0.5 + 1e-12]])
+    metric.update({"score": score, "label": np.array([0]), "mask": np.ones(1)})
+    assert metric.compute()["top1"] == 1
 
 
 def test_wrong_class_count_and_no_sample_are_errors():

@@ -87,12 +87,12 @@ def note(row: int):
 
 def new_stream() -> str:
     """What the names of a stream's segments start with: whose it is, and which of his."""
-    return f"jaxvid_{_namespace()}_{os.getpid()}_{next(_numbers)}_"
+    return f"jaxvid_{pid_namespace()}_{os.getpid()}_{next(_numbers)}_"
 
 
 def remove(stream: str):
     """Free what nobody took. Only for who made the stream, once its workers are gone."""
-    for name in _segments():
+    for name in segments():
         if name.startswith(stream):
             with contextlib.suppress(FileNotFoundError):
                 try:
@@ -106,20 +106,21 @@ def remove(stream: str):
 
 def remove_dead():
     """Free what processes left that are no more."""
-    for name, (namespace, pid) in _segments().items():
+    for name, (where, pid) in segments().items():
         # Containers may share this memory, and each counts its processes from 1.
-        if namespace == _namespace() and not _lives(pid):
+        if where == pid_namespace() and not _lives(pid):
             with contextlib.suppress(OSError):  # another was faster, or it is another user's
                 (FOLDER / name).unlink()
 
 
-def _segments() -> dict[str, tuple[int, int]]:
+def segments() -> dict[str, tuple[int, int]]:
     """{name: (namespace, process) of who made its stream}, of this machine."""
     names = os.listdir(FOLDER) if FOLDER.is_dir() else []
     return {n: (int(m[1]), int(m[2])) for n in names if (m := _NAME.fullmatch(n))}
 
 
-def _namespace() -> int:
+def pid_namespace() -> int:
+    """The number of the namespace in which process ids of this machine are unique; 0 if unknown."""
     with contextlib.suppress(OSError):
         return os.stat("/proc/self/ns/pid").st_ino
     return 0

@@ -108,14 +108,14 @@ def draw(split: str, index: int, seed: int = 0) -> tuple[np.ndarray, int]:
     """Clip `index` of a split: frames uint8 (t h w 3) RGB and the label. Pure."""
     if split not in LOOKS:
         raise UserError(f'the motion set has no split "{split}".{did_you_mean(split, LOOKS)}')
-    label = _label(split, index, seed)
+    label = label_of(split, index, seed)
     rng = np.random.default_rng([seed, list(LOOKS).index(split), index])
     return animate(split, CLASSES[label], rng), label
 
 
 def animate(split: str, name: str, rng: np.random.Generator) -> np.ndarray:
     """A clip of the class `name` that looks like those of `split`: uint8 (t h w 3) RGB."""
-    look, poses = LOOKS[split], _poses(name, rng)
+    look, poses = LOOKS[split], draw_poses(name, rng)
     dark = _paint(look, (0.02, 0.2), rng)
     light = _paint(look, (0.9, 1.0), rng)
     outline = _outline(rng)
@@ -200,14 +200,14 @@ def _write(root: Path, split: str, index: int, seed: int) -> str:
     return f"{name} {label}\n"
 
 
-def _label(split: str, index: int, seed: int) -> int:
-    """Every run of eight clips holds each class once, in an order of its own."""
+def label_of(split: str, index: int, seed: int) -> int:
+    """Label of a clip. Every run of eight clips holds each class once, in an order of its own."""
     block, place = divmod(index, len(CLASSES))
     order = np.random.default_rng([seed, list(LOOKS).index(split), block, 1])
     return int(order.permutation(len(CLASSES))[place])
 
 
-def _poses(name: str, rng: np.random.Generator) -> np.ndarray:
+def draw_poses(name: str, rng: np.random.Generator) -> np.ndarray:
     """(t, 4) x, y, log radius and angle of every frame."""
     axis, sense = MOVES[name]
     columns = []

@@ -104,7 +104,7 @@ def test_workers_that_are_starting_die_with_the_parent():
 
 def segments(pid: int) -> list[str]:
     """Shared memory that streams of a process have."""
-    return [name for name, (_, maker) in shared_memory._segments().items() if maker == pid]
+    return [name for name, (_, maker) in shared_memory.segments().items() if maker == pid]
 
 
 @linux
@@ -160,7 +160,7 @@ def test_a_stream_that_fails_leaves_nothing():
 def test_the_next_start_frees_what_the_dead_left(tmp_path, monkeypatch):
     dead = start(1)
     dead.communicate(timeout=60)
-    here, other = shared_memory._namespace(), shared_memory._namespace() + 1
+    here, other = shared_memory.pid_namespace(), shared_memory.pid_namespace() + 1
     names = {
         f"jaxvid_{here}_{dead.pid}_0_0123abcd": False,
         f"jaxvid_{here}_{dead.pid}_12_0123abcd": False,

@@ -31,7 +31,7 @@ def clips():
 
 def poses(name, count):
     """(n t 4) poses of a class."""
-    return np.stack([motion._poses(name, np.random.default_rng([7, i])) for i in range(count)])
+    return np.stack([motion.draw_poses(name, np.random.default_rng([7, i])) for i in range(count)])
 
 
 def steps(tracks):
@@ -60,7 +60,7 @@ def test_a_changed_drawing_needs_a_new_version():
 
 
 def test_classes_are_balanced_in_no_fixed_order():
-    labels = np.array([[motion._label(s, i, 0) for i in range(400)] for s in ("train", "val")])
+    labels = np.array([[motion.label_of(s, i, 0) for i in range(400)] for s in ("train", "val")])
     runs = labels.reshape(-1, len(motion.CLASSES))
     assert (np.sort(runs, axis=1) == np.arange(len(motion.CLASSES))).all()
     assert len(np.unique(runs, axis=0)) > 90
@@ -254,13 +254,11 @@ def test_without_locks_the_first_to_finish_wins(tmp_path, monkeypatch):
     def no_locks(*_):
         raise OSError("this file system has no locks")
 
-    def slower(*arguments):
-        monkeypatch.setattr(motion, "_fill", fill)
-        motion.generate(root, 3, 2)  # another process, meanwhile
-        return fill(*arguments)
+    def overtake(done, total):
+        if done == total:
+            assert motion.generate(root, 3, 2) == root  # as another process would, meanwhile
 
-    root, fill = tmp_path / "clips", motion._fill
+    root = tmp_path / "clips"
     monkeypatch.setattr(files.fcntl, "flock", no_locks)
-    monkeypatch.setattr(motion, "_fill", slower)
-    assert motion.generate(root, 3, 2) == root
+    assert motion.generate(root, 3, 2, progress=overtake) == root
     assert sorted(p.name for p in tmp_path.iterdir()) == [".clips.lock", "clips"]
