@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 BUILT_IN = ""  # the name of Pillow's own font among those of files
 NO_CHARACTER = "\U0010ffff"  # a code point that no font may have
-_reported: set[str] = set()  # the advice that was printed
+reported: set[str] = set()  # the advice that was printed
 FOLDERS = (
     "/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts",
     "/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts", "C:/Windows/Fonts",
@@ -107,15 +107,15 @@ def _runs(text: str) -> list[tuple[str, str]]:
     """Parts of a text, each with the font that has its characters."""
     if text.isascii():
         return [(BUILT_IN, text)]
-    text = "".join(c if _name(c) is not None else _substitute(c) for c in text)
+    text = "".join(c if font_for(c) is not None else _substitute(c) for c in text)
     needed = frozenset(c for c in text if not _follows(c))
-    for name in dict.fromkeys(filter(None, (_name(c) for c in sorted(needed, reverse=True)))):
-        if all(_has(name, c) for c in needed):  # one face for all of it looks best
+    for name in dict.fromkeys(filter(None, (font_for(c) for c in sorted(needed, reverse=True)))):
+        if all(has(name, c) for c in needed):  # one face for all of it looks best
             return [(name, text)]
     names: list[str] = []
     for c in text:
-        stays = names and (_follows(c) or _has(names[-1], c))
-        names.append(names[-1] if stays else _name(c) or BUILT_IN)
+        stays = names and (_follows(c) or has(names[-1], c))
+        names.append(names[-1] if stays else font_for(c) or BUILT_IN)
     pairs = groupby(zip(names, text, strict=True), key=lambda pair: pair[0])
     return [(name, "".join(c for _, c in group)) for name, group in pairs]
 
@@ -133,8 +133,8 @@ def _substitute(c: str) -> str:
 
 def _report(problem: str, advice: str):
     """Print a problem, once for each advice."""
-    if advice not in _reported:
-        _reported.add(advice)
+    if advice not in reported:
+        reported.add(advice)
         print(f"text on pictures: {problem}; {advice}", file=sys.stderr)
 
 
@@ -144,15 +144,16 @@ def _follows(c: str) -> bool:
 
 
 @cache
-def _name(c: str) -> str | None:
+def font_for(c: str) -> str | None:
     """The first font that has a character."""
     if _follows(c):
         return BUILT_IN
-    return next((name for name in _files() if _has(name, c)), None)
+    return next((name for name in font_files() if has(name, c)), None)
 
 
 @cache
-def _has(name: str, c: str) -> bool:
+def has(name: str, c: str) -> bool:
+    """Whether a font has a character."""
     if _follows(c):
         return True
     try:
@@ -168,7 +169,7 @@ def _font(name: str, size: int) -> Any:
 
 
 @cache
-def _files() -> tuple[str, ...]:
+def font_files() -> tuple[str, ...]:
     """Pillow's own font and the font files of this machine, the plainest first."""
 
     def found() -> Iterator[Path]:

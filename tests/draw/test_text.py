@@ -43,17 +43,17 @@ def test_lines_and_tabs_are_spaces():
 @pytest.mark.parametrize("word", ["é", "ü", "ñ", "中文", "العربية", "ж", "\U0001f642"])
 def test_no_character_becomes_a_question_mark(word, capsys):
     """It is drawn, or becomes its base letter or a box, and then that is reported."""
-    text._reported.clear()
+    text.reported.clear()
     text.letters.cache_clear()
     shown, asked = text.letters(word, 20), text.letters("?" * len(word), 20)
     assert shown.max() > 128 and (shown.shape != asked.shape or (shown != asked).any())
-    font = next((name for name in text._files() if text._has(name, word[0])), None)
+    font = next((name for name in text.font_files() if text.has(name, word[0])), None)
     assert (font is None) == ("JAXVID_FONT" in capsys.readouterr().err)
 
 
 def test_a_number_before_arabic_stays_on_the_left():
     alef, beh = "\u0627", "\u0628"
-    if text._name(alef) is None:
+    if text.font_for(alef) is None:
         pytest.skip("no font of this machine has Arabic")
     one, two = (text.letters(f"1111 {letter}", 20) for letter in (alef, beh))
     np.testing.assert_array_equal(one[:, :20], two[:, :20])
@@ -61,20 +61,20 @@ def test_a_number_before_arabic_stays_on_the_left():
 
 
 def test_without_fonts_accents_are_left_out_and_said_once(monkeypatch, capsys):
-    for cached in (text.letters, text._name, text._has):
+    for cached in (text.letters, text.font_for, text.has):
         cached.cache_clear()
-    monkeypatch.setattr(text, "_files", lambda: (text.BUILT_IN,))
-    monkeypatch.setattr(text, "_reported", set())
+    monkeypatch.setattr(text, "font_files", lambda: (text.BUILT_IN,))
+    monkeypatch.setattr(text, "reported", set())
     np.testing.assert_array_equal(text.letters("Zoë", 20), text.letters("Zoe", 20))
     box = text.letters("中", 20)
     np.testing.assert_array_equal(box, text.letters("文", 20))
     assert box.max() == 255
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "has 'ë'" in err and "JAXVID_FONT" in err
-    text._name.cache_clear()
+    text.font_for.cache_clear()
     text.letters.cache_clear()
 
 
 def test_a_font_can_be_named(monkeypatch, tmp_path):
     monkeypatch.setenv("JAXVID_FONT", f"{tmp_path}/own.ttf")
-    assert text._files.__wrapped__()[0] == f"{tmp_path}/own.ttf"
+    assert text.font_files.__wrapped__()[0] == f"{tmp_path}/own.ttf"
