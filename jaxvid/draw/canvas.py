@@ -44,9 +44,15 @@ class Canvas(Protocol):
         ...
 
     def text(
-        self, x: float, y: float, text: str, size: int, color: str = "ink", anchor: str = "start",
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: int,
+        color: str = "ink",
+        anchor: str = "start",
         upright: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """A line around the height y that starts, has its middle or its end at x.
 
         With `upright` it is read from below to above: around the width x, and `anchor` is along y.

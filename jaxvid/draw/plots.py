@@ -52,9 +52,13 @@ def curves(records: Iterable[Mapping]) -> dict[str, list[Curve]]:
 
 
 def draw_curves(
-    canvas: Canvas, title: str, lines: Sequence[Curve], at=(0, 0), size=(WIDTH, HEIGHT),
+    canvas: Canvas,
+    title: str,
+    lines: Sequence[Curve],
+    at=(0, 0),
+    size=(WIDTH, HEIGHT),
     palette: Mapping[str, str] | None = None,
-):  # fmt: skip
+):
     """A plot with its title and axes in a part of a canvas.
 
     Args:

@@ -101,9 +101,12 @@ def run(
         for _ in range(min(workers or cores(), len(items)))
     ]
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[failed]}"), TimeRemainingColumn(elapsed_when_finished=True),
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[failed]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
     count, failed, said, quiet = 0, 0, time.monotonic(), not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
         bar = progress.add_task(what, total=len(items), failed="")

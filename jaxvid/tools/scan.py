@@ -54,11 +54,17 @@ def probe(job: Job) -> Row:
             for _ in video.read_on(range(video.frames)) if job.decode else ():
                 pass
             return replace(
-                row, status="ok", frames=video.frames, fps=round(video.fps, 4),
+                row,
+                status="ok",
+                frames=video.frames,
+                fps=round(video.fps, 4),
                 duration=round(video.duration, 4),
-                decoded=video.frames if job.decode else 1, codec=video.codec,
-                rotation=video.rotation, width=video.width, height=video.height,
-            )  # fmt: skip
+                decoded=video.frames if job.decode else 1,
+                codec=video.codec,
+                rotation=video.rotation,
+                width=video.width,
+                height=video.height,
+            )
     except VideoError as error:
         return replace(row, reason=error.reason)
 

@@ -96,10 +96,17 @@ def write_picture(source: Path, target: Path, settings: Settings) -> Fraction:
         if settings.fps:
             wanted, fps, times = video.at_rate(settings.fps), settings.fps, None
         write_video(
-            target, video.read_on(wanted), fps, times=times,
-            g=settings.gop, bf=0, crf=settings.crf, preset=settings.preset, threads=1,
+            target,
+            video.read_on(wanted),
+            fps,
+            times=times,
+            g=settings.gop,
+            bf=0,
+            crf=settings.crf,
+            preset=settings.preset,
+            threads=1,
             tune="fastdecode",  # decodes in little more than half the time, for files 13 % larger
-        )  # fmt: skip
+        )
         return video.start
 
 

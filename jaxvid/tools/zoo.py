@@ -23,8 +23,17 @@ from jaxvid.weights import zoo
 from jaxvid.weights.zoo import Row
 
 COLUMNS = (
-    "name", "task", "data set", "params", "FLOPs", "metric", "loads", "licence", "sha256", "url",
-)  # fmt: skip
+    "name",
+    "task",
+    "data set",
+    "params",
+    "FLOPs",
+    "metric",
+    "loads",
+    "licence",
+    "sha256",
+    "url",
+)
 RIGHT = ("params", "FLOPs", "metric")
 
 
