@@ -38,8 +38,9 @@ def get_config(variant="tiny"):
     c.batch = 16
     c.model = model
     # A mirror that swaps the classes of the published data set is wrong for other classes.
-    flip = 0.0 if published.task.get("flip_labels") else 0.5
-    c.task = {**published.task, "flip": flip, "flip_labels": ()}
+    flip = 0.0 if published.task.augment.flip_labels else 0.5
+    augment = {**published.task.augment, "flip": flip, "flip_labels": ()}
+    c.task = {**published.task, "augment": augment}
     c.data = datasets.own(dict(name="user_clips", train_share=0.8))
     c.data.recipe = {**published.data.recipe, **(hashable(row.recipe) if row else {})}
     c.optim = {**published.optim, "clip": published.optim.clip or 1.0}

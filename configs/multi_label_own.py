@@ -10,10 +10,12 @@ a score of 0.5, of each class.
 """
 
 from configs import finetune
+from jaxvid import plug
 
 
 def get_config(variant="tiny"):
     c = finetune.get_config(variant)
-    c.task.multi_label = True
+    options = c.task.to_dict() | dict(name="multi_label", smoothing=0.0)
+    c.task = plug.spec("tasks", **options)
     c.best = "val/map"
     return c

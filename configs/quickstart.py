@@ -16,7 +16,7 @@ def get_config():
     c.model = dict(name="swin", variant="mini", drop_path=0.0, dropout=0.0)
     # A mirror swaps left with right, and clockwise with counter_clockwise.
     c.task = plug.spec(
-        "tasks", "recognition", smoothing=0.1, flip=0.5, flip_labels=((0, 1), (4, 5))
+        "tasks", "recognition", smoothing=0.1, augment=dict(flip=0.5, flip_labels=((0, 1), (4, 5)))
     )
     c.data = datasets.own(dict(name="motion", train=1600, val=400, seed=0))
     c.data.num_classes = 8

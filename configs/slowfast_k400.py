@@ -32,7 +32,7 @@ def get_config(variant="r50_4x16"):
         dropout=0.5,
         remat=False,
     )
-    c.task = plug.spec("tasks", "recognition", flip=0.5)
+    c.task = plug.spec("tasks", "recognition", augment=dict(flip=0.5))
     c.data = datasets.kinetics(400)
     c.data.recipe = plug.spec(
         "data.recipes", "clip", frames=32, stride=2, clips=10, crops=3, test_size=256

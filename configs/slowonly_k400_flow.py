@@ -12,7 +12,8 @@ def get_config():
     c.epochs = 256.0
     c.batch = 128
     c.model = dict(name="slowonly", variant="r50", dropout=0.5, remat=False)
-    c.task = plug.spec("tasks", "recognition", flip=0.5, flow=True, mean=(128.0,), std=(128.0,))
+    flow = dict(mean=(128.0,), std=(128.0,), augment=dict(flip=0.5, flow=True))
+    c.task = plug.spec("tasks", "recognition", **flow)
     c.data = datasets.kinetics_flow()
     c.data.recipe = plug.spec(
         "data.recipes", "clip", frames=16, stride=4, channels=2, clips=10, crops=3, test_size=256

@@ -12,7 +12,7 @@ def get_config(variant="r50_4x16"):
     c.epochs = 150.0
     c.batch = 256
     c.model = dict(name="slowonly", variant="r50", dropout=0.5, remat=False)
-    c.task = plug.spec("tasks", "recognition", flip=0.5)
+    c.task = plug.spec("tasks", "recognition", augment=dict(flip=0.5))
     c.data = datasets.kinetics(700)
     c.data.recipe = plug.spec(
         "data.recipes", "clip", frames=frames, stride=stride, clips=10, crops=3, test_size=256

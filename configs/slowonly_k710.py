@@ -9,7 +9,7 @@ def get_config():
     c.epochs = 150.0
     c.batch = 256
     c.model = dict(name="slowonly", variant="r50", dropout=0.5, remat=False)
-    c.task = plug.spec("tasks", "recognition", flip=0.5)
+    c.task = plug.spec("tasks", "recognition", augment=dict(flip=0.5))
     c.data = datasets.kinetics710()
     c.data.recipe = plug.spec(
         "data.recipes", "clip", frames=8, stride=8, clips=10, crops=3, test_size=256

@@ -33,7 +33,7 @@ def get_config(variant="tiny"):
     decay, drop_path, weights = base.pick(RECIPES, variant)
     c = base.config()
     c.model = dict(name="swin", variant=variant, drop_path=drop_path, dropout=0.5, remat=False)
-    c.task = plug.spec("tasks", "recognition", flip=0.5, average="prob")
+    c.task = plug.spec("tasks", "recognition", augment=dict(flip=0.5), average="prob")
     c.data = datasets.kinetics(400)
     c.data.recipe = plug.spec(
         "data.recipes", "clip", frames=32, stride=2, size=224, clips=4, crops=3

@@ -13,7 +13,7 @@ def get_config():
     c.batch = 512
     c.accumulate = 8
     c.model = dict(name="swin", variant="base", drop_path=0.2, dropout=0.5, remat=False)
-    c.task = plug.spec("tasks", "recognition", flip=0.5, average="prob")
+    c.task = plug.spec("tasks", "recognition", augment=dict(flip=0.5), average="prob")
     c.data = datasets.kinetics(600)
     c.data.recipe = plug.spec(
         "data.recipes", "clip", frames=32, stride=2, size=224, clips=4, crops=3

@@ -9,7 +9,7 @@ def get_config():
     c.epochs = 30.0
     c.batch = 128
     c.model = dict(name="swin", variant="large", drop_path=0.4, dropout=0.5, remat=False)
-    c.task = plug.spec("tasks", "recognition", flip=0.5, average="prob")
+    c.task = plug.spec("tasks", "recognition", augment=dict(flip=0.5), average="prob")
     c.data = datasets.kinetics(700)
     c.data.recipe = plug.spec(
         "data.recipes", "clip", frames=32, stride=2, size=224, clips=4, crops=3

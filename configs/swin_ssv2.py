@@ -3,7 +3,7 @@
 The official repository's recipe (top-1 69.6 on 1 clip x 3 crops): 8 machines' worth of gradient
 accumulation to a batch of 512, RandAugment, random erasing, label smoothing. Left and right are
 classes here, so nothing is mirrored. (The upstream RandAugment mirrors half of the clips whatever
-their class; `--config.task.flip=0.5` would do the same.)
+their class; `--config.task.augment.flip=0.5` would do the same.)
 """
 
 from configs import base, datasets, swin_k400
@@ -19,7 +19,7 @@ def get_config():
         name="swin", variant="base", window=(16, 7, 7), drop_path=0.4, dropout=0.5, remat=True
     )
     c.task = plug.spec(
-        "tasks", "recognition", smoothing=0.1, erasing=0.25, flip=0.0, average="prob"
+        "tasks", "recognition", smoothing=0.1, augment=dict(erasing=0.25), average="prob"
     )
     c.data = datasets.something()
     c.data.recipe = plug.spec(

@@ -33,7 +33,7 @@ def get_config(variant="r50_u8"):
     c.epochs = epochs
     c.batch = 128
     c.model = dict(name="tsm", variant="r50", non_local=non_local, dropout=0.5, remat=False)
-    c.task = plug.spec("tasks", "recognition", flip=0.5)
+    c.task = plug.spec("tasks", "recognition", augment=dict(flip=0.5))
     c.data = datasets.kinetics(400)
     c.data.recipe = plug.spec(
         "data.recipes",

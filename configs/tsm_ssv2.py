@@ -16,7 +16,8 @@ def get_config(variant="r50_u8"):
     c.epochs = 50.0
     c.batch = 128
     c.model = dict(name="tsm", variant=depth, dropout=0.5, remat=False)
-    c.task = plug.spec("tasks", "recognition", flip=0.5, flip_labels=datasets.SSV2_MIRROR)
+    mirror = dict(flip=0.5, flip_labels=datasets.SSV2_MIRROR)
+    c.task = plug.spec("tasks", "recognition", augment=mirror)
     c.data = datasets.something()
     c.data.recipe = plug.spec(
         "data.recipes", "segments", frames=frames, clips=2, crops=3, test_size=256, places=13

@@ -27,7 +27,7 @@ def get_config(variant="r50_u3"):
     c.model = dict(
         name="tsn", variant=depth, dropout=dropout, init_std=0.001 if dense else 0.01, remat=False
     )
-    c.task = plug.spec("tasks", "recognition", flip=0.5, average="score")
+    c.task = plug.spec("tasks", "recognition", augment=dict(flip=0.5), average="score")
     c.data = datasets.kinetics(400)
     c.data.recipe = plug.spec(
         "data.recipes", "segments", **dict(frames=frames, test_frames=25, crops=10) | more

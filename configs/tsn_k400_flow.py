@@ -13,9 +13,8 @@ def get_config():
     c.epochs = 110.0
     c.batch = 256
     c.model = dict(name="tsn", variant="r50", dropout=0.4, remat=False)
-    c.task = plug.spec(
-        "tasks", "recognition", flip=0.5, flow=True, mean=(128.0,), std=(128.0,), average="score"
-    )
+    flow = dict(mean=(128.0,), std=(128.0,), augment=dict(flip=0.5, flow=True))
+    c.task = plug.spec("tasks", "recognition", **flow, average="score")
     c.data = datasets.kinetics_flow()
     c.data.recipe = plug.spec(
         "data.recipes", "segments", frames=3, flow=5, test_frames=25, crops=10, crop="resized"

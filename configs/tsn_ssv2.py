@@ -16,9 +16,8 @@ def get_config(variant="r50_u8"):
     c.epochs = 50.0
     c.batch = 256
     c.model = dict(name="tsn", variant="r50", dropout=0.5, remat=False)
-    c.task = plug.spec(
-        "tasks", "recognition", flip=0.5, flip_labels=datasets.SSV2_MIRROR, average="score"
-    )
+    mirror = dict(flip=0.5, flip_labels=datasets.SSV2_MIRROR)
+    c.task = plug.spec("tasks", "recognition", augment=mirror, average="score")
     c.data = datasets.something()
     c.data.recipe = plug.spec(
         "data.recipes", "segments", frames=frames, test_frames=25, crops=10, places=places

@@ -22,12 +22,11 @@ VIEWS = (
 )  # fmt: skip
 # What a task does to its inputs.
 TASK_INPUTS = (
-    "name", "keys", "mean", "std", "flow", "average", "multi_label",
-    "heatmap_size", "heatmap_sigma", "heatmap_limbs",
+    "name", "keys", "mean", "std", "average", "multi_label", "heatmap",
 )  # fmt: skip
 # A model that was trained with other values of these gives meaningless results.
 DECISIVE = (
-    "task.name", "task.keys", "task.mean", "task.std", "task.flow", "task.multi_label",
+    "task.name", "task.keys", "task.mean", "task.std", "task.multi_label",
     "data.recipe.channels", "data.recipe.flow", "data.recipe.layout", "data.recipe.streams",
 )  # fmt: skip
 LISTED = 3  # class names in one message

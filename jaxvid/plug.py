@@ -3,17 +3,20 @@
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, fields
 from inspect import Parameter
 from types import ModuleType
 from typing import Any
 
-from jaxvid.config.values import built, describe
+from jaxvid.config import renamed
+from jaxvid.config.values import built, describe, is_section
 from jaxvid.errors import UserError, did_you_mean
 
 SETTLED = ("split", "root", "names", "num_classes", "dtype")  # arguments that no spec gives
 OFFERED = ("num_classes", "dtype", "multi_label")  # for those functions that take them
+# Where configs have the specs of a package.
+SPECS = {"models": "model", "tasks": "task", "data.recipes": "data.recipe"}
 
 Options = dict[str, Parameter]
 
@@ -21,7 +24,8 @@ Options = dict[str, Parameter]
 def load(package: str, spec: Mapping, attr: str = "build", **known) -> Any:
     """`{"name": "swin", "variant": "tiny"}` -> `jaxvid.models.swin.build(variant="tiny", **known)`.
 
-    A spec inside the spec, such as the backbone of a detector, is built first.
+    A spec inside the spec, such as the backbone of a detector, is built first. A mapping for an
+    argument that is a dataclass, such as `augment` of a task, becomes one.
 
     Args:
       package: Sub-package of jaxvid, with dots: "models", "data.sources".
@@ -34,7 +38,7 @@ def load(package: str, spec: Mapping, attr: str = "build", **known) -> Any:
       UserError: no such file, an argument it does not take (the nearest name is suggested), one
         that it lacks, or one that is also in `known`.
     """
-    arguments = dict(spec)
+    arguments = getattr(spec, "to_dict", lambda: dict(spec))()  # also inside a ConfigDict
     name = arguments.pop("name", None)
     if name is None:
         raise UserError(f'a {package} spec needs a "name": {dict(spec)}')
@@ -44,10 +48,12 @@ def load(package: str, spec: Mapping, attr: str = "build", **known) -> Any:
     for key in known.keys() & arguments.keys():
         raise UserError(f'{where}: leave "{key}" out of the spec, it is settled elsewhere')
     for key, p in takes.items():
-        inner = built(p.annotation)
-        if inner and isinstance(arguments.get(key), Mapping):
+        inner, value = built(p.annotation), arguments.get(key)
+        if inner and isinstance(value, Mapping):
             offered = {k: v for k, v in known.items() if k in OFFERED}
-            arguments[key] = load(inner.package, arguments[key], inner.attr, **offered)
+            arguments[key] = load(inner.package, value, inner.attr, **offered)
+        elif is_section(p.annotation) and isinstance(value, Mapping):
+            arguments[key] = call(p.annotation, f"{where}: {key}", **value)
     arguments |= {k: v for k, v in known.items() if k in takes or k not in OFFERED}
     _check(arguments, takes, others, where)
     return getattr(source, attr)(**arguments)
@@ -64,13 +70,14 @@ def spec(package: str, name: str, attr: str = "build", **given) -> dict[str, Any
     _check(given, takes, others, where, needed=False)
     found: dict[str, Any] = {"name": name}
     for key, p in takes.items():
-        inner, value = built(p.annotation), given.get(key)
+        inner, value = built(p.annotation), given.get(key, p.default)
         if inner and isinstance(value, Mapping) and "name" in value:
             found[key] = spec(inner.package, attr=inner.attr, **value)
-        elif key in given:
+        elif is_section(p.annotation):
+            section = call(p.annotation, f"{where}: {key}", **given.get(key, asdict(p.default)))
+            found[key] = asdict(section)
+        elif value is not p.empty and (key in given or key not in SETTLED):
             found[key] = value
-        elif p.default is not p.empty and key not in SETTLED:
-            found[key] = p.default
     return found | {key: value for key, value in given.items() if key not in found}
 
 
@@ -124,6 +131,13 @@ def names(package: str) -> list[str]:
     return [m.name for m in pkgutil.iter_modules(path) if m.name != "base"]
 
 
+def refusal(where: str, key: str, known: Iterable[str]) -> str:
+    """Return the message for an argument that nothing takes, with its new or its nearest name."""
+    package, _, _ = where.partition("/")
+    now = renamed.hint(f"{SPECS.get(package, package)}.{key}")
+    return f'{where} takes no "{key}".{now or did_you_mean(key, known)}'
+
+
 def call(function: Callable, where: str, /, **arguments) -> Any:
     """`function(**arguments)`; arguments it does not take or lacks are a UserError."""
     takes = inspect.signature(function).parameters
@@ -137,7 +151,7 @@ def _check(
     """Raise a UserError for an argument that a function does not take, or one that it lacks."""
     for key in arguments:
         if key not in takes and not others:
-            raise UserError(f'{where} takes no "{key}".{did_you_mean(key, takes)}')
+            raise UserError(refusal(where, key, takes))
     for key, p in takes.items():
         if needed and p.default is p.empty and p.kind is not p.VAR_KEYWORD and key not in arguments:
             raise UserError(f'{where} needs "{key}"')

@@ -7,7 +7,7 @@ from configs import finetune, multi_label_own
 from jaxvid import plug
 from jaxvid.data import dataset
 from jaxvid.errors import UserError
-from jaxvid.tasks.recognition import Recognition
+from jaxvid.tasks.multi_label import MultiLabel
 from jaxvid.tools import check
 
 SEVERAL = {"train": "a.mp4,run,jump\nb.mp4,sit\nc.mp4,jump\n", "val": "d.mp4,sit,run\n"}
@@ -67,7 +67,7 @@ FOLDERS = "several labels a video need train.csv"
 @pytest.mark.parametrize(
     "make,lists,spec,message",
     [
-        (finetune, SEVERAL, {}, r"train\.csv:1: .*several labels need config\.task\.multi_label"),
+        (finetune, SEVERAL, {}, r"train\.csv:1: .* need config\.task\.name=multi_label"),
         (finetune, SEVERAL, {"multi_label": True}, r"train\.csv: samples have several labels"),
         (multi_label_own, SINGLE, {"name": "class_folders"}, "samples have one label, but"),
         (multi_label_own, {}, {}, FOLDERS),
@@ -103,7 +103,7 @@ def test_check_allows_what_the_config_allows(tmp_path, capsys):
 def test_a_report_has_a_row_for_each_label():
     score = np.array([[0.9, 0.2, 0.1], [0.8, 0.7, 0.2], [0.3, 0.6, 0.3]], np.float32)
     label = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0]])
-    task = Recognition(num_classes=3, multi_label=True)
+    task = MultiLabel(num_classes=3)
     found = task.report(dict(score=score, label=label), ["a", "b", "c"], ("run", "sit", "eat"))
     head, run, sit, eat = found.files["report.csv"]
     assert head == ("name", "n", "average_precision", "recall", "precision", "predicted")
@@ -116,5 +116,5 @@ def test_a_report_has_a_row_for_each_label():
 def test_labels_that_nobody_looked_for_are_not_in_the_report():
     score, label = np.array([[0.9], [0.8]]), np.array([[1], [0]])
     preds = dict(score=score, label=label, label_mask=np.array([[1], [0]]))
-    row = Recognition(num_classes=1, multi_label=True).report(preds, ["a", "b"], ("x",))
+    row = MultiLabel(num_classes=1).report(preds, ["a", "b"], ("x",))
     assert row.files["report.csv"][1] == ("x", 1, 1.0, 1.0, 1.0, 1)

@@ -34,7 +34,19 @@ def test_load_leaves_the_spec_as_it_was():
         # `dropout` is an argument of build, `drop_path` of the module its overrides go on to.
         ("models", SWIN, {"num_classes": 3, "dropot": 0.1}, 'Did you mean "dropout"?'),
         ("models", dict(SWIN, num_classes=4), {"num_classes": 3}, 'leave "num_classes" out'),
-        ("tasks", dict(TASK, mixp=1.0), {"num_classes": 3}, 'no "mixp". Did you mean "mixup"?'),
+        ("tasks", dict(TASK, smooth=1.0), {"num_classes": 3}, 'Did you mean "smoothing"?'),
+        (
+            "tasks",
+            dict(TASK, mixup=1.0),
+            {"num_classes": 3},
+            "It is now config.task.augment.mixup.",
+        ),
+        (
+            "tasks",
+            dict(TASK, augment=dict(mixp=1.0)),
+            {"num_classes": 3},
+            'recognition: augment takes no "mixp". Did you mean "mixup"?',
+        ),
         ("data.recipes", {"name": "clip"}, {"split": "val", "frames": 8}, 'needs "stride"'),
     ],
 )
@@ -65,6 +77,14 @@ def test_spec_spells_out_the_defaults():
     assert (spec["frames"], spec["size"], spec["order"]) == (8, 224, "forward")
     assert "split" not in spec
     assert plug.load("data.recipes", spec, split="val")
+
+
+def test_spec_spells_out_sections():
+    spec = plug.spec("tasks", "recognition", augment=dict(flip=0.5))
+    assert (spec["augment"]["flip"], spec["augment"]["mixup"]) == (0.5, 0.0)
+    assert plug.load("tasks", spec, num_classes=3).augment.flip == 0.5
+    with pytest.raises(UserError, match=r'augment takes no "flop". Did you mean "flow"'):
+        plug.spec("tasks", "recognition", augment=dict(flop=0.5))
 
 
 def test_spec_refuses_what_build_does_not_take():

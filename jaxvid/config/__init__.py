@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxvid.config import renamed
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.files import explained, read_settings, write_text
 
@@ -52,7 +53,7 @@ def unknown_key(name: str, known: Iterable[str]) -> str:
         if not beside:
             return f'no config key "{name}": config.{start[:-1]} is not a dict'
         if part not in beside:
-            return f'no config key "{name}".{did_you_mean(part, beside)}'
+            return f'no config key "{name}".{renamed.hint(name) or did_you_mean(part, beside)}'
         start += f"{part}."
     return ""
 
@@ -82,6 +83,7 @@ def differences(there: Mapping, now: Mapping) -> list[str]:
     """A line for each key that differs and must not when a run goes on."""
     from jaxvid.config import options  # which imports this file
 
+    there = renamed.migrate(there)
     old, new = (flat(hashable(options.completed(hashable(c)))) for c in (there, now))
     differ = [k for k in old.keys() | new.keys() if old.get(k) != new.get(k) and not is_free(k)]
     return [f"config.{k}: {old.get(k)} there, {new.get(k)} now" for k in sorted(differ)]

@@ -7,13 +7,13 @@ defaults come from signatures (see `jaxvid.config.values`), meanings from docstr
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from jaxvid import plug
 from jaxvid.config import flat, unknown_key
 from jaxvid.config.settings import Settings
-from jaxvid.config.values import built, describe, wrong
+from jaxvid.config.values import built, describe, is_section, wrong
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.plug import SETTLED
 
@@ -165,11 +165,7 @@ def prefixed(prefix: str, found: Keys) -> Keys:
 
 def run_keys() -> Keys:
     """The keys of every run, with those of its parts, such as "mesh.data"."""
-    found: Keys = {}
-    for name, key in parameters(Settings).items():
-        nested = is_dataclass(key.kind) and isinstance(key.kind, type)
-        found |= prefixed(name, parameters(key.kind)) if nested else {name: key}  # type: ignore
-    return found
+    return parameters(Settings)
 
 
 def data_keys() -> Keys:
@@ -270,13 +266,19 @@ def _part_keys(source: Any, spec: Mapping, where: str) -> Keys:
 
 
 def parameters(function: Callable, without: Iterable[str] = ()) -> Keys:
-    """The keyword arguments of a function, or the fields of a class, that a config can set."""
+    """The keyword arguments of a function, or the fields of a class, that a config can set.
+
+    Those that are a section, such as "mesh", stand for the keys of it, such as "mesh.data".
+    """
     explained, kinds = meanings(function), _annotations(function)
-    found = {}
+    found: Keys = {}
     for name, p in inspect.signature(function).parameters.items():
         kind = kinds.get(name, Any)
-        plain = describe(kind) or (is_dataclass(kind) and isinstance(kind, type))
-        if name not in without and p.kind is not p.VAR_KEYWORD and plain:
+        if name in without or p.kind is p.VAR_KEYWORD:
+            continue
+        if is_section(kind):
+            found |= prefixed(name, parameters(kind))
+        elif describe(kind):
             found[name] = Key(kind, p.default, explained.get(name, ""))
     return found
 

@@ -10,7 +10,7 @@ A parameter that a config can set is annotated with one of these, a `Literal` or
 import math
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -106,6 +106,12 @@ NOUNS = {
     tuple: "a tuple",
 }
 UNIONS = (Union, types.UnionType)
+
+
+def is_section(kind: Any) -> bool:
+    """Whether an annotation is a frozen dataclass: a part of a config with keys of its own."""
+    frozen = getattr(getattr(kind, "__dataclass_params__", None), "frozen", False)
+    return isinstance(kind, type) and is_dataclass(kind) and frozen
 
 
 def describe(kind: Any) -> str:

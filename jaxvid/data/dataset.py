@@ -82,7 +82,7 @@ def build(
         training, no file is "missing", no file is twice in a split ("duplicates"), and no file is
         in two splits ("overlap").
       known_names: class names, when a checkpoint has settled them.
-      task: `config.task`: one of recognition takes several labels a sample with its `multi_label`.
+      task: `config.task`: "multi_label" takes several labels a sample, "recognition" one.
       **specs: for each split the spec of a source.
 
     Raises:
@@ -214,9 +214,7 @@ def _own_names(data: Mapping, split: str, num_classes: int, multi_label: bool) -
 
 def expects_several(task: Mapping | None) -> bool | None:
     """Whether samples of `config.task` have several labels; None where the task does not say."""
-    if not task or task.get("name") != "recognition":
-        return None
-    return bool(task.get("multi_label", False))
+    return {"recognition": False, "multi_label": True}.get((task or {}).get("name", ""))
 
 
 def check_kind(source: Source, several: bool | None):
@@ -228,7 +226,7 @@ def check_kind(source: Source, several: bool | None):
     if there:
         raise UserError(f"{source.origin}: samples have several labels, which need {FOR_SEVERAL}")
     raise UserError(
-        f"{source.origin}: samples have one label, but config.task.multi_label=True takes lists"
+        f"{source.origin}: samples have one label, but config.task.name=multi_label takes lists"
         " with several labels a line"
     )
 

@@ -7,12 +7,103 @@ normalised.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import dm_pix as pix
 import jax
 import jax.numpy as jnp
 
+from jaxvid.config.values import Natural, NonNegative, Probability, ShareRange
+
 Range = Sequence[float]  # of two numbers
+Batch = dict[str, jax.Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augment:
+    """Random changes of the clips of a batch in training. By default, all are off.
+
+    Attributes:
+      flip: Probability of mirroring a clip left to right.
+      flip_labels: Pairs of classes that a mirror swaps, such as Something-Something's left and
+        right.
+      flow: The channels are optical flow, x and y in turn: a mirror inverts x.
+      crop: Smallest and largest share of the frame that a random crop covers; () turns it off. Data
+        recipes crop already: this is for clips that come whole.
+      color: Strengths of random changes of (brightness, contrast, saturation, hue); () turns it
+        off.
+      erasing: Probability of blanking one rectangle, the same in all frames (Zhong et al. 2017).
+      mixup: Concentration of the Beta distribution that draws the share of the clip that is mixed
+        in; 0 turns it off. With `cutmix` too, each batch draws one of the two (Zhang et al. 2017).
+      cutmix: The same for a box of the other clip that is pasted in (Yun et al. 2019).
+    """
+
+    flip: Probability = 0.0
+    flip_labels: tuple[tuple[Natural, Natural], ...] = ()
+    flow: bool = False
+    crop: ShareRange | tuple[()] = ()
+    color: tuple[NonNegative, ...] = ()
+    erasing: Probability = 0.0
+    mixup: NonNegative = 0.0
+    cutmix: NonNegative = 0.0
+
+    @property
+    def active(self) -> list[str]:
+        """The names of the changes that are on."""
+        names = ("flip", "crop", "color", "erasing", "mixup", "cutmix")
+        return [name for name in names if getattr(self, name)]
+
+    def before(self, rng: jax.Array, batch: Batch, num_classes: int) -> Batch:
+        """Mirror, crop and recolour `video` (b, v, t, h, w, c), 0..255, before it is normalised.
+
+        A mirror also changes `label`, classes (b,) or 0/1 (b, num_classes), and `label_mask`.
+        """
+        k_flip, _, _, k_crop, k_color = jax.random.split(rng, 5)
+        if self.flip:
+            video, mirrored = flip(k_flip, batch["video"], self.flip, self.flow)
+            batch = batch | {"video": video}
+            if self.flip_labels:
+                batch = batch | self._swapped(batch, mirrored, num_classes)
+        if self.crop or self.color:
+            video = batch["video"].astype(jnp.float32)
+            video = random_resized_crop(k_crop, video, self.crop) if self.crop else video
+            video = color_jitter(k_color, video, self.color) if self.color else video
+            batch = batch | {"video": video}
+        return batch
+
+    def after(self, rng: jax.Array, batch: Batch) -> Batch:
+        """Erase and mix `video`, once it is normalised; mixing also changes `target`.
+
+        A sample whose partner is masked, or a class that is unknown of it, is masked as well.
+        """
+        _, k_mix, k_erase, _, _ = jax.random.split(rng, 5)
+        if self.erasing:
+            batch = batch | {"video": random_erasing(k_erase, batch["video"], self.erasing)}
+        if self.mixup or self.cutmix:
+            video, target = blend(k_mix, batch["video"], batch["target"], self.mixup, self.cutmix)
+            known = {key: batch[key] for key in ("mask", "label_mask") if key in batch}
+            known = {key: x * jnp.flip(x, 0) for key, x in known.items()}
+            batch = batch | {"video": video, "target": target} | known
+        return batch
+
+    def _swapped(self, batch: Batch, mirrored: jax.Array, num_classes: int) -> Batch:
+        order = list(range(num_classes))
+        for a, b in self.flip_labels:
+            order[a], order[b] = b, a
+        swap = jnp.array(order)
+        label = batch["label"]
+        if label.ndim == 1:
+            return {"label": jnp.where(mirrored, swap[label], label)}
+        columns = {key: batch[key] for key in ("label", "label_mask") if key in batch}
+        return {k: jnp.where(mirrored[:, None], x[:, swap], x) for k, x in columns.items()}
+
+
+UNCHANGED = Augment()
+
+
+def normalize(pixels, mean: Sequence[float], std: Sequence[float]):
+    """Return pixels 0..255 less `mean`, divided by `std`, one for each channel or one for all."""
+    return (pixels.astype(jnp.float32) - jnp.array(mean)) / jnp.array(std)
 
 
 def flip(rng, video, probability: float, flow: bool = False):

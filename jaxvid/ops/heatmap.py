@@ -6,10 +6,36 @@ pipeline waits for.
 Shapes: m people, t frames, j joints or limbs, h height, w width.
 """
 
+from dataclasses import dataclass
+
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvid.config.values import Count, Natural, Positive
+
 FAINTEST = 1e-4  # score below which nothing is drawn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """How heat maps are drawn.
+
+    Attributes:
+      size: Side of the maps, in pixels.
+      sigma: Standard deviation of the Gaussians, in pixels.
+      limbs: Pairs of joints to draw as limbs; () draws joints.
+    """
+
+    size: Count = 56
+    sigma: Positive = 0.6
+    limbs: tuple[tuple[Natural, Natural], ...] = ()
+
+    def __call__(self, keypoint):
+        """Return the maps (..., t h w j) of key points (..., m t j 3)."""
+        return draw(keypoint, self.size, self.size, self.sigma, self.limbs)
+
+
+POSEC3D = Drawing()
 
 
 def draw(keypoint, height: int, width: int, sigma: float = 0.6, limbs=()):

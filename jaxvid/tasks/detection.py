@@ -19,7 +19,7 @@ from jaxvid.config.values import Count, Natural, NonNegative, Positive, Probabil
 from jaxvid.errors import UserError
 from jaxvid.metrics.detection import AvaMAP, Group
 from jaxvid.metrics.tubes import MultiSportsMAP
-from jaxvid.ops import boxes, losses
+from jaxvid.ops import augment, boxes, losses
 from jaxvid.results import Detected
 from jaxvid.tasks.base import Report
 
@@ -77,8 +77,8 @@ class Detection:
             )
 
     def prepare(self, rng, batch, train):
-        video = batch["video"].astype(jnp.float32)
-        batch = batch | {"video": (video - jnp.array(self.mean)) / jnp.array(self.std)}
+        video = augment.normalize(batch["video"], self.mean, self.std)
+        batch = batch | {"video": video}
         if not train:
             return batch | {"rois": batch["proposals"]}
         keys = ("boxes", "box_mask", "box_label", "proposals", "proposal_mask")

@@ -13,7 +13,7 @@ import numpy as np
 from jaxvid.config.values import Positive
 from jaxvid.errors import UserError
 from jaxvid.metrics.retrieval import Retrieval as Ranks
-from jaxvid.ops import losses
+from jaxvid.ops import augment, losses
 from jaxvid.results import Recognized
 from jaxvid.tasks.base import Report
 
@@ -44,8 +44,7 @@ class Retrieval:
     temperature: Positive = 100.0
 
     def prepare(self, rng, batch, train):
-        video = batch["video"].astype(jnp.float32)
-        return batch | {"video": (video - jnp.array(self.mean)) / jnp.array(self.std)}
+        return batch | {"video": augment.normalize(batch["video"], self.mean, self.std)}
 
     def inputs(self, batch):
         text = {"text": batch["text"]} if "text" in batch else {}

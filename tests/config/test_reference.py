@@ -32,7 +32,7 @@ def test_a_config_is_explained_with_its_values(style):
     words = style(reference.of_config(config.to_dict()))
     assert "48" in words and "Samples of one optimizer step" in words
     assert "task.smoothing" in words and "data.recipe.crops" in words
-    assert "heatmap.sigma" not in words and "streams" not in words  # of other recipes
+    assert "recipe.sigma" not in words and "streams" not in words  # of other recipes
 
 
 def test_the_command_explains_and_can_be_cut_short():

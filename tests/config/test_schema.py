@@ -51,7 +51,7 @@ WRONG = {
     "model.variant": ["tinny", 'Did you mean "tiny"'],
     "model.dropout": [1.5, "below 1. The default is 0.5"],
     "task.smoothing": [5.0, "config.task.smoothing=5.0: it must be a number"],
-    "task.flip_labels": [((1, 9),), "9 is outside 0..7"],
+    "task.augment.flip_labels": [((1, 9),), "9 is outside 0..7"],
     "optim.lr": [-1.0, "of at least 0. The nearest is 0"],
     "optim.name": ["adamm", 'Did you mean "adam"'],
     "schedule.warmup": [-1.0, "of at least 0"],
@@ -85,7 +85,10 @@ def test_a_wrong_value_is_named_with_what_is_allowed(name):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", [n for n in WRONG if n not in ("best", "task.flip_labels")])
+OF_SEVERAL_KEYS = ("best", "task.augment.flip_labels")
+
+
+@pytest.mark.parametrize("name", [n for n in WRONG if n not in OF_SEVERAL_KEYS])
 def test_a_wrong_type_is_refused(name):
     with pytest.raises(UserError, match=f"config.{name}"):
         schema.check(changed(name, object))
@@ -95,7 +98,8 @@ def test_a_wrong_type_is_refused(name):
     "name,near",
     [
         ("epcohs", "epochs"), ("loader.worker", "workers"), ("modle", "model"),
-        ("model.widht", "width"), ("task.mixp", "mixup"), ("data.namse", "names"),
+        ("model.widht", "width"), ("data.namse", "names"),
+        ("task.augment.mixp", "mixup"), ("task.augmnt", "augment"),
         ("data.recipe.strid", "stride"), ("data.train.sed", "seed"), ("optim.l", "lr"),
         ("schedule.warm_up", "warmup"), ("mesh.date", "data"), ("data.tset", "test"),
     ],
@@ -148,7 +152,7 @@ def test_a_test_split_is_checked_where_there_is_one():
 
 def test_numbers_of_classes_that_only_the_data_know_are_no_error():
     config = changed("data.num_classes", None)
-    config.task.flip_labels = ((0, 2000),)
+    config.task.augment.flip_labels = ((0, 2000),)
     schema.check(config)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxvid.data.recipes import heatmap as recipe
+from jaxvid.ops.heatmap import Drawing
 from jaxvid.tasks.recognition import Recognition
 from tests.data.transforms.test_skeleton import run, sample_of
 
@@ -27,10 +28,8 @@ def test_the_task_draws_what_a_worker_draws(limbs, size, sigma):
     options = dict(split="train", frames=4, size=size, sigma=sigma, limbs=limbs)
     drawn, points = batch(**options), batch(**options, drawn=False)
     assert "heatmap" not in points and "keypoint" not in drawn
-    task = Recognition(
-        num_classes=5, keys=("heatmap",), heatmap_size=size, heatmap_sigma=sigma,
-        heatmap_limbs=recipe.LIMBS if limbs else (),
-    )  # fmt: skip
+    drawing = Drawing(size=size, sigma=sigma, limbs=recipe.LIMBS if limbs else ())
+    task = Recognition(num_classes=5, keys=("heatmap",), heatmap=drawing)
     got = jax.jit(lambda b: task.prepare(jax.random.key(0), b, True))(points)
     assert got["heatmap"].shape == (3, 1, 4, size, size, 17)
     np.testing.assert_allclose(got["heatmap"], drawn["heatmap"], atol=3e-6)

@@ -16,7 +16,8 @@ from jaxvid.data import dataset
 from jaxvid.data.recipes import clip
 from jaxvid.errors import UserError
 from jaxvid.metrics.classification import MultiLabelMAP
-from jaxvid.tasks.recognition import Recognition
+from jaxvid.ops.augment import Augment
+from jaxvid.tasks.multi_label import MultiLabel
 from jaxvid.train import loop
 from tests.conftest import CASES
 from tests.data_prep import fakes
@@ -27,8 +28,7 @@ CLASSES = sum(SIZES)
 
 
 def task(**options):
-    options = dict[str, Any](multi_label=True, categories=CATEGORIES) | options
-    return Recognition(num_classes=CLASSES, **options)
+    return MultiLabel(num_classes=CLASSES, **dict[str, Any](categories=CATEGORIES) | options)
 
 
 def batch(rows=5, seed=0):
@@ -65,10 +65,8 @@ def test_published_losses(name):
     args, given, want = (CASES[name][key] for key in ("args", "input", "expected"))
     sizes = args["category_nums"]
     weights = (1.0,) * len(sizes) if args["loss_type"] == "individual" else ()
-    ours = Recognition(
-        num_classes=sum(sizes), multi_label=True, category_weights=weights,
-        categories=tuple(zip("ab", sizes, strict=True)),
-    )  # fmt: skip
+    categories = tuple(zip("ab", sizes, strict=True))
+    ours = MultiLabel(num_classes=sum(sizes), category_weights=weights, categories=categories)
     label = jnp.array(given["gt"])
     data = batch(len(label)) | {"label": label, "label_mask": jnp.ones_like(label)}
     if args["with_mask"]:
@@ -148,10 +146,10 @@ def test_validation_has_the_loss_of_training_and_prediction_needs_no_labels(weig
 def test_what_is_known_follows_flips_and_mixing():
     swap = ((0, 3), (1, 5))
     data, order = batch(), [3, 5, 2, 0, 4, 1, 6, 7, 8]
-    got = prepared(task(flip=1.0, flip_labels=swap), data)
+    got = prepared(task(augment=Augment(flip=1.0, flip_labels=swap)), data)
     for key in ("label", "label_mask"):
         np.testing.assert_array_equal(got[key], data[key][:, order])
-    got = prepared(task(mixup=0.8), data)
+    got = prepared(task(augment=Augment(mixup=0.8)), data)
     both = data["label_mask"] * data["label_mask"][::-1]
     np.testing.assert_array_equal(got["label_mask"], both)
 
@@ -224,14 +222,13 @@ def test_padding_has_no_label_mask_to_count():
     "options,message",
     [
         (dict(categories=(("a", 3),)), r"categories have 3 classes of 9"),
-        (dict(multi_label=False), r"need config\.task\.multi_label=True"),
         (dict(category_weights=(1.0, 2.0)), "category_weights: 2 for 3 categories"),
     ],
 )
 def test_categories_that_do_not_fit(options, message):
-    options = dict(multi_label=True, categories=CATEGORIES) | options
+    options = dict(categories=CATEGORIES) | options
     with pytest.raises(UserError, match=message):
-        plug.load("tasks", dict(name="recognition", **options), num_classes=CLASSES)
+        plug.load("tasks", dict(name="multi_label", **options), num_classes=CLASSES)
 
 
 # A run
@@ -281,7 +278,7 @@ def test_a_fake_archive_is_built_trained_on_and_evaluated(make, classes, tmp_pat
     c.dtype, c.batch, c.epochs, c.eval_every, c.save_every = "float32", 8, 40.0, 40.0, 0
     c.log_every, c.best, c.loader.workers = 1, "val/map", 0
     more: Any = dict(categories=datasets.HVU, category_weights=(1.0,) * 6) if name == "hvu" else {}
-    task: Any = Recognition(num_classes=classes, multi_label=True, **more)
+    task: Any = MultiLabel(num_classes=classes, **more)
     options = dict(category_mask=True) if name == "hvu" else {}
     listed: Any = dict(name="tfds", dataset=name, **options)
     checks = ("labels", "missing", "duplicates", "overlap")

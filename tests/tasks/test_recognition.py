@@ -1,6 +1,7 @@
 """Recognition: what the batch becomes, what is learnt from it and what is predicted."""
 
 import functools
+from dataclasses import fields
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,8 @@ import pytest
 from jaxvid import plug
 from jaxvid.errors import UserError
 from jaxvid.metrics.classification import Accuracy, MultiLabelMAP
-from jaxvid.ops.augment import random_erasing
+from jaxvid.ops.augment import Augment, random_erasing
+from jaxvid.tasks.multi_label import MultiLabel
 from jaxvid.tasks.recognition import Recognition
 from tests.conftest import cases
 
@@ -36,8 +38,14 @@ def flat_clips(rows=4, size=(16, 12)):
     return batch(rows, video=video), values.astype(np.float32)
 
 
-def task(**options):
-    return Recognition(num_classes=CLASSES, **options)
+AUGMENT = {field.name for field in fields(Augment)}
+
+
+def task(kind=Recognition, **options):
+    """A task, with options of its augmentation among the others."""
+    augment = Augment(**{k: v for k, v in options.items() if k in AUGMENT})
+    rest = {k: v for k, v in options.items() if k not in AUGMENT}
+    return kind(num_classes=CLASSES, augment=augment, **rest)
 
 
 @functools.cache
@@ -131,7 +139,7 @@ def test_a_clip_without_pixels_needs_no_video():
 @pytest.mark.parametrize("keys", [("keypoint",), ("video", "keypoint")])
 @pytest.mark.parametrize("name", ["flip", "mixup", "cutmix", "erasing"])
 def test_augmenting_pixels_needs_a_model_of_videos_alone(name, keys):
-    with pytest.raises(UserError, match=f"{name} augments videos, not {', '.join(keys)}"):
+    with pytest.raises(UserError, match=f"augment.{name} augments videos, not {', '.join(keys)}"):
         task(keys=keys, **{name: 0.5})
 
 
@@ -162,7 +170,7 @@ def test_flip_swaps_columns_of_several_labels():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, (4, CLASSES)).astype(np.int32)
     data = batch(rows=4, label=labels)
-    got = prepare(task(flip=1.0, flip_labels=((0, 3),), multi_label=True))(0, data)
+    got = prepare(task(flip=1.0, flip_labels=((0, 3),), kind=MultiLabel))(0, data)
     np.testing.assert_array_equal(got["target"], labels[:, [3, 1, 2, 0, 4]])
 
 
@@ -326,7 +334,7 @@ def test_a_batch_of_skipped_samples_has_no_loss():
 
 
 def test_several_labels_take_a_sigmoid_each():
-    several = task(multi_label=True, smoothing=0.1)  # smoothing is for one label
+    several = task(MultiLabel)
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, (3, CLASSES)).astype(np.int32)
     data = prepare(several)(0, batch(rows=3, views=2, label=labels))
@@ -343,10 +351,17 @@ def test_several_labels_take_a_sigmoid_each():
     np.testing.assert_array_equal(found["label"], labels)
 
 
+def test_smoothing_of_several_labels_is_as_published():
+    """MMAction2's BaseHead: (1 - smoothing) of the labels, and smoothing / classes for each."""
+    labels = np.array([[1, 1, 0, 0, 0], [0, 0, 0, 1, 0]], np.int32)
+    got = prepare(task(MultiLabel, smoothing=0.1))(0, batch(rows=2, label=labels))["target"]
+    np.testing.assert_allclose(got, 0.9 * labels + 0.1 / CLASSES, rtol=1e-6)
+
+
 def test_several_labels_are_mixed_too():
     labels = np.array([[1, 1, 0, 0, 0], [0, 0, 0, 1, 0]], np.int32)
     data = batch(rows=2, label=labels)
-    got = prepare(task(multi_label=True, mixup=0.8))(0, data)["target"]
+    got = prepare(task(MultiLabel, mixup=0.8))(0, data)["target"]
     share = got[0, 0]
     assert 0 < share < 1
     np.testing.assert_allclose(got, share * labels + (1 - share) * labels[::-1], rtol=1e-6)
@@ -376,7 +391,7 @@ def test_predictions_are_one_row_a_sample(views):
 
 def test_metrics_follow_the_kind_of_labels():
     (one,) = task().metrics()
-    (several,) = task(multi_label=True).metrics()
+    (several,) = task(MultiLabel).metrics()
     assert isinstance(one, Accuracy)
     assert isinstance(several, MultiLabelMAP)
 
@@ -385,8 +400,8 @@ def test_metrics_follow_the_kind_of_labels():
     "options,message",
     [
         (dict(average="probs"), 'config.task.average is prob or score, not "probs"'),
-        (dict(flip_labels=((0, 5),)), r"config.task.flip_labels: 5 is outside 0..4"),
-        (dict(flip_labels=((-1, 2),)), r"config.task.flip_labels: -1 is outside 0..4"),
+        (dict(augment=dict(flip_labels=((0, 5),))), "augment.flip_labels: 5 is outside 0..4"),
+        (dict(augment=dict(flip_labels=((-1, 2),))), "augment.flip_labels: -1 is outside 0..4"),
     ],
 )
 def test_settings_that_mean_nothing_are_errors(options, message):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxvid.tasks.recognition import Recognition
+from jaxvid.tasks.multi_label import MultiLabel
 from jaxvid.tools import fuse
 
 RNG = np.random.default_rng(0)
@@ -84,7 +84,7 @@ def test_multi_label(save, capsys):
 def test_what_nobody_looked_for_does_not_count(save, tmp_path, capsys):
     """The metrics of a task with categories and masks, from what its evaluation writes."""
     names = [f"c{i}" for i in range(C)]
-    task: Any = Recognition(num_classes=C, multi_label=True, categories=(("a", 3), ("b", 4)))
+    task: Any = MultiLabel(num_classes=C, categories=(("a", 3), ("b", 4)))
     label = (RNG.random((N, C)) < 0.4).astype(np.int32)
     known = np.repeat(RNG.random((N, 2)) < 0.6, (3, 4), axis=1)
     (metric,), files = task.metrics(), []

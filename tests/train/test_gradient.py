@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxvid.models.clip4clip import Matched
-from jaxvid.tasks.recognition import Recognition
+from jaxvid.tasks.multi_label import MultiLabel
 from jaxvid.tasks.retrieval import Retrieval
 from jaxvid.train import gradient as gradients
 from jaxvid.train.gradient import gradient
@@ -66,7 +66,7 @@ def close(got, want):
 
 
 SKIPPED = [1, 0, 0, 1, 1, 1, 0, 1, 0, 1, 1, 1]
-several = Recognition(num_classes=CLASSES, multi_label=True, categories=CATEGORIES)
+several = MultiLabel(num_classes=CLASSES, categories=CATEGORIES)
 weighed = replace(several, category_weights=(1.0, 3.0))
 retrieval = Retrieval(num_classes=0)
 
@@ -117,14 +117,14 @@ def test_both_passes_draw_the_same():
 
 
 def test_the_state_is_that_of_one_part_after_the_other():
-    class Compared(Recognition):
+    class Compared(MultiLabel):
         compares = True
 
-    options: Any = dict(num_classes=CLASSES, multi_label=True, categories=CATEGORIES)
+    options: Any = dict(num_classes=CLASSES, categories=CATEGORIES)
     data = batch()
     got, want = (
         found(Classify(rate=0.3), task, data, 3)
-        for task in (Compared(**options), Recognition(**options))
+        for task in (Compared(**options), MultiLabel(**options))
     )
     close(got, want)
     assert not np.allclose(jax.tree.leaves(got[1])[0], 0)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -132,8 +133,9 @@ def test_micro_batches_of_views_change_nothing(plain, views):
 
 # Layouts
 
-AUGMENTED = dict(flip=0.5, mixup=0.4, cutmix=1.0, erasing=0.5, smoothing=0.1)
-AUGMENTED |= dict(crop=(0.5, 1.0), color=(0.2, 0.2, 0.2, 0.1))
+EVERYTHING = dict(flip=0.5, mixup=0.4, cutmix=1.0, erasing=0.5)
+EVERYTHING |= dict(crop=(0.5, 1.0), color=(0.2, 0.2, 0.2, 0.1))
+AUGMENTED: dict[str, Any] = dict(smoothing=0.1, augment=EVERYTHING)
 
 
 def compile_on(layout, data, model, net, task, state, tx):

@@ -17,7 +17,7 @@ from jaxvid.errors import UserError, did_you_mean
 
 # What a config needs for samples with several labels, for messages.
 FOR_SEVERAL = (
-    "config.task.multi_label=True and config.best=val/map; --config multi_label_own has both"
+    "config.task.name=multi_label and config.best=val/map; --config multi_label_own has both"
 )
 MOST_CLASSES = 1_000_000  # a larger label is an id, or the wrong column
 

@@ -39,7 +39,7 @@ class RandAugment:
     crop of up to magnitude / 224 of the picture from each side. A magnitude need not be whole.
 
     imgaug also mirrors half of the clips, whatever their label; here mirroring is left to the task
-    (`task.flip`), which can be off or swap labels.
+    (`task.augment.flip`), which can be off or swap labels.
 
     Attributes:
       ops: operations a clip.

@@ -92,7 +92,7 @@ def test_bom_in_a_txt(tmp_path):
     "file,text,message",
     [
         ("a.txt", "a.mp4 0\nb.mp4\n", 'a.txt:2: expected "path label", found "b.mp4"$'),
-        ("a.txt", "a.mp4 0 1\n", "a.txt:1: .* several labels need config.task.multi_label=True"),
+        ("a.txt", "a.mp4 0 1\n", "a.txt:1: .* several labels need config.task.name=multi_label"),
         ("a.txt", "my clip.mp4 0\n", "a.txt:1: .* paths with spaces a csv"),
         ("a.csv", "a.mp4,0\n\nb.mp4,\n", 'a.csv:3: expected "path,label", found "b.mp4"$'),
         ("a.csv", "a.mp4 0\n", 'a.csv:1: expected "path,label", found "a.mp4 0"'),

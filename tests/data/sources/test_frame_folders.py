@@ -52,7 +52,7 @@ def test_several_labels_names_and_csv(tmp_path):
     [
         ("a 5\n", {}, r'train\.txt:1: expected "folder frames label", found \[\'a\', \'5\'\]$'),
         ("a 5 0\nb\n", {}, r'train\.txt:2: expected "folder frames label"'),
-        ("a 5 0 1\n", {}, "train.txt:1: .*several labels need config.task.multi_label=True"),
+        ("a 5 0 1\n", {}, "train.txt:1: .*several labels need config.task.name=multi_label"),
         ("a 0 5\n", {"offset": True}, 'train.txt:1: expected "folder offset frames label"'),
         ("a many 0\n", {}, 'train.txt:1: "many" is no number of frames'),
         ("a -5 0\n", {}, 'train.txt:1: "-5" is no number of frames'),

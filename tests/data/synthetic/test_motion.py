@@ -139,9 +139,9 @@ def test_motion_tells_the_class(clips):
 def test_a_mirror_gives_the_class_that_the_quickstart_labels_it_with(clips):
     task = quickstart.get_config().task
     swap = np.arange(len(motion.CLASSES))
-    for a, b in task.flip_labels:
+    for a, b in task.augment.flip_labels:
         swap[[a, b]] = b, a
-    assert task.flip == 0.5
+    assert task.augment.flip == 0.5
     guesses = np.array([guess(frames[:, :, ::-1]) for frames in clips[0][:400]])
     assert np.mean(guesses == swap[clips[1][:400]]) >= 0.9
 
