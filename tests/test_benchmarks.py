@@ -50,9 +50,14 @@ def test_the_gradient_of_a_replicated_matrix_is_reduced_once():
 
 @pytest.mark.parametrize(
     "kind,sent",
-    [("all-reduce", 1500), ("all-gather", 750), ("reduce-scatter", 750), ("all-to-all", 750),
-     ("collective-permute", 1000)],
-)  # fmt: skip
+    [
+        ("all-reduce", 1500),
+        ("all-gather", 750),
+        ("reduce-scatter", 750),
+        ("all-to-all", 750),
+        ("collective-permute", 1000),
+    ],
+)
 def test_a_ring_sends(kind, sent):
     assert Collective(kind, 1000, 4).sent == sent
 

@@ -85,9 +85,12 @@ def test_a_reader_that_leaves_is_no_error(buffered):
         "sys.exit(cli.guard(lambda: [print('x' * 1000) for _ in range(1000)]))"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONUNBUFFERED": buffered},
-    )  # fmt: skip
+    )
     assert process.stdout and process.stderr
     process.stdout.readline()
     process.stdout.close()

@@ -25,13 +25,23 @@ from tests.weights.pickle_bytes import write_tensors
 
 ENV = dict(os.environ, XLA_FLAGS="--xla_backend_optimization_level=0", JAX_PLATFORMS="cpu")
 TINY = (
-    "--config=configs/quickstart.py", "--config.model.variant=test", "--config.batch=8",
-    "--config.data.train.train=96", "--config.data.train.val=40",
-    "--config.data.val.train=96", "--config.data.val.val=40",
-    "--config.epochs=3", "--config.eval_every=1", "--config.eval_batch=16",
-    "--config.save_every=0", "--config.log_every=6", "--config.keep=1", "--config.ema=0.5",
-    "--config.data.recipe.clips=2", "--config.loader.workers=1",
-)  # fmt: skip
+    "--config=configs/quickstart.py",
+    "--config.model.variant=test",
+    "--config.batch=8",
+    "--config.data.train.train=96",
+    "--config.data.train.val=40",
+    "--config.data.val.train=96",
+    "--config.data.val.val=40",
+    "--config.epochs=3",
+    "--config.eval_every=1",
+    "--config.eval_batch=16",
+    "--config.save_every=0",
+    "--config.log_every=6",
+    "--config.keep=1",
+    "--config.ema=0.5",
+    "--config.data.recipe.clips=2",
+    "--config.loader.workers=1",
+)
 
 
 def run(*command, ok=True, module="jaxvid.main", timeout=120):
@@ -84,9 +94,15 @@ def test_metrics_have_the_names_that_tools_rely_on(workdir):
 def test_the_terminal_says_what_is_going_on(workdir):
     text = (workdir / "stdout.txt").read_text()
     for part in (
-        "1 x cpu in 1 process", "train: 96 videos, 8 classes of 12 each", "mesh: data 1 x model 1",
-        "parameters (0.0 M)", "compiled train_step in", "one step takes", "eta", "data wait",
-    ):  # fmt: skip
+        "1 x cpu in 1 process",
+        "train: 96 videos, 8 classes of 12 each",
+        "mesh: data 1 x model 1",
+        "parameters (0.0 M)",
+        "compiled train_step in",
+        "one step takes",
+        "eta",
+        "data wait",
+    ):
         assert part in text
 
 
@@ -118,8 +134,12 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(cache, tmp_path):
     command = [*TINY, f"--workdir={tmp_path}/w", "--config.epochs=400", "--config.eval_every=0"]
     process = subprocess.Popen(
         [sys.executable, "-m", "jaxvid.main", *command],
-        env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        env=ENV,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     path = tmp_path / "w" / "metrics.jsonl"
     while not (path.exists() and path.read_text()):
         assert process.poll() is None, process.communicate()
@@ -140,8 +160,12 @@ def test_a_signal_to_all_processes_ends_an_evaluation_in_one_line(workdir, tmp_p
     shutil.copytree(workdir, copy)
     process = subprocess.Popen(
         [sys.executable, "-m", "jaxvid.main", "--mode=eval", f"--workdir={copy}"],
-        env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        env=ENV,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     for line in process.stderr:  # type: ignore[union-attr]
         if "loaded" in line:
             break
@@ -268,8 +292,11 @@ def test_a_script_that_evaluates_needs_a_main_guard(workdir, tmp_path):
 def test_time_control_command(workdir):
     done = run("--workdir", workdir, module="jaxvid.tools.time_control")
     assert [line.split()[0] for line in done.stdout.splitlines()[:4]] == [
-        "forward", "reverse", "shuffle", "freeze",
-    ]  # fmt: skip
+        "forward",
+        "reverse",
+        "shuffle",
+        "freeze",
+    ]
     assert "are called the opposite" in done.stdout
     assert done.stderr.count("loaded") == 1
 
@@ -295,12 +322,19 @@ def clips(cache, workdir, tmp_path_factory):
 
 
 FINETUNE = (
-    "--config=configs/finetune.py:test", "--config.batch=2", "--config.epochs=2",
-    "--config.data.recipe.size=32", "--config.data.recipe.frames=4", "--config.dtype=float32",
-    "--config.data.recipe.clips=1", "--config.data.recipe.crops=1", "--config.log_every=1",
-    "--config.data.train.train_share=0.75", "--config.data.val.train_share=0.75",
+    "--config=configs/finetune.py:test",
+    "--config.batch=2",
+    "--config.epochs=2",
+    "--config.data.recipe.size=32",
+    "--config.data.recipe.frames=4",
+    "--config.dtype=float32",
+    "--config.data.recipe.clips=1",
+    "--config.data.recipe.crops=1",
+    "--config.log_every=1",
+    "--config.data.train.train_share=0.75",
+    "--config.data.val.train_share=0.75",
     "--config.loader.workers=0",
-)  # fmt: skip
+)
 
 
 @pytest.mark.long
@@ -313,9 +347,12 @@ def test_finetuning_on_other_classes(clips, workdir, tmp_path, kind):
         tensors = export(model.variables, swin.WEIGHTS["mmaction"], model.net)
         start = write_tensors(tmp_path / "swin.pth", {"state_dict": tensors}, meta={"epoch": 3})
     done = run(
-        *FINETUNE, f"--config.data.root={clips}", f"--workdir={tmp_path}/w",
-        f"--config.init.weights={start}", "--config.optim.lr=0.0",
-    )  # fmt: skip
+        *FINETUNE,
+        f"--config.data.root={clips}",
+        f"--workdir={tmp_path}/w",
+        f"--config.init.weights={start}",
+        "--config.optim.lr=0.0",
+    )
     said = " ".join(done.stdout.split())
     assert "2 classes of 3 each" in said
     assert "the head starts fresh" in said
@@ -329,9 +366,12 @@ def test_finetuning_on_other_classes(clips, workdir, tmp_path, kind):
 
 def test_unknown_weights_are_named_before_anything_compiles(clips, tmp_path):
     done = run(
-        *FINETUNE, f"--config.data.root={clips}", f"--workdir={tmp_path}/w",
-        "--config.init.weights=swin2d_tinny_in1k", ok=False,
-    )  # fmt: skip
+        *FINETUNE,
+        f"--config.data.root={clips}",
+        f"--workdir={tmp_path}/w",
+        "--config.init.weights=swin2d_tinny_in1k",
+        ok=False,
+    )
     assert "swin2d_tiny_in1k" in done.stderr
     assert "compiled" not in done.stdout
 

@@ -41,10 +41,16 @@ def backbone(tmp_path_factory):
     tensors = export(fill(shapes), swin.WEIGHTS["mmaction"], net)
     recipe = dict(name="clip", frames=4, stride=2, size=32, short_side=32, crops=3)
     config = dict(
-        dtype="float32", mesh=dict(data=-1, model=1), sharding="replicated", eval=dict(views=1),
-        model=dict(name="swin", variant="test"), task=dict(name="recognition"),
-        data=dict(recipe=recipe), loader=dict(workers=0, eval_on_error="raise"), batch=8,
-    )  # fmt: skip
+        dtype="float32",
+        mesh=dict(data=-1, model=1),
+        sharding="replicated",
+        eval=dict(views=1),
+        model=dict(name="swin", variant="test"),
+        task=dict(name="recognition"),
+        data=dict(recipe=recipe),
+        loader=dict(workers=0, eval_on_error="raise"),
+        batch=8,
+    )
     told = dict(config=config, names=[str(i) for i in range(8)], upstream="mmaction")
     path = tmp_path_factory.mktemp("backbone") / "swin.safetensors"
     safetensors_file.write(path, tensors, {"format": "pt", "jaxvid": json.dumps(told)})

@@ -138,12 +138,14 @@ def test_each_moment_stands_for_the_frames_near_it():
 @pytest.mark.parametrize(
     "found",
     [
-        Recognized(("wave", "run", "a very long name of a class that is wider than the frame") * 2,
-                   (0.5, 0.2, 0.1) * 2),
+        Recognized(
+            ("wave", "run", "a very long name of a class that is wider than the frame") * 2,
+            (0.5, 0.2, 0.1) * 2,
+        ),
         FOUND,
         Moments((seen((1, 1, 16, 30), time=1.0), seen((1, 1, 9, 30), (9, 1, 30, 30), time=3.0))),
     ],
-)  # fmt: skip
+)
 def test_text_stands_below_small_frames(found):
     """The whole frame is in sight, and all frames of a video become equally large."""
     small = np.random.default_rng(0).integers(40, 200, (24, 32, 3), np.uint8)
@@ -166,5 +168,11 @@ def test_many_lines_stand_below_the_frame():
 def test_marks_of_an_axis():
     marks = {seconds: results.tick(seconds) for seconds in (0.4, 1, 7, 25, 60, 133, 900)}
     assert {k: round(float(v), 6) for k, v in marks.items()} == {
-        0.4: 0.05, 1: 0.1, 7: 1, 25: 5, 60: 10, 133: 20, 900: 100,
-    }  # fmt: skip
+        0.4: 0.05,
+        1: 0.1,
+        7: 1,
+        25: 5,
+        60: 10,
+        133: 20,
+        900: 100,
+    }

@@ -110,8 +110,11 @@ def test_texts_are_what_the_model_reads():
     sample = {"video": np.zeros((1, 2, 8, 8, 3)), "text": tokens}
     _, notes = samples.views(sample, TASK, {}, NAMES)
     assert [note.text for note in notes] == [
-        "a man 's dog , running", "naïve 中文 text", "three", "... and 2 more",
-    ]  # fmt: skip
+        "a man 's dog , running",
+        "naïve 中文 text",
+        "three",
+        "... and 2 more",
+    ]
     assert samples.texts(tokenize("one two three four", 4)[None]) == [Note("one two")]
 
 

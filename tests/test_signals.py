@@ -167,9 +167,13 @@ def test_a_closed_terminal_is_no_error():
     master, terminal = pty.openpty()
     read, write = os.pipe()
     process = start(
-        ON_TERMINAL.replace("PIPE", str(write)), start_new_session=True, pass_fds=(write,),
-        stdin=terminal, stdout=terminal, stderr=terminal,
-    )  # fmt: skip
+        ON_TERMINAL.replace("PIPE", str(write)),
+        start_new_session=True,
+        pass_fds=(write,),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    )
     os.close(terminal)
     assert os.read(read, 99) == b"ready"
     os.close(master)

@@ -67,9 +67,12 @@ def test_rows_of_features_are_evenly_spaced_in_time(tmp_path):
     levels = [np.full((32, 32, 3), 20 + 3 * k, np.uint8) for k in range(58)]
     write_video(path, levels, 57 / EDGES[-2], times=EDGES, crf=1)
     model = SimpleNamespace(
-        pipeline=[Open(), SampleClips(1, 1), Decode()], mesh=mesh.build(data=-1, model=1),
-        variables={}, source="a test", maps=lambda _, batch: batch["video"][:, 0],
-    )  # fmt: skip
+        pipeline=[Open(), SampleClips(1, 1), Decode()],
+        mesh=mesh.build(data=-1, model=1),
+        variables={},
+        source="a test",
+        maps=lambda _, batch: batch["video"][:, 0],
+    )
     for fps, every in ((0.0, 4), (8.0, 4), (10.0, 5)):
         feature, rate = Extractor(model, 1, 1, every, fps, rows=8)({"path": str(path)})
         assert rate == pytest.approx(fps or 57 / EDGES[-2])

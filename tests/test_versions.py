@@ -47,9 +47,14 @@ def test_what_is_required_has_bounds():
 
 @pytest.mark.parametrize(
     "number, version, faulty",
-    [(90701, "9.7.1", False), (90800, "9.8.0", True), (91002, "9.10.2", True),
-     (91300, "9.13.0", False), (91900, "9.19.0", False)],
-)  # fmt: skip
+    [
+        (90701, "9.7.1", False),
+        (90800, "9.8.0", True),
+        (91002, "9.10.2", True),
+        (91300, "9.13.0", False),
+        (91900, "9.19.0", False),
+    ],
+)
 def test_faulty_cudnn(monkeypatch, number, version, faulty):
     monkeypatch.setattr(versions, "CUDA_PLUGINS", ("fake_plugin",))
     module = SimpleNamespace(cudnn_get_version=lambda: number)

@@ -111,11 +111,22 @@ def batches(
     recipe = plug.load("data.recipes", data["recipe"], split=split)
     if split == "train":
         return loader.train_batches(
-            sources["train"], recipe, batch=config["batch"], seed=config["seed"], start=start,
-            stop=stop, workers=options["workers"], balance=options["balance"],
-            on_error=options["on_error"], process=process,
-        )  # fmt: skip
+            sources["train"],
+            recipe,
+            batch=config["batch"],
+            seed=config["seed"],
+            start=start,
+            stop=stop,
+            workers=options["workers"],
+            balance=options["balance"],
+            on_error=options["on_error"],
+            process=process,
+        )
     return loader.eval_batches(
-        sources[splits[1]], recipe, batch=config["eval_batch"] or config["batch"],
-        workers=options["workers"], on_error=options["eval_on_error"], process=process,
-    )  # fmt: skip
+        sources[splits[1]],
+        recipe,
+        batch=config["eval_batch"] or config["batch"],
+        workers=options["workers"],
+        on_error=options["eval_on_error"],
+        process=process,
+    )

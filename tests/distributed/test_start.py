@@ -49,14 +49,19 @@ def test_a_single_process_starts_nothing(environment):
 
 def test_addresses_given_are_taken_and_no_cluster_is_asked(environment):
     [known] = environment(
-        JAX_COORDINATOR_ADDRESS="a:1", JAX_NUM_PROCESSES="4", JAX_PROCESS_ID="3",
-        SLURM_STEP_NODELIST="b", OMPI_COMM_WORLD_RANK="1",
-    )  # fmt: skip
+        JAX_COORDINATOR_ADDRESS="a:1",
+        JAX_NUM_PROCESSES="4",
+        JAX_PROCESS_ID="3",
+        SLURM_STEP_NODELIST="b",
+        OMPI_COMM_WORLD_RANK="1",
+    )
     del known["initialization_timeout"], known["heartbeat_timeout_seconds"]
     assert known == dict(
-        coordinator_address="a:1", num_processes=4, process_id=3,
+        coordinator_address="a:1",
+        num_processes=4,
+        process_id=3,
         cluster_detection_method="deactivate",
-    )  # fmt: skip
+    )
     assert not settings.jax_enable_preemption_service  # which would catch SIGTERM
 
 

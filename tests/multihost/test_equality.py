@@ -14,10 +14,16 @@ from tests.multihost.__main__ import LAYOUTS, differences, not_noise, train_and_
 def test_two_processes_are_one_run(cache, tmp_path):
     """Two of four devices and this one of eight, which also reads what the two have written."""
     quick = {
-        "data.train.train": 33, "data.val.train": 33, "data.train.val": 11, "data.val.val": 11,
-        "model.dropout": 0.0, "accumulate": 1, "epochs": 2.0,
-        "eval_every": 0.0, "ema": 0.0,
-    }  # fmt: skip
+        "data.train.train": 33,
+        "data.val.train": 33,
+        "data.train.val": 11,
+        "data.val.val": 11,
+        "model.dropout": 0.0,
+        "accumulate": 1,
+        "epochs": 2.0,
+        "eval_every": 0.0,
+        "ema": 0.0,
+    }
     flags = [*runs.CONFIG, *(f"--config.{k}={v}" for k, v in quick.items())]
     two, one = tmp_path / "two", tmp_path / "one"
     processes = runs.start(2, 4, [f"--workdir={two}", *flags])
@@ -81,9 +87,15 @@ def test_one_sample_on_eight_devices_counts_once(first, tmp_path):
     """No process leaves early, whatever it has to do."""
     config = [f"--config.data.{split}.val=1" for split in ("train", "val")]
     done = runs.run(
-        2, 4, tmp_path, "--mode=eval", *runs.CONFIG, *config,
-        "--config.data.checks=()", f"--checkpoint={first}",
-    )  # fmt: skip
+        2,
+        4,
+        tmp_path,
+        "--mode=eval",
+        *runs.CONFIG,
+        *config,
+        "--config.data.checks=()",
+        f"--checkpoint={first}",
+    )
     assert "1 of 1 videos" in done[0].out
     manifest = json.loads((tmp_path / "eval" / "manifest.json").read_text())
     assert (manifest["videos"], manifest["evaluated"]) == (1, 1)

@@ -36,9 +36,11 @@ def make(**changes):
 def shapes(mesh, rows, views=1):
     clip = (rows, views, FRAMES, SIZE, SIZE, 3)
     found = dict(
-        video=np.zeros(clip, np.uint8), label=np.zeros(rows, np.int32),
-        mask=np.zeros(rows, np.float32), index=np.zeros(rows, np.int32),
-    )  # fmt: skip
+        video=np.zeros(clip, np.uint8),
+        label=np.zeros(rows, np.int32),
+        mask=np.zeros(rows, np.float32),
+        index=np.zeros(rows, np.int32),
+    )
     place = meshes.over_data(mesh)
     return {k: meshes.shape_on(x, place) for k, x in jax.eval_shape(lambda: found).items()}
 

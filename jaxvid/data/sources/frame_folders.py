@@ -105,6 +105,14 @@ def build(
     *_, total = columns = np.array(counts).T
     before = columns[0] if offset else np.zeros_like(total)
     return FrameFolders(
-        paths, labels, names, str(path), lines, total,
-        template=template, first=first, offsets=before.tolist(), parts=offset,
-    )  # fmt: skip
+        paths,
+        labels,
+        names,
+        str(path),
+        lines,
+        total,
+        template=template,
+        first=first,
+        offsets=before.tolist(),
+        parts=offset,
+    )

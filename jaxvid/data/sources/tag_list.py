@@ -77,10 +77,17 @@ def build(
     counts, problems = scanned(root, manifest, paths)
     counts = np.array(total, np.int32) if frames else counts
     return TagList(
-        paths, ragged(labels, len(names)), tuple(names), str(path), (), counts, problems,
-        category_mask=category_mask, template=template if frames else "",
+        paths,
+        ragged(labels, len(names)),
+        tuple(names),
+        str(path),
+        (),
+        counts,
+        problems,
+        category_mask=category_mask,
+        template=template if frames else "",
         first=first,
-    )  # fmt: skip
+    )
 
 
 def _labels(tags: Entry, classes: Mapping[str, Sequence[int]]) -> list[int]:

@@ -37,9 +37,13 @@ def build(
     if whole and lists.find_split(root, split, ENDINGS):
         raise UserError(f"{root}: has {whole} and files of splits; remove one of them")
     return skeleton.build(
-        split, root=root, file=path, subset=split if whole else "", names=names,
+        split,
+        root=root,
+        file=path,
+        subset=split if whole else "",
+        names=names,
         num_classes=num_classes,
-    )  # fmt: skip
+    )
 
 
 def holds(root: str, split: str) -> bool:

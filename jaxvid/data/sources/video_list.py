@@ -118,9 +118,15 @@ def build(
     labels, names = to_numbers(raw, names, multi_label, num_classes, path, lines)
     repeats = read_weights(Path(root, weights), len(paths)) if weights else None
     return Videos(
-        paths, labels, names, str(path), lines, *scanned(root, manifest, paths),
-        repeats=repeats, category_mask=category_mask,
-    )  # fmt: skip
+        paths,
+        labels,
+        names,
+        str(path),
+        lines,
+        *scanned(root, manifest, paths),
+        repeats=repeats,
+        category_mask=category_mask,
+    )
 
 
 def scanned(
