@@ -99,16 +99,16 @@ class LegacyGenerator:
     """The global generators that the published code drew from, behind NumPy's new interface."""
 
     def __init__(self, seed: int):
-        self._state = np.random.RandomState(seed)
+        self.state = np.random.RandomState(seed)
 
     def integers(self, high, size=None):
-        return self._state.randint(high, size=size)
+        return self.state.randint(high, size=size)
 
     def uniform(self, low, high, size=None):
-        return self._state.uniform(low, high, size)
+        return self.state.uniform(low, high, size)
 
     def choice(self, values, size, replace):
-        return self._state.choice(values, size, replace)
+        return self.state.choice(values, size, replace)
 
 
 @pytest.fixture(scope="session", autouse=True)

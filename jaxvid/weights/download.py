@@ -5,6 +5,8 @@ JAXVID_WEIGHTS_DIR                   files somebody put there, under their publi
 $JAXVID_CACHE/weights/FILE           downloads (without JAXVID_CACHE: ~/.cache/jaxvid)
 $JAXVID_CACHE/weights/FILE.part      what has arrived of one; FILE.part.json says of what
 $JAXVID_CACHE/weights/sha256.json    hashes of files without a published one, as first seen
+
+The library `pooch` is not used, as it starts a broken download from the beginning.
 """
 
 import contextlib

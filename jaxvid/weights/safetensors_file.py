@@ -3,6 +3,9 @@
 8 bytes   length of the header, little-endian
 header    {"__metadata__": {str: str}, name: {"dtype", "shape", "data_offsets": [begin, end]}}
 data      little-endian, C order; the offsets count from here and leave no holes
+
+The library `safetensors` (0.8) is not used: for NumPy it copies every tensor into memory, where
+this file maps them, and it reads no float8, as it looks for these types in NumPy itself.
 """
 
 import json

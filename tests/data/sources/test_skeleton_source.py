@@ -327,7 +327,7 @@ def test_no_room_for_the_cache_is_one_line(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     write(tmp_path, published())
-    monkeypatch.setattr(skeleton_files, "_write", full)
+    monkeypatch.setattr(np.lib.format, "open_memmap", full)
     with pytest.raises(UserError, match=r"poses\.pkl: its .* No space left .*set JAXVID_CACHE"):
         build(tmp_path)
 

@@ -13,8 +13,8 @@ RNG = np.random.default_rng(0)
 
 def legacy(seed):
     rng = LegacyGenerator(seed)
-    rng.integers = rng._state.randint  # type: ignore[method-assign]
-    rng.permutation = rng._state.permutation  # type: ignore[attr-defined]
+    rng.integers = rng.state.randint  # type: ignore[method-assign]
+    rng.permutation = rng.state.permutation  # type: ignore[attr-defined]
     return rng
 
 

@@ -34,7 +34,7 @@ def options(args):
 def legacy(seed):
     """The published generator; `integers` also with a lower bound."""
     rng = LegacyGenerator(seed or 0)
-    rng.integers = rng._state.randint  # type: ignore[method-assign]
+    rng.integers = rng.state.randint  # type: ignore[method-assign]
     return rng
 
 

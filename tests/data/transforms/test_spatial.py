@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 
 def legacy(seed):
     rng = LegacyGenerator(seed or 0)
-    rng.integers = rng._state.randint  # type: ignore[method-assign]
+    rng.integers = rng.state.randint  # type: ignore[method-assign]
     return rng
 
 
