@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from jaxvid import main
 from jaxvid.config import flat, loading, options, plain, schema, unknown_key
 from jaxvid.errors import UserError
-from jaxvid.predict import Model, Video, load
+from jaxvid.inference.model import Model, Video, load
 
 __all__ = ["Model", "evaluate", "features", "load", "predict", "train"]
 

@@ -158,15 +158,16 @@ def _train(config: Any, workdir: Path, patience: float):
 
 def evaluate(config: Any, workdir: Path, checkpoint: str | Path, patience: float = PATIENCE):
     """Test a checkpoint on all views; `config` (or None) stands in for the one it came with."""
-    from jaxvid import log, predict
+    from jaxvid import log
     from jaxvid.data import dataset
     from jaxvid.data.loading import spawn
     from jaxvid.distributed import start
+    from jaxvid.inference.model import load
     from jaxvid.train import report
 
     spawn.check_main_guard()  # before the lock, which the parent holds
     cache_programs()
-    model = predict.load(checkpoint, config=plain(config) if config else None, say=log.say)
+    model = load(checkpoint, config=plain(config) if config else None, say=log.say)
     source = dataset.for_evaluation(
         model.config["data"], model.names, model.meta, log.say, model.config["task"]
     )

@@ -27,7 +27,7 @@ def test_modules_of_the_same_names_are_still_modules():
     from jaxvid import predict, train
     from jaxvid.train import loop
 
-    assert predict.Model is api.Model
+    assert predict.load is api.load
     assert train.loop is loop
 
 

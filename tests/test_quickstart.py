@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from jaxvid import predict
+from jaxvid import load
 from jaxvid.data.synthetic import motion
 from jaxvid.tools import time_control
 
@@ -34,7 +34,7 @@ def test_every_seed_learns_motion_and_nothing_else(cache, tmp_path, seed):
     workdir = tmp_path / "run"
     assert train(workdir, f"--config.seed={seed}")[-1] >= 0.95
 
-    model = predict.load(workdir)
+    model = load(workdir)
     names = model.names
 
     def accuracy(order, pairs=None):

@@ -13,6 +13,7 @@ from configs import clip4clip_msrvtt
 from jaxvid import main, predict
 from jaxvid.data.video.encode import write_video
 from jaxvid.errors import UserError
+from jaxvid.inference.model import Model
 from jaxvid.tools import retrieve
 
 pytestmark = pytest.mark.long
@@ -98,7 +99,7 @@ def test_class_names_of_its_own_are_the_labels_and_are_read_once(run, data, monk
     video = data / "videos" / "val_red0.mp4"
     found = model.predict(video)
     assert set(found.labels) <= set(COLOURS)
-    monkeypatch.setattr(predict.Model, "texts", None)
+    monkeypatch.setattr(Model, "texts", None)
     assert model.predict(video) == found
 
 
@@ -138,13 +139,13 @@ def test_a_folder_is_searched_and_its_index_is_kept(run, data, tmp_path, capsys,
     assert all(len(found) == 3 for found in want.values())
     assert sum(found[0] == f"{name}.mp4" for name, found in want.items()) >= 1
 
-    read, seen = predict.Model.read, []
+    read, seen = Model.read, []
 
     def watched(self, video, *more):
         seen.append(Path(video).name)
         return read(self, video, *more)
 
-    monkeypatch.setattr(predict.Model, "read", watched)
+    monkeypatch.setattr(Model, "read", watched)
     assert search("a red video", folder, run, capsys, index, "--topk=2")[0] == want["red"][:2]
     assert seen == []
     (folder / "blue.mp4").write_bytes((data / "videos" / "val_white0.mp4").read_bytes())

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jaxvid import predict
 from jaxvid.data.transforms.sampling import SampleClips
 from jaxvid.data.transforms.video import Decode, Open
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.encode import write_video
 from jaxvid.distributed import mesh
 from jaxvid.inference import detect
+from jaxvid.inference import draw as drawing
 from jaxvid.inference.features import Extractor
 from tests.data import video_files as make
 
@@ -34,11 +34,15 @@ def video(tmp_path_factory):
 def test_an_annotated_video_keeps_the_times_of_its_source(video, tmp_path, ending):
     path, asked = tmp_path / f"out.{ending}", []
 
-    def draw(frame, time):
+    class Watched:
+        """A result that writes down which frames it is drawn on."""
+
+    @drawing.on_frame.register
+    def _(_: Watched, frame, time):
         asked.append((make.number(frame), time))
         return frame
 
-    predict.annotate(video, SimpleNamespace(draw=draw), path)
+    drawing.write(video, Watched(), path)
     assert [number for number, _ in asked] == list(range(58))
     np.testing.assert_allclose([time for _, time in asked], EDGES[:-1], atol=1e-4)
     with VideoReader(path) as out:

@@ -15,10 +15,12 @@ import os
 import sys
 from dataclasses import asdict
 
-from jaxvid import files, predict
+from jaxvid import files
 from jaxvid.cli import guard
 from jaxvid.errors import UserError
+from jaxvid.inference import draw
 from jaxvid.inference.detect import Detector, detect
+from jaxvid.inference.model import load
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,7 +46,7 @@ def report(args: argparse.Namespace):
     """Detect and print, as the command's arguments say."""
     files.probe_file(args.out)
     proposals = args.proposals or find(args.detector)
-    model = predict.load(args.checkpoint)
+    model = load(args.checkpoint)
     options = dict(every=args.every, start=args.start, least=args.least, topk=args.topk)
     found = detect(model, args.video, proposals, **options)
     if args.json:
@@ -54,7 +56,7 @@ def report(args: argparse.Namespace):
         for line in found.lines():
             print(line)
     if args.out:
-        predict.annotate(args.video, found, args.out)
+        draw.write(args.video, found, args.out)
         print(f"wrote {args.out}", file=sys.stderr)
 
 

@@ -12,9 +12,10 @@ import json
 import sys
 from pathlib import Path
 
-from jaxvid import files, plug, predict
+from jaxvid import files, plug
 from jaxvid.cli import guard
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.inference.model import load
 from jaxvid.weights import safetensors_file
 from jaxvid.weights.convert import export
 
@@ -33,7 +34,7 @@ def write(spec: str, upstream: str, out: str | None) -> Path:
     folder = Path(spec) if Path(spec).is_dir() else Path()
     path = Path(out) if out else folder / f"{upstream}.safetensors"
     files.probe_file(path)
-    model = predict.load(spec)
+    model = load(spec)
     tables = plug.module("models", model.config["model"]["name"]).WEIGHTS
     if upstream not in tables:
         raise UserError(f"--to={upstream}: no such upstream.{did_you_mean(upstream, tables)}")

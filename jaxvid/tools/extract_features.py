@@ -17,12 +17,13 @@ from pathlib import Path
 
 from rich.progress import track
 
-from jaxvid import files, predict
+from jaxvid import files
 from jaxvid.cli import guard
 from jaxvid.data.annotations import feature_files
 from jaxvid.data.video.decode import VideoError
 from jaxvid.errors import UserError
 from jaxvid.inference.features import Extractor, video_steps
+from jaxvid.inference.model import Model, load
 from jaxvid.tools import jobs
 
 
@@ -57,7 +58,7 @@ def extract(args: argparse.Namespace):
         lambda video: args.out / video.relative_to(root).with_suffix(".npz"),
         files.probe(args.out),
     )
-    model = predict.load(args.checkpoint, "val")
+    model = load(args.checkpoint, "val")
     window = clip_of(args, model)
     extractor = Extractor(model, *window, args.fps, args.rows)
     # A name of the zoo means the same everywhere; a folder by its full path, at least here.
@@ -83,7 +84,7 @@ def extract(args: argparse.Namespace):
         raise UserError("\n  ".join([f"{len(bad)} videos cannot be read:", *bad]))
 
 
-def clip_of(args: argparse.Namespace, model: predict.Model) -> tuple[int, int, int]:
+def clip_of(args: argparse.Namespace, model: Model) -> tuple[int, int, int]:
     """`frames`, `stride` and `every` of `data.features.Made`.
 
     Raises:

@@ -18,11 +18,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from jaxvid import files, predict
+from jaxvid import files
 from jaxvid.cli import guard
 from jaxvid.data.video.decode import VideoError
 from jaxvid.data.video.video_files import numpy_reason
 from jaxvid.errors import UserError
+from jaxvid.inference.model import Model, load
 from jaxvid.tools import jobs
 
 
@@ -45,7 +46,7 @@ def retrieve(args: argparse.Namespace):
     Raises:
       UserError: the model knows no texts, or there are videos that cannot be read.
     """
-    model = predict.load(args.checkpoint)
+    model = load(args.checkpoint)
     if not args.query.strip():
         raise UserError("the query is empty")
     (query,) = model.texts(captions=(args.query,))
@@ -61,7 +62,7 @@ def retrieve(args: argparse.Namespace):
 
 
 def index(
-    model: predict.Model, videos: Sequence[Path], file: Path, bad: list[str]
+    model: Model, videos: Sequence[Path], file: Path, bad: list[str]
 ) -> tuple[np.ndarray, list[str]]:
     """Features (n, f) of the videos that can be read, and their paths; also in `file` from now on.
 
@@ -111,7 +112,7 @@ def _stamp(path: Path) -> str:
     return f"{about['size']} {about['modified']}"
 
 
-def _read(file: Path, model: predict.Model) -> dict[str, tuple[str, np.ndarray]]:
+def _read(file: Path, model: Model) -> dict[str, tuple[str, np.ndarray]]:
     """Path -> its stamp and its features, as the same weights made them."""
     if not file.exists():
         return {}

@@ -13,11 +13,12 @@ import sys
 
 import numpy as np
 
-from jaxvid import log, plug, predict
+from jaxvid import log, plug
 from jaxvid.cli import guard
 from jaxvid.data import dataset
 from jaxvid.data.synthetic import motion
 from jaxvid.errors import UserError
+from jaxvid.inference.model import Model, load
 from jaxvid.train import report
 from jaxvid.weights import resolve
 
@@ -40,7 +41,7 @@ def compare(workdir: str):
       UserError: the recipe of the model does not play clips in another order.
     """
     check(workdir)
-    model, tables = predict.load(workdir), {}
+    model, tables = load(workdir), {}
     names = model.names
     for order in ORDERS:
         tables[order], metrics = played(model, order)
@@ -65,7 +66,7 @@ def check(workdir: str):
         )
 
 
-def played(model: predict.Model, order: str) -> tuple[dict[str, np.ndarray], dict]:
+def played(model: Model, order: str) -> tuple[dict[str, np.ndarray], dict]:
     """Predictions and metrics of the validation set played in `order`."""
     recipe = model.config["data"]["recipe"] | dict(order=order)
     model.pipeline = plug.load("data.recipes", recipe, split="test")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import quickstart
-from jaxvid import main, param_rules, predict
+from jaxvid import load, main, param_rules
 from tests.multihost import runs
 from tests.multihost.__main__ import LAYOUTS, differences, not_noise, train_and_test
 
@@ -39,7 +39,7 @@ def test_two_processes_are_one_run(cache, tmp_path):
     assert runs.evaluations(two) == runs.evaluations(one)
     assert [v["val/n"] for v in runs.evaluations(two).values()] == [11]
     want = runs.parameters(one, 4)
-    found = param_rules.flatten({"params": predict.load(two).variables["params"]})
+    found = param_rules.flatten({"params": load(two).variables["params"]})
     assert found.keys() == want.keys()
     assert max(np.abs(np.asarray(found[k]) - want[k]).max() for k in want) < 1e-6
 

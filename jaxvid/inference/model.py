@@ -1,0 +1,252 @@
+"""A trained model with its preprocessing: `jaxvid.load(spec).predict(video)`."""
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvid import compare, plug
+from jaxvid.config import hashable
+from jaxvid.data.annotations import feature_files
+from jaxvid.data.transforms.text import Tokenize
+from jaxvid.data.video.decode import VideoReader
+from jaxvid.data.video.readers import ArrayReader
+from jaxvid.distributed import mesh as meshes
+from jaxvid.errors import UserError
+from jaxvid.inference.features import Extractor
+from jaxvid.train.step import Compiled, init_variables, make_eval_step
+from jaxvid.weights import resolve
+from jaxvid.weights.download import on_stderr
+
+# A sample is what a source yields, see `data/sample.py`: for what comes neither as file nor pixels.
+Video = str | Path | bytes | np.ndarray | Mapping[str, Any]
+
+
+class Model:
+    """A trained model with the preprocessing it was evaluated with.
+
+    Attributes:
+      config: the resolved config of its training, as nested dicts.
+      names: class names.
+      source: the checkpoint it came from.
+      meta: all else that travelled with it.
+      step: (variables, batch) -> predictions, compiled.
+    """
+
+    def __init__(self, config: dict, origin: resolve.Origin, split: str):
+        self.config, self.meta, self.source = config, origin.meta, origin.source
+        count = config["data"].get("num_classes") or len(origin.names)
+        self.names = names = origin.names or tuple(map(str, range(count)))
+        self._origin = origin
+        self.mesh = meshes.build(**config["mesh"])
+        dtype = jnp.dtype(config["dtype"])
+        self.task = plug.load("tasks", config["task"], num_classes=len(names))
+        self.net = plug.load("models", config["model"], num_classes=len(names), dtype=dtype)
+        self.pipeline = plug.load("data.recipes", config["data"]["recipe"], split=split)
+        self.step = Compiled(
+            make_eval_step(self.net, self.task, config["eval"]["views"]),
+            out_shardings=meshes.replicated(self.mesh),
+        )
+        self._features = jax.jit(self.maps)
+        self._known: dict[tuple[str, ...], np.ndarray] = {}
+
+    def predict(
+        self,
+        video: Video | Sequence[Video],
+        topk: int | None = None,
+        fps: float = 0.0,
+        labels: Sequence[str] = (),
+    ) -> Any:
+        """What the model finds in videos.
+
+        A model of features takes videos, too: its backbone is loaded and makes the features.
+
+        Args:
+          video: a path, the bytes of a file, an array uint8 (t, h, w, 3) RGB, a sample, or a list
+            of them.
+          topk: number of classes or segments to return; None leaves it to the task.
+          fps: frame rate of arrays, where the model samples by time.
+          labels: what to choose from, for models that compare videos with texts; by default the
+            classes of a published model.
+
+        Returns:
+          A result of `jaxvid.results`, such as Recognized or Localized, or a list for a list.
+
+        Raises:
+          UserError: a file that cannot be read, an array of another shape or dtype.
+        """
+        if isinstance(video, list | tuple):
+            return [self.predict(v, topk, fps, labels) for v in video]
+        if labels:
+            self._check_texts()
+        names = tuple(labels) or self.names
+        preds = self.step(self.variables, self._batch(video, fps))
+        sample = {key: np.asarray(value)[0] for key, value in preds.items()}
+        if labels or (self._tokenize and len(names) > 1):
+            sample["text"] = self._label_texts(names)
+        return self.task.describe(sample, names, topk)
+
+    def scores(self, video: Video, fps: float = 0.0) -> np.ndarray:
+        """Scores of all classes, float32 (classes,)."""
+        batch = self._batch(video, fps)
+        return np.asarray(self.step(self.variables, batch)["score"])[0]
+
+    def features(self, video: Video | Sequence[Video], fps: float = 0.0):
+        """The backbone's feature maps, float32 (views, t, h, w, c); a list for a list."""
+        if isinstance(video, list | tuple):
+            return [self.features(v, fps) for v in video]
+        batch = self._batch(video, fps)
+        return np.asarray(self._features(self.variables, batch), np.float32)
+
+    def texts(self, **sample: Sequence[str]) -> np.ndarray:
+        """Features of `captions=`, or of `labels=` in all templates, float32 (n, f) of length 1.
+
+        Raises:
+          UserError: the model does not compare videos with texts.
+        """
+        tokens = self._check_texts()(dict(sample), np.random.default_rng(0))["text"]
+        # Attention looks back only, so what follows the longest text changes nothing.
+        tokens = tokens[:, : (tokens > 0).sum(1).max()]
+        rest = -len(tokens) % (at_once := min(64, len(tokens)))
+        parts = np.pad(tokens, ((0, rest), (0, 0))).reshape(-1, at_once, tokens.shape[1])
+        embed = jax.jit(lambda v, part: self.net.apply(v, text=part, train=False).text)
+        found = np.concatenate([embed(self.variables, part) for part in parts])[: len(tokens)]
+        return found / np.linalg.norm(found, axis=-1, keepdims=True)
+
+    def _check_texts(self) -> Tokenize:
+        """What makes tokens of texts; a UserError where the model takes none."""
+        if self._tokenize is None:
+            raise UserError(
+                f"{self.source}: this model does not compare videos with texts, so it takes no"
+                " labels"
+            )
+        return self._tokenize
+
+    @functools.cached_property
+    def _tokenize(self) -> Tokenize | None:
+        return next((step for step in self.pipeline if isinstance(step, Tokenize)), None)
+
+    def _label_texts(self, labels: tuple[str, ...]) -> np.ndarray:
+        """The features of `labels`, kept for the next video."""
+        if labels not in self._known:
+            print(f"encoding {len(labels)} labels, once for all videos", file=sys.stderr)
+            self._known = {labels: self.texts(labels=labels)}
+        return self._known[labels]
+
+    def read(self, video: Video, fps: float = 0.0) -> dict[str, np.ndarray]:
+        """The evaluation pipeline's sample of one video."""
+        sample: dict[str, Any] = {"label": np.int32(0)}
+        if isinstance(video, Mapping):
+            sample |= video
+        elif isinstance(video, np.ndarray):
+            if video.ndim != 4 or video.shape[-1] != 3 or video.dtype != np.uint8 or not len(video):
+                raise UserError(
+                    f"a video array is uint8 (t, h, w, 3), not {video.dtype} {video.shape}"
+                )
+            sample["reader"] = ArrayReader(video, fps)
+        elif isinstance(video, bytes | bytearray | memoryview):
+            sample["reader"] = VideoReader(bytes(video))
+        elif isinstance(video, str | os.PathLike):
+            sample["path"] = os.fspath(video)
+        else:
+            kind = type(video).__name__
+            raise UserError(f"a video is a path, the bytes of a file, or an array, not a {kind}")
+        if "features" in self.meta and "feature" not in sample:
+            sample |= self._video_features(sample)
+        rng = np.random.default_rng(0)
+        for transform in self.pipeline:
+            sample = transform(sample, rng)
+        return sample
+
+    def _video_features(self, sample: Mapping) -> dict[str, Any]:
+        """What is added to the sample of a video; nothing to that of a file of features."""
+        made = feature_files.Made(**self.meta["features"])
+        if "path" in sample and Path(sample["path"]).suffix in feature_files.ENDINGS:
+            feature_files.check(sample["path"], made)
+            return {}
+        feature, _ = self._extractor(sample)
+        return {"feature": feature, "duration": made.seconds(len(feature))}
+
+    @functools.cached_property
+    def _extractor(self) -> Extractor:
+        """Makes features as those were made that the model was trained on."""
+        made = feature_files.Made(**self.meta["features"])
+        model = load(made.backbone, "val")
+        if made.weights and made.weights != model.identity:
+            raise UserError(
+                f"{made.backbone}: its weights ({model.identity}) are not those that made the"
+                f" features for the training of {self.source} ({made.weights})"
+            )
+        return Extractor(model, made.frames, made.stride, made.every, made.fps)
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """What tells its weights from others, wherever they lie."""
+        return resolve.identity(self.source)
+
+    def _batch(self, video, fps=0.0):
+        sample = self.read(video, fps) | {"index": np.int32(0), "mask": np.float32(1)}
+        return {k: jnp.asarray(v)[None] for k, v in sample.items()}
+
+    @functools.cached_property
+    def variables(self) -> dict:
+        """Read on first use; says which checkpoint and which parameters."""
+        if "batch" in self.meta:
+            batch = {
+                key: jax.ShapeDtypeStruct((1, *shape), dtype)
+                for key, (dtype, shape) in self.meta["batch"].items()
+            }
+        else:  # published weights
+            batch = self._batch(plug.load("data.recipes", self.config["data"]["recipe"], "example"))
+        shapes = jax.eval_shape(lambda b: init_variables(self.net, self.task, b, 0), batch)
+        layout = meshes.shardings(self.mesh, shapes, self.config["sharding"])
+        like = jax.tree.map(meshes.shape_on, shapes, layout)
+        variables, line = resolve.read(self._origin, like, self.net, self.config["model"]["name"])
+        print(line, file=sys.stderr)
+        return variables
+
+    def maps(self, variables: dict, batch: dict) -> Any:
+        """The backbone's feature maps (b views, t, h, w, c), of every pathway; pure."""
+        batch = self.task.prepare(jax.random.key(0), batch, train=False)
+        only = {k: v["backbone"] for k, v in variables.items() if "backbone" in v}
+        takes = inspect.signature(type(self.net.backbone).__call__).parameters  # no boxes, no text
+        inputs = {key: x for key, x in self.task.inputs(batch).items() if key in takes}
+        return self.net.backbone.apply(only, **inputs, train=False)
+
+
+def load(
+    spec: str | Path,
+    split: str = "test",
+    config: Any = None,
+    recipe: Mapping | None = None,
+    say: Callable[[str], object] = on_stderr,
+) -> Model:
+    """Load a trained or published model, ready to predict.
+
+    model = jaxvid.load("runs/quickstart")  # or "swin_tiny_k400", or a file of weights
+    print(model.predict("clip.mp4"))
+
+    Args:
+      spec: a workdir (its best checkpoint, else its latest), a name of the zoo, or a file.
+      split: whose preprocessing: "test" (all views, as published results are made) or "val".
+      config: instead of the one that travels with the checkpoint.
+      recipe: changes to the preprocessing, such as {"clips": 1, "crops": 1} for fewer views.
+      say: is called with a line for each way in which `config` changes the preprocessing.
+
+    Raises:
+      UserError: nothing there, a checkpoint of another model, or a `config` whose inputs are not
+        those that it was trained on.
+    """
+    origin = resolve.find(spec)
+    if config and origin.config:
+        compare.evaluated(origin.source, origin.config, config, say)
+    config = hashable(config or origin.local_config)
+    config["data"]["recipe"] |= recipe or {}
+    return Model(config, origin, split)
