@@ -10,7 +10,7 @@ from jaxvid import plug
 
 # What CLIP4Clip leaves as it was: how patches and tokens come in.
 FROZEN = (
-    "backbone/(class_embedding|positional_embedding|conv1/.*|ln_pre/.*)",
+    "backbone/(class_embedding|positional_embedding|patch_embed/.*|norm_pre/.*)",
     "text/(token_embedding/.*|positional_embedding)",
 )
 
@@ -24,7 +24,7 @@ def get_config(variant="vitb32"):
     c.task = plug.spec("tasks", "retrieval")
     c.data = datasets.msrvtt()
     c.optim = dict(name="adamw", lr=1e-5, base_batch=128, weight_decay=0.05, freeze=FROZEN)
-    c.optim.decay_scale = ((".*/bias", 0.0), (".*/ln_[^/]*/scale", 0.0))
+    c.optim.decay_scale = ((".*/bias", 0.0), (".*/norm[^/]*/scale", 0.0))
     c.schedule = dict(name="cosine", begin=0.5, warmup=0.5, warmup_factor=0.05)
     c.best = "val/t2v_r1"
     return c

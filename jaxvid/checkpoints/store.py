@@ -11,7 +11,7 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
 from jaxvid import errors, param_rules
 from jaxvid.checkpoints import integrity
+from jaxvid.checkpoints.renamed import saved_names
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.files import write_text
 
@@ -120,17 +121,19 @@ class Store:
 
     def restore(self, step: int, state: Any) -> tuple[Any, dict]:
         """The state of `step` on the shardings of `state` (shapes with shardings), and its meta."""
-        check_fits(self.folder / f"{step:08d}", state)
+        folder = self.folder / f"{step:08d}"
+        check_fits(folder, state)
+        wanted, back = named_as_saved(folder, state)
         restored = self._manager.restore(
             step,
             args=ocp.args.Composite(
                 state=ocp.args.PyTreeRestore(
-                    state, restore_args=ocp.checkpoint_utils.construct_restore_args(state)
+                    wanted, restore_args=ocp.checkpoint_utils.construct_restore_args(wanted)
                 ),
                 meta=ocp.args.JsonRestore(),
             ),
         )
-        return restored["state"], restored["meta"]
+        return back(restored["state"]), restored["meta"]
 
     def close(self):
         self._manager.close()
@@ -225,15 +228,17 @@ def load_variables(folder: Path, like: Mapping, skip: tuple[str, ...] = ()) -> t
     kind = "ema" if any(k.startswith("ema/") for k in saved_shapes(folder)) else "params"
     state = {kind: like["params"], "model_state": {k: v for k, v in like.items() if k != "params"}}
     check_fits(folder, state, skip, collections=(kind, "model_state"))
+    wanted, back = named_as_saved(folder, state)
     restored = ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).restore(
         folder.absolute() / "state",
         args=ocp.args.PyTreeRestore(
-            state,
-            restore_args=ocp.checkpoint_utils.construct_restore_args(state),
+            wanted,
+            restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
             partial_restore=True,
         ),
     )
-    variables = {"params": restored[kind], **restored["model_state"]}
+    state = back(restored)
+    variables = {"params": state[kind], **state["model_state"]}
     return variables, "EMA" if kind == "ema" else "trained"
 
 
@@ -258,11 +263,42 @@ def skipped(key: str, skip: tuple[str, ...]) -> bool:
 
 
 def saved_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """{path: shape} of the arrays in a checkpoint, without reading them."""
+    """{path: shape} of the arrays in a checkpoint, by today's names, without reading them."""
+    arrays = {
+        k: v for k, v in param_rules.flatten(_saved_tree(folder)).items() if hasattr(v, "shape")
+    }
+    return {name: tuple(arrays[saved].shape) for name, saved in saved_names(arrays).items()}
+
+
+def named_as_saved(folder: Path, state: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Return `state`, or a part of one, with the names of a checkpoint, and the way back.
+
+    They differ from today's in checkpoints of earlier versions.
+    """
+    tree = _saved_tree(folder)
+    names = saved_names(param_rules.flatten(tree))
+    if all(name == saved for name, saved in names.items()):
+        return state, lambda restored: restored
+    flat = {names[name]: leaf for name, leaf in param_rules.flatten(state).items()}
+    if len(flat) == len(names):  # Orbax wants empty parts, too, where a state is whole
+        wanted = jax.tree_util.tree_map_with_path(
+            lambda path, _: flat[param_rules.name(path)], tree
+        )
+    else:
+        wanted = unflatten_dict(flat, sep="/")
+
+    def back(restored):
+        leaves = param_rules.flatten(restored)
+        return jax.tree.unflatten(jax.tree.structure(state), [leaves[saved] for saved in flat])
+
+    return wanted, back
+
+
+def _saved_tree(folder: Path) -> Any:
+    """The tree of a checkpoint, with the names that it has and shapes in place of arrays."""
     handler = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
     metadata: Any = handler.metadata(folder.absolute() / "state")
-    tree = param_rules.flatten(metadata.item_metadata.tree)
-    return {name: tuple(leaf.shape) for name, leaf in tree.items() if hasattr(leaf, "shape")}
+    return metadata.item_metadata.tree
 
 
 def check_fits(

@@ -10,17 +10,16 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxvid import param_rules
 from jaxvid.errors import UserError
 
-# Rows (path pattern, layout). A layout names a mesh axis for each dimension of the parameter,
-# () replicates it, and "fsdp" cuts its largest divisible dimension over the data axis; vectors are
-# too short to be worth that. Cut parameters are gathered for each step.
+# Rows (path pattern, layout). A layout names a mesh axis for each of the parameter's last
+# dimensions, () replicates it, and "fsdp" cuts its largest divisible dimension over the data axis;
+# vectors are too short to be worth that. Cut parameters are gathered for each step.
 LAYOUTS: dict[str, param_rules.Rules] = {
     "replicated": (),
     "fsdp": ((".*", "fsdp"),),
     # Megatron's split (Shoeybi et al., 2019): widen by columns, narrow by rows.
     "tensor": (
-        (".*/(qkv|in_proj|fc1|c_fc)/kernel", (None, "model")),
-        (".*/(qkv|in_proj|fc1|c_fc)/bias", ("model",)),
-        (".*/(proj|out_proj|fc2|c_proj)/kernel", ("model", None)),
+        (".*/(qkv|fc1)/(kernel|bias)", ("model",)),
+        (".*/(proj|fc2)/kernel", ("model", None)),
     ),
 }
 
@@ -130,6 +129,7 @@ def _spec(shape, row, mesh):
             return PartitionSpec()
         widest = max(fits, key=lambda axis: shape[axis])
         return PartitionSpec(*("data" if axis == widest else None for axis in range(len(shape))))
+    row = (None,) * (len(shape) - len(row)) + tuple(row) if row else ()
     # A dimension that the axis does not divide stays whole: 3 heads on 2 devices.
     names = (a if a and shape[i] % mesh.shape[a] == 0 else None for i, a in enumerate(row))
     return PartitionSpec(*names)

@@ -2,10 +2,10 @@
 
 https://arxiv.org/abs/2103.00020
 
-Shapes: b batch, t frames, n tokens, c channels, g heads, d channels of a head, f features of the
-space that both share.
+Shapes: b batch, t frames, n tokens, c channels, f features of the space that both share.
 """
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -14,57 +14,14 @@ import numpy as np
 from einops import rearrange
 
 from jaxvid.config.values import Count
-from jaxvid.layers.attention import SplitHeads
+from jaxvid.layers.transformer import Block, PatchEmbed, exact_gelu, norm
 
 normal = nn.initializers.normal(0.02)
 
 
-class Attention(nn.Module):
-    """Multi-head attention: (..., n, c) -> the same; `causal` tokens see none that follow."""
-
-    heads: int
-    causal: bool = False
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x):
-        n, c = x.shape[-2:]
-        q, k, v = SplitHeads(self.heads, self.dtype, normal, name="in_proj")(x)
-        scores = ((q * q.shape[-1] ** -0.5) @ k.swapaxes(-1, -2)).astype(jnp.float32)
-        if self.causal:
-            scores = jnp.where(np.tri(n, dtype=bool), scores, -jnp.inf)
-        x = nn.softmax(scores).astype(self.dtype) @ v
-        x = rearrange(x, "... g n d -> ... n (g d)")
-        return nn.Dense(c, dtype=self.dtype, kernel_init=normal, name="out_proj")(x)
-
-
-class Mlp(nn.Module):
-    """Two layers, four times as wide between: (..., c) -> the same."""
-
-    quick: bool = True
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x):
-        c = x.shape[-1]
-        y = nn.Dense(4 * c, dtype=self.dtype, kernel_init=normal, name="c_fc")(x)
-        y = y * nn.sigmoid(1.702 * y) if self.quick else nn.gelu(y, approximate=False)
-        return nn.Dense(c, dtype=self.dtype, kernel_init=normal, name="c_proj")(y)
-
-
-class Block(nn.Module):
-    """Attention and an MLP, each on a normalised residual branch: (..., n, c) -> the same."""
-
-    heads: int
-    causal: bool = False
-    quick: bool = True
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x):
-        attention = Attention(self.heads, self.causal, self.dtype, name="attn")
-        x = x + attention(norm("ln_1", self.dtype)(x))
-        return x + Mlp(self.quick, self.dtype, name="mlp")(norm("ln_2", self.dtype)(x))
+def quick_gelu(x):
+    """OpenAI's approximation of the GELU."""
+    return x * nn.sigmoid(1.702 * x)
 
 
 class Transformer(nn.Module):
@@ -87,9 +44,16 @@ class Transformer(nn.Module):
 
     def blocks(self, x, causal=False):
         """(..., n, c) -> the same."""
-        block = nn.remat(Block) if self.remat else Block
+        block = partial(
+            nn.remat(Block, static_argnums=(2,)) if self.remat else Block,
+            self.heads,
+            causal=causal,
+            activation=quick_gelu if self.quick else exact_gelu,
+            kernel_init=normal,
+            dtype=self.dtype,
+        )
         for i in range(self.depth):
-            x = block(self.heads, causal, self.quick, self.dtype, name=f"block{i}")(x)
+            x = block(name=f"block{i}")(x, False)
         return x
 
 
@@ -117,30 +81,15 @@ class VisionTower(Transformer):
         first = self.param("class_embedding", scaled, (self.width,))
         positions = self.param("positional_embedding", scaled, (1 + tokens, self.width))
         proj = self.param("proj", scaled, (self.width, self.features))
-        x = PatchEmbed(self.width, self.patch, self.dtype, name="conv1")(video)
+        embed = PatchEmbed(
+            self.width, (self.patch,) * 2, False, normal, self.dtype, name="patch_embed"
+        )
+        x = rearrange(embed(video), "b t h w c -> b t (h w) c")
         first = jnp.broadcast_to(first.astype(self.dtype), (*x.shape[:2], 1, self.width))
         x = jnp.concatenate([first, x], -2) + positions.astype(self.dtype)
-        x = self.blocks(norm("ln_pre", self.dtype)(x))
-        x = norm("ln_post", self.dtype)(x[..., :1, None, :])
+        x = self.blocks(norm("norm_pre", self.dtype)(x))
+        x = norm("norm", self.dtype)(x[..., :1, None, :])
         return x @ proj.astype(self.dtype)
-
-
-class PatchEmbed(nn.Module):
-    """Each square patch of a frame mapped to a token: (b, t, h, w, 3) -> (b, t, n, width).
-
-    A strided convolution, computed as one matrix product: much faster under XLA.
-    """
-
-    width: int
-    patch: int
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, video):
-        p, channels = self.patch, video.shape[-1]
-        kernel = self.param("kernel", normal, (p, p, channels, self.width))
-        x = rearrange(video.astype(self.dtype), "b t (h i) (w j) c -> b t (h w) (i j c)", i=p, j=p)
-        return x @ kernel.reshape(-1, self.width).astype(self.dtype)
 
 
 class TextTower(Transformer):
@@ -173,7 +122,7 @@ class TextTower(Transformer):
         positions = self.param("positional_embedding", small, (self.length, self.width))
         proj = self.param("text_projection", scaled, (self.width, self.features))
         x = self.blocks(embed(text) + positions[:n].astype(self.dtype), causal=True)
-        x = norm("ln_final", self.dtype)(x)
+        x = norm("norm", self.dtype)(x)
         end = text.argmax(-1)[..., None, None]
         return jnp.take_along_axis(x, end, -2)[..., 0, :] @ proj.astype(self.dtype)
 
@@ -185,7 +134,3 @@ class Scale(nn.Module):
     def __call__(self):
         start = nn.initializers.constant(np.log(1 / 0.07))
         return jnp.exp(self.param("logit_scale", start, ()))
-
-
-def norm(name, dtype):
-    return nn.LayerNorm(epsilon=1e-5, dtype=dtype, name=name)

@@ -1,6 +1,7 @@
 """Non-local layer (Wang et al., 2018), https://arxiv.org/abs/1711.07971, and ResNets with it.
 
-Shapes: b batch, t h w grid, c channels, n positions, m positions after pooling, d inner channels.
+Shapes: b batch, t h w grid, c channels, n positions, m positions after pooling, d inner channels,
+g = 1 head.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from jaxvid.config.values import Natural
 from jaxvid.layers import resnet
 from jaxvid.layers.conv import Conv, ConvNorm
 from jaxvid.layers.norm import BatchNorm
+from jaxvid.ops.attention import attention
 
 MODES = ("embedded_gaussian", "gaussian", "dot_product")
 
@@ -44,14 +46,14 @@ class NonLocal(nn.Module):
         else:
             theta = self._project(width, "theta")(x)
             phi = subsample(self._project(width, "phi")(x))
-        theta, phi, g = (a.reshape(len(a), -1, a.shape[-1]) for a in (theta, phi, g))
-        pairs = jnp.einsum("bnd,bmd->bnm", theta, phi).astype(jnp.float32)
+        theta, phi, g = (a.reshape(len(a), -1, 1, a.shape[-1]) for a in (theta, phi, g))
         if self.mode == "dot_product":
-            weights = pairs / pairs.shape[-1]
+            pairs = jnp.einsum("bngd,bmgd->bnm", theta, phi).astype(jnp.float32)
+            y = (pairs / pairs.shape[-1]).astype(self.dtype) @ g[:, :, 0]
         else:
             scaled = self.scale and self.mode == "embedded_gaussian"
-            weights = nn.softmax(pairs * (width**-0.5 if scaled else 1.0))
-        y = (weights.astype(self.dtype) @ g).reshape(*x.shape[:-1], width)
+            y = attention(theta, phi, g, scale=width**-0.5 if scaled else 1.0)
+        y = y.reshape(*x.shape[:-1], width)
         # It starts at 0: a new block leaves what is around it as it was.
         norm = partial(self.norm, scale_init=nn.initializers.zeros)
         out = ConvNorm(x.shape[-1], (1, 1, 1), (), False, norm, self.dtype, name="conv_out")

@@ -103,11 +103,22 @@ ORDER = (
 
 
 def blocks(torch, ours):
-    """Rows of a transformer, whose queries, keys and values have one matrix."""
-    return (
-        (f"{torch}.resblocks.{{i}}", f"{ours}/block{{i}}"),
-        (f"{torch}.resblocks.{{i}}.attn.in_proj_weight", f"{ours}/block{{i}}/attn/in_proj/weight"),
-        (f"{torch}.resblocks.{{i}}.attn.in_proj_bias", f"{ours}/block{{i}}/attn/in_proj/bias"),
+    """Rename rows of a transformer.
+
+    "visual.transformer.resblocks.0.mlp.c_fc.bias" -> "backbone/block0/mlp/fc1/bias"
+    """
+    names = {
+        "attn.in_proj_weight": "attn/qkv/weight",
+        "attn.in_proj_bias": "attn/qkv/bias",
+        "attn.out_proj": "attn/proj",
+        "mlp.c_fc": "mlp/fc1",
+        "mlp.c_proj": "mlp/fc2",
+        "ln_1": "norm1",
+        "ln_2": "norm2",
+    }
+    return tuple(
+        (f"{torch}.resblocks.{{i}}.{theirs}", f"{ours}/block{{i}}/{name}")
+        for theirs, name in names.items()
     )
 
 
@@ -126,8 +137,12 @@ def towers(prefix=""):
         *blocks(f"{prefix}transformer", "text"),
         (f"{prefix}logit_scale", "similarity/logit_scale"),
         (f"{prefix}visual", "backbone"),
+        (f"{prefix}visual.conv1", "backbone/patch_embed"),
+        (f"{prefix}visual.ln_pre", "backbone/norm_pre"),
+        (f"{prefix}visual.ln_post", "backbone/norm"),
+        (f"{prefix}ln_final", "text/norm"),
     )
-    own = ("positional_embedding", "text_projection", "token_embedding", "ln_final")
+    own = ("positional_embedding", "text_projection", "token_embedding")
     return (*rows, *((prefix + name, f"text/{name}") for name in own))
 
 
@@ -140,24 +155,24 @@ def hugging_face():
     rows = [
         ("logit_scale", "similarity/logit_scale"),
         ("vision_model.embeddings.class_embedding", "backbone/class_embedding"),
-        ("vision_model.embeddings.patch_embedding", "backbone/conv1"),
+        ("vision_model.embeddings.patch_embedding", "backbone/patch_embed"),
         ("vision_model.embeddings.position_embedding.weight", "backbone/positional_embedding"),
-        ("vision_model.pre_layrnorm", "backbone/ln_pre"),
-        ("vision_model.post_layernorm", "backbone/ln_post"),
+        ("vision_model.pre_layrnorm", "backbone/norm_pre"),
+        ("vision_model.post_layernorm", "backbone/norm"),
         ("visual_projection.weight", "backbone/proj"),
         ("text_model.embeddings.token_embedding", "text/token_embedding"),
         ("text_model.embeddings.position_embedding.weight", "text/positional_embedding"),
-        ("text_model.final_layer_norm", "text/ln_final"),
+        ("text_model.final_layer_norm", "text/norm"),
         ("text_projection.weight", "text/text_projection"),
     ]
     for torch, ours in (("vision_model", "backbone"), ("text_model", "text")):
         torch, ours = f"{torch}.encoder.layers.{{i}}", f"{ours}/block{{i}}"
         rows += [
-            (f"{torch}.self_attn", f"{ours}/attn"),
-            (f"{torch}.layer_norm1", f"{ours}/ln_1"),
-            (f"{torch}.layer_norm2", f"{ours}/ln_2"),
-            (f"{torch}.mlp.fc1", f"{ours}/mlp/c_fc"),
-            (f"{torch}.mlp.fc2", f"{ours}/mlp/c_proj"),
+            (f"{torch}.self_attn.qkv", f"{ours}/attn/qkv"),
+            (f"{torch}.self_attn.out_proj", f"{ours}/attn/proj"),
+            (f"{torch}.layer_norm1", f"{ours}/norm1"),
+            (f"{torch}.layer_norm2", f"{ours}/norm2"),
+            (f"{torch}.mlp", f"{ours}/mlp"),
         ]
     return Weights(tuple(rows), (".*position_ids",), adapt=other_size, fix=(joined, parted))
 
@@ -171,7 +186,7 @@ def joined(tensors):
         parts = [name.replace("q_proj", part) for part in PARTS]
         if "q_proj" in name and found.keys() >= set(parts):
             whole = np.concatenate([found.pop(part) for part in parts])
-            found[name.replace("q_proj", "in_proj")] = whole
+            found[name.replace("q_proj", "qkv")] = whole
     return found
 
 
@@ -181,9 +196,9 @@ def parted(tensors):
     for name, value in tensors.items():
         if name in PROJECTIONS:
             value = np.ascontiguousarray(value.T)
-        if ".in_proj." in name:
+        if ".qkv." in name:
             parts = zip(PARTS, np.split(value, 3), strict=True)
-            found |= {name.replace("in_proj", part): x for part, x in parts}
+            found |= {name.replace("qkv", part): x for part, x in parts}
         else:
             found[name] = value
     return found

@@ -17,8 +17,15 @@ import numpy as np
 from einops import rearrange
 
 from jaxvid.config.values import Count, NonNegative, Rate
-from jaxvid.layers import heads
-from jaxvid.layers.attention import SplitHeads
+from jaxvid.layers import heads, transformer
+from jaxvid.layers.transformer import (
+    Init,
+    PatchEmbed,
+    lecun_normal,
+    norm,
+    normal,
+    pad_to_multiple,
+)
 from jaxvid.weights import inflate
 from jaxvid.weights.convert import Weights
 
@@ -32,10 +39,6 @@ VARIANTS: dict[str, dict] = {
     "base": dict(width=128, depths=(2, 2, 18, 2), heads=(4, 8, 16, 32)),
     "large": dict(width=192, depths=(2, 2, 18, 2), heads=(6, 12, 24, 48)),
 }
-
-Init = nn.initializers.Initializer
-normal = nn.initializers.truncated_normal(0.02)
-lecun_normal = nn.initializers.lecun_normal()
 
 
 class Swin(nn.Module):
@@ -72,95 +75,53 @@ class Swin(nn.Module):
         init = nn.initializers.truncated_normal(self.init_std) if self.init_std else lecun_normal
         block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
         rates = iter(np.linspace(0, self.drop_path, sum(self.depths)))
-        x = PatchEmbed(self.width, self.patch, self.dtype, name="patch_embed")(video)
+        x = PatchEmbed(self.width, self.patch, dtype=self.dtype, name="patch_embed")(video)
         x = norm("patch_norm", self.dtype)(x)
         for s, (depth, g) in enumerate(zip(self.depths, self.heads, strict=True)):
             if s:
                 x = PatchMerging(self.dtype, init, name=f"merge{s - 1}")(x)
             for b in range(depth):
-                shape = (g, self.window, bool(b % 2), float(next(rates)), self.dtype, init)
-                x = block(*shape, name=f"stage{s}_block{b}")(x, train)
+                x = block(
+                    heads=g, window=self.window, shifted=bool(b % 2), drop_path=float(next(rates)),
+                    kernel_init=init, dtype=self.dtype, name=f"stage{s}_block{b}",
+                )(x, train)  # fmt: skip
         return norm("norm", self.dtype)(x)
 
 
-class Block(nn.Module):
-    """Window attention and an MLP, each on a normalised residual branch; the shape is kept."""
+class Block(transformer.Block):
+    """A block whose tokens attend to those of their window.
 
-    heads: int
-    window: tuple[int, int, int]
-    shifted: bool
-    drop_path: float
-    dtype: Any
-    kernel_init: Init = normal
+    Attributes:
+      window: Tokens that a window spans in time, height and width.
+      shifted: Shift the windows by half their size.
+    """
 
-    @nn.compact
-    def __call__(self, x, train):  # (b, t, h, w, c)
-        skip = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3, 4), deterministic=not train)
+    window: tuple[int, int, int] = (8, 7, 7)
+    shifted: bool = False
+
+    def attend(self, x):  # (b, t, h, w, c)
         size, shift = clip_window(x.shape[1:4], self.window, self.shifted)
-        windows, mask, undo = partition(norm("norm1", self.dtype)(x), size, shift)
-        attn = WindowAttention(self.heads, self.window, self.dtype, self.kernel_init, name="attn")
-        x = x + skip(undo(attn(windows, mask)))
-        return x + skip(Mlp(self.dtype, self.kernel_init, name="mlp")(norm("norm2", self.dtype)(x)))
+        windows, mask, undo = partition(x, size, shift)
+        attention = WindowAttention(
+            self.heads, self.kernel_init, self.dtype, self.window, name="attn"
+        )
+        return undo(attention(windows, mask))
 
 
-class WindowAttention(nn.Module):
-    """Multi-head attention inside each window, with a learned bias for every relative offset."""
+class WindowAttention(transformer.Attention):
+    """Attention inside each window, with a learned bias for every relative offset."""
 
-    heads: int
-    window: tuple[int, int, int]
-    dtype: Any
-    kernel_init: Init = normal
+    window: tuple[int, int, int] = (8, 7, 7)
 
     @nn.compact
     def __call__(self, x, mask):  # (b, k, n, c), (k, n, n) or None -> (b, k, n, c)
-        n, c = x.shape[-2:]
-        q, k, v = SplitHeads(self.heads, self.dtype, self.kernel_init, name="qkv")(x)
+        n = x.shape[-2]
         offsets = math.prod(2 * s - 1 for s in self.window)
         table = self.param("relative_position_bias_table", normal, (offsets, self.heads))
         # A window clipped to a small grid takes the top-left part of the full window's index:
         # published weights were trained so.
         bias = table[offset_index(self.window)[:n, :n]].transpose(2, 0, 1)
-        scores = (q * q.shape[-1] ** -0.5) @ k.swapaxes(-1, -2)
-        scores = scores.astype(jnp.float32) + bias
-        if mask is not None:
-            scores = scores + mask[:, None]
-        x = nn.softmax(scores).astype(self.dtype) @ v
-        x = rearrange(x, "b k g n d -> b k n (g d)")
-        return nn.Dense(c, dtype=self.dtype, kernel_init=self.kernel_init, name="proj")(x)
-
-
-class Mlp(nn.Module):
-    """Two linear layers with GELU between them; the hidden one is four times as wide."""
-
-    dtype: Any
-    kernel_init: Init = normal
-
-    @nn.compact
-    def __call__(self, x):
-        y = nn.Dense(4 * x.shape[-1], dtype=self.dtype, kernel_init=self.kernel_init, name="fc1")(x)
-        y = nn.gelu(y, approximate=False)
-        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=self.kernel_init, name="fc2")(y)
-
-
-class PatchEmbed(nn.Module):
-    """Non-overlapping patches, each mapped to one token; the video is zero-padded to fit.
-
-    A strided convolution, computed as one matrix product: much faster under XLA.
-    """
-
-    width: int
-    patch: tuple[int, int, int]
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, video):  # (b, T, H, W, c) -> (b, t, h, w, width)
-        channels = video.shape[-1]
-        kernel = self.param("kernel", lecun_normal, (*self.patch, channels, self.width))
-        bias = self.param("bias", nn.initializers.zeros, (self.width,))
-        a, i, j = self.patch
-        x = pad_to_multiple(video.astype(self.dtype), self.patch)
-        x = rearrange(x, "b (t a) (h i) (w j) c -> b t h w (a i j c)", a=a, i=i, j=j)
-        return x @ kernel.reshape(-1, self.width).astype(self.dtype) + bias.astype(self.dtype)
+        return super().__call__(x, bias=bias, mask=None if mask is None else mask[:, None])
 
 
 class PatchMerging(nn.Module):
@@ -180,10 +141,6 @@ class PatchMerging(nn.Module):
         )(x)
 
 
-def norm(name, dtype):
-    return nn.LayerNorm(epsilon=1e-5, dtype=dtype, name=name)
-
-
 def offset_index(size):
     """(n, n) row of the bias table for each pair of tokens in a full window."""
     grid = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij")).reshape(3, -1)
@@ -195,12 +152,6 @@ def clip_window(grid, size, shifted):
     """A window never exceeds the grid, and an axis that is one window long is not shifted."""
     shift = tuple(s // 2 if shifted and g > s else 0 for g, s in zip(grid, size, strict=True))
     return tuple(min(g, s) for g, s in zip(grid, size, strict=True)), shift
-
-
-def pad_to_multiple(x, size):
-    """Zeros at the end of t, h and w until each is a multiple of `size`."""
-    pads = [(0, -g % s) for g, s in zip(x.shape[1:4], size, strict=True)]
-    return jnp.pad(x, [(0, 0), *pads, (0, 0)]) if any(p for _, p in pads) else x
 
 
 def partition(x, size, shift):

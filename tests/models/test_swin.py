@@ -135,7 +135,7 @@ def test_shift_mask_keeps_apart_what_only_the_roll_joined(grid, size, shift):
 def test_attention_in_full_and_clipped_windows(size):
     """Against loops; a clipped window takes the top-left of the full window's index."""
     window, g, c, n = (2, 2, 3), 2, 6, math.prod(size)
-    layer = swin.WindowAttention(g, window, jnp.float32)
+    layer = swin.WindowAttention(g, window=window)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 3, n, c)).astype(np.float32)
     mask = np.where(rng.random((3, n, n)) < 0.3, -100, 0).astype(np.float32)
@@ -227,7 +227,7 @@ def test_drop_path_depends_on_the_key_alone():
 
 
 def test_drop_path_skips_whole_clips_and_doubles_the_rest():
-    block = swin.Block(2, (2, 2, 2), False, 0.5, jnp.float32)
+    block = swin.Block(2, drop_path=0.5, window=(2, 2, 2))
     x = np.random.default_rng(0).standard_normal((16, 2, 4, 4, 6)).astype(np.float32)
     params = fill(jax.eval_shape(lambda x: block.init(jax.random.key(0), x, False), x))
     params["params"]["mlp"]["fc2"] = jax.tree.map(np.zeros_like, params["params"]["mlp"]["fc2"])

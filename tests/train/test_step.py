@@ -206,9 +206,13 @@ def test_cut_parameters_are_gathered_and_activations_are_not(layout, data, model
 def test_rules_choose_the_dimension():
     mesh = meshes.build(4, 2)
     qkv = {"kernel": jnp.zeros((8, 24)), "bias": jnp.zeros(24)}
-    tree = {"a": {"qkv": qkv}, "odd": jnp.zeros((3, 5))}
+    proj = {"kernel": jnp.zeros((8, 8)), "bias": jnp.zeros(8)}
+    tree = {"a": {"qkv": qkv, "proj": proj}, "odd": jnp.zeros((3, 5))}
     tensor = meshes.shardings(mesh, tree, "tensor")
     assert tensor["a"]["qkv"]["kernel"].spec == PartitionSpec(None, "model")
+    assert tensor["a"]["qkv"]["bias"].spec == PartitionSpec("model")
+    assert tensor["a"]["proj"]["kernel"].spec == PartitionSpec("model", None)
+    assert tensor["a"]["proj"]["bias"].spec == tensor["odd"].spec == PartitionSpec()
     fsdp = meshes.shardings(mesh, tree, "fsdp")
     assert fsdp["a"]["qkv"]["kernel"].spec == PartitionSpec(None, "data")
     assert fsdp["odd"].spec == fsdp["a"]["qkv"]["bias"].spec == PartitionSpec()
