@@ -20,9 +20,8 @@ def get_config():
     )
     c.data = datasets.own(dict(name="motion", train=1600, val=400, seed=0))
     c.data.num_classes = 8
-    c.data.recipe = plug.spec(
-        "data.recipes", "clip", frames=8, stride=2, size=32, short_side=32, area=(0.85, 1.0)
-    )
+    shape = dict(size=32, short_side=32, crop=("resized", (0.85, 1.0)))
+    c.data.recipe = plug.spec("data.recipes", "clip", frames=8, stride=2, **shape)
     c.optim = dict(name="adamw", lr=1.5e-3, weight_decay=0.02, clip=1.0)
     c.schedule = dict(name="cosine", warmup=1.0)
     c.eval_every = 2.0

@@ -28,8 +28,8 @@ def get_config():
         frames=32,
         stride=2,
         size=224,
-        uniform=True,
-        randaugment=(4, 7.0),
+        sampler=("uniform",),
+        policy=("randaugment", 4, 7.0),
         crops=3,
     )
     c.init.weights = "swin_base_32x2_in22k_k400"

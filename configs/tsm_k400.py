@@ -35,14 +35,9 @@ def get_config(variant="r50_u8"):
     c.model = dict(name="tsm", variant="r50", non_local=non_local, dropout=0.5, remat=False)
     c.task = plug.spec("tasks", "recognition", augment=dict(flip=0.5))
     c.data = datasets.kinetics(400)
+    sampling = dict(sampler=("dense",), clips=10) if dense else {}
     c.data.recipe = plug.spec(
-        "data.recipes",
-        "segments",
-        frames=frames,
-        dense=dense,
-        clips=10 if dense else 1,
-        crops=10,
-        places=13,
+        "data.recipes", "segments", frames=frames, crop=("scales", 13), crops=10, **sampling
     )
     c.init.weights = "tsn_r50_v1_in1k"
     c.init.skip = ("head/.*", *([".*/non_local/.*"] if non_local else []))

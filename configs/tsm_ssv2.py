@@ -19,8 +19,9 @@ def get_config(variant="r50_u8"):
     mirror = dict(flip=0.5, flip_labels=datasets.SSV2_MIRROR)
     c.task = plug.spec("tasks", "recognition", augment=mirror)
     c.data = datasets.something()
+    views = dict(clips=2, crops=3, test_size=256)
     c.data.recipe = plug.spec(
-        "data.recipes", "segments", frames=frames, clips=2, crops=3, test_size=256, places=13
+        "data.recipes", "segments", frames=frames, crop=("scales", 13), **views
     )
     c.init.weights = f"tsn_{depth}_v1_in1k"
     c.init.skip = ("head/.*",)

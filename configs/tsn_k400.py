@@ -8,19 +8,20 @@ softmax, as in its head.
 from configs import base, datasets
 from jaxvid import plug
 
+DENSE = dict(sampler=("dense",), crop=("scales", 13), clips=10, crops=1)
 # model, frames, learning rate for 256 videos, dropout, more of the recipe
 RECIPES = {
     "r50_u3": ("r50", 3, 0.01, 0.4, {}),
     "r50_u5": ("r50", 5, 0.01, 0.4, {}),
     "r50_u8": ("r50", 8, 0.01, 0.4, {}),
-    "r50_u5_dense": ("r50", 5, 0.06, 0.5, dict(dense=True, places=13, clips=10, crops=1)),
+    "r50_u5_dense": ("r50", 5, 0.06, 0.5, DENSE),
     "r101_u8": ("r101", 8, 0.01, 0.4, {}),
 }
 
 
 def get_config(variant="r50_u3"):
     depth, frames, lr, dropout, more = base.pick(RECIPES, variant)
-    dense = "dense" in more
+    dense = more is DENSE
     c = base.config()
     c.epochs = 100.0
     c.batch = 256

@@ -16,9 +16,8 @@ def get_config():
     flow = dict(mean=(128.0,), std=(128.0,), augment=dict(flip=0.5, flow=True))
     c.task = plug.spec("tasks", "recognition", **flow, average="score")
     c.data = datasets.kinetics_flow()
-    c.data.recipe = plug.spec(
-        "data.recipes", "segments", frames=3, flow=5, test_frames=25, crops=10, crop="resized"
-    )
+    frames = dict(frames=3, flow=5, test_frames=25)
+    c.data.recipe = plug.spec("data.recipes", "segments", **frames, crop=("resized",), crops=10)
     c.init.weights = "tsn_r50_in1k"
     c.init.skip = ("head/.*",)
     c.optim = base.sgd(0.005, 256)

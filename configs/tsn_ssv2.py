@@ -6,12 +6,12 @@ A mirror swaps the classes that differ in left and right.
 from configs import base, datasets
 from jaxvid import plug
 
-# frames in training, places of the multi-scale crop
-RECIPES = {"r50_u8": (8, 5), "r50_u16": (16, 13)}
+# frames and crop in training
+RECIPES = {"r50_u8": (8, ("scales",)), "r50_u16": (16, ("scales", 13))}
 
 
 def get_config(variant="r50_u8"):
-    frames, places = base.pick(RECIPES, variant)
+    frames, crop = base.pick(RECIPES, variant)
     c = base.config()
     c.epochs = 50.0
     c.batch = 256
@@ -20,7 +20,7 @@ def get_config(variant="r50_u8"):
     c.task = plug.spec("tasks", "recognition", augment=mirror, average="score")
     c.data = datasets.something()
     c.data.recipe = plug.spec(
-        "data.recipes", "segments", frames=frames, test_frames=25, crops=10, places=places
+        "data.recipes", "segments", frames=frames, test_frames=25, crop=crop, crops=10
     )
     c.init.weights = "tsn_r50_in1k"
     c.init.skip = ("head/.*",)

@@ -12,14 +12,9 @@ from jaxvid.config import differences, hashable
 from jaxvid.errors import UserError, first
 
 # Keys of data recipes that change nothing but the augmentation of training.
-AUGMENTATION = (
-    "crop", "area", "scales", "scale_gap", "places", "randaugment", "policy", "color_jitter",
-    "grayscale", "repeats", "short_side_max",
-)  # fmt: skip
+AUGMENTATION = ("crop", "area", "policy", "repeats", "short_side_max")
 # Keys that only choose the views of a test, or the room for them.
-VIEWS = (
-    "clips", "crops", "every", "test_frames", "test_size", "test_short_side", "canvas", "average",
-)  # fmt: skip
+VIEWS = ("clips", "crops", "test_frames", "test_size", "test_short_side", "canvas", "average")
 # What a task does to its inputs.
 TASK_INPUTS = (
     "name", "keys", "mean", "std", "average", "multi_label", "heatmap",

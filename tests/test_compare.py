@@ -53,7 +53,7 @@ def config(**changes):
 def test_preprocessing_spells_out_defaults_and_leaves_out_augmentation():
     there = config()
     there["data"]["recipe"] = dict(name="clip", frames=8, stride=2, size=32, short_side=32)
-    assert compare.preprocessing(there, config(data__recipe__area=[0.5, 1.0])) == {}
+    assert compare.preprocessing(there, config(data__recipe__crop=["resized", [0.5, 1.0]])) == {}
     changed = config(data__recipe__frames=16, task__mean=[0.0, 0.0, 0.0], task__augment__flip=0.5)
     found = compare.preprocessing(there, changed)
     assert found.keys() == {"data.recipe.frames", "task.mean"}

@@ -57,7 +57,7 @@ def test_rates_follow_from_how_the_published_recipe_starts():
     assert tsm.optim.lr == 0.02  # from image weights
     assert ("head/fc/kernel", 5.0) in tsm.optim.lr_scale
     mirrored = finetune.get_config("tsm_r50_u8_ssv2").task
-    assert mirrored.flip == 0 and mirrored.flip_labels == ()
+    assert mirrored.augment.flip == 0 and mirrored.augment.flip_labels == ()
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,29 @@
 from collections.abc import Mapping
 from typing import Any
 
+AUGMENT = ("flip", "flip_labels", "flow", "crop", "color", "erasing", "mixup", "cutmix")
+HEATMAP = ("size", "sigma", "limbs")
 # Former key -> what to write now. Flags are written in the same way: --config.KEY=VALUE.
 RENAMED = {
-    **{
-        f"task.{key}": f"config.task.augment.{key}"
-        for key in ("flip", "flip_labels", "flow", "crop", "color", "erasing", "mixup", "cutmix")
-    },
-    **{f"task.heatmap_{key}": f"config.task.heatmap.{key}" for key in ("size", "sigma", "limbs")},
+    **{f"task.{key}": f"config.task.augment.{key}" for key in AUGMENT},
+    **{f"task.heatmap_{key}": f"config.task.heatmap.{key}" for key in HEATMAP},
     "task.multi_label": 'config.task.name="multi_label"',
+    "data.recipe.uniform": 'config.data.recipe.sampler=("uniform",)',
+    "data.recipe.exact": 'config.data.recipe.sampler=("uniform", True)',
+    "data.recipe.dense": 'config.data.recipe.sampler=("dense",)',
+    "data.recipe.every": 'config.data.recipe.sampler=("every", 16)',
+    "data.recipe.target_fps": 'config.data.recipe.sampler=("clip", 30.0)',
+    "data.recipe.area": 'config.data.recipe.crop=("resized", (0.08, 1.0))',
+    "data.recipe.places": 'config.data.recipe.crop=("scales", 13)',
+    "data.recipe.scales": 'config.data.recipe.crop=("scales", 5, (1.0, 0.8))',
+    "data.recipe.scale_gap": 'config.data.recipe.crop=("scales", 5, (1.0, 0.8), 0)',
+    "data.recipe.randaugment": 'config.data.recipe.policy=("randaugment", 4, 7.0)',
+    "data.recipe.color_jitter": 'config.data.recipe.policy=("color_jitter", 0.5, 0.5)',
+    "data.recipe.grayscale": 'config.data.recipe.policy=("grayscale", 0.2)',
 }
+# Arguments of the former crop "scales", and what they were by default.
+SCALES = {"places": 5, "scales": (1.0, 0.875, 0.75, 0.66), "scale_gap": 1}
+AREA = (0.08, 1.0)
 
 
 def hint(key: str) -> str:
@@ -20,10 +34,17 @@ def hint(key: str) -> str:
 
 
 def migrate(config: Mapping) -> dict[str, Any]:
-    """Return the config of a checkpoint with today's keys; one that has them is the same."""
+    """Return the config of a checkpoint with today's keys; one that has them is the same.
+
+    Args:
+      config: with tuples for the lists of JSON.
+    """
     found = dict(config)
     if "task" in found:
         found["task"] = _task(found["task"])
+    recipe = found["data"].get("recipe") if "data" in found else None
+    if recipe and recipe.get("name") in ("clip", "segments"):
+        found["data"] = {**found["data"], "recipe": _recipe(recipe)}
     return found
 
 
@@ -32,14 +53,60 @@ def _task(spec: Mapping) -> dict[str, Any]:
     task = dict(spec)
     if task.get("name") != "recognition":
         return task
-    moved: dict[str, dict[str, Any]] = {}
-    for key in [key for key in task if f"task.{key}" in RENAMED and key != "multi_label"]:
-        _, _, section, name = RENAMED[f"task.{key}"].split(".")
-        moved.setdefault(section, {})[name] = task.pop(key)
-    for section, values in moved.items():
-        task[section] = {**values, **task.get(section, {})}
+    augment = {key: task.pop(key) for key in AUGMENT if key in task}
+    heatmap = {key: task.pop(f"heatmap_{key}") for key in HEATMAP if f"heatmap_{key}" in task}
+    task |= {"augment": augment} if augment else {}
+    task |= {"heatmap": heatmap} if heatmap else {}
     if task.pop("multi_label", False):
         task |= {"name": "multi_label", "smoothing": 0.0}  # which had no effect on several labels
     elif "multi_label" in spec:
         task = {k: v for k, v in task.items() if k not in ("categories", "category_weights")}
     return task
+
+
+def _recipe(spec: Mapping) -> dict[str, Any]:
+    """Return the spec of the recipe clip or segments with today's keys."""
+    recipe = {k: v for k, v in spec.items() if f"data.recipe.{k}" not in RENAMED}
+    former = {k: v for k, v in spec.items() if k not in recipe}
+    if former.keys() & {"uniform", "exact", "dense", "every", "target_fps"}:
+        recipe["sampler"] = _sampler(former, recipe["name"])
+    if former.keys() & {"area", *SCALES} or isinstance(recipe.get("crop"), str):
+        crop = recipe.get("crop", "resized" if recipe["name"] == "clip" else "scales")
+        recipe["crop"] = _crop(former, crop)
+    if former.keys() & {"randaugment", "color_jitter", "grayscale"}:
+        recipe["policy"] = _policy(former, recipe.get("policy", ()))
+    return recipe
+
+
+def _sampler(former: Mapping, recipe: str) -> tuple:
+    if former.get("uniform"):
+        return ("uniform", True) if former.get("exact") else ("uniform",)
+    if former.get("dense"):
+        return ("dense",)
+    if former.get("every"):
+        return ("every", former["every"])
+    if former.get("target_fps"):
+        return ("clip", former["target_fps"])
+    return ("clip",) if recipe == "clip" else ("segments",)
+
+
+def _crop(former: Mapping, name: str) -> tuple:
+    if name == "resized":
+        arguments, usual = [former.get("area", AREA)], [AREA]
+    elif name == "scales":
+        arguments, usual = [former.get(k, v) for k, v in SCALES.items()], [*SCALES.values()]
+    else:
+        arguments, usual = [], []
+    while arguments and arguments[-1] == usual[len(arguments) - 1]:  # defaults are left out
+        arguments.pop()
+    return (name, *arguments)
+
+
+def _policy(former: Mapping, policy: tuple) -> tuple:
+    calls = [
+        *([("randaugment", *former["randaugment"])] if former.get("randaugment", (0,))[0] else []),
+        *([policy] if policy else []),
+        *([("color_jitter", *former["color_jitter"])] if former.get("color_jitter") else []),
+        *([("grayscale", former["grayscale"])] if former.get("grayscale") else []),
+    ]
+    return calls[0] if len(calls) == 1 else tuple(calls)

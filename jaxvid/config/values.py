@@ -9,12 +9,13 @@ A parameter that a config can set is annotated with one of these, a `Literal` or
 
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
+from inspect import Parameter, signature
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from jaxvid.errors import did_you_mean
+from jaxvid.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,75 @@ def built(kind: Any) -> Built | None:
     """What an annotation has built; None where a config sets the value itself."""
     limits = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
     return next((limit for limit in limits if isinstance(limit, Built)), None)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Functions by name, one of which a config calls by a tuple (name, *arguments).
+
+    The positional parameters of a function are its arguments in a config, with their ranges and
+    defaults. Its other parameters are known to the caller of `build`.
+
+    Attributes:
+      functions: by name.
+      several: A tuple of such tuples is allowed, too, and () calls none.
+    """
+
+    functions: Mapping[str, Callable[..., Any]]
+    several: bool = False
+
+    def __contains__(self, value: tuple) -> bool:
+        return not self.nearest(value)
+
+    def __str__(self) -> str:
+        forms = [f"({self._arguments(name)})" for name in self.functions]
+        return _any_of(forms, " or ") + (", a tuple of such tuples, or ()" if self.several else "")
+
+    def nearest(self, value: tuple) -> str:
+        """' Did you mean "scales"?', or what is wrong with an argument; '' for an allowed value."""
+        return next(filter(None, map(self._problem, self._calls(value))), "")
+
+    def build(self, key: str, value: Any, **known: Any) -> list[Any]:
+        """Call the function, or functions, that `value` names.
+
+        Args:
+          key: of the config, for messages.
+          **known: arguments that do not come from the config.
+
+        Raises:
+          UserError: no such function, or an argument that it does not take.
+        """
+        if not isinstance(value, tuple | list) or (problem := self.nearest(tuple(value))):
+            hint = problem if isinstance(value, tuple | list) else ""
+            raise UserError(f"config.{key}={value!r}: it must be a tuple {self}.{hint}")
+        calls = self._calls(tuple(value))
+        return [self.functions[name](*arguments, **known) for name, *arguments in calls]
+
+    def _calls(self, value: tuple) -> tuple:
+        one = not self.several or (len(value) > 0 and isinstance(value[0], str))
+        return (value,) if one else tuple(value)
+
+    def _problem(self, call: Any) -> str:
+        name = call[0] if isinstance(call, tuple | list) and call else ""
+        if not isinstance(name, str) or name not in self.functions:
+            return did_you_mean(str(name), self.functions)
+        takes = self._takes(name)
+        if len(call) - 1 > len(takes):
+            return f' "{name}" takes {len(takes)} arguments at most.'
+        for value, p in zip(call[1:], takes, strict=False):
+            if (hint := wrong(value, p.annotation)) is not None:
+                return f" {p.name} must be {describe(p.annotation)}.{hint}"
+        missing = [p.name for p in takes[len(call) - 1 :] if p.default is p.empty]
+        return f' "{name}" needs {missing[0]}.' if missing else ""
+
+    def _takes(self, name: str) -> list[Parameter]:
+        parameters = signature(self.functions[name]).parameters.values()
+        return [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+    def _arguments(self, name: str) -> str:
+        takes = self._takes(name)
+        words = [p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in takes]
+        return ", ".join([f'"{name}"', *words]) + ("" if words else ",")
 
 
 Natural = Annotated[int, Range(0)]

@@ -13,6 +13,7 @@ from jaxvid.ops.heatmap import Drawing
 from jaxvid.tasks.multi_label import MultiLabel
 from jaxvid.tasks.recognition import Recognition
 
+SCALES = (1.0, 0.875, 0.75, 0.66)
 # As version 0.1 wrote them into a checkpoint.
 FORMER = {
     "name": "recognition", "keys": ["video"], "mean": [1.0], "std": [2.0], "multi_label": False,
@@ -68,6 +69,66 @@ def formerly(task):
     maps = {f"heatmap_{key}": value for key, value in task["heatmap"].items()}
     several = dict(multi_label=False, categories=[], category_weights=[])
     return rest | task["augment"] | maps | several
+
+
+# As version 0.1 wrote them into a checkpoint: what is not given had these values.
+CLIP = {
+    "name": "clip", "frames": 8, "stride": 2, "channels": 3, "uniform": False, "exact": False,
+    "dense": False, "every": 0, "target_fps": 0.0, "order": "forward", "size": 32,
+    "short_side": 32, "short_side_max": 0, "crop": "resized", "area": [0.08, 1.0],
+    "scales": [1.0, 0.875, 0.75, 0.66], "scale_gap": 1, "places": 5, "randaugment": [0, 0.0],
+    "policy": [], "color_jitter": [], "grayscale": 0.0, "repeats": 1, "clips": 1, "crops": 1,
+    "test_size": 0, "test_short_side": 0,
+}  # fmt: skip
+SEGMENTS = {
+    "name": "segments", "frames": 8, "test_frames": 0, "dense": False, "flow": 0,
+    "order": "forward", "size": 32, "short_side": 32, "crop": "scales", "area": [0.08, 1.0],
+    "scales": [1.0, 0.875, 0.75, 0.66], "scale_gap": 1, "places": 5, "policy": [],
+    "color_jitter": [], "repeats": 1, "clips": 1, "crops": 1, "test_size": 0,
+    "test_short_side": 32,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "former,changes,today",
+    [
+        (CLIP, {}, {}),
+        (CLIP, dict(uniform=True), dict(sampler=("uniform",))),
+        (CLIP, dict(uniform=True, exact=True), dict(sampler=("uniform", True))),
+        (CLIP, dict(dense=True), dict(sampler=("dense",))),
+        (CLIP, dict(every=9), dict(sampler=("every", 9))),
+        (CLIP, dict(target_fps=15.0), dict(sampler=("clip", 15.0))),
+        (CLIP, dict(area=[0.5, 1.0]), dict(crop=("resized", (0.5, 1.0)))),
+        (CLIP, dict(crop="plain"), dict(crop=("plain",))),
+        (CLIP, dict(crop="scales"), dict(crop=("scales",))),
+        (CLIP, dict(crop="scales", places=13), dict(crop=("scales", 13))),
+        (CLIP, dict(crop="scales", scale_gap=0), dict(crop=("scales", 5, SCALES, 0))),
+        (CLIP, dict(randaugment=[4, 7.0]), dict(policy=("randaugment", 4, 7.0))),
+        (CLIP, dict(policy=["augmix", 2.0]), dict(policy=("augmix", 2.0))),
+        (
+            CLIP,
+            dict(randaugment=[3, 9.0], color_jitter=[0.1, 0.2], grayscale=0.3),
+            dict(policy=(("randaugment", 3, 9.0), ("color_jitter", 0.1, 0.2), ("grayscale", 0.3))),
+        ),
+        (SEGMENTS, {}, {}),
+        (SEGMENTS, dict(dense=True, clips=3), dict(sampler=("dense",), clips=3)),
+        (SEGMENTS, dict(places=0), dict(crop=("scales", 0))),
+        (SEGMENTS, dict(crop="resized", area=[0.3, 0.9]), dict(crop=("resized", (0.3, 0.9)))),
+    ],
+)
+def test_the_recipe_of_an_older_checkpoint_is_what_it_was(former, changes, today):
+    found = renamed.migrate({"data": {"recipe": hashable(former | changes)}})["data"]["recipe"]
+    kept = {k: former[k] for k in ("name", "frames", "size", "short_side")}
+    kept |= {k: former[k] for k in ("stride", "test_short_side") if k in former}
+    assert found == plug.spec("data.recipes", **kept, **today)
+    assert plug.load("data.recipes", found, split="train")
+    assert renamed.migrate({"data": {"recipe": found}})["data"]["recipe"] == found
+
+
+def test_a_row_of_few_keys_keeps_what_it_does_not_say():
+    row = {"name": "segments", "frames": 8, "dense": True}
+    found = renamed.migrate({"data": {"recipe": row}})["data"]["recipe"]
+    assert found == {"name": "segments", "frames": 8, "sampler": ("dense",)}
 
 
 @pytest.mark.parametrize("key", renamed.RENAMED)

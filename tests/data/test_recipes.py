@@ -44,6 +44,8 @@ def numbers(steps, frames):
 
 TINY: dict[str, Any] = dict(size=16, short_side=20)
 CLIP: dict[str, Any] = dict(frames=4, stride=2, **TINY)
+JITTER = ("color_jitter", 0.1, 0.1, 0.1, 0.1)
+JITTER_AND_GREY = (("color_jitter", 0.5, 0.5, 0.5, 0.1), ("grayscale", 0.5))
 SEGMENTS: dict[str, Any] = dict(name="segments", frames=4, test_short_side=20, **TINY)
 
 
@@ -54,18 +56,18 @@ SEGMENTS: dict[str, Any] = dict(name="segments", frames=4, test_short_side=20, *
         (CLIP | dict(clips=4, crops=3), 1, 1, 12),
         (CLIP | dict(clips=2, crops=10), 1, 1, 20),
         (CLIP | dict(repeats=3), 3, 1, 1),
-        (CLIP | dict(dense=True, clips=5, crops=3), 1, 5, 15),
-        (CLIP | dict(uniform=True, clips=2), 1, 1, 2),
-        (CLIP | dict(every=10), 1, 1, 3),
-        (CLIP | dict(target_fps=30.0, clips=2), 1, 1, 2),
-        (CLIP | dict(short_side_max=24, crop="plain", repeats=2), 2, 1, 1),
-        (CLIP | dict(crop="scales", color_jitter=(0.5, 0.5, 0.5, 0.1), grayscale=0.5), 1, 1, 1),
-        (CLIP | dict(randaugment=(2, 5.0)), 1, 1, 1),
+        (CLIP | dict(sampler=("dense",), clips=5, crops=3), 1, 5, 15),
+        (CLIP | dict(sampler=("uniform",), clips=2), 1, 1, 2),
+        (CLIP | dict(sampler=("every", 10)), 1, 1, 3),
+        (CLIP | dict(sampler=("clip", 30.0), clips=2), 1, 1, 2),
+        (CLIP | dict(short_side_max=24, crop=("plain",), repeats=2), 2, 1, 1),
+        (CLIP | dict(crop=("scales",), policy=JITTER_AND_GREY), 1, 1, 1),
+        (CLIP | dict(policy=("randaugment", 2, 5.0)), 1, 1, 1),
         (CLIP | dict(policy=("augmix",)), 1, 1, 1),
         (SEGMENTS, 1, 1, 1),
         (SEGMENTS | dict(clips=2, crops=3, repeats=2), 2, 1, 6),
-        (SEGMENTS | dict(crops=10, crop="resized", policy=("autoaugment",)), 1, 1, 10),
-        (SEGMENTS | dict(dense=True, clips=3, crops=3, color_jitter=(0.1,) * 4), 1, 3, 9),
+        (SEGMENTS | dict(crops=10, crop=("resized",), policy=("autoaugment",)), 1, 1, 10),
+        (SEGMENTS | dict(sampler=("dense",), clips=3, crops=3, policy=JITTER), 1, 3, 9),
     ],
 )
 def test_shapes(options, train, val, test):
@@ -98,23 +100,23 @@ def test_published_pipelines_of_clips():
     assert build("test", **slowfast) == pipeline(256, [clips(32, 2, 10)], spatial.ThreeCrops(256))
     assert build("val", **slowfast) == pipeline(256, [clips(32, 2)], spatial.CenterCrop(224))
 
-    i3d: dict[str, Any] = dict(frames=32, stride=2, crop="scales", scales=(1.0, 0.8), scale_gap=0)
+    i3d: dict[str, Any] = dict(frames=32, stride=2, crop=("scales", 5, (1.0, 0.8), 0))
     crop = spatial.MultiScaleCrop(224, (1.0, 0.8), 0, 5)
     assert build("train", **i3d) == pipeline(256, [clips(32, 2, 1, True)], crop)
-    dense: dict[str, Any] = dict(**i3d, dense=True, clips=10, crops=3, test_size=256)
+    dense: dict[str, Any] = dict(**i3d, sampler=("dense",), clips=10, crops=3, test_size=256)
     windows = sampling.DenseClips(32, 2, 1, False, 64, 10)
     assert build("test", **dense) == pipeline(256, [windows], spatial.ThreeCrops(256))
     assert build("val", **dense) == pipeline(256, [windows], spatial.CenterCrop(224))
 
     c3d: dict[str, Any] = dict(
-        frames=16, stride=1, size=112, short_side=128, crop="plain", test_short_side=128
+        frames=16, stride=1, size=112, short_side=128, crop=("plain",), test_short_side=128
     )
     assert build("train", **c3d) == pipeline(128, [clips(16, 1, 1, True)], spatial.RandomCrop(112))
     assert build("test", **c3d, clips=10) == pipeline(
         128, [clips(16, 1, 10)], spatial.CenterCrop(112)
     )
 
-    timesformer: dict[str, Any] = dict(frames=8, stride=32, short_side_max=320, crop="plain")
+    timesformer: dict[str, Any] = dict(frames=8, stride=32, short_side_max=320, crop=("plain",))
     assert build("train", **timesformer) == [
         *(video.Open(0), clips(8, 32, 1, True), video.Decode(3), spatial.RandomRescale(256, 320)),
         *(spatial.RandomCrop(224), video.Pack()),
@@ -122,7 +124,7 @@ def test_published_pipelines_of_clips():
     assert build("val", **timesformer) == pipeline(256, [clips(8, 32)], spatial.CenterCrop(224))
 
     x3d: dict[str, Any] = dict(
-        frames=16, stride=5, target_fps=30.0, clips=10, crops=3, test_size=256
+        frames=16, stride=5, sampler=("clip", 30.0), clips=10, crops=3, test_size=256
     )
     assert build("test", **x3d) == pipeline(
         256, [clips(16, 5, 10, target_fps=30.0)], spatial.ThreeCrops(256)
@@ -132,12 +134,13 @@ def test_published_pipelines_of_clips():
     )
     crop = (spatial.RandomResizedCrop(224), policies.NoisyRandAugment(4, 7.0))
     assert build("train", **mvit) == pipeline(256, [clips(16, 4, 1, True)], Repeat(crop, 2))
-    colors: dict[str, Any] = dict(randaugment=(3, 9.0), color_jitter=(0.1,), grayscale=0.2)
+    colors = (("randaugment", 3, 9.0), ("color_jitter", 0.1), ("grayscale", 0.2))
     changes = [policies.RandAugment(3, 9.0), color.ColorJitter(0.1), color.Grayscale(0.2)]
     crop = spatial.RandomResizedCrop(224, (0.5, 1.0))
-    steps = build("train", frames=8, stride=8, area=(0.5, 1.0), **colors)
+    steps = build("train", frames=8, stride=8, crop=("resized", (0.5, 1.0)), policy=colors)
     assert steps[-5:-1] == [crop, *changes]
-    uniformer: dict[str, Any] = dict(frames=8, stride=1, uniform=True, exact=True, clips=4, crops=3)
+    uniformer: dict[str, Any] = dict(frames=8, stride=1, sampler=("uniform", True))
+    uniformer |= dict(clips=4, crops=3)
     parts = sampling.UniformFrames(8, 4, False, True)
     assert build("test", **uniformer) == pipeline(224, [parts], spatial.ThreeCrops(224))
 
@@ -154,7 +157,7 @@ def test_published_pipelines_of_segments():
     assert build("test", **tsn) == pipeline(256, frames(25), spatial.TenCrops(224))
 
     tsm: dict[str, Any] = dict(
-        name="segments", frames=8, places=13, clips=2, crops=3, test_size=256
+        name="segments", frames=8, crop=("scales", 13), clips=2, crops=3, test_size=256
     )
     crop = spatial.MultiScaleCrop(224, (1.0, 0.875, 0.75, 0.66), 1, 13)
     assert build("train", **tsm) == pipeline(256, frames(8, train=True), crop)
@@ -162,12 +165,12 @@ def test_published_pipelines_of_segments():
     assert build("val", **tsm) == pipeline(256, frames(8), spatial.CenterCrop(224))
 
     tanet: dict[str, Any] = dict(
-        name="segments", frames=8, dense=True, clips=10, crops=3, test_size=256
+        name="segments", frames=8, sampler=("dense",), clips=10, crops=3, test_size=256
     )
     windows = [sampling.DenseClips(1, 1, 8, False, 64, 10), sampling.JoinClips(8)]
     assert build("test", **tanet) == pipeline(256, windows, spatial.ThreeCrops(256))
-    changes = dict(policy=("augmix", 2.0), color_jitter=(0.1, 0.2, 0.3))
-    tpn = build("train", name="segments", frames=8, crop="resized", **changes)
+    changes = (("augmix", 2.0), ("color_jitter", 0.1, 0.2, 0.3))
+    tpn = build("train", name="segments", frames=8, crop=("resized",), policy=changes)
     jitter = color.ColorJitter(0.1, 0.2, 0.3)
     assert tpn[-4:-1] == [spatial.RandomResizedCrop(224), policies.AugMix(2.0), jitter]
 
@@ -178,7 +181,7 @@ def test_segments_are_the_time_of_a_view():
     assert twice == [[5, 15, 25, 35], [0, 10, 20, 30]]
     more = numbers(build("test", **SEGMENTS, test_frames=8, crops=3), 40)
     assert more == [[2, 7, 12, 17, 22, 27, 32, 37]] * 3
-    dense = numbers(build("test", **SEGMENTS, dense=True, clips=3), 104)
+    dense = numbers(build("test", **SEGMENTS, sampler=("dense",), clips=3), 104)
     assert dense == [[k, k + 16, k + 32, k + 48] for k in (0, 20, 40)]
     (train,) = numbers(build("train", **SEGMENTS), 40)
     assert [frame // 10 for frame in train] == [0, 1, 2, 3]
@@ -200,7 +203,7 @@ def test_segments_of_flow_stack_their_frames():
 
 
 def test_a_clip_every_so_many_frames():
-    steps = build("test", **CLIP | dict(frames=2, stride=1), every=10)
+    steps = build("test", **CLIP | dict(frames=2, stride=1), sampler=("every", 10))
     assert numbers(steps, 35) == [[4, 5], [14, 15], [24, 25]]
 
 
@@ -213,10 +216,15 @@ def test_wrong_options_are_refused():
     fails('a split is train, val or test, not "all"', split="all")
     for crops in (0, 2, 5):
         fails(f"crops is 1, 3 or 10, not {crops}", split="test", crops=crops)
-    fails('crop is resized, scales or plain, not "centre"', crop="centre")
-    fails('no augmentation policy "mix"', policy=("mix",))
-    fails("uniform and dense exclude each other", uniform=True, dense=True)
-    fails("every and target_fps exclude each other", every=3, target_fps=30.0)
+    fails('crop=.* it must be a tuple .*"resized", area.* Known: plain', crop=("centre",))
+    fails("crop='scales': it must be a tuple", crop="scales")
+    fails('policy=.* Did you mean "augmix"', policy=("augmx",))
+    fails('policy=.* Did you mean "grayscale"', policy=(("augmix",), ("greyscale", 0.1)))
+    fails("probability must be a number from 0 to 1", policy=("grayscale", 2.0))
+    fails('"plain" takes 0 arguments at most', crop=("plain", 3))
+    fails("places must be 0, 5 or 13. The nearest is 13", crop=("scales", 12))
+    fails('"every" needs every', sampler=("every",))
+    fails('takes no "dense".* It is now config.data.recipe.sampler=\\("dense",\\)', dense=True)
     fails("a val crop of 32 pixels does not fit a short side of 20; raise short", "val", size=32)
     fails("raise test_short_side", "test", test_size=32, test_short_side=20)
     with pytest.raises(UserError, match="clips is 1, or 2 for twice the segments, not 3"):

@@ -209,7 +209,7 @@ def test_a_row_that_loads_says_how_to_use_it(row):
     ratio = 32 // row.frames if row.model == "slowfast" else 1  # it counts its slow pathway
     assert (row.frames, row.stride) == (
         frames // ratio,
-        0 if row.recipe.get("uniform") else stride * ratio,
+        0 if row.recipe.get("sampler") == ["uniform"] else stride * ratio,
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxvid.config.values import Count, Natural
-from jaxvid.data.recipes import clip
+from jaxvid.data.recipes import base
 from jaxvid.data.sample import Sample, Transform
 from jaxvid.data.text.tokenizer import LENGTH
 from jaxvid.data.transforms import sampling, spatial
@@ -43,7 +43,7 @@ def build(
         `transforms.text.Tokenize`): one at random in train, the first in val, all in test.
     """
     sampler = sampling.UniformFrames(frames, 1, split == "train", exact=True)
-    steps = clip.pipeline(
+    steps = base.pipeline(
         split, [sampler], [spatial.CenterCrop(size)], channels=3, size=size, short_side=short_side,
         repeats=1, crops=1, test_size=0, test_short_side=test_short_side or short_side,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from jaxvid.config.values import Probability
 from jaxvid.data.sample import Sample
 from jaxvid.data.transforms import truth
 from jaxvid.data.transforms.spatial import Box
@@ -28,10 +29,10 @@ class ColorJitter:
       hue: a shift is drawn from -x to x, x <= 0.5.
     """
 
-    brightness: float = 0.5
-    contrast: float = 0.5
-    saturation: float = 0.5
-    hue: float = 0.1
+    brightness: Probability = 0.5
+    contrast: Probability = 0.5
+    saturation: Probability = 0.5
+    hue: Probability = 0.1
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         order, amounts = self.draw(rng)
@@ -83,7 +84,7 @@ STEPS = (brightness, contrast, saturation, hue)
 class Grayscale:
     """Clips without colour, with some probability; three equal channels stay."""
 
-    probability: float = 0.2
+    probability: Probability = 0.2
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.uniform(0, 1) >= self.probability:

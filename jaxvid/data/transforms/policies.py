@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxvid.config.values import Count, Natural, NonNegative, Positive, Probability
 from jaxvid.data.sample import Sample, Transform
 from jaxvid.data.transforms import operations as ops
 from jaxvid.data.transforms import truth
@@ -46,8 +47,8 @@ class RandAugment:
       magnitude: strength 0..30 of each.
     """
 
-    ops: int = 4
-    magnitude: float = 7.0
+    ops: Natural = 4
+    magnitude: NonNegative = 7.0
 
     def __post_init__(self):
         if not 0 <= self.ops <= len(IMGAUG):
@@ -81,10 +82,10 @@ class NoisyRandAugment:
       spread: standard deviation of the strength.
     """
 
-    ops: int = 4
-    magnitude: float = 7.0
-    probability: float = 0.5
-    spread: float = 0.5
+    ops: Natural = 4
+    magnitude: NonNegative = 7.0
+    probability: Probability = 0.5
+    spread: NonNegative = 0.5
 
     def __post_init__(self):
         if not 0 <= self.ops <= len(PYTORCHVIDEO):
@@ -133,10 +134,10 @@ class AugMix:
       alpha: concentration of both distributions.
     """
 
-    magnitude: float = 3.0
-    chains: int = 3
-    depth: int = 3
-    alpha: float = 1.0
+    magnitude: NonNegative = 3.0
+    chains: Count = 3
+    depth: Count = 3
+    alpha: Positive = 1.0
 
     def __post_init__(self):
         _check_magnitude(self.magnitude, 10)
