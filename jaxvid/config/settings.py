@@ -119,8 +119,9 @@ class Settings:
     loader: Loader = Loader()
     eval: Eval = Eval()
     writers: tuple[Literal["jsonl", "tensorboard", "wandb", "trackio"], ...] = (
-        "jsonl", "tensorboard",
-    )  # fmt: skip
+        "jsonl",
+        "tensorboard",
+    )
     log_every: Natural = 0
     eval_every: NonNegative = 1.0
     save_every: Natural = 1000

@@ -38,9 +38,12 @@ class Adapter(Transformer):
         if t > self.frames:
             raise ValueError(f"the adapter is for {self.frames} frames, not {t}")
         places = nn.Embed(
-            self.frames, f, dtype=self.dtype, embedding_init=normal,
+            self.frames,
+            f,
+            dtype=self.dtype,
+            embedding_init=normal,
             name="frame_position_embeddings",
-        )  # fmt: skip
+        )
         return (x + self.blocks(x + places(np.arange(t)))).mean(1)
 
 

@@ -160,9 +160,10 @@ def replan(planned: Plan, batch: Any, changes: Changes) -> tuple[Plan, Any]:
         model = plug.load("models", config.model, num_classes=classes_of(planned.task), dtype=dtype)
     shapes = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(
-            (x.shape[0] * config.batch // planned.config.batch, *x.shape[1:]), x.dtype,
+            (x.shape[0] * config.batch // planned.config.batch, *x.shape[1:]),
+            x.dtype,
             sharding=x.sharding,
         ),
         batch,
-    )  # fmt: skip
+    )
     return plan(config, model, planned.task, planned.mesh, shapes, STEPS), shapes

@@ -129,9 +129,12 @@ def test_towers_are_those_of_hugging_face():
     torch = pytest.importorskip("torch")
     hf = pytest.importorskip("transformers")
     shared = dict(
-        hidden_size=16, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        hidden_size=16,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
         projection_dim=8,
-    )  # fmt: skip
+    )
     ends = dict(bos_token_id=60, eos_token_id=63, pad_token_id=0)
     text = dict(shared, vocab_size=64, max_position_embeddings=8, **ends)
     vision = dict(shared, image_size=32, patch_size=16)

@@ -16,11 +16,12 @@ from tests.conftest import fill
 # Of MMAction2's module, without the two masks.
 PUBLISHED = {"400": 4_978_564, "2048": 5_294_980}
 ORDER = [
-    "sample_mask", "bm_mask",
+    "sample_mask",
+    "bm_mask",
     *(f"x_1d_{part}.{i}.{leaf}" for part in "bse" for i in (0, 2) for leaf in ("weight", "bias")),
     *(f"{part}.0.{leaf}" for part in ("x_1d_p", "x_3d_p") for leaf in ("weight", "bias")),
     *(f"x_2d_p.{i}.{leaf}" for i in (0, 2, 4, 6) for leaf in ("weight", "bias")),
-]  # fmt: skip
+]
 
 
 @functools.cache

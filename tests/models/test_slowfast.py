@@ -20,9 +20,12 @@ def stem_and_features():
     def run(variables, video):
         own = {k: v["backbone"] for k, v in variables.items()}
         out, seen = net.apply(
-            own, video, train=False, mutable=["intermediates"],
+            own,
+            video,
+            train=False,
+            mutable=["intermediates"],
             capture_intermediates=lambda module, method: method == "first",
-        )  # fmt: skip
+        )
         return seen["intermediates"]["slow_path"]["first"][0], *out
 
     return run

@@ -23,12 +23,25 @@ from tests.multihost.hosts import Host
 ROOT = Path(__file__).parents[2]
 # Everything random is on, and neither split divides by anything.
 SETTINGS = {
-    "data.train.train": 97, "data.train.val": 41, "data.val.train": 97, "data.val.val": 41,
-    "model.variant": "test", "model.dropout": 0.2, "model.drop_path": 0.2,
-    "task.augment.mixup": 0.5, "batch": 16, "eval_batch": 16, "epochs": 2.0,
-    "ema": 0.9, "accumulate": 2, "loader.workers": 0, "log_every": 1,
-    "eval_every": 1.0, "save_every": 4, "keep": 9,
-}  # fmt: skip
+    "data.train.train": 97,
+    "data.train.val": 41,
+    "data.val.train": 97,
+    "data.val.val": 41,
+    "model.variant": "test",
+    "model.dropout": 0.2,
+    "model.drop_path": 0.2,
+    "task.augment.mixup": 0.5,
+    "batch": 16,
+    "eval_batch": 16,
+    "epochs": 2.0,
+    "ema": 0.9,
+    "accumulate": 2,
+    "loader.workers": 0,
+    "log_every": 1,
+    "eval_every": 1.0,
+    "save_every": 4,
+    "keep": 9,
+}
 CONFIG = ("--config=configs/quickstart.py", *(f"--config.{k}={v}" for k, v in SETTINGS.items()))
 STEPS, SAVED = 12, (4, 8, 12)
 

@@ -176,10 +176,11 @@ def test_segments_are_cut_at_the_end_of_the_features():
     (case,) = [c for c in cases("Localization") if c.id == "Localization-01"]
     _, given, expected, _ = case.values
     sample = batch(
-        1, duration=np.array([covered(given)], np.float32),
+        1,
+        duration=np.array([covered(given)], np.float32),
         segment_label=np.zeros((1, 2), np.int32),
         segments=np.array([given["annotations"]], np.float32),
-    )  # fmt: skip
+    )
     _, prepared = compiled()(jax.random.key(0), outputs(1), sample)
     want, _, _ = segments.boundary_targets(jnp.array([expected["gt_bbox"]]), jnp.ones((1, 2)), T)
     np.testing.assert_allclose(prepared["overlap"], want, atol=1e-6)

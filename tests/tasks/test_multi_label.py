@@ -40,8 +40,10 @@ def batch(rows=5, seed=0):
     label = (rng.random((rows, CLASSES)) < 0.4) * known
     return {
         "video": rng.integers(0, 256, (rows, 1, 2, 4, 6, 3), np.uint8),
-        "label": label.astype(np.int32), "label_mask": known, "mask": np.ones(rows, np.float32),
-    }  # fmt: skip
+        "label": label.astype(np.int32),
+        "label_mask": known,
+        "mask": np.ones(rows, np.float32),
+    }
 
 
 def prepared(task, data, train=True):
@@ -235,10 +237,15 @@ def test_categories_that_do_not_fit(options, message):
 
 # Tags of each clip, and a name for validation whose fake has the same grey level.
 HVU = {
-    "a": ("w", "beach|doing_karate"), "b": ("x", "crowd|snowboard"), "c": ("y", "beach|snowboard"),
-    "d": ("z", "doing_karate|crowd"), "e": ("{", "beach"), "f": ("|", "snowboard|crowd"),
-    "g": ("}", "doing_karate|beach"), "h": ("~", "crowd"),
-}  # fmt: skip
+    "a": ("w", "beach|doing_karate"),
+    "b": ("x", "crowd|snowboard"),
+    "c": ("y", "beach|snowboard"),
+    "d": ("z", "doing_karate|crowd"),
+    "e": ("{", "beach"),
+    "f": ("|", "snowboard|crowd"),
+    "g": ("}", "doing_karate|beach"),
+    "h": ("~", "crowd"),
+}
 
 
 def hvu(raw):

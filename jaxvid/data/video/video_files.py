@@ -22,9 +22,15 @@ ARRAYS = (".npy", ".npz")
 # What lies beside videos and is expected to: lists, notes, subtitles.
 NOTES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".md", ".srt", ".vtt", ".nfo")
 METADATA = {
-    "__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information", "lost+found",
-    "thumbs.db", "desktop.ini",
-}  # fmt: skip
+    "__macosx",
+    "__pycache__",
+    "@eadir",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+    "thumbs.db",
+    "desktop.ini",
+}
 
 
 def numpy_reason(error: Exception) -> str:
