@@ -22,6 +22,7 @@ MODULE = re.compile(r"python3? -m ((?:jaxvid|data_prep|tests|benchmarks)[\w.]*)"
 CONFIG = re.compile(r"(?:jaxvid|launch)[^\n]*?--config[ =]([\w./]+)")
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 FILE = re.compile(r"(?<![\w./<-])[a-z_][\w/]*\.(?:py|sh|json|sbatch|yaml|env)\b")
+QUOTE = re.compile(r"```python\n# ([\w/]+\.py)\n(.*?)```", re.DOTALL)
 SHIPPED = {row.name for row in loading.shipped()}
 # Files that a run, a user or another project has.
 OTHERS = re.compile(
@@ -78,9 +79,18 @@ def paths(page: Path, text: str) -> Iterator[str]:
                 yield f"path {name}"
 
 
+def quotes(text: str) -> Iterator[str]:
+    """Lines of code blocks that begin with `# FILE` and are not in the file, in that order."""
+    for name, block in QUOTE.findall(text):
+        rest = iter((ROOT / name).read_text(encoding="utf-8").splitlines())
+        for line in block.splitlines():
+            if line.strip() not in ("", "...") and line not in rest:
+                yield f"{name}: {line.strip()}"
+
+
 def wrong(page: Path, text: str) -> list[str]:
     """All that a page names and that does not exist."""
-    return [*links(page, text), *modules(text), *configs(text), *paths(page, text)]
+    return [*links(page, text), *modules(text), *configs(text), *paths(page, text), *quotes(text)]
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -111,6 +121,10 @@ def test_the_readme_leads_to_every_page():
         ("`jaxvid.main --config swin_k4:tiny`", ["--config swin_k4"]),
         ("`jaxvid.main --config=configs/swin_k400.py:tiny`, `jaxvid train --config CONFIG`", []),
         ("see `data/loader.py` or `train/loop.py`", ["path data/loader.py"]),
+        (
+            "```python\n# jaxvid/errors.py\nclass UserErrors:\n```",
+            ["jaxvid/errors.py: class UserErrors:"],
+        ),
         ("`plug.py`, `tests/conftest.py`, `models/<name>.py` and `metrics.json`", []),
     ],
 )
