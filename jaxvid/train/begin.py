@@ -16,8 +16,14 @@ from jaxvid.errors import UserError, did_you_mean
 from jaxvid.tasks.base import Task
 from jaxvid.train import optim
 from jaxvid.train.flops import TRAINING, flops
-from jaxvid.train.gradient import outputs
-from jaxvid.train.step import Compiled, TrainState, init_state, init_variables, make_train_step
+from jaxvid.train.step import (
+    Compiled,
+    TrainState,
+    forward,
+    init_state,
+    init_variables,
+    make_train_step,
+)
 
 OFFLOADS = ("", "optimizer")
 
@@ -67,8 +73,8 @@ class Plan:
         """Return the model's floating-point operations in a training step on one device."""
         rng = jax.random.key(0)
         ready = jax.eval_shape(lambda b: self.task.prepare(rng, b, train=True), batch)
-        forward = functools.partial(outputs, self.model, self.task)
-        operations = flops(forward, self.places.params, self.places.model_state, ready, rng)
+        in_training = functools.partial(forward, self.model, self.task)
+        operations = flops(in_training, self.places.params, self.places.model_state, ready, rng)
         return TRAINING * operations / self.mesh.size
 
 

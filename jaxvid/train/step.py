@@ -1,5 +1,6 @@
 """The train and eval steps; they know a task only through its five methods."""
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ import optax
 from flax import struct
 
 from jaxvid.tasks.base import Batch, Task
-from jaxvid.train.gradient import gradient
+from jaxvid.train import micro_batches
 
 
 @struct.dataclass
@@ -47,6 +48,19 @@ def init_state(
     )
 
 
+def forward(
+    model: nn.Module, task: Task, params: Any, model_state: Any, batch: Batch, rng: jax.Array
+) -> tuple[Any, Any]:
+    """Return the outputs of the model for a batch in training, and its new state."""
+    return model.apply(
+        {"params": params, **model_state},
+        **task.inputs(batch),
+        train=True,
+        mutable=list(model_state),
+        rngs={"dropout": rng},
+    )
+
+
 def make_train_step(
     model: nn.Module,
     task: Task,
@@ -56,49 +70,67 @@ def make_train_step(
     gather: Callable[[Any], Any] = lambda params: params,
     fetch: Callable[[Any], Any] = lambda opt_state: opt_state,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Batch]]:
-    """One optimiser step on one global batch.
+    """Return a function that makes one optimizer step on one global batch.
 
     Args:
-      accumulate: the batch goes through in this many parts, one after the other; the gradient is
-        that of the whole batch.
+      accumulate: number of micro-batches that the batch goes through in, one after the other; the
+        gradient is that of the full batch.
       ema: decay of the moving average of the parameters; 0 keeps none.
-      gather: puts together the parameters that are cut between steps.
-      fetch: brings the optimiser state to the device, when it stays elsewhere between steps.
+      gather: all-gathers the parameters that are sharded between steps.
+      fetch: brings the optimizer state to the device, when it stays elsewhere between steps.
     """
+    of_model = functools.partial(forward, model, task)
 
-    of_batch = gradient(model, task, accumulate)
+    def loss_fn(params, model_state, batch, rng):
+        out, model_state = of_model(params, model_state, batch, rng)
+        loss, logs = task.loss(out, batch)
+        return loss, (model_state, logs | {"loss": loss})
 
-    def train_step(state: TrainState, batch: Batch):
+    if accumulate == 1:
+        gradient = jax.grad(loss_fn, has_aux=True)
+    elif task.compares:
+        gradient = micro_batches.compared(of_model, task.loss, accumulate)
+    else:
+        gradient = micro_batches.averaged(loss_fn, accumulate)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Batch]:
         rng = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
         augment_rng, dropout_rng = jax.random.split(rng)
         batch = task.prepare(augment_rng, batch, train=True)
+
         params = gather(state.params)
-        grads, model_state, logs = of_batch(params, state.model_state, batch, dropout_rng)
-        held = fetch(state.opt_state)
-        updates, opt_state = tx.update(grads, held, state.params)
+        grads, (model_state, logs) = gradient(params, state.model_state, batch, dropout_rng)
+        logs = logs | {"grad_norm": optax.tree.norm(grads)}
+
+        before = fetch(state.opt_state)
+        updates, opt_state = tx.update(grads, before, state.params)
         params = optax.apply_updates(state.params, updates)
         average = (ema and optax.incremental_update(params, state.ema, 1 - ema)) or None
-        logs = logs | {"grad_norm": optax.tree.norm(grads)}
+
         finite = jnp.isfinite(logs["loss"]) & jnp.isfinite(logs["grad_norm"])
-
-        def kept(new, old):
-            """What is not finite leaves no trace; counts go on, and with them the rate."""
-            return jax.tree.map(
-                lambda n, o: jnp.where(finite, n, o) if jnp.issubdtype(n, jnp.inexact) else n,
-                new, old,
-            )  # fmt: skip
-
-        state = replace(
+        new = replace(
             state,
             step=state.step + 1,
-            params=kept(params, state.params),
-            model_state=kept(model_state, state.model_state),
-            opt_state=kept(opt_state, held),
-            ema=kept(average, state.ema),
+            params=keep_if(finite, params, state.params),
+            model_state=keep_if(finite, model_state, state.model_state),
+            opt_state=keep_if(finite, opt_state, before),
+            ema=keep_if(finite, average, state.ema),
         )
-        return state, logs
+        return new, logs
 
     return train_step
+
+
+def keep_if(finite: jax.Array, new: Any, old: Any) -> Any:
+    """Return the old arrays where a step was not finite, but always the new counters.
+
+    So the schedule advances with the step counter, whatever becomes of a step.
+    """
+    return jax.tree.map(
+        lambda n, o: jnp.where(finite, n, o) if jnp.issubdtype(n.dtype, jnp.inexact) else n,
+        new,
+        old,
+    )
 
 
 def make_eval_step(

@@ -1,4 +1,4 @@
-"""Parts of a batch that go through one after the other give the gradient of the whole batch."""
+"""Micro-batches give the gradient of the full batch."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,13 +7,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxvid.models.clip4clip import Matched
+from jaxvid.tasks.base import Task
 from jaxvid.tasks.multi_label import MultiLabel
 from jaxvid.tasks.retrieval import Retrieval
-from jaxvid.train import gradient as gradients
-from jaxvid.train.gradient import gradient
+from jaxvid.train.step import forward, init_state, make_train_step
 
 ROWS, CLASSES = 12, 5
 CATEGORIES = (("a", 3), ("b", 2))
@@ -53,12 +54,27 @@ def batch(views=1, mask=None):
     }
 
 
-def found(model: Any, task: Any, data, count):
-    """Gradient, new state and logs."""
-    ready = task.prepare(jax.random.key(1), data, train=True)
+# An optimizer that changes nothing, and whose state is the gradient.
+SHOWS_GRADIENT = optax.GradientTransformation(
+    lambda params: jax.tree.map(jnp.zeros_like, params),
+    lambda grads, state, params=None: (jax.tree.map(jnp.zeros_like, grads), grads),
+)
+
+
+def state_of(model: Any, task: Task, data):
+    """The state before the first step, and the random keys of that step."""
+    ready = task.prepare(jax.random.key(1), data, train=False)
     variables = model.init(jax.random.key(2), **task.inputs(ready), train=False)
-    params = variables.pop("params")
-    return gradient(model, task, count)(params, variables, ready, jax.random.key(3))
+    state = init_state(variables, SHOWS_GRADIENT, 3, 0.0)
+    return state, jax.random.split(jax.random.fold_in(jax.random.key(3), 0))
+
+
+def found(model: Any, task: Any, data, count):
+    """Gradient, new state and logs of a step."""
+    step = make_train_step(model, task, SHOWS_GRADIENT, count)
+    after, logs = step(state_of(model, task, data)[0], data)
+    del logs["grad_norm"]
+    return after.opt_state, after.model_state, logs
 
 
 def close(got, want):
@@ -86,10 +102,11 @@ def test_parts_are_exact(task, model, views, count, mask):
 
 
 def test_a_mean_over_parts_would_not_do_for_contrastive_losses():
+    class Averaged(Retrieval):
+        compares = False
+
     want, _, _ = found(Match(), retrieval, batch(), 1)
-    ready = retrieval.prepare(jax.random.key(1), batch(), train=True)
-    params = Match().init(jax.random.key(2), **retrieval.inputs(ready), train=False)["params"]
-    got, _, _ = gradients.parts(Match(), retrieval, 2)(params, {}, ready, jax.random.key(3))
+    got, _, _ = found(Match(), Averaged(num_classes=0), batch(), 2)
     gaps = jax.tree.map(lambda a, b: float(np.abs(a - b).max() / np.abs(b).max()), got, want)
     assert max(jax.tree.leaves(gaps)) > 0.1
 
@@ -97,23 +114,22 @@ def test_a_mean_over_parts_would_not_do_for_contrastive_losses():
 def test_both_passes_draw_the_same():
     """Against one pass over the parts, differentiated as it is."""
     model: Any = Match(rate=0.5)
-    ready = retrieval.prepare(jax.random.key(1), batch(), train=True)
-    params = model.init(jax.random.key(2), **retrieval.inputs(ready), train=False)["params"]
-    rng = jax.random.key(3)
+    state, (augment, rng) = state_of(model, retrieval, batch())
+    ready = retrieval.prepare(augment, batch(), train=True)
 
     def loss(params):
-        found = []
+        outputs = []
         for i in range(3):
             rows = {k: x[i::3] for k, x in ready.items()}
             key = jax.random.fold_in(rng, i)
-            found.append(gradients.outputs(model, retrieval, params, {}, rows, key)[0])
+            outputs.append(forward(model, retrieval, params, {}, rows, key)[0])
         order = np.argsort(np.concatenate([np.arange(i, ROWS, 3) for i in range(3)]))
         video, text = (
-            jnp.concatenate([getattr(o, key) for o in found])[order] for key in ("video", "text")
+            jnp.concatenate([getattr(o, key) for o in outputs])[order] for key in ("video", "text")
         )
-        return retrieval.loss(Matched(video, text, found[0].scale), ready)[0]
+        return retrieval.loss(Matched(video, text, outputs[0].scale), ready)[0]
 
-    close(gradient(model, retrieval, 3)(params, {}, ready, rng)[0], jax.grad(loss)(params))
+    close(found(model, retrieval, batch(), 3)[0], jax.grad(loss)(state.params))
 
 
 def test_the_state_is_that_of_one_part_after_the_other():
