@@ -21,6 +21,8 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from jaxvid import log
+
 if TYPE_CHECKING:
     from jaxvid.api import evaluate, features, load
 
@@ -28,6 +30,9 @@ __version__ = "0.1.0"
 __all__ = ["evaluate", "features", "load", "predict", "train"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 MODULES = ("predict", "train")  # these names are functions of `jaxvid.api` and modules as well
+
+
+log.start()
 
 
 class CallableModule(ModuleType):

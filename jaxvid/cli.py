@@ -1,6 +1,5 @@
 """What commands share: flags, and errors that are one line instead of a traceback."""
 
-import errno
 import functools
 import os
 import re
@@ -13,7 +12,7 @@ from typing import Any, get_args
 from absl import flags
 from ml_collections import ConfigDict, FieldReference, config_flags
 
-from jaxvid import files, signals
+from jaxvid import console, signals
 from jaxvid.config import flat, loading, options, plain, schema, unknown_key
 from jaxvid.errors import UserError
 
@@ -47,7 +46,10 @@ def run(main: Callable[[], object], default_config: Callable[[], str | None] = l
 
     if code := guard(parse):  # stopped by a signal: a config imports for seconds
         return code
-    return complain(wrong, 2) if wrong else guard(main)
+    if wrong:
+        print(f"error: {wrong}", file=sys.stderr)
+        return 2
+    return guard(main)
 
 
 def guard(main: Callable[[], object]) -> int:
@@ -64,22 +66,17 @@ def guard(main: Callable[[], object]) -> int:
         with signals.raising():
             main()
             sys.stdout.flush()
-    except UserError as error:
-        return complain(str(error), 1)
     except BrokenPipeError:
         if not reader_left():
             raise
         return 141  # as a shell reports SIGPIPE
-    except OSError as error:
-        if error.errno == errno.EACCES and error.filename:
-            return complain(f"{error.filename}: no permission to read or write this", 1)
-        if error.errno not in files.DISK:
+    except BaseException as error:
+        if (known := console.ending(error)) is None:
             raise
-        return complain(files.explain(error, error.filename or "a file"), 1)
-    except KeyboardInterrupt as error:
+        line, code = known
         with suppress(OSError):  # the terminal is gone
-            print(str(error) or "interrupted", file=sys.stderr)
-        return error.code if isinstance(error, signals.Stopped) else 130
+            print(line, file=sys.stderr)
+        return code
     return 0
 
 
@@ -98,11 +95,6 @@ def reader_left() -> bool:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return True
     return False
-
-
-def complain(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return code
 
 
 def define_config(values: flags.FlagValues = flags.FLAGS) -> flags.FlagHolder:

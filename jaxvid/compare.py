@@ -4,12 +4,15 @@ The functions here say how two of these differ. Who calls them decides what foll
 that would make results meaningless is refused, a harmless one is said.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxvid import plug
 from jaxvid.config import differences, hashable
 from jaxvid.errors import UserError, first
+
+logger = logging.getLogger(__name__)
 
 # Keys of data recipes that change nothing but the augmentation of training.
 AUGMENTATION = ("crop", "area", "policy", "repeats", "short_side_max")
@@ -93,14 +96,15 @@ def seen(config: Mapping) -> dict[str, Any]:
     return {key: hashable(value) for key, value in (recipe | task).items()}
 
 
-def resumed(where: Any, meta: Mapping, about: Mapping, say: Callable[[str], object]):
+def resumed(where: Any, meta: Mapping, about: Mapping):
     """Compare what a checkpoint says of its run with the run that goes on from it.
+
+    Harmless differences are logged.
 
     Args:
       where: the checkpoint, for messages.
       meta: what travelled with the checkpoint.
       about: the same of the run that goes on.
-      say: is called with a line for each harmless difference.
 
     Raises:
       UserError: other classes, another config or other training videos; says how they differ.
@@ -117,16 +121,18 @@ def resumed(where: Any, meta: Mapping, about: Mapping, say: Callable[[str], obje
             raise UserError(
                 f"{where}: trained on other videos: {text}. Bring them back, or {other}"
             )
-        say(f"{split}: {text}; metrics before and after step {meta.get('step', 0)} do not compare")
+        step = meta.get("step", 0)
+        logger.info(f"{split}: {text}; metrics before and after step {step} do not compare")
 
 
-def evaluated(where: Any, there: Mapping, here: Mapping, say: Callable[[str], object]):
+def evaluated(where: Any, there: Mapping, here: Mapping):
     """Compare a checkpoint's config with another one that is to evaluate it.
+
+    Differences that leave results meaningful are logged.
 
     Args:
       where: the checkpoint, for messages.
       there, here: the two configs.
-      say: is called with a line for each difference that leaves results meaningful.
 
     Raises:
       UserError: the inputs would not be those that the model was trained on.
@@ -136,7 +142,7 @@ def evaluated(where: Any, there: Mapping, here: Mapping, say: Callable[[str], ob
         hint = "without --config, or without these keys, the checkpoint's own are used"
         raise UserError("\n  ".join([f"{where}: trained on other inputs; {hint}", *lines]))
     for key, text in found.items():
-        say(f"not as the checkpoint was trained: config.{key}: {text}")
+        logger.info(f"not as the checkpoint was trained: config.{key}: {text}")
 
 
 def data(there: Mapping, here: Mapping) -> dict[str, str]:

@@ -75,12 +75,27 @@ def append(copy: TextIO, text: str):
 
 
 def why(error: BaseException) -> str:
-    """What a command prints of the error that ends it."""
+    """Return what a command prints of the error that ends it."""
+    known = ending(error)
+    return f"{known[0]}\n" if known else "".join(traceback.format_exception(error))
+
+
+def ending(error: BaseException) -> tuple[str, int] | None:
+    """Return the line and the exit code for an error that a user can mend, or for a signal.
+
+    Returns:
+      None for any other error, which needs its traceback.
+    """
     if isinstance(error, UserError):
-        return f"error: {error}\n"
+        return f"error: {error}", 1
     if isinstance(error, KeyboardInterrupt):
-        return f"{str(error) or 'interrupted'}\n"
-    return "".join(traceback.format_exception(error))
+        code = error.code if isinstance(error, signals.Stopped) else 130
+        return str(error) or "interrupted", code
+    if isinstance(error, OSError) and error.errno == errno.EACCES and error.filename:
+        return f"error: {error.filename}: no permission to read or write this", 1
+    if isinstance(error, OSError) and error.errno in files.DISK:
+        return f"error: {files.explain(error, error.filename or 'a file')}", 1
+    return None
 
 
 @contextlib.contextmanager

@@ -1,5 +1,5 @@
-"""What jaxvid writes: files that appear whole, locks that end with their process, the cache folder,
-and records of the settings and the input files that something was made from.
+"""Files and the machine: files that appear whole, locks that end with their process, the cache
+folder, cores, and records of the settings and the input files that something was made from.
 
 Locks are `flock` on a file that stays open. The system drops such a lock when its process dies,
 however it dies, and NFS clients on Linux pass it on to the server, so it holds between hosts, too.
@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import logging
 import os
 import secrets
 import socket
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import IO
 
 from jaxvid.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 FIXES = {
     errno.ENOSPC: "make room there, or name a place on another disk",
@@ -36,6 +39,11 @@ DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 def cache_root() -> Path:
     """Where jaxvid keeps what it can make or fetch again: $JAXVID_CACHE, else ~/.cache/jaxvid."""
     return Path(os.environ.get("JAXVID_CACHE") or Path.home() / ".cache" / "jaxvid")
+
+
+def cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 # Writing
@@ -122,16 +130,13 @@ def probe_file(path: str | os.PathLike | None):
 
 
 @contextlib.contextmanager
-def locked(
-    path: Path, what: Path, *, fix: str = "", say: Callable[[str], object] | None = None
-) -> Iterator[bool]:
+def locked(path: Path, what: Path, *, fix: str = "") -> Iterator[bool]:
     """Hold the lock file `path`, in a folder that exists, for this process alone.
 
     Args:
       what: the file or folder that it protects.
       fix: what to do where another process holds it, which then is an error; without it this
         process waits.
-      say: is called with a line that names the process it waits for.
 
     Yields:
       Whether there is a lock: some network file systems have none.
@@ -147,8 +152,7 @@ def locked(
             owner = f"{what} is in use by {_owner(path)}"
             if fix:
                 raise UserError(f"{owner}; {fix}")
-            if say:
-                say(f"waiting: {owner}")
+            logger.info(f"waiting: {owner}")
             held = _lock(file, 0)
         if held:
             began = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -156,19 +160,20 @@ def locked(
                 file.truncate(0)
                 json.dump({"host": socket.gethostname(), "pid": os.getpid(), "since": began}, file)
                 file.flush()
-        yield bool(held)
+        try:
+            yield bool(held)
+        finally:
+            if held:  # also for a process that was just started and still shares the file
+                fcntl.flock(file, fcntl.LOCK_UN)
 
 
 @contextlib.contextmanager
-def hold(
-    folder: Path, *, fix: str, name: str = ".lock", say: Callable[[str], object] | None = None
-) -> Iterator[None]:
+def hold(folder: Path, *, fix: str, name: str = ".lock") -> Iterator[None]:
     """Keep other processes from working in a folder, which is made, while the block runs.
 
     Args:
       fix: what else to do where another process works there.
       name: of the lock file in the folder.
-      say: is called with a line if the file system has no locks; by default it goes to stderr.
 
     Raises:
       UserError: another process works there, named by host and number, or nothing can be written.
@@ -178,8 +183,7 @@ def hold(
     probe(folder)
     with locked(folder / name, folder, fix=fix) as held:
         if not held:
-            warning = f"{folder}: no locks on this file system; let nothing else write there"
-            say(warning) if say else print(warning, file=sys.stderr)
+            logger.warning(f"{folder}: no locks on this file system; let nothing else write there")
         yield
 
 

@@ -5,6 +5,7 @@ python -m jaxvid.main --mode eval --workdir runs/swin [--config.data.root=DIR]
 python -m jaxvid.main --mode eval --config swin_k400:tiny --checkpoint swin_tiny_k400
 """
 
+import logging
 import os
 import shlex
 import sys
@@ -17,6 +18,8 @@ from absl import flags
 from jaxvid import cli, files, plug, signals
 from jaxvid.config import options, plain, schema
 from jaxvid.errors import UserError
+
+logger = logging.getLogger("jaxvid.main")
 
 # JAX and what needs it are imported inside functions: data workers are spawned, and import this
 # module again.
@@ -59,29 +62,24 @@ def config_of(spec: str | Path) -> str:
 def main():
     # From here, as the imports take seconds.
     with signals.raising(*STARTING) if MODE.value == "train" else nullcontext():
-        _main()
-
-
-def _main():
-    config = None
-    if MODE.value == "train":
-        config = cli.config(CONFIG)
-    elif name := cli.config_file():
-        config = cli.config(CONFIG, of_checkpoint=name == config_of_checkpoint())
-    workdir = Path(WORKDIR.value or default_workdir()).expanduser()
-
-    if config is not None:
-        set_determinism(config)
-
-    from jaxvid.distributed import peers, start
-    from jaxvid.train.loop import Interrupted
-
-    with peers.together(stopped=Interrupted):
-        start.start(START_TIMEOUT.value)
+        config = None
         if MODE.value == "train":
-            train(config, workdir, START_TIMEOUT.value)
-        else:
-            evaluate(config, workdir, CHECKPOINT.value or workdir, START_TIMEOUT.value)
+            config = cli.config(CONFIG)
+        elif name := cli.config_file():
+            config = cli.config(CONFIG, of_checkpoint=name == config_of_checkpoint())
+        workdir = Path(WORKDIR.value or default_workdir()).expanduser()
+        if config is not None:
+            set_determinism(config)
+
+        from jaxvid.distributed import peers, start
+        from jaxvid.train.loop import Interrupted
+
+        with peers.together(stopped=Interrupted):
+            start.start(START_TIMEOUT.value)
+            if MODE.value == "train":
+                train(config, workdir, START_TIMEOUT.value)
+            else:
+                evaluate(config, workdir, CHECKPOINT.value or workdir, START_TIMEOUT.value)
 
 
 def set_determinism(config: Any) -> None:
@@ -90,70 +88,75 @@ def set_determinism(config: Any) -> None:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DETERMINISTIC}".strip()
 
 
-def train(config: Any, workdir: Path, patience: float = PATIENCE):
+def train(config: Any, workdir: Path, patience: float = PATIENCE) -> dict[str, float]:
     """Build the parts that `config` names and train; returns the last validation metrics.
 
     Raises:
       UserError: a wrong key or value in `config`, before data are read; wrong data.
     """
-    import jax
-
-    from jaxvid import console
-    from jaxvid.data.loading import spawn
-    from jaxvid.distributed import start
-
-    spawn.check_main_guard()  # before the lock, which the parent holds
-    schema.check(config)
-    with signals.raising(*STARTING), start.hold(workdir):
-        copy = workdir / "log.txt" if jax.process_index() == 0 else None
-        with console.copied(copy):
-            return _train(config, workdir, patience)
-
-
-def _train(config: Any, workdir: Path, patience: float):
-    import jax.numpy as jnp
-
-    from jaxvid import log, versions, writers
+    from jaxvid import console, log, versions
     from jaxvid.checkpoints import store
-    from jaxvid.data import dataset
+    from jaxvid.data.loading import spawn
     from jaxvid.distributed import mesh as meshes
     from jaxvid.distributed import start
     from jaxvid.train import loop
     from jaxvid.weights import resolve
 
-    cache_programs()
+    spawn.check_main_guard()  # before the lock, which the parent holds
+    schema.check(config)
+    with (
+        signals.raising(*STARTING),
+        log.on_stdout(),
+        start.hold(workdir),
+        console.copied(workdir / "log.txt" if start.is_first() else None),
+    ):
+        cache_programs()
+        config = config.copy_and_resolve_references()
+        options.complete(config)
+        config.init.weights = resolve.resolve(config.init.weights, config.model)
+        data, model, task, pipelines = build(config)
+        resolved = plain(config)
+        logger.info(f"jaxvid in {workdir}: {meshes.describe_devices()}")
+        log.bullets(logger, versions.faults())
+        same = start.digest(resolved, data.splits)
+        start.health_check(meshes.build(**config.mesh), same, patience)
+        start.claim(workdir, resolved, patience)
+        log.bullets(logger, data.summary())
+        about = dict(data.about, config=resolved, names=data.names, data=data.identity)
+        initial = resolve.starting_from(
+            config.init, model, config.model.name, names=data.names, config=resolved,
+            needed=not store.all_steps(workdir / "checkpoints"),
+        )  # fmt: skip
+        metrics = loop.train(config, model, task, data.splits, pipelines, workdir, about, initial)
+        test = f"python -m jaxvid.main --mode eval --workdir {shlex.quote(str(workdir))}"
+        logger.info(f"to test the best checkpoint: {test}")
+        return metrics
+
+
+def build(config: Any) -> tuple[Any, Any, Any, dict[str, list]]:
+    """Build the data, the model, the task, and the pipelines of both splits, that a config names.
+
+    Raises:
+      UserError: a part that does not exist or does not take what it is given, or wrong data.
+    """
+    import jax.numpy as jnp
+
+    from jaxvid import writers
+    from jaxvid.data import dataset
+
     writers.check(config.writers)
-    config = config.copy_and_resolve_references()
-    options.complete(config)
-    config.init.weights = resolve.resolve(config.init.weights, config.model, log.say)
     data = dataset.for_training(config.data, config.task)
-    model = plug.load(
-        "models", config.model, num_classes=data.num_classes, dtype=jnp.dtype(config.dtype)
-    )
-    task = plug.load("tasks", config.task, num_classes=data.num_classes)
-    if data.num_classes == 1 and not getattr(task, "multi_label", True):
+    classes = data.num_classes
+    model = plug.load("models", config.model, num_classes=classes, dtype=jnp.dtype(config.dtype))
+    task = plug.load("tasks", config.task, num_classes=classes)
+    if classes == 1 and not getattr(task, "multi_label", True):
         raise UserError(
             f'{data.splits["train"].origin}: with one class ("{data.names[0]}") there is nothing to'
             " learn; add a folder, or lines, of other clips"
         )
     recipe = config.data.recipe
     pipelines = {s: plug.load("data.recipes", recipe, split=s) for s in ("train", "val")}
-    resolved = plain(config)
-    log.say(f"jaxvid in {workdir}: {log.devices()}")
-    log.bullet(versions.faults())
-    same = start.digest(resolved, data.splits)
-    start.health_check(meshes.build(**config.mesh), same, patience)
-    start.claim(workdir, resolved, patience)
-    log.bullet(data.summary())
-    about = dict(data.about, config=resolved, names=data.names, data=data.identity)
-    initial = resolve.starting_from(
-        config.init, model, config.model.name, log.say, names=data.names, config=resolved,
-        needed=not store.all_steps(workdir / "checkpoints"),
-    )  # fmt: skip
-    metrics = loop.train(config, model, task, data.splits, pipelines, workdir, about, initial)
-    test = f"python -m jaxvid.main --mode eval --workdir {shlex.quote(str(workdir))}"
-    log.say(f"to test the best checkpoint: {test}")
-    return metrics
+    return data, model, task, pipelines
 
 
 def evaluate(config: Any, workdir: Path, checkpoint: str | Path, patience: float = PATIENCE):
@@ -166,15 +169,16 @@ def evaluate(config: Any, workdir: Path, checkpoint: str | Path, patience: float
     from jaxvid.train import report
 
     spawn.check_main_guard()  # before the lock, which the parent holds
-    cache_programs()
-    model = load(checkpoint, config=plain(config) if config else None, say=log.say)
-    source = dataset.for_evaluation(
-        model.config["data"], model.names, model.meta, log.say, model.config["task"]
-    )
-    same = start.digest(model.config, {"test": source})
-    start.health_check(model.mesh, same, patience)
-    with start.hold(workdir / "eval"):
-        return report.test(model, source, workdir)
+    with log.on_stdout():
+        cache_programs()
+        model = load(checkpoint, config=plain(config) if config else None)
+        source = dataset.for_evaluation(
+            model.config["data"], model.names, model.meta, model.config["task"]
+        )
+        same = start.digest(model.config, {"test": source})
+        start.health_check(model.mesh, same, patience)
+        with start.hold(workdir / "eval"):
+            return report.test(model, source, workdir)
 
 
 def cache_programs():

@@ -8,6 +8,7 @@ With --out timeline.png, what was found in time becomes a picture. From Python,
 
 import argparse
 import json
+import logging
 import sys
 from dataclasses import asdict
 
@@ -16,6 +17,8 @@ from jaxvid.cli import guard
 from jaxvid.files import probe_file
 from jaxvid.inference import draw
 from jaxvid.inference.model import load
+
+logger = logging.getLogger("jaxvid.predict")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,7 +53,7 @@ def report(args: argparse.Namespace):
                 print(f"  {line}")
         if args.out:
             draw.write(video, found, args.out)
-            print(f"wrote {args.out}", file=sys.stderr)
+            logger.info(f"wrote {args.out}")
 
 
 sys.modules[__name__].__class__ = CallableModule

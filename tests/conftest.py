@@ -12,6 +12,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import gc
 import json
+import logging
 import re
 from pathlib import Path
 
@@ -40,6 +41,17 @@ def one_program_a_run():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Compiled, "compile", once)
         yield
+
+
+@pytest.fixture
+def said():
+    """The lines that jaxvid logs during a test."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logging.getLogger("jaxvid").addHandler(handler)
+    yield lines
+    logging.getLogger("jaxvid").removeHandler(handler)
 
 
 # Files of few, long tests start first, so that none is left to one worker at the end.

@@ -37,7 +37,7 @@ TRAIN = (
     " .data.sample .draw .writers jax numpy optax"
 )
 IMPORTS = {
-    "__init__": ".api",
+    "__init__": ".api .log",
     "__main__": ".cli .commands",
     "api": "*",
     "commands": ".errors",
@@ -59,7 +59,7 @@ IMPORTS = {
     "config.reference": ".config .plug",
     "config.of_checkpoint": ".weights.resolve ml_collections",
     "compare": ".errors .config .plug",
-    "cli": ".errors .config .signals .files absl ml_collections",
+    "cli": ".errors .config .console .signals absl ml_collections",
     "param_rules": ".errors jax",
     "ops": ".errors .config.values .skeletons .ops jax numpy optax dm_pix",
     "layers": ".config.values .ops .layers jax flax numpy einops",
@@ -89,8 +89,8 @@ IMPORTS = {
     "versions": "packaging",
     "writers": ".errors .files .plug .writers numpy",
     "writers.tensorboard": ".draw.canvas numpy tensorboardX",
-    "log": ".files .param_rules .writers jax numpy rich",
-    "distributed": ".errors .log .signals .distributed jax numpy",
+    "log": "rich",
+    "distributed": ".errors .files .log .signals .distributed jax numpy",
     "distributed.mesh": ".errors .param_rules jax numpy",
     "distributed.start": ". .errors .config .files .log .signals .distributed"
     " .data.annotations.labels jax numpy",
@@ -98,6 +98,8 @@ IMPORTS = {
     "train.__init__": ".",
     "train.fitting": TRAIN + " .config",
     "train.step": TRAIN + " flax",
+    "train.loop": TRAIN + " flax",
+    "train.progress": TRAIN + " rich",
     "main": "*",
     "predict": "*",
     "tools": "*",
@@ -169,7 +171,7 @@ def test_every_package_has_a_row_and_every_row_a_package():
             [],
         ),
         ("checkpoints.store", "from flax import linen", ["flax.linen"]),
-        ("train.loop", "from flax import struct", ["flax.struct"]),
+        ("train.optim", "from flax import struct", ["flax.struct"]),
         ("train.step", "from flax import struct", []),
         ("train.step", "from jaxvid.tasks.recognition import build", [".tasks.recognition.build"]),
         ("ops.losses", "from .boxes import iou", ["relative.iou"]),
@@ -186,7 +188,7 @@ def test_torch_is_imported_nowhere():
 
 
 def test_flax_is_for_what_has_parameters():
-    places = ("layers", "models", "checkpoints", "weights", "train.step")
+    places = ("layers", "models", "checkpoints", "weights", "train.step", "train.loop")
     assert [m for m in users("flax") if not any(covers(p, m) for p in places)] == []
 
 

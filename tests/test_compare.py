@@ -60,20 +60,19 @@ def test_preprocessing_spells_out_defaults_and_leaves_out_augmentation():
     assert found["data.recipe.frames"] == "8 there, 16 here"
 
 
-def test_evaluation_refuses_other_inputs_and_says_other_views():
-    said = []
+def test_evaluation_refuses_other_inputs_and_says_other_views(said):
     other = config(data__recipe__size=24, data__recipe__clips=3)
-    compare.evaluated("run", config(), other, said.append)
+    compare.evaluated("run", config(), other)
     assert len(said) == 2
     assert "config.data.recipe.size: 32 there, 24 here" in said[0]
     for change in (dict(task__std=[1.0, 1.0, 1.0]), dict(data__recipe__channels=2)):
         with pytest.raises(UserError, match=r"run: trained on other inputs;.*\n  config\."):
-            compare.evaluated("run", config(), config(**change), said.append)
+            compare.evaluated("run", config(), config(**change))
     stream = plain(finetune.get_config("test"))
     stream["data"]["recipe"] = dict(name="skeleton", layout="coco")
     stream["task"]["keys"] = ["keypoint"]
     with pytest.raises(UserError, match=r"task\.keys: \('video',\) there, \('keypoint',\) here"):
-        compare.evaluated("run", config(), stream, said.append)
+        compare.evaluated("run", config(), stream)
 
 
 # Data
@@ -104,27 +103,24 @@ def test_identity_of_several_labels():
     assert identity(Videos(paths, rows)) != identity(Videos(paths, rows[::-1]))
 
 
-def test_a_run_goes_on_with_its_own_classes_and_videos_only():
+def test_a_run_goes_on_with_its_own_classes_and_videos_only(said):
     seen = identity(videos("a", "b"))
     meta = dict(names=("x", "y"), data={"train": seen, "val": seen}, config=config(), step=3)
-    said = []
-    compare.resumed("w", meta, meta, said.append)
-    compare.resumed("w", dict(step=3), meta, said.append)  # from before this was stored
+    compare.resumed("w", meta, meta)
+    compare.resumed("w", dict(step=3), meta)  # from before this was stored
     assert said == []
     with pytest.raises(UserError, match=r'w: trained on other classes: .*only here: "z".*init\.'):
-        compare.resumed("w", meta, meta | dict(names=("x", "z")), said.append)
+        compare.resumed("w", meta, meta | dict(names=("x", "z")))
     more = {"train": identity(videos("a", "b", "c")), "val": seen}
     with pytest.raises(UserError, match=r"other videos: 2 videos .* there, 3 videos .* here\."):
-        compare.resumed("w", meta, meta | dict(data=more), said.append)
+        compare.resumed("w", meta, meta | dict(data=more))
     with pytest.raises(UserError, match=r"config\.optim\.lr: .* there, 1\.0 now"):
-        compare.resumed("w", meta, meta | dict(config=config(optim__lr=1.0)), said.append)
-    compare.resumed(
-        "w", meta, meta | dict(data=dict(more, train=seen, val=more["train"])), said.append
-    )
+        compare.resumed("w", meta, meta | dict(config=config(optim__lr=1.0)))
+    compare.resumed("w", meta, meta | dict(data=dict(more, train=seen, val=more["train"])))
     assert said[0].startswith("val: 2 videos")
 
 
-def test_evaluation_compares_the_names_of_the_classes(tmp_path):
+def test_evaluation_compares_the_names_of_the_classes(tmp_path, said):
     (tmp_path / "a.mp4").touch()
     (tmp_path / "val.csv").write_text("a.mp4,1\n")
     (tmp_path / "names.txt").write_text("run\njump\n")
@@ -133,9 +129,8 @@ def test_evaluation_compares_the_names_of_the_classes(tmp_path):
     with pytest.raises(UserError, match=r'names\.txt: other classes .*class 0 is "jump" there'):
         dataset.for_evaluation(data, ("jump", "run"))
     assert len(dataset.for_evaluation(data, ("run", "jump"))) == 1
-    said = []
-    dataset.for_evaluation(data | dict(names=""), ("jump", "run"), say=said.append)
+    dataset.for_evaluation(data | dict(names=""), ("jump", "run"))
     assert 'labels are numbers; 0 counts as "jump"' in said[0]
     (tmp_path / "val.csv").write_text("a.mp4,run\n")
-    found = dataset.for_evaluation(data | dict(names=""), ("jump", "run"), say=said.append)
+    found = dataset.for_evaluation(data | dict(names=""), ("jump", "run"))
     assert found.labels.tolist() == [1] and len(said) == 1

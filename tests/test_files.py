@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -142,27 +143,22 @@ def test_children_do_not_keep_a_lock(tmp_path):
         child.communicate(b"\n")
 
 
-def test_whoever_waits_says_for_whom(holder, tmp_path):
-    said = []
-
-    def say(line):
-        said.append(line)
-        holder.kill()
-
+def test_whoever_waits_says_for_whom(holder, tmp_path, said):
     lock = tmp_path / "run" / ".lock"
-    with files.locked(lock, tmp_path / "run", say=say) as held:
+    end = threading.Timer(0.5, holder.kill)
+    end.start()
+    with files.locked(lock, tmp_path / "run") as held:
         assert held
     assert said == [line for line in said if f"run is in use by process {holder.pid} on" in line]
     assert len(said) == 1
 
 
-def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, said):
     def no_locks(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(files.fcntl, "flock", no_locks)
-    said = []
-    with files.hold(tmp_path, fix="use another", say=said.append):
+    with files.hold(tmp_path, fix="use another"):
         pass
     assert said == [f"{tmp_path}: no locks on this file system; let nothing else write there"]
 

@@ -29,11 +29,11 @@ from tests.weights.pickle_bytes import write_tensors
         ("mini", ("swin", "mini"), 8, ""),
     ],
 )
-def test_a_variant_is_a_model_with_its_recipe_and_weights(variant, model, frames, init):
-    config, said = finetune.get_config(variant), []
+def test_a_variant_is_a_model_with_its_recipe_and_weights(variant, model, frames, init, said):
+    config = finetune.get_config(variant)
     assert (config.model.name, config.model.variant) == model
     assert config.data.recipe.frames == frames
-    assert resolve.resolve(config.init.weights, config.model, said.append) == init
+    assert resolve.resolve(config.init.weights, config.model) == init
 
 
 def test_every_published_recogniser_of_videos_can_be_fine_tuned():
@@ -48,7 +48,7 @@ def test_every_published_recogniser_of_videos_can_be_fine_tuned():
         theirs = plug.load("models", hashable(row.spec), **known).backbone
         rates = dict(remat=False, **({"drop_path": 0.0} if hasattr(ours, "drop_path") else {}))
         assert ours.clone(**rates) == theirs.clone(**rates), row.name
-        assert resolve.resolve(config.init.weights, config.model, str) == row.name
+        assert resolve.resolve(config.init.weights, config.model) == row.name
 
 
 def test_rates_follow_from_how_the_published_recipe_starts():
@@ -74,12 +74,12 @@ def test_variants_that_there_are_not(variant, message):
     assert message in str(caught.value)
 
 
-def test_another_variant_by_flag_takes_its_own_weights_or_none():
-    config, said = finetune.get_config("tiny"), []
+def test_another_variant_by_flag_takes_its_own_weights_or_none(said):
+    config = finetune.get_config("tiny")
     config.model.variant = "small"
-    assert resolve.resolve("published", config.model, said.append) == "swin_small_32x2_k400"
+    assert resolve.resolve("published", config.model) == "swin_small_32x2_k400"
     config.model.variant = "mini"
-    assert resolve.resolve("published", config.model, said.append) == ""
+    assert resolve.resolve("published", config.model) == ""
     assert said[1] == "swin mini has no published weights: training starts from random values"
 
 
@@ -92,16 +92,16 @@ def test_without_a_network_it_says_which_file_goes_where(tmp_path, monkeypatch):
     monkeypatch.delenv("JAXVID_WEIGHTS_DIR", raising=False)
     row = zoo.find("swin_tiny_k400")
     with pytest.raises(UserError) as caught:
-        resolve.starting_from({"weights": row.name, "skip": ()}, None, "swin", str)
+        resolve.starting_from({"weights": row.name, "skip": ()}, None, "swin")
     for part in (row.url, row.file, "JAXVID_WEIGHTS_DIR", "--config.init.weights= trains from"):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
     # A run that goes on needs them no more.
     init = {"weights": row.name, "skip": ()}
-    assert resolve.starting_from(init, None, "swin", str, needed=False)
+    assert resolve.starting_from(init, None, "swin", needed=False)
 
 
-def test_a_published_file_in_the_weights_folder(tmp_path, monkeypatch):
+def test_a_published_file_in_the_weights_folder(tmp_path, monkeypatch, said):
     """All but the head comes from the .pth; the log says which file, and that the head is new."""
     row = dataclasses.replace(
         zoo.find("tsn_r50_k400"), name="tsn_test_u8_k400", variant="test", sha256="",
@@ -113,11 +113,11 @@ def test_a_published_file_in_the_weights_folder(tmp_path, monkeypatch):
     tensors = export(published, plug.module("models", "tsn").WEIGHTS["mmaction"], net)
     write_tensors(tmp_path / "tsn_test-0123abcd.pth", {"state_dict": tensors}, meta={"epoch": 3})
     net, fresh = build("tsn", classes=2, seed=1)
-    model, said = dict(name="tsn", variant="test"), []
-    name = resolve.resolve("published", model, said.append)
+    model = dict(name="tsn", variant="test")
+    name = resolve.resolve("published", model)
     init = {"weights": name, "skip": ()}
     names = ("jump", "run")
-    got = flatten(resolve.starting_from(init, net, "tsn", said.append, names=names)(fresh))
+    got = flatten(resolve.starting_from(init, net, "tsn", names=names)(fresh))
     assert same({k: v for k, v in got.items() if "backbone" in k}, flatten(published))
     assert same({k: v for k, v in got.items() if "head" in k}, flatten(fresh))
     assert said[0] == "fine-tuning the published weights tsn_test_u8_k400"

@@ -1,22 +1,51 @@
-"""How metrics are written for people."""
+"""What jaxvid tells the user: by loggers, to the terminal, by which process."""
+
+import logging
 
 import pytest
 
 from jaxvid import log
 
+logger = logging.getLogger("jaxvid.some.module")
 
-@pytest.mark.parametrize(
-    "key,value,text",
-    [
-        ("val/n", 1, "val/n 1"),
-        ("val/loss", 0.5, "val/loss 0.5"),
-        ("n", 0, "n 0"),
-        ("test/n", 19404, "test/n 19,404"),
-        ("val/t2v_median_rank", 1.0, "val/t2v_median_rank 1"),
-        ("val/v2t_mean_rank", 2.5, "val/v2t_mean_rank 2.5"),
-        ("val/top1", 1.0, "val/top1 100.00%"),
-        ("val/mean_class", 0.256, "val/mean_class 25.60%"),
-    ],
-)
-def test_counts_and_ranks_are_no_percentages(key, value, text):
-    assert log.metrics_line({key: value}) == text
+
+@pytest.fixture
+def second_of_two(monkeypatch):
+    monkeypatch.setattr(log.TERMINAL, "process", lambda: (1, 2))
+
+
+def say():
+    logger.info("a line")
+    logger.warning("a warning")
+    logger.error("an error")
+
+
+def test_lines_go_to_stderr_or_stdout_and_errors_to_stderr(capsys):
+    say()
+    assert tuple(capsys.readouterr()) == ("", "a line\na warning\nerror: an error\n")
+    with log.on_stdout():
+        say()
+    assert tuple(capsys.readouterr()) == ("a line\na warning\n", "error: an error\n")
+    say()
+    assert capsys.readouterr().out == ""
+
+
+def test_other_processes_only_warn_and_are_named(capsys, second_of_two):
+    say()
+    warning, error = capsys.readouterr().err.splitlines()
+    assert warning.startswith("process 1 of 2 (") and warning.endswith("): a warning")
+    assert error.startswith("error: process 1 of 2 (") and error.endswith("): an error")
+
+
+def test_lines_are_printed_as_they_are(capsys):
+    logger.info("100%s [bold]:smile:[/bold] " + "long " * 60)
+    assert capsys.readouterr().err == "100%s [bold]:smile:[/bold] " + "long " * 60 + "\n"
+
+
+def test_a_user_may_want_less(capsys):
+    logging.getLogger("jaxvid").setLevel(logging.ERROR)
+    try:
+        say()
+    finally:
+        logging.getLogger("jaxvid").setLevel(logging.INFO)
+    assert capsys.readouterr().err == "error: an error\n"

@@ -42,7 +42,7 @@ def test_mini_starts_from_random_values_and_others_from_published_ones(name):
     assert "mini" in row.variants
     for variant in row.variants:
         config = loading.load(f"{name}:{variant}")
-        found = resolve.resolve(config.init.weights, config.model.to_dict(), str)
+        found = resolve.resolve(config.init.weights, config.model.to_dict())
         assert bool(found) == (variant != "mini"), variant
         if found:
             published = zoo.find(found)

@@ -42,10 +42,9 @@ def save(workdir, family, variables, names, ema=None):
     return workdir
 
 
-def start(spec, net, family, variables, said=None, skip=(), **known):
+def start(spec, net, family, variables, skip=(), **known):
     init = {"weights": str(spec), "skip": skip}
-    say = [].append if said is None else said.append
-    return flatten(resolve.starting_from(init, net, family, say, **known)(variables))
+    return flatten(resolve.starting_from(init, net, family, **known)(variables))
 
 
 def same(a, b, but=""):
@@ -78,17 +77,17 @@ def test_the_moving_average_comes_with_the_statistics(tmp_path):
         (("0", "1", "2", "3"), "3 classes there, 4 here"),
     ],
 )
-def test_the_head_starts_fresh_for_other_classes(tmp_path, names, reason):
+def test_the_head_starts_fresh_for_other_classes(tmp_path, names, reason, said):
     _, variables = build("tsn")
     net, fresh = build("tsn", classes=len(names), seed=1)
-    workdir, said = save(tmp_path / "w", "tsn", variables, ("a", "b", "c")), []
-    got = start(workdir, net, "tsn", fresh, said, names=names)
+    workdir = save(tmp_path / "w", "tsn", variables, ("a", "b", "c"))
+    got = start(workdir, net, "tsn", fresh, names=names)
     assert same({k: v for k, v in got.items() if "head" not in k}, flatten(variables))
     assert same({k: v for k, v in got.items() if "head" in k}, flatten(fresh))
     assert (
         said[0] == f"the head starts fresh, as with --config.init.skip=\"('head/.*',)\": {reason}"
     )
-    assert start(workdir, net, "tsn", fresh, said, skip=("head/.*",), names=names)
+    assert start(workdir, net, "tsn", fresh, skip=("head/.*",), names=names)
     assert len([line for line in said if "starts fresh" in line]) == 1
 
 
@@ -112,12 +111,12 @@ def test_a_run_of_another_model_is_refused(tmp_path, family, options):
     assert ("config.model.name=tsn, the run is of" in str(caught.value)) == (family != "tsn")
 
 
-def test_other_preprocessing_is_said(tmp_path):
+def test_other_preprocessing_is_said(tmp_path, said):
     net, variables = build("tsn")
-    workdir, said = save(tmp_path / "w", "tsn", variables, ("a", "b", "c")), []
+    workdir = save(tmp_path / "w", "tsn", variables, ("a", "b", "c"))
     config = {"task": {"name": "recognition", "mean": (0.0,)}, "data": {"recipe": {
         "name": "clip", "frames": 8, "stride": 2, "clips": 4}}}  # fmt: skip
-    start(workdir, net, "tsn", variables, said, names=("a", "b", "c"), config=config)
+    start(workdir, net, "tsn", variables, names=("a", "b", "c"), config=config)
     assert said[1] == "  trained with another config.data.recipe.frames: 4 there, 8 here"
     assert "config.task.mean" in said[2] and len(said) == 3
 
@@ -129,16 +128,16 @@ def test_other_preprocessing_is_said(tmp_path):
     "prefix", ["model.", "net.", "module.", "module.model.", "_orig_mod.", "model._orig_mod."]
 )
 @pytest.mark.parametrize("family", ["swin", "tsn"])
-def test_a_prefix_of_all_names_is_cut_off(tmp_path, family, prefix):
+def test_a_prefix_of_all_names_is_cut_off(tmp_path, family, prefix, said):
     net, variables = build(family)
     tensors = export(variables, plug.module("models", family).WEIGHTS["mmaction"], net)
-    path, said = tmp_path / "mine.safetensors", []
+    path = tmp_path / "mine.safetensors"
     safetensors_file.write(path, {f"{prefix}{k}": v for k, v in tensors.items()})
-    assert same(start(path, net, family, build(family, seed=1)[1], said), flatten(variables))
+    assert same(start(path, net, family, build(family, seed=1)[1]), flatten(variables))
     assert ("names begin with" in said[0]) == ("model." in prefix or "net." in prefix)
 
 
-def test_a_compiled_backbone_and_a_backbone_alone(tmp_path):
+def test_a_compiled_backbone_and_a_backbone_alone(tmp_path, said):
     """As torch.compile names a part of a model, and as a backbone is saved by itself."""
     net, variables = build("tsn")
     tensors = export(variables, plug.module("models", "tsn").WEIGHTS["mmaction"], net)
@@ -147,10 +146,10 @@ def test_a_compiled_backbone_and_a_backbone_alone(tmp_path):
     safetensors_file.write(path, inner)
     assert same(start(path, net, "tsn", fresh), flatten(variables))
     for prefix in ("backbone.", ""):
-        said = []
+        said.clear()
         alone = {k.replace("backbone.", prefix): v for k, v in tensors.items() if "cls" not in k}
         safetensors_file.write(path, alone)
-        got = start(path, net, "tsn", fresh, said)
+        got = start(path, net, "tsn", fresh)
         assert same(got, flatten({**variables, "params": {
             **variables["params"], "head": fresh["params"]["head"]}}))  # fmt: skip
         assert said[0].endswith("the file has none")
@@ -164,23 +163,22 @@ def test_entries_of_a_file(tmp_path, key):
     assert same(start(tmp_path / "w.pth", net, "tsn", build("tsn", seed=1)[1]), flatten(variables))
 
 
-def test_one_of_several_entries_is_named(tmp_path):
+def test_one_of_several_entries_is_named(tmp_path, said):
     net, variables = build("tsn")
     tensors = export(variables, plug.module("models", "tsn").WEIGHTS["mmaction"], net)
     other = {name: np.zeros_like(tensor) for name, tensor in tensors.items()}
     write_tensors(tmp_path / "w.pth", {"ema": other, "model": tensors})
-    said = []
-    assert same(start(tmp_path / "w.pth", net, "tsn", variables, said), flatten(variables))
+    assert same(start(tmp_path / "w.pth", net, "tsn", variables), flatten(variables))
     assert '; its "model", not its "ema"' in said[0]
 
 
-def test_a_file_with_other_classes_keeps_its_backbone(tmp_path):
+def test_a_file_with_other_classes_keeps_its_backbone(tmp_path, said):
     net, variables = build("tsn", classes=5)
     tensors = export(variables, plug.module("models", "tsn").WEIGHTS["mmaction"], net)
-    path, said = tmp_path / "mine.safetensors", []
+    path = tmp_path / "mine.safetensors"
     safetensors_file.write(path, tensors)
     net, fresh = build("tsn", classes=3, seed=1)
-    got = start(path, net, "tsn", fresh, said, names=("a", "b", "c"))
+    got = start(path, net, "tsn", fresh, names=("a", "b", "c"))
     assert same({k: v for k, v in got.items() if "head" in k}, flatten(fresh))
     assert said[0].endswith("is (32, 5) in the file, (32, 3) in the model")
     del tensors["backbone.conv1.conv.weight"]

@@ -7,11 +7,13 @@ its seal right after it is complete; one without (the run was killed in between)
 import hashlib
 import itertools
 import json
+import logging
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 from jaxvid.files import write_text
+
+logger = logging.getLogger(__name__)
 
 SEAL = "crc32.json"
 BLOCK = 1 << 22
@@ -53,7 +55,7 @@ def damage(folder: Path) -> str:
     return ""
 
 
-def set_aside(folder: Path, say: Callable[[str], None]):
+def set_aside(folder: Path):
     """Rename damaged checkpoints, newest first, until one is intact, so that a run goes on there.
 
     Args:
@@ -71,7 +73,7 @@ def set_aside(folder: Path, say: Callable[[str], None]):
             aside = step.with_name(f"{step.name}.damaged{i}")
         step.rename(aside)
         then = f"going back to step {int(older.name)}" if older else "there is none before"
-        say(f"{step} is damaged: {why}; it is {aside.name} now, {then}")
+        logger.info(f"{step} is damaged: {why}; it is {aside.name} now, {then}")
 
 
 def files(folder: Path) -> list[Path]:

@@ -1,8 +1,9 @@
 """The data of a run: the sources, the class names, and the checks before anything compiles."""
 
 import itertools
+import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
@@ -19,6 +20,8 @@ from jaxvid.data.annotations.labels import FOR_SEVERAL, MultiLabels
 from jaxvid.data.identity import identity
 from jaxvid.data.sample import Source
 from jaxvid.errors import UserError, did_you_mean
+
+logger = logging.getLogger(__name__)
 
 Check = Literal["labels", "empty", "missing", "duplicates", "overlap"]
 CHECKS = ("labels", "empty", "missing", "duplicates", "overlap")
@@ -173,7 +176,6 @@ def for_evaluation(
     data: Mapping,
     names: tuple[str, ...],
     about: Mapping | None = None,
-    say: Callable[[str], object] = lambda line: None,
     task: Mapping | None = None,
 ) -> Source:
     """The split to test on, "test" where there is one, else "val"; training is not read.
@@ -181,7 +183,6 @@ def for_evaluation(
     Args:
       names: the classes of the model.
       about: what its checkpoint tells of the data that it was trained on.
-      say: is called with a line for what cannot be compared, such as labels without names.
 
     Raises:
       UserError: the data is of other classes than the model, or has another problem.
@@ -201,7 +202,7 @@ def for_evaluation(
     found = _own_names(data, split, len(names), bool(expects_several(task)))
     if not own and compare.named(names) and not compare.named(found):
         said = f'{found[0] if found else 0} counts as "{names[0]}", as in the checkpoint'
-        say(f"{source.origin}: labels are numbers; {said}")
+        logger.info(f"{source.origin}: labels are numbers; {said}")
     return source
 
 

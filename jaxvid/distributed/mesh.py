@@ -133,3 +133,10 @@ def _spec(shape, row, mesh):
     # A dimension that the axis does not divide stays whole: 3 heads on 2 devices.
     names = (a if a and shape[i] % mesh.shape[a] == 0 else None for i, a in enumerate(row))
     return PartitionSpec(*names)
+
+
+def describe_devices() -> str:
+    """Return the kind and number of devices, as '8 x NVIDIA H200 in 1 process'."""
+    kinds = jax.devices()
+    many = f"{jax.process_count()} processes" if jax.process_count() > 1 else "1 process"
+    return f"{len(kinds)} x {kinds[0].device_kind} in {many}"

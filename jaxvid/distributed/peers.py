@@ -6,6 +6,7 @@ by collectives: a process that failed or is stuck takes no part in those.
 
 import atexit
 import itertools
+import logging
 import os
 import socket
 import sys
@@ -20,8 +21,10 @@ from typing import Any
 import jax
 from jax._src.distributed import global_state  # its store and barriers have no public name yet
 
-from jaxvid import log, signals
+from jaxvid import files, log, signals
 from jaxvid.errors import UserError, first
+
+logger = logging.getLogger(__name__)
 
 GRACE = 5  # seconds for news of a failure to get around
 ALIVE = "jaxvid/alive/"
@@ -70,7 +73,7 @@ def fail(message: str):
         except jax.errors.JaxRuntimeError:  # another one was first, or the store is gone
             time.sleep(GRACE)
     _ending.acquire(timeout=GRACE)
-    log.complain(message)
+    logger.error(message)
     if not alone():
         with suppress(jax.errors.JaxRuntimeError):
             client().key_value_set("jaxvid/failed", f"{log.process()}: {message}")
@@ -176,7 +179,7 @@ def workers(wanted: int) -> int:
     Processes on one host share its cores, unless each is bound to some.
     """
     every = os.cpu_count() or 1
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else every
+    cores = files.cores()
     if wanted >= 0 or alone() or cores < every:
         return cores if wanted < 0 else wanted
     return max(1, every // list(told(HOSTS).values()).count(socket.gethostname()))
@@ -205,7 +208,7 @@ def _listen(over: threading.Event, silence: Counter[int], patience: float):
                 if silence[process] > patience:
                     _lose(process, patience)
     _ending.acquire()
-    log.complain("ends, as " + message.splitlines()[0][:300])
+    logger.error("ends, as " + message.splitlines()[0][:300])
     _end()
 
 
@@ -236,7 +239,7 @@ def _lose(process: int, patience: float):
         fail(f"process {process} ({host}) gave no sign of life {why}")
     # Nobody is there to be told.
     _ending.acquire(timeout=GRACE)
-    log.complain(f"process 0 at {global_state.coordinator_address} did not answer {why}")
+    logger.error(f"process 0 at {global_state.coordinator_address} did not answer {why}")
     os._exit(1)
 
 

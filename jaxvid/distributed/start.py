@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import socket
 import time
@@ -12,7 +13,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax._src.distributed import global_state  # what is known of a start that is still going on
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxvid
@@ -22,6 +22,8 @@ from jaxvid.data.annotations.labels import MultiLabels
 from jaxvid.distributed import mesh as meshes
 from jaxvid.distributed import peers
 from jaxvid.errors import UserError, first
+
+logger = logging.getLogger(__name__)
 
 # What says that there are several processes. JAX knows srun, Open MPI 4 and Kubernetes by the
 # last three, and finds the rest itself.
@@ -45,6 +47,10 @@ def start(timeout: float, heartbeat: int = 100):
     Raises:
       UserError: the environment speaks of several processes, but not of where they meet.
     """
+    log.TERMINAL.process = lambda: (
+        peers.global_state.process_id,
+        peers.global_state.num_processes,
+    )
     address, count, rank = _found("JAX_COORDINATOR_ADDRESS"), _found(*COUNTS), _found(*RANKS)
     sign = next((sign for sign in SIGNS if sign in os.environ), None)
     if sign is None:
@@ -83,6 +89,11 @@ def start(timeout: float, heartbeat: int = 100):
         meshes.find_devices()
 
 
+def is_first() -> bool:
+    """Return whether this is process 0, which writes files."""
+    return jax.process_index() == 0
+
+
 def health_check(mesh: Mesh, digest: Mapping[str, str], timeout: float):
     """All processes are there, run the same, and reach each other; says who has which devices.
 
@@ -109,9 +120,9 @@ def health_check(mesh: Mesh, digest: Mapping[str, str], timeout: float):
     with peers.deadline(timeout, lambda: stuck):
         seconds = all_reduce(mesh)
     if mesh.size > 1:
-        log.say(f"all-reduce of 1 MiB over {mesh.size} devices: {seconds * 1e3:.1f} ms")
+        logger.info(f"all-reduce of 1 MiB over {mesh.size} devices: {seconds * 1e3:.1f} ms")
     if not peers.alone():
-        log.bullet(places(mesh))
+        log.bullets(logger, places(mesh))
 
 
 def digest(config: Mapping, sources: Mapping[str, Any]) -> dict[str, str]:
@@ -171,7 +182,7 @@ def hold(workdir: Path) -> Iterator[None]:
     if jax.process_index() != 0:
         yield
         return
-    with files.hold(workdir, fix="wait for it, stop it, or use another --workdir", say=log.warn):
+    with files.hold(workdir, fix="wait for it, stop it, or use another --workdir"):
         yield
 
 
@@ -193,8 +204,8 @@ def _found(*names: str) -> str | None:
 
 def _waited(timeout: float) -> str:
     """Who waited for whom in vain."""
-    address, count = str(global_state.coordinator_address), global_state.num_processes
-    if global_state.process_id == 0:
+    address, count = str(peers.global_state.coordinator_address), peers.global_state.num_processes
+    if peers.global_state.process_id == 0:
         others = "process 1" if count == 2 else f"processes 1 to {count - 1}"
         return (
             f"waited {timeout:.0f} s at {address} for {others}; one that does not say so itself"

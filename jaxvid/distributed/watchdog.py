@@ -1,6 +1,7 @@
 """A run that makes no progress ends with the reason instead of waiting for ever."""
 
 import faulthandler
+import logging
 import os
 import sys
 import threading
@@ -10,8 +11,9 @@ from contextlib import suppress
 
 import jax
 
-from jaxvid import log
 from jaxvid.distributed import peers
+
+logger = logging.getLogger(__name__)
 
 # Parts of the environment that a hang may come of.
 PREFIXES = ("JAX_", "XLA_", "NCCL_", "CUDA_", "SLURM_", "OMPI_", "LD_LIBRARY_PATH", "TF_")
@@ -71,8 +73,8 @@ class Watchdog:
                 others = sorted(peers.told(STUCK))
         if stuck or others:
             who = "here" if stuck else f"on process {others[0]}"
-            log.complain(f"stuck {who}; in {self._doing} for {silent:.0f} s")
-            found = {k: v for k, v in sorted(os.environ.items()) if k.startswith(PREFIXES)}
-            print(*(f"  {k}={v}" for k, v in found.items()), sep="\n", file=sys.stderr)
+            found = [f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(PREFIXES)]
+            stuck_line = f"stuck {who}; in {self._doing} for {silent:.0f} s"
+            logger.error("\n  ".join([stuck_line, *found]))
             faulthandler.dump_traceback(sys.__stderr__ or 2)
         return stuck or bool(others)

@@ -5,9 +5,9 @@ machine that has the characters. JAXVID_FONT names font files to try first, sepa
 A character that no font has is drawn as a box, or without its accent; the first such is reported.
 """
 
+import logging
 import os
 import re
-import sys
 import unicodedata
 from collections.abc import Iterator
 from functools import cache, lru_cache
@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+logger = logging.getLogger(__name__)
 
 BUILT_IN = ""  # the name of Pillow's own font among those of files
 NO_CHARACTER = "\U0010ffff"  # a code point that no font may have
@@ -135,7 +137,7 @@ def _report(problem: str, advice: str):
     """Print a problem, once for each advice."""
     if advice not in reported:
         reported.add(advice)
-        print(f"text on pictures: {problem}; {advice}", file=sys.stderr)
+        logger.warning(f"text on pictures: {problem}; {advice}")
 
 
 def _follows(c: str) -> bool:

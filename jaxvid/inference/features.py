@@ -88,7 +88,7 @@ class Extractor:
             fps = self.fps or reader.fps
             kept = reader.at_rate(fps)
             clips = kept[self.clips.indices(len(kept))]
-            with closing(loader.prefetch(self._batches(opened, clips), self._put)) as batches:
+            with closing(loader.Prefetch(self._batches(opened, clips), self._put)) as batches:
                 found = [np.asarray(self._pooled(self.model.variables, batch)) for batch in batches]
         return np.concatenate(found)[: len(clips)], fps
 

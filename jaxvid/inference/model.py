@@ -2,9 +2,9 @@
 
 import functools
 import inspect
+import logging
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from jaxvid.errors import UserError
 from jaxvid.inference.features import Extractor
 from jaxvid.train.step import Compiled, init_variables, make_eval_step
 from jaxvid.weights import resolve
-from jaxvid.weights.download import on_stderr
+
+logger = logging.getLogger(__name__)
 
 # A sample is what a source yields, see `data/sample.py`: for what comes neither as file nor pixels.
 Video = str | Path | bytes | np.ndarray | Mapping[str, Any]
@@ -136,7 +137,7 @@ class Model:
     def _label_texts(self, labels: tuple[str, ...]) -> np.ndarray:
         """The features of `labels`, kept for the next video."""
         if labels not in self._known:
-            print(f"encoding {len(labels)} labels, once for all videos", file=sys.stderr)
+            logger.info(f"encoding {len(labels)} labels, once for all videos")
             self._known = {labels: self.texts(labels=labels)}
         return self._known[labels]
 
@@ -209,7 +210,7 @@ class Model:
         layout = meshes.shardings(self.mesh, shapes, self.config["sharding"])
         like = jax.tree.map(meshes.shape_on, shapes, layout)
         variables, line = resolve.read(self._origin, like, self.net, self.config["model"]["name"])
-        print(line, file=sys.stderr)
+        logger.info(line)
         return variables
 
     def maps(self, variables: dict, batch: dict) -> Any:
@@ -226,7 +227,6 @@ def load(
     split: str = "test",
     config: Any = None,
     recipe: Mapping | None = None,
-    say: Callable[[str], object] = on_stderr,
 ) -> Model:
     """Load a trained or published model, ready to predict.
 
@@ -238,7 +238,6 @@ def load(
       split: whose preprocessing: "test" (all views, as published results are made) or "val".
       config: instead of the one that travels with the checkpoint.
       recipe: changes to the preprocessing, such as {"clips": 1, "crops": 1} for fewer views.
-      say: is called with a line for each way in which `config` changes the preprocessing.
 
     Raises:
       UserError: nothing there, a checkpoint of another model, or a `config` whose inputs are not
@@ -246,7 +245,7 @@ def load(
     """
     origin = resolve.find(spec)
     if config and origin.config:
-        compare.evaluated(origin.source, origin.config, config, say)
+        compare.evaluated(origin.source, origin.config, config)
     config = hashable(config or origin.local_config)
     config["data"]["recipe"] |= recipe or {}
     return Model(config, origin, split)

@@ -10,7 +10,6 @@ the whole loader runs with each number of workers.
 
 import argparse
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ import jax
 import numpy as np
 from rich.table import Table
 
-from jaxvid import cli, log, plug
+from jaxvid import cli, files, log, plug
 from jaxvid.data import dataset
 from jaxvid.data.loading import loader
 from jaxvid.data.sample import Sample, Source, Transform
@@ -149,7 +148,7 @@ def report(config: Any, clips: int, batches: int, workers: Sequence[int], step_m
         table.add_row(str(count), f"{rate:,.1f}", f"{rate / max(count, 1):,.1f}")
     log.show(table)
     if step_ms:
-        log.say(needed(config.batch, step_ms, rates))
+        print(needed(config.batch, step_ms, rates))
 
 
 def needed(batch: int, step_ms: float, rates: Mapping[int, float]) -> str:
@@ -166,7 +165,7 @@ def needed(batch: int, step_ms: float, rates: Mapping[int, float]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.bench_loader", allow_abbrev=False)
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
-    cores = os.cpu_count() or 1
+    cores = files.cores()
     add = parser.add_argument
     add("--config", required=True, help=cli.CONFIG_HELP)
     add("--clips", type=int, default=32, help="clips to time the stages with (%(default)s)")

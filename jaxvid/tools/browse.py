@@ -11,6 +11,7 @@ motion along x. Samples are drawn at random: --config.seed=N shows others.
 """
 
 import argparse
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ from jaxvid.data.sample import Source
 from jaxvid.data.video.encode import write_video
 from jaxvid.draw.sheets import View, contact_sheet, mosaic
 from jaxvid.samples import views as views_of
+
+logger = logging.getLogger("jaxvid.tools.browse")
 
 
 def show(config: Any, split: str, count: int, out: str, fps: float) -> Path:
@@ -78,7 +81,7 @@ def draw(source: Source, recipe: Sequence, count: int, seed: int) -> dict[str, n
     rows = rng.permutation(len(source))[:count]
     samples = [Fetch(source, recipe, masked=False)(row, rng) for row in rows]
     for why in (why for sample in samples for why in sample.pop("why") if why):
-        print(f"replaced by another: {why}", file=sys.stderr)
+        logger.info(f"replaced by another: {why}")
     return {key: np.stack([sample[key] for sample in samples]) for key in samples[0]}
 
 

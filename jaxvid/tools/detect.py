@@ -11,6 +11,7 @@ frames uint8 (h, w, 3) and returns boxes (n, 4) in pixels, or with scores (n, 5)
 import argparse
 import importlib
 import json
+import logging
 import os
 import sys
 from dataclasses import asdict
@@ -21,6 +22,8 @@ from jaxvid.errors import UserError
 from jaxvid.inference import draw
 from jaxvid.inference.detect import Detector, detect
 from jaxvid.inference.model import load
+
+logger = logging.getLogger("jaxvid.tools.detect")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -57,7 +60,7 @@ def report(args: argparse.Namespace):
             print(line)
     if args.out:
         draw.write(args.video, found, args.out)
-        print(f"wrote {args.out}", file=sys.stderr)
+        logger.info(f"wrote {args.out}")
 
 
 def find(name: str) -> Detector:

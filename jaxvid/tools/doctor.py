@@ -51,9 +51,9 @@ def facts() -> Iterator[tuple[str, bool, str]]:
     except UserError as error:
         yield "devices", False, str(error)
     else:
-        yield "devices", True, log.devices()
+        yield "devices", True, meshes.describe_devices()
         yield "matrix product", *matrix_product()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = files.cores()
     yield "cores", True, f"{cores}"
     libraries = ", ".join(f"{k} {'.'.join(map(str, v))}" for k, v in av.library_versions.items())
     yield "FFmpeg", True, libraries

@@ -17,6 +17,7 @@ Training on video files needs no such frames, and they take several times the sp
 import argparse
 import contextlib
 import csv
+import logging
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,8 @@ from jaxvid.data.video.decode import VideoError, VideoReader
 from jaxvid.data.video.readers import FrameFolder
 from jaxvid.errors import UserError
 from jaxvid.tools import jobs
+
+logger = logging.getLogger("jaxvid.tools.extract_frames")
 
 TEMPLATES = {"rgb": "img_{:05}.jpg", "flow": "{}_{:05d}.jpg"}
 
@@ -213,16 +216,16 @@ def _write(
         for each in done:
             if each.error:
                 failed += 1
-                jobs.console.print(f"failed: {each.item.source}: {each.error}", markup=False)
+                logger.info(f"failed: {each.item.source}: {each.error}")
             else:
                 count, new = each.result
                 if new:
                     record.add(each.item.target, made_from[each.item.target])
                 counts[each.item.target.relative_to(target).as_posix()] = count
                 written += new
-    jobs.console.print(
+    logger.info(
         f"{target}: wrote {settings.kind} of {written:,} videos;"
-        f" {len(todo) - written - failed:,} were there, {failed:,} failed", markup=False,
+        f" {len(todo) - written - failed:,} were there, {failed:,} failed",
     )  # fmt: skip
     return counts
 
@@ -235,7 +238,7 @@ def write_list(path: Path, out: Path, counts: dict[str, int]):
         if folder in counts:
             lines.append([folder, counts[folder], *labels])
         else:
-            jobs.console.print(f"{path}:{number}: no frames of {name}", markup=False)
+            logger.info(f"{path}:{number}: no frames of {name}")
     comma = {".csv": ",", ".tsv": "\t"}.get(out.suffix.lower(), " ")
     with (
         files.explained(out),
@@ -243,7 +246,7 @@ def write_list(path: Path, out: Path, counts: dict[str, int]):
         part.open("w", newline="", encoding="utf-8") as file,
     ):
         csv.writer(file, delimiter=comma, lineterminator="\n").writerows(lines)
-    jobs.console.print(f"{out}: {len(lines):,} folders", markup=False)
+    logger.info(f"{out}: {len(lines):,} folders")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -28,13 +28,13 @@ def report(config: Any, limit_gib: float):
 
     def fits(batch):
         needed = needs(batch)
-        log.say(f"{batch:8,}  {log.size(needed):>10}  {'fits' if needed <= limit else 'too large'}")
+        print(f"{batch:8,}  {log.size(needed):>10}  {'fits' if needed <= limit else 'too large'}")
         return needed <= limit
 
-    log.say(f"{log.devices()}, {log.size(limit)} each")
+    print(f"{meshes.describe_devices()}, {log.size(limit)} each")
     unit = meshes.build(**config.mesh).shape["data"] * config.accumulate
     try:
-        log.say(f"--config.batch={largest(fits, unit)}")
+        print(f"--config.batch={largest(fits, unit)}")
     except UserError as error:
         config.batch = unit
         planned, _, shapes = rehearse(config, meshes.build(**config.mesh))
@@ -54,7 +54,7 @@ def needing(config: Any, most: float = math.inf) -> Callable[[int], int]:
         planned, _, shapes = rehearse(config, mesh)
         if (likely := estimate.training(planned, shapes)) > most:
             return likely
-        step = planned.step(lambda _: None)
+        step = planned.step()
         step.compile(planned.places, shapes)
         return step.memory
 

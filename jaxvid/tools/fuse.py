@@ -13,6 +13,7 @@ otherwise by order, if the labels agree. Prints the metrics of each dump and of 
 """
 
 import argparse
+import logging
 import sys
 import zipfile
 from collections import Counter
@@ -23,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxvid import compare, files
+from jaxvid.cli import guard
 from jaxvid.data.annotations import lists
 from jaxvid.data.video.video_files import numpy_reason
 from jaxvid.errors import UserError, did_you_mean
@@ -32,6 +34,8 @@ from jaxvid.metrics.classification import (
     per_class_report,
     weighted_score,
 )
+
+logger = logging.getLogger("jaxvid.tools.fuse")
 
 KEYS = ("score", "label", "id", "views", "label_mask", "category", "names")
 
@@ -232,6 +236,25 @@ def _write(path: str, dump: Dump) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
+def report(args: argparse.Namespace):
+    """Fuse and print, as the command's arguments say."""
+    weights = args.weights or [1.0] * len(args.dumps)
+    if len(weights) != len(args.dumps):
+        raise UserError(f"--weights has {len(weights)} values for {len(args.dumps)} dumps")
+    files.probe_file(args.out)
+    dumps = match([read(path) for path in args.dumps])
+    names = _class_names(args.names, dumps[0]) if args.names else dumps[0].class_names
+    fused = fuse(dumps, weights)
+    without = next((dump.path for dump in dumps if dump.id is None), "")
+    if without and len(dumps) > 1:
+        logger.info(f"samples are matched by order, as {without} has no ids")
+    print(table([*dumps, fused] if len(dumps) > 1 else dumps, weights))
+    if names:
+        print("\n" + hardest(fused, names))
+    if args.out:
+        _write(args.out, fused)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.fuse", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -240,26 +263,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--names", metavar="FILE", help="class names, to list the hardest classes")
     parser.add_argument("--out", metavar="FILE", help="write the fusion as a dump")
     args = parser.parse_args(argv)
-    try:
-        weights = args.weights or [1.0] * len(args.dumps)
-        if len(weights) != len(args.dumps):
-            raise UserError(f"--weights has {len(weights)} values for {len(args.dumps)} dumps")
-        files.probe_file(args.out)
-        dumps = match([read(path) for path in args.dumps])
-        names = _class_names(args.names, dumps[0]) if args.names else dumps[0].class_names
-        fused = fuse(dumps, weights)
-        without = next((dump.path for dump in dumps if dump.id is None), "")
-        if without and len(dumps) > 1:
-            print(f"samples are matched by order, as {without} has no ids", file=sys.stderr)
-        print(table([*dumps, fused] if len(dumps) > 1 else dumps, weights))
-        if names:
-            print("\n" + hardest(fused, names))
-        if args.out:
-            _write(args.out, fused)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return guard(lambda: report(args))
 
 
 if __name__ == "__main__":

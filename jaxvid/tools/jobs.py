@@ -5,6 +5,7 @@ is replaced, and the file is reported.
 """
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import queue
@@ -21,11 +22,13 @@ import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from jaxvid import signals
+from jaxvid import files, signals
 from jaxvid.data.loading import spawn
 from jaxvid.data.video import video_files
 from jaxvid.data.video.decode import VideoError
 from jaxvid.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 END = signal.SIGUSR2  # by which a process asks its workers to end
 GRACE = 5.0  # seconds to clean up when asked to end
@@ -60,12 +63,8 @@ def find(root: Path) -> list[Path]:
     if not found:
         raise UserError(f"{root}: no videos in it (endings: {' '.join(video_files.VIDEOS)})")
     if ignored := video_files.left_out(below):
-        console.print(f"{root}: left out {ignored}", markup=False)
+        logger.info(f"{root}: left out {ignored}")
     return found
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def run(
@@ -98,7 +97,7 @@ def run(
     stop = threading.Event()
     threads = [
         threading.Thread(target=_drive, args=(function, todo, done, stop, timeout), daemon=True)
-        for _ in range(min(workers or cores(), len(items)))
+        for _ in range(min(workers or files.cores(), len(items)))
     ]
     columns = (
         TextColumn("{task.description}"),
@@ -123,14 +122,14 @@ def run(
                 progress.update(bar, advance=1, failed=f"{failed} failed" if failed else "")
                 if quiet and time.monotonic() - said > 60:
                     said = time.monotonic()
-                    console.print(f"{what}: {count:,} of {len(items):,}, {failed:,} failed")
+                    logger.info(f"{what}: {count:,} of {len(items):,}, {failed:,} failed")
                 yield found
         finally:
             stop.set()
             for thread in threads:
                 thread.join()
             if count < len(items):
-                console.print(f"stopped after {count:,} of {len(items):,}; run it again to go on")
+                logger.info(f"stopped after {count:,} of {len(items):,}; run it again to go on")
 
 
 def _drive(function, todo, done, stop, timeout):

@@ -12,6 +12,7 @@ opened again, so a scan that was stopped goes on. Training reads the manifest wi
 import argparse
 import contextlib
 import hashlib
+import logging
 import os
 import re
 import sys
@@ -24,13 +25,15 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from jaxvid import files
+from jaxvid import files, log
 from jaxvid.cli import guard
 from jaxvid.data.annotations import manifests
 from jaxvid.data.annotations.manifests import Row
 from jaxvid.data.video.decode import VideoError, VideoReader
 from jaxvid.errors import first
 from jaxvid.tools import jobs
+
+logger = logging.getLogger("jaxvid.tools.scan")
 
 
 @dataclass(frozen=True)
@@ -135,10 +138,10 @@ def _update(
             file.write(manifests.line(out, row))
             file.flush()
             if not row.ok:
-                jobs.console.print(f"bad: {each.item.path}: {row.reason}", markup=False)
+                logger.info(f"bad: {each.item.path}: {row.reason}")
     rows = sorted([*others.values(), *found.values()], key=lambda row: row.path)
     manifests.write(out, rows)
-    jobs.console.print(f"{out}: {len(found):,} files, {before:,} of them as before", markup=False)
+    logger.info(f"{out}: {len(found):,} files, {before:,} of them as before")
     return dict(sorted(found.items()))
 
 
@@ -160,7 +163,6 @@ def bad(job: Job, reason: str) -> Row:
 
 def summary(rows: Sequence[Row]) -> Table:
     """What there is, a line a property."""
-    from jaxvid import log  # imports JAX, which workers can do without
 
     good = [row for row in rows if row.ok]
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))

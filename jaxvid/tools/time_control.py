@@ -9,11 +9,12 @@ played backwards is called the opposite.
 """
 
 import argparse
+import logging
 import sys
 
 import numpy as np
 
-from jaxvid import log, plug
+from jaxvid import plug
 from jaxvid.cli import guard
 from jaxvid.data import dataset
 from jaxvid.data.synthetic import motion
@@ -21,6 +22,8 @@ from jaxvid.errors import UserError
 from jaxvid.inference.model import Model, load
 from jaxvid.train import report
 from jaxvid.weights import resolve
+
+logger = logging.getLogger(__name__)
 
 ORDERS = ("forward", "reverse", "shuffle", "freeze")
 
@@ -46,12 +49,12 @@ def compare(workdir: str):
     for order in ORDERS:
         tables[order], metrics = played(model, order)
         name, value = next(iter(metrics.items()))
-        log.say(f"{order:<8} {name} {value:6.1%}  of {len(tables[order]['label'])} clips")
+        print(f"{order:<8} {name} {value:6.1%}  of {len(tables[order]['label'])} clips")
     score, label = tables["reverse"]["score"], tables["reverse"]["label"]
     if label.ndim == 1 and set(names) <= motion.OPPOSITE.keys():
         opposite = np.array([names.index(motion.OPPOSITE[name]) for name in names])
         share = (score.argmax(1) == opposite[label]).mean()
-        log.say(f"played backwards, {share:.1%} are called the opposite")
+        print(f"played backwards, {share:.1%} are called the opposite")
 
 
 def check(workdir: str):

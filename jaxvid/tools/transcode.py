@@ -13,6 +13,7 @@ from. What cannot be read to its end is reported and left out.
 import argparse
 import contextlib
 import heapq
+import logging
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.encode import write_video
 from jaxvid.errors import UserError
 from jaxvid.tools import jobs
+
+logger = logging.getLogger("jaxvid.tools.transcode")
 
 
 @dataclass(frozen=True)
@@ -184,14 +187,14 @@ def _write(target: Path, todo: Mapping[Path, Path], settings: Settings, workers:
         for each in done:
             if each.error:
                 failed += 1
-                jobs.console.print(f"failed: {each.item.source}: {each.error}", markup=False)
+                logger.info(f"failed: {each.item.source}: {each.error}")
             else:
                 record.add(each.item.target, made_from[each.item.target])
                 before, after = before + each.result[0], after + each.result[1]
     ratio = f", {after / before:.0%} of their size" if before else ""
-    jobs.console.print(
+    logger.info(
         f"{target}: wrote {len(left) - failed:,} videos{ratio}; {len(todo) - len(left):,} were"
-        f" there, {failed:,} failed", markup=False,
+        f" there, {failed:,} failed",
     )  # fmt: skip
     return failed
 

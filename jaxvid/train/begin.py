@@ -1,6 +1,7 @@
 """What a run starts from: its optimiser, where arrays stay, the state, and the training step."""
 
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxvid import log, plug
+from jaxvid import plug
 from jaxvid.checkpoints import store
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError, did_you_mean
@@ -24,6 +25,8 @@ from jaxvid.train.step import (
     init_variables,
     make_train_step,
 )
+
+logger = logging.getLogger(__name__)
 
 OFFLOADS = ("", "optimizer")
 
@@ -60,14 +63,14 @@ class Plan:
         """Tree of shardings of the state."""
         return jax.tree.map(lambda leaf: leaf.sharding, self.places)
 
-    def step(self, say: Callable[[str], None]) -> Compiled:
-        """The training step, not compiled yet."""
+    def step(self, level: int = logging.DEBUG) -> Compiled:
+        """Return the training step, not compiled yet, which logs its compilation at `level`."""
         config = self.config
         function = make_train_step(
             self.model, self.task, self.tx, config.accumulate, config.ema, self.gather, self.fetch
         )
         places = (self.layout, meshes.replicated(self.mesh))
-        return Compiled(function, say, donate_argnums=0, out_shardings=places)
+        return Compiled(function, level, donate_argnums=0, out_shardings=places)
 
     def flops(self, batch: Any) -> float:
         """Return the model's floating-point operations in a training step on one device."""
@@ -129,11 +132,11 @@ def begin(
       UserError: parameters of a fresh state are frozen, but there are no weights to start from.
     """
     for line in planned.notes:
-        log.say(line)
+        logger.info(line)
     newest = checkpoints.latest()
     if newest is not None:
         state, meta = checkpoints.restore(newest, planned.places)
-        log.say(f"resumed from step {newest} in {checkpoints.folder}")
+        logger.info(f"resumed from step {newest} in {checkpoints.folder}")
         return state, meta
     if initial is None and (frozen := planned.config.optim.get("freeze")):
         raise UserError(

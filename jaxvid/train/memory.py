@@ -5,6 +5,7 @@ process that takes too much memory of its machine is killed without a word. Afte
 number decides.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,8 @@ from jaxvid.train.estimate import size_on_device
 from jaxvid.train.evaluate import batch_size
 from jaxvid.train.rehearsal import example, shapes_of
 from jaxvid.train.step import Compiled
+
+logger = logging.getLogger(__name__)
 
 REFUSED = 1.6  # times the capacity, as estimates may be too large; below it XLA decides
 SMALLER = 0.8  # what is advised needs at most this part of a step that did not fit
@@ -60,9 +63,9 @@ class Fit:
         if likely > REFUSED * self.limit:
             raise UserError(f"one step needs about {log.size(likely)} {has}. {self._advice()}")
         if most > self.limit:
-            log.say(f"warning: one step may need {log.size(most)} {has}")
+            logger.info(f"warning: one step may need {log.size(most)} {has}")
         for line in self.evaluation(planned, shapes):
-            log.say(f"warning: {line}")
+            logger.info(f"warning: {line}")
 
     def check(self, planned: Plan, step: Compiled, batch: Any) -> None:
         """Say what the compiled step needs.
@@ -70,7 +73,7 @@ class Fit:
         Raises:
           UserError: more than there is.
         """
-        log.say(f"one step takes {log.size(step.memory)} of {log.size(self.limit)} on a device")
+        logger.info(f"one step takes {log.size(step.memory)} of {log.size(self.limit)} on a device")
         shapes = jax.tree.map(lambda x: meshes.shape_on(x, x.sharding), batch)
         self._advice = lambda: self.advice(planned, shapes, step.memory)
         if step.memory > self.limit:
@@ -85,7 +88,7 @@ class Fit:
         Args:
           known: bytes that the step as it is takes, as XLA says; the estimates are scaled to it.
         """
-        log.say("looking for settings that fit ...")
+        logger.info("looking for settings that fit ...")
         needed = fitting.at_most(planned, batch, estimate.training(planned, batch))
         limit = self.limit / max(known / needed, 1.0)
         # Memory may run out although the step should fit: then it must become smaller all the same.

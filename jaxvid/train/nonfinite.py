@@ -1,5 +1,6 @@
 """A loss or gradient that is not finite: where it began, and for which samples."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,12 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvid import log, param_rules
+from jaxvid import param_rules
 from jaxvid.data.sample import Source
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError, first
 from jaxvid.train.begin import Plan
+from jaxvid.train.progress import is_finite
 from jaxvid.train.step import TrainState
+
+logger = logging.getLogger(__name__)
 
 POLICIES = ("stop", "skip")
 IN_A_ROW = 10  # skipped steps that end a run all the same
@@ -34,16 +38,34 @@ class Nonfinite:
             raise UserError(f'config.nonfinite: "{policy}" is none of {", ".join(POLICIES)}')
         self._policy, self._planned, self._source = policy, planned, source
         self._row = self.skipped = 0
+        self._newest: tuple[int, dict, dict] | None = None
 
-    def met(self, step: int, state: TrainState, batch: dict, logs: dict) -> bool:
-        """Whether step number `step` was not finite.
+    def follow(self, step: int, state: TrainState, batch: dict, logs: dict):
+        """Look at the step before this one, which is still to be computed.
+
+        So a device always has its next step to do. Where the step before was not finite, and this
+        one is, what is searched for the reason are parameters that are one step younger.
 
         Raises:
-          UserError: it was, and that ends the run.
+          UserError: the step before was not finite, and that ends the run.
         """
-        if np.isfinite([logs["loss"], logs["grad_norm"]]).all():
+        self.settle(state)
+        self._newest = step, batch, logs
+
+    def settle(self, state: TrainState):
+        """Wait for the newest step and look at it.
+
+        Raises:
+          UserError: it was not finite, and that ends the run.
+        """
+        newest, self._newest = self._newest, None
+        if newest is not None:
+            self._look(state, *newest)
+
+    def _look(self, state: TrainState, step: int, batch: dict, logs: dict):
+        if is_finite(logs):
             self._row = 0
-            return False
+            return
         self._row, self.skipped = self._row + 1, self.skipped + 1
         where, rows = first_bad(self._planned, state, batch, step)
         report = (
@@ -56,8 +78,7 @@ class Nonfinite:
                 f"{report}{many}; try a lower config.optim.lr, or config.optim.clip;"
                 " config.nonfinite=skip leaves such batches out"
             )
-        log.say(f"skipped: {report}")
-        return True
+        logger.info(f"skipped: {report}")
 
     def _samples(self, rows: Sequence[int]) -> str:
         if not rows:

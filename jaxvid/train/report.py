@@ -14,6 +14,7 @@ and the pictures of `train/pictures.py`.
 import csv
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -31,6 +32,9 @@ from jaxvid.distributed import peers
 from jaxvid.tasks.base import Report
 from jaxvid.train import pictures
 from jaxvid.train.evaluate import Predictions, batch_size, evaluate
+from jaxvid.train.progress import Writer, metrics_line
+
+logger = logging.getLogger(__name__)
 
 
 def test(model: Any, source: Source, workdir: Path) -> dict[str, float]:
@@ -45,16 +49,17 @@ def test(model: Any, source: Source, workdir: Path) -> dict[str, float]:
     metrics = {f"test/{k}": v for k, v in metrics.items()}
     seconds = time.monotonic() - began
     count = f"{len(table['index'])} of {len(source)} videos"
-    log.say(f"{log.metrics_line(metrics)}  ({count}, {seconds:.0f} s)")
-    log.bullet(against_published(metrics, model.meta.get("published", {}), len(table["index"])))
+    logger.info(f"{metrics_line(metrics)}  ({count}, {seconds:.0f} s)")
+    published = model.meta.get("published", {})
+    log.bullets(logger, against_published(metrics, published, len(table["index"])))
     step, config = model.meta.get("step", 0), model.config
     chosen = {"names": config["writers"]} if "writers" in config else {}
-    writer = log.Writer(workdir, None, **chosen)
+    writer = Writer(workdir, None, **chosen)
     writer.write(step, model.meta.get("epoch", 0.0), metrics)
     if jax.process_index() == 0:
         report = write(workdir / "eval", model, source, table, metrics, identity)
         shown = pictures.of_test(workdir, model, source, table["index"], report)
-        log.say(f"{', '.join(f'{name}.png' for name in shown)} are in {workdir / 'eval'}")
+        logger.info(f"{', '.join(f'{name}.png' for name in shown)} are in {workdir / 'eval'}")
         for name, pixels in shown.items():
             writer.picture(step, f"test/{name}", pixels)
     writer.close()
@@ -77,10 +82,10 @@ def collect(model: Any, source: Source) -> tuple[dict[str, np.ndarray], dict[str
     batches = loader.eval_batches(
         source, model.pipeline, batch=batch_size(config, model.mesh, views(config)),
         workers=peers.workers(options["workers"]), on_error=options["eval_on_error"],
-        process=meshes.part(model.mesh), say=log.warn,
+        process=meshes.part(model.mesh),
     )  # fmt: skip
     collected = Predictions()
-    ready = loader.prefetch(batches, lambda batch: meshes.put_batch(model.mesh, batch))
+    ready = loader.Prefetch(batches, lambda batch: meshes.put_batch(model.mesh, batch))
     with closing(ready):
         metrics = evaluate(model.step, model.variables, ready, [*model.task.metrics(), collected])
     return collected.table(), metrics
@@ -122,7 +127,7 @@ def write(
     about = folder / "manifest.json"
     with files.explained(folder):
         if earlier := files.read_settings(about):
-            log.bullet(replaced(earlier, manifest))
+            log.bullets(logger, replaced(earlier, manifest))
             for name in ("manifest.json", *earlier.get("files", ())):
                 (folder / Path(name).name).unlink(missing_ok=True)
         for name, content in report.files.items():
@@ -130,8 +135,8 @@ def write(
                 write_file(part, content, views(model.config))
         files.write_text(about, json.dumps(manifest, indent=2) + "\n")
     for line in report.lines:
-        log.say(line)
-    log.say(f"{', '.join([*report.files, 'manifest.json'])} are in {folder}")
+        logger.info(line)
+    logger.info(f"{', '.join([*report.files, 'manifest.json'])} are in {folder}")
     return report
 
 

@@ -1,6 +1,7 @@
 """The train and eval steps; they know a task only through its five methods."""
 
 import functools
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,8 @@ from flax import struct
 
 from jaxvid.tasks.base import Batch, Task
 from jaxvid.train import micro_batches
+
+logger = logging.getLogger(__name__)
 
 
 @struct.dataclass
@@ -173,7 +176,10 @@ def make_eval_step(
 
 
 class Compiled:
-    """A jitted function compiled once per batch shape, which says what that took.
+    """A jitted function compiled once per batch shape, which logs what that took.
+
+    Args:
+      level: of the log.
 
     Attributes:
       count: compilations so far; more than one means that shapes changed during the run.
@@ -182,12 +188,10 @@ class Compiled:
       temporary: of these, the temporaries.
     """
 
-    def __init__(
-        self, function: Callable, say: Callable[[str], None] = lambda _: None, **jit_options
-    ):
+    def __init__(self, function: Callable, level: int = logging.DEBUG, **jit_options):
         self.name = function.__name__
         self._jitted = jax.jit(function, **jit_options)
-        self._say = say
+        self._level = level
         self._cache: dict[tuple, Any] = {}
         self.count = 0
         self.seconds = 0.0
@@ -206,7 +210,7 @@ class Compiled:
         self.seconds = time.monotonic() - start
         self.count += 1
         again = "recompiled (the batch has another shape)" if self.count > 1 else "compiled"
-        self._say(f"{again} {self.name} in {self.seconds:.1f} s")
+        logger.log(self._level, f"{again} {self.name} in {self.seconds:.1f} s")
         memory = compiled.memory_analysis()
         if memory is not None:
             self.temporary = memory.temp_size_in_bytes

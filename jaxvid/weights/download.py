@@ -13,13 +13,14 @@ import contextlib
 import hashlib
 import http.client
 import json
+import logging
 import os
 import shutil
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +28,8 @@ from typing import BinaryIO
 from jaxvid import files
 from jaxvid.errors import UserError
 from jaxvid.weights.zoo import Row
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT = 30.0  # seconds without a byte
 TRIES = 4  # in a row without a byte of progress
@@ -39,13 +42,7 @@ class Unavailable(Exception):
     """This link does not give the file; the message says why."""
 
 
-def on_stderr(line: str):
-    print(line, file=sys.stderr)
-
-
-def fetch(
-    row: Row, folder: str | Path | None = None, say: Callable[[str], object] = on_stderr
-) -> Path:
+def fetch(row: Row, folder: str | Path | None = None) -> Path:
     """The file of `row` on this machine: from JAXVID_WEIGHTS_DIR, the cache, or its link.
 
     A download that was cut goes on where it stopped, now or in a later call. Several processes may
@@ -53,7 +50,6 @@ def fetch(
 
     Args:
       folder: instead of the cache.
-      say: is called with what is fetched; progress goes to stderr where that is a terminal.
 
     Raises:
       UserError: the link is dead or out of reach (says what to put where), the file has another
@@ -66,10 +62,10 @@ def fetch(
     target = folder / row.file
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(target, say):
+        with locked(target):
             if target.is_file():
                 return check(target, row, folder, record=True)
-            download(row, target, say)
+            download(row, target)
     except OSError as error:
         raise UserError(f"{error.filename or folder}: {error.strerror or error}") from None
     return target
@@ -146,23 +142,25 @@ def write_record(folder: Path, name: str, digest: str):
         files.write_text(path, json.dumps(hashes, indent=1, sort_keys=True) + "\n")
 
 
-def locked(target: Path, say: Callable[[str], object] | None = None) -> AbstractContextManager:
+def locked(target: Path) -> AbstractContextManager:
     """Hold the lock of a file; wait for a process that has it."""
-    return files.locked(target.with_name(f".{target.name}.lock"), target, say=say)
+    return files.locked(target.with_name(f".{target.name}.lock"), target)
 
 
-def download(row: Row, target: Path, say: Callable[[str], object]):
+def download(row: Row, target: Path):
     """The file of `row` from the first of its links that gives it, to `target`."""
     part = Path(f"{target}.part")
     problems = []
     for url in (row.url, *row.mirrors):
-        say(f"fetching {row.name} from {url}" + (f" (part is here: {part})" * part.is_file()))
+        so_far = f" (part is here: {part})" if part.is_file() else ""
+        logger.info(f"fetching {row.name} from {url}{so_far}")
         try:
             keep(row, url, part, target)
         except Unavailable as error:
             problems.append(f"{url}: {error}")
             continue
-        say(f"saved {target}" + ("" if row.sha256 else " (unverified: no hash is published)"))
+        unverified = "" if row.sha256 else " (unverified: no hash is published)"
+        logger.info(f"saved {target}{unverified}")
         return
     proof = f"its sha256 begins with {row.sha256}" if row.sha256 else "no hash of it is published"
     raise UserError(

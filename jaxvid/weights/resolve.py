@@ -8,9 +8,10 @@
 """
 
 import json
+import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from jaxvid.config import hashable, renamed
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.weights import download, safetensors_file, torch_file, zoo
 from jaxvid.weights.convert import Weights, convert, find_leaf, rename, to_flax
+
+logger = logging.getLogger(__name__)
 
 # What a task of the zoo's is trained as.
 TASKS = {"skeleton": "recognition", "audio": "recognition"}
@@ -122,13 +125,12 @@ def read(origin: Origin, like: Mapping, net: Any, family: str) -> tuple[dict, st
     return place(origin, Tensors.of(origin, like, net, family), like, net)
 
 
-def resolve(spec: str, model: Mapping, say: Callable[[str], object]) -> str:
+def resolve(spec: str, model: Mapping) -> str:
     """Return what `config.init.weights` names, with "published" replaced by a name of the zoo.
 
     Args:
       spec: as in the config.
       model: `config.model`.
-      say: is called with a line on what "published" stands for.
 
     Returns:
       A spec as above; "" for random values, also where a model has no published weights.
@@ -138,9 +140,9 @@ def resolve(spec: str, model: Mapping, say: Callable[[str], object]) -> str:
     row = zoo.default(model["name"], str(model.get("variant")))
     if row is None:
         named = f"{model['name']} {model.get('variant', '')}".strip()
-        say(f"{named} has no published weights: training starts from random values")
+        logger.info(f"{named} has no published weights: training starts from random values")
         return ""
-    say(f"fine-tuning the published weights {row.name}")
+    logger.info(f"fine-tuning the published weights {row.name}")
     return row.name
 
 
@@ -159,7 +161,6 @@ def starting_from(
     init: Mapping,
     net: Any,
     family: str,
-    say: Callable[[str], object],
     names: Sequence[str] = (),
     config: Mapping | None = None,
     needed: bool = True,
@@ -171,7 +172,6 @@ def starting_from(
 
     Args:
       init: "weights", a spec as above, and "skip", patterns of parameters that stay fresh.
-      say: is called with what was loaded, and with how it was trained otherwise.
       names: the run's classes, () where they are not known.
       config: the run's, for a comparison of the preprocessing.
       needed: look for the weights now. A run that goes on does not need them.
@@ -195,7 +195,8 @@ def starting_from(
         heads = [k for k in param_rules.flatten(variables["params"]) if re.fullmatch(HEAD, k)]
         if found and not all(store.skipped(f"params/{k}", given) for k in heads):
             skip += (HEAD,)
-            say(f"the head starts fresh, as with --config.init.skip=\"('{HEAD}',)\": {found}")
+            flag = f"--config.init.skip=\"('{HEAD}',)\""
+            logger.info(f"the head starts fresh, as with {flag}: {found}")
         try:
             if tensors:
                 loaded, line = place(origin, tensors, variables, net, skip)
@@ -204,11 +205,11 @@ def starting_from(
                 line = f"started from {origin.source}"
         except UserError as error:
             raise UserError(f"{error}{_other_family(origin, family)}") from None
-        say(line)
+        logger.info(line)
         if origin.config and config:
             for key, text in compare.preprocessing(origin.config, config).items():
                 if key.rpartition(".")[2] not in compare.VIEWS:
-                    say(f"  trained with another config.{key}: {text}")
+                    logger.info(f"  trained with another config.{key}: {text}")
         return loaded
 
     return initial

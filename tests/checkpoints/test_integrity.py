@@ -36,12 +36,11 @@ def spoilt(path, how):
         path.unlink()
 
 
-def test_a_save_is_sealed_and_intact(folder):
+def test_a_save_is_sealed_and_intact(folder, said):
     for step in store.all_steps(folder):
         assert (folder / f"{step:08d}" / integrity.SEAL).is_file()
         assert integrity.damage(folder / f"{step:08d}") == ""
-    said = []
-    integrity.set_aside(folder, said.append)
+    integrity.set_aside(folder)
     assert (said, store.all_steps(folder)) == ([], [1, 2, 3])
 
 
@@ -57,11 +56,10 @@ def test_damage_in_any_file_is_noticed(folder, how):
     assert integrity.damage(newest(folder)) == ""
 
 
-def test_damaged_checkpoints_are_set_aside_and_kept(folder):
+def test_damaged_checkpoints_are_set_aside_and_kept(folder, said):
     for step in ("00000003", "00000002"):
         spoilt(max(integrity.files(folder / step), key=lambda p: p.stat().st_size), "flipped")
-    said = []
-    integrity.set_aside(folder, said.append)
+    integrity.set_aside(folder)
     assert store.all_steps(folder) == [1]
     assert [line.split("; ")[1] for line in said] == [
         "it is 00000003.damaged now, going back to step 2",
@@ -72,12 +70,12 @@ def test_damaged_checkpoints_are_set_aside_and_kept(folder):
     assert kept == ["00000001", "00000002.damaged", "00000003.damaged"]
 
 
-def test_the_last_one_may_be_damaged_too_and_again(folder):
+def test_the_last_one_may_be_damaged_too_and_again(folder, said):
     for _ in range(2):
         for step in store.all_steps(folder):
             spoilt(folder / f"{step:08d}" / integrity.SEAL, "cut")
-        said = []
-        integrity.set_aside(folder, said.append)
+        said.clear()
+        integrity.set_aside(folder)
         assert "there is none before" in said[-1]
         saved = store.Store(folder.parent)
         saved.save(1, jax.tree.map(jnp.asarray, fill(STATE)), {}, {})

@@ -136,8 +136,8 @@ def network_cut(folder: Path, whole: Path, args) -> Found:
         return Found(0, 0, f"not tried: {why}")
     both = folder / "both"
     impatient = (
-        "import functools; from jaxvid import distributed;"
-        "distributed.start = functools.partial(distributed.start, heartbeat=20);"
+        "import functools; from jaxvid.distributed import start;"
+        "start.start = functools.partial(start.start, heartbeat=20);"
         "import runpy; runpy.run_module('jaxvid.main', run_name='__main__', alter_sys=True)"
     )
     run = functools.partial(

@@ -12,10 +12,11 @@ pytestmark = pytest.mark.multihost
 
 # A run without data and model: what each process does after the start stands in its arguments.
 PROGRAM = """
-import os, sys, time
+import logging, os, sys, time
 from pathlib import Path
 import jax, numpy as np
-from jaxvid import cli, distributed, log, mesh, peers
+from jaxvid import cli, log
+from jaxvid.distributed import mesh, peers, start
 from jaxvid.errors import UserError
 
 class Stopped(KeyboardInterrupt): pass
@@ -24,13 +25,13 @@ patience, value, work = float(sys.argv[1]), sys.argv[2], sys.argv[3]
 
 def reduce_for_ever():
     while True:
-        distributed.all_reduce(mesh.build())
+        start.all_reduce(mesh.build())
 
 def main():
     with peers.together(stopped=Stopped):
-        distributed.start(patience, heartbeat=10)
+        start.start(patience, heartbeat=10)
         if work != "time.sleep(999)":
-            distributed.health_check(mesh.build(), {"config.batch": value, "seed": "0"}, patience)
+            start.health_check(mesh.build(), {"config.batch": value, "seed": "0"}, patience)
         print("started", flush=True)
         exec(work)
 
@@ -54,7 +55,8 @@ def names(process: int, of: int) -> str:
 
 
 def test_a_run_that_is_well_says_who_is_where_and_ends_well():
-    zero, one = ended("log.say('hello'); log.warn('look')", "log.say('hello'); log.warn('look')")
+    words = "logger = logging.getLogger('jaxvid.x'); logger.info('hello'); logger.warning('look')"
+    zero, one = ended(words, words)
     assert (zero.code, one.code) == (0, 0), zero.out + one.out
     assert "all-reduce of 1 MiB over 4 devices" in zero.out
     assert "process 1 (" in zero.out and "data [2, 3], model [0]" in zero.out
@@ -173,7 +175,7 @@ def test_sigterm_to_all_ends_all():
 def test_a_wish_is_heard_by_all_at_the_same_step():
     work = """
 for step in range(1, 100):
-    distributed.all_reduce(mesh.build())
+    start.all_reduce(mesh.build())
     time.sleep(0.02 * {index})
     if peers.agreed("stop", step, step == {wish}):
         print("agreed at", step, flush=True)
@@ -186,7 +188,7 @@ for step in range(1, 100):
 
 def test_a_workdir_that_is_not_shared_is_an_error(tmp_path):
     patched = "time.monotonic = (lambda now: lambda: now() * 30)(time.monotonic);"
-    claims = [f"distributed.claim(Path({str(tmp_path / p)!r}), {{}}, 60)" for p in "ab"]
+    claims = [f"start.claim(Path({str(tmp_path / p)!r}), {{}}, 60)" for p in "ab"]
     zero, one = ended(claims[0] + "; time.sleep(60)", patched + claims[1])
     assert (zero.code, one.code) == (1, 1)
     assert "--workdir must be a folder that all hosts share" in one.out

@@ -135,26 +135,40 @@ def test_a_gradient_alone_may_be_bad(setup):
 def test_the_run_stops_with_the_reason(setup):
     planned, _, state, batch = setup
     watch = nonfinite.Nonfinite("stop", planned, source())
-    assert not watch.met(1, state, batch, dict(loss=1.0, grad_norm=2.0))
+    watch.follow(1, state, batch, dict(loss=1.0, grad_norm=2.0))
+    watch.settle(state)
     words = (
         r"the loss is nan and the gradient's norm 1.0 at step 4: the output of second is not"
         r" finite, for clip100.mp4, .*, clip104.mp4, ... and 3 more; try a lower"
     )
+    bad = with_divisor(state, 0.0)
+    watch.follow(4, bad, batch, dict(loss=np.nan, grad_norm=1.0))
     with pytest.raises(UserError, match=words):
-        watch.met(4, with_divisor(state, 0.0), batch, dict(loss=np.nan, grad_norm=1.0))
+        watch.settle(bad)
+    watch.settle(bad)  # each step once
 
 
-def test_batches_are_skipped_but_not_for_ever(setup, capsys):
+def test_a_step_is_looked_at_after_the_next_one_has_begun(setup):
+    planned, _, state, batch = setup
+    watch = nonfinite.Nonfinite("stop", planned, source())
+    bad = batch | {"video": batch["video"].at[2].set(jnp.nan)}
+    watch.follow(1, state, bad, dict(loss=np.nan, grad_norm=np.nan))
+    with pytest.raises(UserError, match=r"at step 1: video of the batch.* for clip102\.mp4; try"):
+        watch.follow(2, state, batch, dict(loss=1.0, grad_norm=1.0))
+
+
+def test_batches_are_skipped_but_not_for_ever(setup, said):
     planned, _, state, batch = setup
     watch = nonfinite.Nonfinite("skip", planned, source())
     bad, good = dict(loss=1.0, grad_norm=np.inf), dict(loss=1.0, grad_norm=1.0)
-    assert watch.met(1, state, batch, bad)
-    assert "skipped: the loss is 1.0 and the gradient's norm inf" in capsys.readouterr().out
-    assert not watch.met(2, state, batch, good)
-    for step in range(3, 12):
-        assert watch.met(step, state, batch, bad)
+    watch.follow(1, state, batch, bad)
+    watch.follow(2, state, batch, good)
+    assert said[0].startswith("skipped: the loss is 1.0 and the gradient's norm inf")
+    for step in range(3, 13):
+        watch.follow(step, state, batch, bad)
+    assert len(said) == 10
     with pytest.raises(UserError, match="so were the 9 steps before"):
-        watch.met(12, state, batch, bad)
+        watch.settle(state)
     assert watch.skipped == 11
 
 

@@ -35,7 +35,7 @@ def write(folder, files, ids="ab", weights="one", **recipe):
     report.write(folder, model(files, **recipe), Source(ids), table, {"test/top1": 1.0}, weights)
 
 
-def test_an_evaluation_leaves_its_own_files_only(tmp_path, capsys):
+def test_an_evaluation_leaves_its_own_files_only(tmp_path, said):
     arrays = {"score": np.eye(2)}
     write(tmp_path, {"predictions.npz": arrays, "confusion.csv": [[1, 0], [0, 1]]})
     (tmp_path / "mine.txt").write_text("a user's own")
@@ -46,19 +46,18 @@ def test_an_evaluation_leaves_its_own_files_only(tmp_path, capsys):
     assert (manifest["identity"], manifest["videos"], manifest["views"]) == ("one", 2, 2)
     with np.load(tmp_path / "predictions.npz") as stored:
         assert stored["views"] == 2
-    assert "runs/x/checkpoints/1 on 2 videos: other preprocessing" in capsys.readouterr().out
+    assert "runs/x/checkpoints/1 on 2 videos: other preprocessing" in "".join(said)
 
 
-def test_what_is_replaced_is_said(tmp_path, capsys):
-    def said(**options):
-        capsys.readouterr()
+def test_what_is_replaced_is_said(tmp_path, said):
+    def replaced(**options):
+        said.clear()
         write(tmp_path, {}, **options)
-        lines = capsys.readouterr().out.splitlines()
-        return [line.strip() for line in lines if "replaces" in line]
+        return [line.strip() for line in said if "replaces" in line]
 
     before = "replaces the evaluation of runs/x/checkpoints/1 on"
-    assert said() == []
-    assert said() == []  # the same again
-    assert said(ids="ba") == []  # in another order
-    assert said(ids="abc") == [f"{before} 2 videos: other videos"]
-    assert said(ids="abc", weights="two") == [f"{before} 3 videos: other weights"]
+    assert replaced() == []
+    assert replaced() == []  # the same again
+    assert replaced(ids="ba") == []  # in another order
+    assert replaced(ids="abc") == [f"{before} 2 videos: other videos"]
+    assert replaced(ids="abc", weights="two") == [f"{before} 3 videos: other weights"]

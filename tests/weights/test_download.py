@@ -123,12 +123,11 @@ def starts(site):
     return [int(r.get("Range", "bytes=0-")[6:-1]) for r in site.requests]
 
 
-def test_a_file_is_fetched_once(site, row, tmp_path):
-    said = []
-    path = fetch(row, tmp_path, said.append)
+def test_a_file_is_fetched_once(site, row, tmp_path, said):
+    path = fetch(row, tmp_path)
     assert path == tmp_path / FILE
     assert path.read_bytes() == DATA
-    assert fetch(row, tmp_path, said.append) == path
+    assert fetch(row, tmp_path) == path
     assert len(site.requests) == 1
     assert said == [f"fetching {row.name} from {row.url}", f"saved {path}"]
     assert not list(tmp_path.glob("*.part*"))
@@ -149,15 +148,14 @@ def test_a_cut_download_goes_on_at_once(site, row, tmp_path):
     assert [r.get("If-Range") for r in site.requests] == [None, '"one"', '"one"']
 
 
-def test_a_later_call_goes_on_where_an_earlier_one_gave_up(site, row, tmp_path):
+def test_a_later_call_goes_on_where_an_earlier_one_gave_up(site, row, tmp_path, said):
     site.cuts = [120_000, 0, 0, 0]
     with pytest.raises(UserError, match=r"ended at 120,000 of 300,000 bytes, 0\.1 MB are kept"):
         fetch(row, tmp_path)
     site.requests.clear()
-    said = []
-    assert fetch(row, tmp_path, said.append).read_bytes() == DATA
+    assert fetch(row, tmp_path).read_bytes() == DATA
     assert starts(site) == [120_000]
-    assert "part is here" in said[0]
+    assert "part is here" in said[-2]
 
 
 def test_as_long_as_bytes_arrive_it_goes_on(site, row, tmp_path):
@@ -229,10 +227,9 @@ def test_a_damaged_file_in_the_cache_is_an_error(site, row, tmp_path):
         fetch(row, tmp_path)
 
 
-def test_the_hash_of_the_first_fetch_is_held(site, tmp_path):
+def test_the_hash_of_the_first_fetch_is_held(site, tmp_path, said):
     row = row_of(f"{site.url}/unverified.pth", sha256="")
-    said = []
-    path = fetch(row, tmp_path, said.append)
+    path = fetch(row, tmp_path)
     assert "unverified" in said[-1]
     assert json.loads((tmp_path / "sha256.json").read_text()) == {"unverified.pth": DIGEST}
     path.write_bytes(OTHER)
@@ -399,10 +396,11 @@ def test_hashes_recorded_at_once_are_all_kept(tmp_path):
 def test_progress_is_one_line_of_a_terminal(site, row, tmp_path, monkeypatch, capsys, terminal):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     monkeypatch.setattr(fetching, "CHUNK", 100_000)
-    fetch(row, tmp_path, lambda _: None)
+    fetch(row, tmp_path)
     shown = capsys.readouterr().err
     if terminal:
-        assert re.search(rf"\r{row.name}  0\.3 MB of 0\.3 MB 100%  [\d.]+ MB/s\S*\n$", shown)
-        assert shown.count("\n") == 1
+        line = rf"\r{row.name}  0\.3 MB of 0\.3 MB 100%  [\d.]+ MB/s\S*\nsaved .*\n$"
+        assert re.search(line, shown)
+        assert shown.count("\n") == 3, "before it what is fetched, and then where it is"
     else:
-        assert shown == ""
+        assert shown == f"fetching {row.name} from {row.url}\nsaved {tmp_path / FILE}\n"

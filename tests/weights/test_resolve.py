@@ -116,15 +116,14 @@ def test_the_table_of_a_bare_file_is_found(upstream):
         np.testing.assert_array_equal(a, b)
 
 
-def test_starting_from_published_weights_with_another_head(mirror):
+def test_starting_from_published_weights_with_another_head(mirror, said):
     _, published, _ = mirror
     net = plug.load("models", dict(name="swin", variant="test"), num_classes=7)
     video = jax.ShapeDtypeStruct((1, 4, 32, 32, 3), jnp.float32)
     shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), video)
     fresh = jax.device_put(fill(shapes, seed=5), jax.devices()[0])
-    said = []
     init = {"weights": "swin_test", "skip": ("head/.*",)}
-    started = resolve.starting_from(init, net, "swin", said.append)(fresh)
+    started = resolve.starting_from(init, net, "swin")(fresh)
     head, backbone = started["params"]["head"]["fc"], started["params"]["backbone"]
     np.testing.assert_array_equal(head["kernel"], fresh["params"]["head"]["fc"]["kernel"])
     embedded = published["params"]["backbone"]["patch_embed"]["kernel"]

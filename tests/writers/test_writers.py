@@ -7,8 +7,9 @@ import types
 import numpy as np
 import pytest
 
-from jaxvid import log, writers
+from jaxvid import writers
 from jaxvid.errors import UserError
+from jaxvid.train.progress import Writer
 from jaxvid.writers import jsonl
 
 PIXELS = np.zeros((4, 6, 3), np.uint8)
@@ -21,7 +22,7 @@ def use(writer):
 
 
 def test_by_default_lines_and_events(tmp_path):
-    writer = log.Writer(tmp_path / "run", 0)
+    writer = Writer(tmp_path / "run", 0)
     writer.write(3, 0.51234, {"train/loss": 2.0})
     writer.picture(3, "train/clips", PIXELS)
     writer.close()
@@ -35,9 +36,9 @@ def test_by_default_lines_and_events(tmp_path):
 
 
 def test_only_what_is_chosen_is_written(tmp_path):
-    log.Writer(tmp_path, 0, ["jsonl"]).write(1, 0.0, {"train/loss": 1.0})
+    Writer(tmp_path, 0, ["jsonl"]).write(1, 0.0, {"train/loss": 1.0})
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
-    writer = log.Writer(tmp_path / "none", 0, ())
+    writer = Writer(tmp_path / "none", 0, ())
     writer.write(1, 0.0, {"train/loss": 1.0})
     writer.close()
     assert list((tmp_path / "none").iterdir()) == []

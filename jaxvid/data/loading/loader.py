@@ -7,24 +7,28 @@ global batch of B.
 """
 
 import functools
-import os
+import logging
 import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import grain
 import numpy as np
 from absl import flags
 
-from jaxvid import signals
+from jaxvid import files, signals
 from jaxvid.data.loading import sampling, shared_memory, spawn
 from jaxvid.data.sample import Sample, Source, Transform
 from jaxvid.data.video.decode import VideoError
 from jaxvid.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 PATIENCE = 60.0  # seconds without a batch before that is said
 DEATHS = {
@@ -98,12 +102,11 @@ class Batches:
       seconds: {stage of reading a sample: what it took so far, over all workers}.
     """
 
-    def __init__(self, dataset: grain.MapDataset, fetch: Fetch, policy: str, workers: int, say):
-        self._dataset, self._fetch, self._policy, self._say = dataset, fetch, policy, say
-        linux = sys.platform == "linux"
-        cores = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
+    def __init__(self, dataset: grain.MapDataset, fetch: Fetch, policy: str, workers: int):
+        self._dataset, self._fetch, self._policy = dataset, fetch, policy
+        cores = files.cores()
         if workers > cores:
-            say(f"{workers} data workers share {cores} cores: more are hardly faster")
+            logger.warning(f"{workers} data workers share {cores} cores: more are hardly faster")
         self.workers = min(cores if workers < 0 else workers, len(dataset))
         self.seconds = dict.fromkeys(fetch.stages, 0.0)
         self.unreadable: dict[int, str] = {}
@@ -157,7 +160,7 @@ class Batches:
     def _next(self, iterator: Iterator, reading: np.ndarray) -> dict | None:
         """What workers send next, None at the end; says which files it waits for."""
         timer = threading.Timer(
-            PATIENCE, lambda: self._say(f"no batch for {PATIENCE:g} s.{self._files(reading)}")
+            PATIENCE, lambda: logger.warning(f"no batch for {PATIENCE:g} s.{self._files(reading)}")
         )
         timer.daemon = True
         timer.start()
@@ -177,7 +180,7 @@ class Batches:
             where = source.where(row)
             raise UserError(reason if where == source.id(row) else f"{reason} (listed in {where})")
         done = "replaced by another" if self._policy == "replace" else "skipped"
-        self._say(f"unreadable video {done} ({len(self.unreadable)} so far): {reason}")
+        logger.warning(f"unreadable video {done} ({len(self.unreadable)} so far): {reason}")
 
 
 def train_batches(
@@ -192,7 +195,6 @@ def train_batches(
     balance: float = 0.0,
     on_error: str = "replace",
     process: tuple[int, int] = (0, 1),
-    say: Callable[[str], None] = print,
 ) -> Batches:
     """The training stream from step `start` to before `stop`, endless without one.
 
@@ -203,14 +205,13 @@ def train_batches(
       balance: of classes, 0 (as they are) to 1 (all equally often), see `order.wanted`.
       on_error: what becomes of an unreadable video: "raise", "replace" or "skip".
       process: (index, number) of this process.
-      say: where warnings go.
     """
     fetch = Fetch(source, tuple(transforms), masked=_masked(on_error))
     rows = sampling.build(source, balance, seed)
     if (length := sampling.length(source, balance)) != len(source):
-        say(f"an epoch draws {length:,} clips from {len(source):,} videos")
+        logger.warning(f"an epoch draws {length:,} clips from {len(source):,} videos")
     dataset = _shard(rows, fetch, batch, process)[start:stop]
-    return Batches(dataset, fetch, on_error, workers, say)
+    return Batches(dataset, fetch, on_error, workers)
 
 
 def eval_batches(
@@ -221,55 +222,76 @@ def eval_batches(
     workers: int = -1,
     on_error: str = "raise",
     process: tuple[int, int] = (0, 1),
-    say: Callable[[str], None] = print,
 ) -> Batches:
     """One pass over all samples in order; see `train_batches`."""
     fetch = Fetch(source, tuple(transforms), masked=_masked(on_error) or on_error == "raise")
     rows = grain.MapDataset.range(-(-len(source) // batch) * batch).seed(0)
     dataset = _shard(rows, fetch, batch, process)
-    return Batches(dataset, fetch, on_error, workers, say)
+    return Batches(dataset, fetch, on_error, workers)
 
 
-def prefetch(iterable: Iterable, transfer: Callable = lambda x: x, depth: int = 2) -> Generator:
-    """`transfer(item)` of each item, computed ahead in a thread; its errors are raised here."""
-    ready: queue.Queue = queue.Queue(depth)
-    stop = threading.Event()
-    end = object()
+class Prefetch(Iterator):
+    """`transfer(item)` of each item, computed ahead in a thread; its errors are raised here.
 
-    def put(item):
-        while not stop.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
+    The thread starts when the first item is asked for, and ends with the last one or with `close`.
 
-    def work():
+    Args:
+      depth: number of items that may wait.
+    """
+
+    def __init__(self, iterable: Iterable, transfer: Callable = lambda item: item, depth: int = 2):
+        self._iterable, self._transfer = iterable, transfer
+        self._waiting: queue.Queue = queue.Queue(depth)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="prefetch", daemon=True)
+        self._peeked: list = []
+
+    def __next__(self) -> Any:
+        if self._peeked:
+            return self._peeked.pop()
+        if self._stop.is_set():
+            raise StopIteration
+        if not self._thread.ident:
+            self._thread.start()
+        item, error = self._waiting.get()
+        if error is not None:
+            self.close()
+            raise error
+        return item
+
+    def peek(self) -> Any:
+        """Return the next item, which stays the next one."""
+        item = next(self)
+        self._peeked.append(item)
+        return item
+
+    def is_ready(self) -> bool:
+        """Return whether the next item is there, so that nothing waits for it."""
+        return bool(self._peeked) or not self._waiting.empty()
+
+    def close(self):
+        self._stop.set()
+        if self._thread.ident:
+            self._thread.join(timeout=10)
+
+    def _work(self):
         try:
-            iterator = iter(iterable)
+            iterator = iter(self._iterable)
             try:
                 for item in iterator:
-                    put((transfer(item), None))
-                    if stop.is_set():
-                        break
+                    self._put((self._transfer(item), None))
+                    if self._stop.is_set():
+                        return
             finally:
                 getattr(iterator, "close", lambda: None)()
-            put((end, None))
+            self._put((None, StopIteration()))
         except BaseException as error:  # the consumer raises it
-            put((end, error))
+            self._put((None, error))
 
-    thread = threading.Thread(target=work, name="prefetch", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = ready.get()
-            if error is not None:
-                raise error
-            if item is end:
-                return
-            yield item
-    finally:
-        stop.set()
-        thread.join(timeout=10)
+    def _put(self, item: tuple):
+        while not self._stop.is_set():
+            with suppress(queue.Full):
+                return self._waiting.put(item, timeout=0.1)
 
 
 def start_worker(stream: str, index: int, count: int):

@@ -1,7 +1,10 @@
 """Worker processes import the script that starts them, which must not start its work again."""
 
+import logging
 import multiprocessing
 import sys
+
+logger = logging.getLogger(__name__)
 
 NO_GUARD = 86  # exit code of a worker whose main module would start workers itself
 NEEDED = (
@@ -13,5 +16,5 @@ NEEDED = (
 def check_main_guard():
     """End this process, if it is a worker that is still importing the main module."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
-        print(f"error: {NEEDED}", file=sys.stderr, flush=True)
+        logger.error(NEEDED)
         sys.exit(NO_GUARD)

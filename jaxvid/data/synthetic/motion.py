@@ -19,7 +19,6 @@ Shape letters: t frames, h height, w width.
 import colorsys
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,7 +30,7 @@ import numpy as np
 from jaxvid.data.cache import make_version
 from jaxvid.data.video.encode import write_video
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.files import cache_root
+from jaxvid.files import cache_root, cores
 
 VERSION = 1  # raise it when `draw` or the encoding changes: old caches are then left alone
 FRAMES, SIZE, FPS = 16, 64, 16
@@ -180,7 +179,7 @@ def _fill(root: Path, version: dict[str, int], progress: Callable | None):
     for split in LOOKS:
         (root / split).mkdir()
     # Encoding and OpenCV release the GIL: threads are as quick as processes here and simpler.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         lines = []
         for line in pool.map(_write, *zip(*jobs, strict=True)):
             lines.append(line)

@@ -7,7 +7,6 @@ frames does.
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from jaxvid.data.cache import make_version
 from jaxvid.data.synthetic import motion
 from jaxvid.data.video.encode import write_video
 from jaxvid.errors import UserError
+from jaxvid.files import cores
 
 VERSION = 1  # raise it when the videos change
 CLIPS = (1, 3)  # of an action, the least and the most
@@ -56,7 +56,7 @@ def generate(root: Path | str, train: int = 160, val: int = 40, seed: int = 0) -
 
 def _fill(root: Path, counts: Mapping[str, Any], seed: int):
     (root / "videos").mkdir()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for split in motion.LOOKS:
             jobs = ((root, split, index, seed) for index in range(counts[split]))
             found = dict(pool.map(lambda job: _write(*job), jobs))

@@ -220,10 +220,9 @@ def check_reports(batches, said, word):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_skipped_videos_are_masked(clips, pipeline, workers):
-    said = []
+def test_skipped_videos_are_masked(clips, pipeline, workers, said):
     # Three further tries find one of the good videos in this order of evaluation.
-    batches = test(clips, 3, workers, pipeline, on_error="skip", say=said.append)
+    batches = test(clips, 3, workers, pipeline, on_error="skip")
     got = take(batches)
     rows = {k: np.concatenate([b[k] for b in got])[:8] for k in got[0]}
     assert rows["index"].tolist() == list(range(8))
@@ -234,15 +233,12 @@ def test_skipped_videos_are_masked(clips, pipeline, workers):
     check_reports(batches, said, "skipped")
 
 
-def test_replaced_videos_leave_no_gap(clips, pipeline):
-    said = []
+def test_replaced_videos_leave_no_gap(clips, pipeline, said):
     # More good ones than bad, or four draws in a row hit bad ones before long.
     source: Any = video_list.Videos(
         [*clips.paths, *[clips.paths[0]] * 24], np.arange(32, dtype=np.int32), (), clips.origin
     )
-    batches = loader.train_batches(
-        source, pipeline, batch=4, seed=0, stop=16, workers=0, say=said.append
-    )
+    batches = loader.train_batches(source, pipeline, batch=4, seed=0, stop=16, workers=0)
     got = take(batches)
     assert all(batch["mask"].tolist() == [1] * 4 for batch in got)
     assert set(indices(got)) <= {*GOOD, *range(8, 32)}
@@ -264,17 +260,16 @@ def test_an_unreadable_video_ends_training_where_that_is_asked_for():
         take(train(Numbers(10, bad=[3]), on_error="raise", stop=3))
 
 
-def test_training_replaces_and_evaluation_raises_by_default():
+def test_training_replaces_and_evaluation_raises_by_default(said):
     source = Numbers(10, bad=[3])
-    said = []
-    assert 3 not in indices(take(train(source, stop=3, say=said.append)))
+    assert 3 not in indices(take(train(source, stop=3)))
     assert said == ["unreadable video replaced by another (1 so far): 3.mp4: damaged"]
     with pytest.raises(UserError, match=r"3\.mp4: damaged"):
         take(test(source))
 
 
 def test_a_bad_file_does_not_change_the_other_rows(reference):
-    got = take(train(Numbers(10, bad=[3]), stop=12, say=[].append))
+    got = take(train(Numbers(10, bad=[3]), stop=12))
     for one, other in zip(got, reference, strict=True):
         same = other["index"] != 3
         for key in one:
@@ -282,7 +277,7 @@ def test_a_bad_file_does_not_change_the_other_rows(reference):
 
 
 def test_replacements_are_the_same_from_any_start():
-    options: Any = dict(say=[].append, stop=6)
+    options: Any = dict(stop=6)
     whole = take(train(Numbers(10, bad=[1, 4, 8]), **options))
     assert_equal(take(train(Numbers(10, bad=[1, 4, 8]), start=2, **options)), whole[2:])
 
@@ -296,7 +291,7 @@ class FailsSometimes(Numbers):
 
 
 def test_the_reason_is_that_of_the_read_that_failed():
-    batches = train(FailsSometimes(10), stop=3, say=[].append)
+    batches = train(FailsSometimes(10), stop=3)
     take(batches)
     assert batches.unreadable == {3: "3.mp4: damaged"}
 
@@ -348,13 +343,13 @@ def threads() -> list[threading.Thread]:
 
 def test_prefetch_keeps_order_and_closes():
     source = Watched(50)
-    assert list(loader.prefetch(source, lambda x: 2 * x)) == list(range(0, 100, 2))
+    assert list(loader.Prefetch(source, lambda x: 2 * x)) == list(range(0, 100, 2))
     assert source.closed and not threads()
 
 
 def test_prefetch_runs_ahead_but_not_far():
     source = Watched()
-    items = loader.prefetch(source, depth=3)
+    items = loader.Prefetch(source, depth=3)
     assert source.reached == 0, "not before it is asked"
     assert next(items) == 0
     deadline = time.monotonic() + 5
@@ -369,7 +364,7 @@ def test_prefetch_runs_ahead_but_not_far():
 @pytest.mark.parametrize("asked", [0, 1, 4])
 def test_prefetch_raises_what_the_producer_raised_in_its_turn(asked):
     source = Watched(fails_at=asked)
-    items = loader.prefetch(source)
+    items = loader.Prefetch(source)
     assert list(itertools.islice(items, asked)) == list(range(asked))
     with pytest.raises(UserError, match=f"^item {asked}$"):
         next(items)
@@ -379,14 +374,14 @@ def test_prefetch_raises_what_the_producer_raised_in_its_turn(asked):
 def test_prefetch_raises_what_the_transfer_raised():
     source = Watched()
     with pytest.raises(ZeroDivisionError):
-        list(loader.prefetch(source, lambda x: 1 // (3 - x)))
+        list(loader.Prefetch(source, lambda x: 1 // (3 - x)))
     assert source.closed and not threads()
 
 
 def test_prefetch_of_what_cannot_be_iterated_does_not_wait_for_ever():
     with pytest.raises(TypeError, match="not iterable"):
-        next(loader.prefetch(5))  # type: ignore[arg-type]
+        next(loader.Prefetch(5))  # type: ignore[arg-type]
 
 
 def test_prefetch_takes_what_has_no_close():
-    assert list(loader.prefetch([1, 2])) == [1, 2]
+    assert list(loader.Prefetch([1, 2])) == [1, 2]

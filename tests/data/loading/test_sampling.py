@@ -276,9 +276,8 @@ def test_no_step_is_far():
     assert len(indices(take(batches))) == 4 and of.reads == 4
 
 
-def test_another_length_of_the_epoch_is_said():
-    said = []
-    options: Any = dict(batch=4, seed=0, workers=0, stop=1, say=said.append)
+def test_another_length_of_the_epoch_is_said(said):
+    options: Any = dict(batch=4, seed=0, workers=0, stop=1)
     loader.train_batches(source(), [draw], **options)
     assert said == []
     loader.train_batches(source(repeats=np.full(100, 1.5)), [draw], **options)

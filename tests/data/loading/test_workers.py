@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jaxvid import files
 from jaxvid.data.loading import loader, shared_memory
 from jaxvid.errors import UserError
 from tests.data.loading.test_loader import Numbers, assert_equal, draw, take, test, train
@@ -211,10 +212,9 @@ def test_what_kills_a_worker_is_named():
         take(test(Trouble(), 2, 1))
 
 
-def test_what_a_worker_is_stuck_in_is_named(monkeypatch):
+def test_what_a_worker_is_stuck_in_is_named(monkeypatch, said):
     monkeypatch.setattr(loader, "PATIENCE", 4.0)
-    said = []
-    batches = take(test(Trouble(6.0), 2, 2, say=said.append))
+    batches = take(test(Trouble(6.0), 2, 2))
     assert len(batches) == 5 and said[-1:] == ["no batch for 4 s. Workers were reading 3.mp4"]
 
 
@@ -268,9 +268,7 @@ def test_only_workers_stack_into_shared_memory(workers):
     assert batch["sharing"].tolist() == [bool(workers)] * 2
 
 
-def test_more_workers_than_cores_are_told(monkeypatch):
-    monkeypatch.setattr(loader.os, "cpu_count", lambda: 3)
-    monkeypatch.setattr(loader.sys, "platform", "other")
-    said = []
-    train(Numbers(10), workers=4, say=said.append)
+def test_more_workers_than_cores_are_told(monkeypatch, said):
+    monkeypatch.setattr(files, "cores", lambda: 3)
+    train(Numbers(10), workers=4)
     assert said == ["4 data workers share 3 cores: more are hardly faster"]

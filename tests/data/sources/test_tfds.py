@@ -245,7 +245,7 @@ def test_videos_and_images_are_resized_while_they_are_read(root, tmp_path):
 # What is wrong
 
 
-def test_a_video_that_cannot_be_read_is_named(tmp_path):
+def test_a_video_that_cannot_be_read_is_named(tmp_path, said):
     clips = fakes.ucf101_clips(CLASSES, [8])
     fakes.ucf101(tmp_path, clips, clips)
     (tmp_path / "UCF-101" / clips[1]).write_bytes(b"no video at all")
@@ -257,10 +257,7 @@ def test_a_video_that_cannot_be_read_is_named(tmp_path):
     batches = loader.eval_batches(rows, recipe, batch=3, workers=0)
     with pytest.raises(UserError, match=rf"{clips[1]}: .*\(listed in .* record {bad} "):
         list(batches)
-    said = []
-    batches = loader.eval_batches(
-        rows, recipe, batch=3, workers=0, on_error="skip", say=said.append
-    )
+    batches = loader.eval_batches(rows, recipe, batch=3, workers=0, on_error="skip")
     (batch,) = batches
     assert batch["mask"].sum() == 2 and clips[1] in said[0]
 
