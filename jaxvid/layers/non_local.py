@@ -46,13 +46,14 @@ class NonLocal(nn.Module):
         else:
             theta = self._project(width, "theta")(x)
             phi = subsample(self._project(width, "phi")(x))
-        theta, phi, g = (a.reshape(len(a), -1, 1, a.shape[-1]) for a in (theta, phi, g))
+        theta, phi, g = (a.reshape(len(a), -1, a.shape[-1]) for a in (theta, phi, g))
         if self.mode == "dot_product":
-            pairs = jnp.einsum("bngd,bmgd->bnm", theta, phi).astype(jnp.float32)
-            y = (pairs / pairs.shape[-1]).astype(self.dtype) @ g[:, :, 0]
+            pairs = jnp.einsum("bnd,bmd->bnm", theta, phi).astype(jnp.float32)
+            y = (pairs / pairs.shape[-1]).astype(self.dtype) @ g
         else:
             scaled = self.scale and self.mode == "embedded_gaussian"
-            y = attention(theta, phi, g, scale=width**-0.5 if scaled else 1.0)
+            one_head = (a[:, :, None] for a in (theta, phi, g))
+            y = attention(*one_head, scale=width**-0.5 if scaled else 1.0)
         y = y.reshape(*x.shape[:-1], width)
         # It starts at 0: a new block leaves what is around it as it was.
         norm = partial(self.norm, scale_init=nn.initializers.zeros)

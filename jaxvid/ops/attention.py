@@ -37,7 +37,7 @@ def attention(
     """
     q, k, v = (jnp.moveaxis(x, -2, -3) for x in (q, k, v))
     factor = q.shape[-1] ** -0.5 if scale is None else scale
-    scores = ((q * factor) @ k.swapaxes(-1, -2)).astype(jnp.float32)
+    scores = jnp.einsum("...nd,...md->...nm", q * factor, k).astype(jnp.float32)
     if bias is not None:
         scores = scores + bias
     if mask is not None and mask.dtype == bool:
