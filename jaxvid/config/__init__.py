@@ -83,7 +83,7 @@ def differences(there: Mapping, now: Mapping) -> list[str]:
     """A line for each key that differs and must not when a run goes on."""
     from jaxvid.config import options  # which imports this file
 
-    there = renamed.migrate(there)
+    there = renamed.migrate(hashable(there))
     old, new = (flat(hashable(options.completed(hashable(c)))) for c in (there, now))
     differ = [k for k in old.keys() | new.keys() if old.get(k) != new.get(k) and not is_free(k)]
     return [f"config.{k}: {old.get(k)} there, {new.get(k)} now" for k in sorted(differ)]

@@ -35,9 +35,9 @@ def config(tmp_path_factory) -> Any:
     return ConfigDict(dict(seed=0, task=task, data=data | clips))
 
 
-def change(config: Any, **task) -> Any:
+def change(config: Any, **augment) -> Any:
     config = config.copy_and_resolve_references()
-    config.task.update(task)
+    config.task.augment.update(augment)
     return config
 
 
