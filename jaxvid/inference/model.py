@@ -88,7 +88,7 @@ class Model:
         if labels:
             self._check_texts()
         names = tuple(labels) or self.names
-        preds = self.step(self.variables, self._batch(video, fps))
+        preds = self.step(self.variables, self.batch(video, fps))
         sample = {key: np.asarray(value)[0] for key, value in preds.items()}
         if labels or (self._tokenize and len(names) > 1):
             sample["text"] = self._label_texts(names)
@@ -96,14 +96,14 @@ class Model:
 
     def scores(self, video: Video, fps: float = 0.0) -> np.ndarray:
         """Scores of all classes, float32 (classes,)."""
-        batch = self._batch(video, fps)
+        batch = self.batch(video, fps)
         return np.asarray(self.step(self.variables, batch)["score"])[0]
 
     def features(self, video: Video | Sequence[Video], fps: float = 0.0):
         """The backbone's feature maps, float32 (views, t, h, w, c); a list for a list."""
         if isinstance(video, list | tuple):
             return [self.features(v, fps) for v in video]
-        batch = self._batch(video, fps)
+        batch = self.batch(video, fps)
         return np.asarray(self._features(self.variables, batch), np.float32)
 
     def texts(self, **sample: Sequence[str]) -> np.ndarray:
@@ -192,7 +192,8 @@ class Model:
         """What tells its weights from others, wherever they lie."""
         return resolve.identity(self.source)
 
-    def _batch(self, video, fps=0.0):
+    def batch(self, video: Any, fps: float = 0.0) -> dict[str, jax.Array]:
+        """A video as a batch of one sample, which `step` takes."""
         sample = self.read(video, fps) | {"index": np.int32(0), "mask": np.float32(1)}
         return {k: jnp.asarray(v)[None] for k, v in sample.items()}
 
@@ -205,7 +206,7 @@ class Model:
                 for key, (dtype, shape) in self.meta["batch"].items()
             }
         else:  # published weights
-            batch = self._batch(plug.load("data.recipes", self.config["data"]["recipe"], "example"))
+            batch = self.batch(plug.load("data.recipes", self.config["data"]["recipe"], "example"))
         shapes = jax.eval_shape(lambda b: init_variables(self.net, self.task, b, 0), batch)
         layout = meshes.shardings(self.mesh, shapes, self.config["sharding"])
         like = jax.tree.map(meshes.shape_on, shapes, layout)

@@ -75,7 +75,7 @@ def index(
     new = [path for path in stamps if path not in kept]
     for path in track(new, "videos", transient=True, console=Console(stderr=True)):
         try:
-            batch = model._batch(path)
+            batch = model.batch(path)
         except VideoError as error:
             bad.append(str(error))
             continue

@@ -53,7 +53,7 @@ def test_a_published_model_by_name(mirror, capsys):
     leaves = len(jax.tree.leaves(variables))
     assert f"loaded {leaves}/{leaves} tensors" in capsys.readouterr().err
     assert set(found.labels) <= set(zoo.labels("k400"))
-    views = model.task.prepare(jax.random.key(0), model._batch(clip, 0.0), train=False)
+    views = model.task.prepare(jax.random.key(0), model.batch(clip, 0.0), train=False)
     logits = net.apply(variables, **model.task.inputs(views), train=False)
     assert logits.shape == (6, CLASSES)
     want = jax.nn.softmax(logits).mean(0)
