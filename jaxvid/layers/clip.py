@@ -115,9 +115,12 @@ class TextTower(Transformer):
         if n > self.length:
             raise ValueError(f"texts have at most {self.length} tokens, not {n}")
         embed = nn.Embed(
-            self.vocabulary, self.width, dtype=self.dtype, embedding_init=normal,
+            self.vocabulary,
+            self.width,
+            dtype=self.dtype,
+            embedding_init=normal,
             name="token_embedding",
-        )  # fmt: skip
+        )
         small, scaled = nn.initializers.normal(0.01), nn.initializers.normal(self.width**-0.5)
         positions = self.param("positional_embedding", small, (self.length, self.width))
         proj = self.param("text_projection", scaled, (self.width, self.features))

@@ -15,9 +15,13 @@ from jaxvid.param_rules import flatten
 from tests.conftest import fill
 
 OLD = {
-    "qkv": "in_proj", "proj": "out_proj", "fc1": "c_fc", "fc2": "c_proj", "norm1": "ln_1",
+    "qkv": "in_proj",
+    "proj": "out_proj",
+    "fc1": "c_fc",
+    "fc2": "c_proj",
+    "norm1": "ln_1",
     "norm2": "ln_2",
-}  # fmt: skip
+}
 
 
 def old_name(path):

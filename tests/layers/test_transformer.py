@@ -23,12 +23,19 @@ def test_a_block_has_the_names_that_rules_rely_on():
     shapes = jax.eval_shape(lambda x: block.init(jax.random.key(0), x, False), draw(2, 5, 8))
     found = {path: x.shape for path, x in flatten_dict(shapes["params"], sep="/").items()}
     assert found == {
-        "norm1/scale": (8,), "norm1/bias": (8,), "norm2/scale": (8,), "norm2/bias": (8,),
-        "attn/qkv/kernel": (8, 24), "attn/qkv/bias": (24,),
-        "attn/proj/kernel": (8, 8), "attn/proj/bias": (8,),
-        "mlp/fc1/kernel": (8, 32), "mlp/fc1/bias": (32,),
-        "mlp/fc2/kernel": (32, 8), "mlp/fc2/bias": (8,),
-    }  # fmt: skip
+        "norm1/scale": (8,),
+        "norm1/bias": (8,),
+        "norm2/scale": (8,),
+        "norm2/bias": (8,),
+        "attn/qkv/kernel": (8, 24),
+        "attn/qkv/bias": (24,),
+        "attn/proj/kernel": (8, 8),
+        "attn/proj/bias": (8,),
+        "mlp/fc1/kernel": (8, 32),
+        "mlp/fc1/bias": (32,),
+        "mlp/fc2/kernel": (32, 8),
+        "mlp/fc2/bias": (8,),
+    }
 
 
 def test_queries_keys_and_values_are_thirds_of_the_kernel_and_heads_parts_of_these():

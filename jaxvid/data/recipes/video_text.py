@@ -12,12 +12,23 @@ from jaxvid.data.video.readers import ArrayReader
 
 # Of labels, when a model tells a video from others by their names: ActionCLIP's published ones.
 TEMPLATES = (
-    "a photo of action {}", "a picture of action {}", "Human action of {}", "{}, an action",
-    "{} this is an action", "{}, a video of action", "Playing action of {}", "{}",
-    "Playing a kind of action, {}", "Doing a kind of action, {}", "Look, the human is {}",
-    "Can you recognize the action of {}?", "Video classification of {}", "A video of {}",
-    "The man is {}", "The woman is {}",
-)  # fmt: skip
+    "a photo of action {}",
+    "a picture of action {}",
+    "Human action of {}",
+    "{}, an action",
+    "{} this is an action",
+    "{}, a video of action",
+    "Playing action of {}",
+    "{}",
+    "Playing a kind of action, {}",
+    "Doing a kind of action, {}",
+    "Look, the human is {}",
+    "Can you recognize the action of {}?",
+    "Video classification of {}",
+    "A video of {}",
+    "The man is {}",
+    "The woman is {}",
+)
 
 
 def build(
@@ -44,9 +55,17 @@ def build(
     """
     sampler = sampling.UniformFrames(frames, 1, split == "train", exact=True)
     steps = base.pipeline(
-        split, [sampler], [spatial.CenterCrop(size)], channels=3, size=size, short_side=short_side,
-        repeats=1, crops=1, test_size=0, test_short_side=test_short_side or short_side,
-    )  # fmt: skip
+        split,
+        [sampler],
+        [spatial.CenterCrop(size)],
+        channels=3,
+        size=size,
+        short_side=short_side,
+        repeats=1,
+        crops=1,
+        test_size=0,
+        test_short_side=test_short_side or short_side,
+    )
     use = {"train": "random", "val": "first", "test": "all"}[split]
     return [Tokenize(length, templates, use), *steps]
 
