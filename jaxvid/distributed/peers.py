@@ -140,8 +140,12 @@ def listen(patience: float):
     _met.set()
     over, silence = threading.Event(), Counter()
     threads = [
-        threading.Thread(target=_listen, args=(over, silence, patience), name="failures of peers"),
-        threading.Thread(target=_beat, args=(over, silence, patience / 10), name="signs of life"),
+        threading.Thread(
+            target=hear_failures, args=(over, silence, patience), name="failures of peers"
+        ),
+        threading.Thread(
+            target=give_signs, args=(over, silence, patience / 10), name="signs of life"
+        ),
     ]
     for thread in threads:
         thread.daemon = True
@@ -193,7 +197,8 @@ def alone() -> bool:
     return not _met.is_set() or global_state.num_processes == 1
 
 
-def _listen(over: threading.Event, silence: Counter[int], patience: float):
+def hear_failures(over: threading.Event, silence: Counter[int], patience: float):
+    """End this process when another one fails, or is silent for `patience` rounds of a second."""
     message = ""
     while not message:
         try:
@@ -206,13 +211,13 @@ def _listen(over: threading.Event, silence: Counter[int], patience: float):
             for process in list(silence):
                 silence[process] += 1
                 if silence[process] > patience:
-                    _lose(process, patience)
+                    lose(process, patience)
     _ending.acquire()
     logger.error("ends, as " + message.splitlines()[0][:300])
     _end()
 
 
-def _beat(over: threading.Event, silence: Counter[int], pause: float):
+def give_signs(over: threading.Event, silence: Counter[int], pause: float):
     """Give signs of life, and note whose have come: `silence` counts from there."""
     key, last = f"{ALIVE}{global_state.process_id}", {}
     for count in itertools.count():
@@ -232,7 +237,8 @@ def _beat(over: threading.Event, silence: Counter[int], pause: float):
         client().key_value_delete(key)
 
 
-def _lose(process: int, patience: float):
+def lose(process: int, patience: float):
+    """End this process, and all others that can be reached, as one gave no sign of life."""
     why = f"for {patience:.0f} s: it is gone, or stuck, or the network between is cut"
     if process:
         host = told(HOSTS).get(process, "unknown host")

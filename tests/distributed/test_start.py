@@ -232,9 +232,9 @@ def test_a_process_is_lost_after_so_many_silent_rounds(held, monkeypatch):
         lost.append((process, dict(silence)))
         over.set()
 
-    monkeypatch.setattr(peers, "_lose", lose)
+    monkeypatch.setattr(peers, "lose", lose)
     over, silence = threading.Event(), Counter({0: -9, 2: 1})
-    peers._listen(over, silence, 3)
+    peers.hear_failures(over, silence, 3)
     assert lost == [(2, {0: -6, 2: 4})]
 
 
@@ -250,7 +250,7 @@ def test_process_0_hears_who_gave_a_sign_who_did_not_and_who_ended(held):
         del held[three]
 
     over = Over(later, lambda: seen.append(dict(silence)))
-    peers._beat(over, silence, 0.1)
+    peers.give_signs(over, silence, 0.1)
     assert seen == [{0: 0, 1: 0, 2: 1}]
     assert held == {one: "1", two: "0"}  # its own sign is gone, too
 
@@ -261,7 +261,7 @@ def test_the_others_hear_whether_process_0_answers(answers, held, monkeypatch):
     if not answers:
         monkeypatch.setattr(Store, "key_value_set", fails)
     silence, seen = Counter({0: 5}), []
-    peers._beat(Over(lambda: seen.append(dict(silence))), silence, 0.1)
+    peers.give_signs(Over(lambda: seen.append(dict(silence))), silence, 0.1)
     assert seen == [{0: 0 if answers else 5}]
 
 
