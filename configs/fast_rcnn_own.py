@@ -15,14 +15,16 @@ from jaxvid import plug
 
 
 def get_config(variant="base"):
-    sizes = {"base": ("slowonly_r50", 256, 8, 8), "mini": ("test", 64, 4, 2)}
-    model, side, frames, stride = base.pick(sizes, variant)
+    resnet50 = dict(name="slowonly", variant="r50", strides=(1, 2, 2, 1))
+    small = dict(name="slowonly", variant="test")
+    sizes = {"base": (resnet50, 256, 8, 8), "mini": (small, 64, 4, 2)}
+    backbone, side, frames, stride = base.pick(sizes, variant)
     mini = variant == "mini"
     c = base.config()
     c.dtype = "float32" if mini else "bfloat16"
     c.epochs = 20.0
     c.batch = 8
-    c.model = dict(name="fast_rcnn", variant=model, dropout=0.0 if mini else 0.5, remat=False)
+    c.model = dict(name="fast_rcnn", backbone=backbone, dropout=0.0 if mini else 0.5)
     c.task = plug.spec("tasks", "detection")
     source = dict(name="ava", exclude="", prefix="videos", template="", start=0.0, fps=0.0)
     source |= dict(first_class=1, meaning="", least=0.9)

@@ -32,7 +32,7 @@ RECIPES = ("clip", "segments")  # data recipes that sample frames of videos
 def get_config(variant="tiny"):
     row, family, size = find(variant)
     published = recipe_of(row, family, size)
-    model = {**published.model, **(hashable(row.spec) if row else dict(name=family, variant=size))}
+    model = {**published.model, **(hashable(row.model) if row else dict(name=family, variant=size))}
     c = base.config()
     c.epochs = 20.0
     c.batch = 16
@@ -60,17 +60,17 @@ def find(variant):
     names = [name for name in (variant, f"{variant}_k400", f"swin_{variant}_k400") if name in known]
     if names:
         row = known[names[0]]
-        if not recipes(row.model) or row.recipe.get("name") not in RECIPES:
+        if not recipes(row.family) or row.recipe.get("name") not in RECIPES:
             raise UserError(
                 f"{row.name} is not among the models that this config fine-tunes, which recognise"
                 f" actions in videos: {', '.join(families())}"
             )
-        return row, row.model, row.variant
+        return row, row.family, row.variant
     family, _, size = variant.rpartition("_")
     family = family or "swin"
     if family in families() and size in plug.module("models", family).VARIANTS:
         return None, family, size
-    rows = [row.name for row in zoo.rows() if row.model in families()]
+    rows = [row.name for row in zoo.rows() if row.family in families()]
     sizes = [f"{name}_{size}" for name in families() for size in variants(name)]
     hint = did_you_mean(variant, {"tiny", "small", "base", "large", "mini", *rows, *sizes})
     raise UserError(f'this config has no variant "{variant}".{hint}')
@@ -83,7 +83,7 @@ def variants(family):
 
 def families():
     """Return the families that recognise actions in videos and have a published recipe."""
-    return sorted({row.model for row in zoo.rows() if recipes(row.model)})
+    return sorted({row.family for row in zoo.rows() if recipes(row.family)})
 
 
 def recipes(family):
@@ -91,8 +91,8 @@ def recipes(family):
     return [
         row
         for row in zoo.rows()
-        if row.model == family
-        and row.task == "recognition"
+        if row.family == family
+        and row.kind == "recognition"
         and row.config
         and row.recipe.get("name") in RECIPES
         and not row.recipe.get("flow")

@@ -19,12 +19,11 @@ def get_config(variant="r50_4x16"):
     c.batch = batch
     c.model = dict(
         name="fast_rcnn",
-        variant="slowfast_r50",
-        alpha=alpha,
-        fusion=fusion,
+        backbone=dict(
+            name="slowfast", variant="r50", strides=(1, 2, 2, 1), alpha=alpha, fusion=fusion
+        ),
         background=True,
         dropout=0.5,
-        remat=False,
     )
     c.task = datasets.ava_task()
     c.data = datasets.ava("2.1", 32, 2)

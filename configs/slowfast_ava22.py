@@ -21,13 +21,10 @@ def get_config(variant="r50_8x8"):
     c.batch = 48
     c.model = dict(
         name="fast_rcnn",
-        variant="slowfast_r50",
-        alpha=4,
-        fusion=7,
+        backbone=dict(name="slowfast", variant="r50", strides=(1, 2, 2, 1), alpha=4, fusion=7),
         background=True,
         pool=pool,
         dropout=0.5,
-        remat=False,
     )
     c.task = datasets.ava_task(focal=focal)
     c.data = datasets.ava("2.2", 32, 2)

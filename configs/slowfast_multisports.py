@@ -7,7 +7,8 @@ def get_config():
     c = base.config()
     c.epochs = 8.0
     c.batch = 128
-    c.model = dict(name="fast_rcnn", variant="slowfast_r50", dropout=0.5, remat=False)
+    backbone = dict(name="slowfast", variant="r50", strides=(1, 2, 2, 1))
+    c.model = dict(name="fast_rcnn", backbone=backbone, dropout=0.5)
     c.task = datasets.multisports_task()
     c.data = datasets.multisports(32, 2)
     c.init = dict(weights="slowfast_r50_4x16_k400", skip=("head/.*",))

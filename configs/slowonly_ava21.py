@@ -7,29 +7,32 @@ non-local blocks), r50_8x8_nl (23.77), r101_8x8 (24.83).
 from configs import base, datasets
 
 GAUSSIAN = "embedded_gaussian"
-# model, frames, stride, weights, non-local
+# depth, frames, stride, weights, non-local
 RECIPES = {
-    "r50_4x16": ("slowonly_r50", 4, 16, "slowonly_r50_4x16_in1k_k400", ""),
-    "r50_4x16_k700": ("slowonly_r50", 4, 16, "slowonly_r50_4x16_v1_k700", ""),
-    "r50_4x16_nl": ("slowonly_r50", 4, 16, "slowonly_r50_4x16_in1k-nl_k400", GAUSSIAN),
-    "r50_8x8_nl": ("slowonly_r50", 8, 8, "slowonly_r50_8x8_in1k-nl_k400", GAUSSIAN),
-    "r101_8x8": ("slowonly_r101", 8, 8, "slowonly_r101_8x8_k400", ""),
+    "r50_4x16": ("r50", 4, 16, "slowonly_r50_4x16_in1k_k400", ""),
+    "r50_4x16_k700": ("r50", 4, 16, "slowonly_r50_4x16_v1_k700", ""),
+    "r50_4x16_nl": ("r50", 4, 16, "slowonly_r50_4x16_in1k-nl_k400", GAUSSIAN),
+    "r50_8x8_nl": ("r50", 8, 8, "slowonly_r50_8x8_in1k-nl_k400", GAUSSIAN),
+    "r101_8x8": ("r101", 8, 8, "slowonly_r101_8x8_k400", ""),
 }
 
 
 def get_config(variant="r50_4x16"):
-    model, frames, stride, weights, non_local = base.pick(RECIPES, variant)
+    depth, frames, stride, weights, non_local = base.pick(RECIPES, variant)
     c = base.config()
     c.epochs = 20.0
     c.batch = 128
     c.model = dict(
         name="fast_rcnn",
-        variant=model,
+        backbone=dict(
+            name="slowonly",
+            variant=depth,
+            strides=(1, 2, 2, 1),
+            non_local=non_local,
+            non_local_scale=bool(non_local),
+        ),
         background=True,
-        non_local=non_local,
-        non_local_scale=bool(non_local),
         dropout=0.5,
-        remat=False,
     )
     c.task = datasets.ava_task()
     c.data = datasets.ava("2.1", frames, stride)

@@ -7,7 +7,8 @@ def get_config():
     c = base.config()
     c.epochs = 8.0
     c.batch = 128
-    c.model = dict(name="fast_rcnn", variant="slowonly_r50", dropout=0.5, remat=False)
+    backbone = dict(name="slowonly", variant="r50", strides=(1, 2, 2, 1))
+    c.model = dict(name="fast_rcnn", backbone=backbone, dropout=0.5)
     c.task = datasets.multisports_task()
     c.data = datasets.multisports(4, 16)
     c.init = dict(weights="slowonly_r50_4x16_in1k_k400", skip=("head/.*",))

@@ -124,7 +124,7 @@ def train(config: Any, workdir: Path, patience: float = PATIENCE) -> dict[str, f
         log.bullets(logger, data.summary())
         about = dict(data.about, config=resolved, names=data.names, data=data.identity)
         initial = resolve.starting_from(
-            config.init, model, config.model.name, names=data.names, config=resolved,
+            config.init, model, config.model, names=data.names, config=resolved,
             needed=not store.all_steps(workdir / "checkpoints"),
         )  # fmt: skip
         metrics = loop.train(config, model, task, data.splits, pipelines, workdir, about, initial)

@@ -40,7 +40,9 @@ def make_config(root, **recipe):
     c.dtype = "float32"
     c.epochs = 5.0
     c.batch = 8
-    c.model = dict(name="fast_rcnn", variant="test", width=8, dropout=0.0)
+    c.model = dict(
+        name="fast_rcnn", backbone=dict(name="slowonly", variant="test", width=8), dropout=0.0
+    )
     c.task = plug.spec("tasks", "detection", rois=8, both=True)
     c.data = dict(
         root=str(root), num_classes=4, names="names.txt", checks=datasets.CHECKS,

@@ -38,14 +38,14 @@ def test_a_variant_is_a_model_with_its_recipe_and_weights(variant, model, frames
 
 def test_every_published_recogniser_of_videos_can_be_fine_tuned():
     """Its model is the row's: the one that its tensors fit."""
-    rows = [row for row in zoo.rows() if finetune.recipes(row.model)]
-    rows = [r for r in rows if r.recipe.get("name") in finetune.RECIPES and r.task == "recognition"]
-    assert {row.model for row in rows} >= {"swin", "tsn", "tsm", "slowonly", "slowfast"}
+    rows = [row for row in zoo.rows() if finetune.recipes(row.family)]
+    rows = [r for r in rows if r.recipe.get("name") in finetune.RECIPES and r.kind == "recognition"]
+    assert {row.family for row in rows} >= {"swin", "tsn", "tsm", "slowonly", "slowfast"}
     for row in rows:
         config = finetune.get_config(row.name)
         known = dict(num_classes=row.num_classes)
         ours = plug.load("models", config.model, **known).backbone
-        theirs = plug.load("models", hashable(row.spec), **known).backbone
+        theirs = plug.load("models", hashable(row.model), **known).backbone
         rates = dict(remat=False, **({"drop_path": 0.0} if hasattr(ours, "drop_path") else {}))
         assert ours.clone(**rates) == theirs.clone(**rates), row.name
         assert resolve.resolve(config.init.weights, config.model) == row.name
@@ -92,21 +92,25 @@ def test_without_a_network_it_says_which_file_goes_where(tmp_path, monkeypatch):
     monkeypatch.delenv("JAXVID_WEIGHTS_DIR", raising=False)
     row = zoo.find("swin_tiny_k400")
     with pytest.raises(UserError) as caught:
-        resolve.starting_from({"weights": row.name, "skip": ()}, None, "swin")
+        resolve.starting_from({"weights": row.name, "skip": ()}, None, dict(name="swin"))
     for part in (row.url, row.file, "JAXVID_WEIGHTS_DIR", "--config.init.weights= trains from"):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
     # A run that goes on needs them no more.
     init = {"weights": row.name, "skip": ()}
-    assert resolve.starting_from(init, None, "swin", needed=False)
+    assert resolve.starting_from(init, None, dict(name="swin"), needed=False)
 
 
 def test_a_published_file_in_the_weights_folder(tmp_path, monkeypatch, said):
     """All but the head comes from the .pth; the log says which file, and that the head is new."""
     row = dataclasses.replace(
-        zoo.find("tsn_r50_k400"), name="tsn_test_u8_k400", variant="test", sha256="",
-        url="https://example.invalid/tsn_test-0123abcd.pth", default_for="tsn_test_k400",
-    )  # fmt: skip
+        zoo.find("tsn_r50_k400"),
+        name="tsn_test_u8_k400",
+        model=dict(name="tsn", variant="test"),
+        sha256="",
+        url="https://example.invalid/tsn_test-0123abcd.pth",
+        default_for="tsn_test_k400",
+    )
     monkeypatch.setattr(zoo, "rows", lambda: (row,))
     monkeypatch.setenv("JAXVID_WEIGHTS_DIR", str(tmp_path))
     net, published = build("tsn", classes=400)
@@ -117,7 +121,7 @@ def test_a_published_file_in_the_weights_folder(tmp_path, monkeypatch, said):
     name = resolve.resolve("published", model)
     init = {"weights": name, "skip": ()}
     names = ("jump", "run")
-    got = flatten(resolve.starting_from(init, net, "tsn", names=names)(fresh))
+    got = flatten(resolve.starting_from(init, net, model, names=names)(fresh))
     assert same({k: v for k, v in got.items() if "backbone" in k}, flatten(published))
     assert same({k: v for k, v in got.items() if "head" in k}, flatten(fresh))
     assert said[0] == "fine-tuning the published weights tsn_test_u8_k400"

@@ -63,6 +63,45 @@ def test_what_not_every_function_takes_is_offered():
         plug.load("models", dict(name="clip4clip", variant="test", num_classes=3))
 
 
+DETECTOR = dict(name="fast_rcnn", backbone=dict(name="swin", variant="test", window=(2, 4, 4)))
+
+
+def test_a_spec_inside_is_built_first():
+    net = plug.load("models", DETECTOR, num_classes=3, dtype="f4")
+    assert (net.backbone.window, net.backbone.dtype, net.head.dtype) == ((2, 4, 4), "f4", "f4")
+    assert net.backbone == plug.load("models", DETECTOR["backbone"], "backbone", dtype="f4")
+    assert (
+        plug.load("models", dict(DETECTOR, backbone=net.backbone), num_classes=3, dtype="f4") == net
+    )
+
+
+def test_all_options_of_a_spec_inside_are_spelled():
+    spec = plug.spec("models", **DETECTOR)
+    assert (spec["backbone"]["window"], spec["backbone"]["depths"]) == ((2, 4, 4), (2, 1))
+    assert spec["pool"] == "avg"
+    assert not {"dropout", "num_classes", "dtype"} & spec["backbone"].keys()
+    assert plug.spec("models", **spec) == spec
+
+
+@pytest.mark.parametrize(
+    "backbone,message",
+    [
+        (dict(name="swim", variant="test"), 'no models named "swim". Did you mean "swin"?'),
+        (dict(name="swin", variant="tinny"), 'no variant "tinny". Did you mean "tiny"?'),
+        (dict(name="swin", variant="test", widht=8), 'no "widht". Did you mean "width"?'),
+        (dict(name="swin", variant="test", dropout=0.1), 'models/swin takes no "dropout"'),
+        (dict(name="swin"), 'models/swin needs "variant"'),
+        (dict(variant="test"), 'a models spec needs a "name"'),
+        (dict(DETECTOR), 'models/fast_rcnn has no "backbone" of its own'),
+        (dict(name="stgcn", variant="test"), "a detector needs a map of the frame"),
+    ],
+)
+def test_a_wrong_spec_inside_says_what_is_wrong(backbone, message):
+    with pytest.raises(UserError) as error:
+        plug.load("models", dict(name="fast_rcnn", backbone=backbone), num_classes=3)
+    assert message in str(error.value)
+
+
 def test_an_error_of_the_function_itself_is_not_hidden():
     def build(*, size, where=""):
         return [0] * size + where

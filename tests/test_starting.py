@@ -44,7 +44,7 @@ def save(workdir, family, variables, names, ema=None):
 
 def start(spec, net, family, variables, skip=(), **known):
     init = {"weights": str(spec), "skip": skip}
-    return flatten(resolve.starting_from(init, net, family, **known)(variables))
+    return flatten(resolve.starting_from(init, net, dict(name=family), **known)(variables))
 
 
 def same(a, b, but=""):

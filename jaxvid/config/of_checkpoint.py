@@ -9,5 +9,5 @@ from jaxvid.weights import resolve
 
 
 def get_config(spec: str) -> ConfigDict:
-    """The config that travels with what `spec` names, see `weights.find`."""
+    """The config that travels with what `spec` names, see `resolve.find`."""
     return ConfigDict(resolve.find(spec).local_config)

@@ -26,6 +26,8 @@ RENAMED = {
 # Arguments of the former crop "scales", and what they were by default.
 SCALES = {"places": 5, "scales": (1.0, 0.875, 0.75, 0.66), "scale_gap": 1}
 AREA = (0.08, 1.0)
+# Keys of a detector that are not those of its backbone.
+DETECTION_HEAD = ("background", "pool", "context", "mlp", "dropout")
 
 
 def hint(key: str) -> str:
@@ -45,7 +47,23 @@ def migrate(config: Mapping) -> dict[str, Any]:
     recipe = found["data"].get("recipe") if "data" in found else None
     if recipe and recipe.get("name") in ("clip", "segments"):
         found["data"] = {**found["data"], "recipe": _recipe(recipe)}
+    if "model" in found:
+        found["model"] = _model(found["model"])
     return found
+
+
+def _model(spec: Mapping) -> dict[str, Any]:
+    """Return the spec of a model with today's keys: a detector's holds that of its backbone."""
+    if spec.get("name") != "fast_rcnn" or "variant" not in spec:
+        return dict(spec)
+    head = {key: spec[key] for key in DETECTION_HEAD if key in spec}
+    options = {k: v for k, v in spec.items() if k not in ("name", "variant", *head)}
+    family, _, size = spec["variant"].partition("_")
+    if family == "test":  # "test" on SlowOnly, or "test_slowfast"
+        family, size = size or "slowonly", "test"
+    else:
+        options = {"strides": (1, 2, 2, 1), **options}
+    return {"name": "fast_rcnn", "backbone": dict(name=family, variant=size, **options), **head}
 
 
 def _task(spec: Mapping) -> dict[str, Any]:

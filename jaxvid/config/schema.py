@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from jaxvid import plug
-from jaxvid.config import flat, unknown_key
+from jaxvid.config import flat, renamed, unknown_key
 from jaxvid.config.settings import Settings
 from jaxvid.config.values import built, describe, is_section, wrong
 from jaxvid.errors import UserError, did_you_mean
@@ -209,6 +209,8 @@ def named_keys(package: str, spec: Mapping, where: str, attr: str = "build") -> 
     if (hint := wrong(spec["name"], name.kind)) is not None:
         raise UserError(name.refuse(f"{where}.name", spec["name"], hint))
     module = plug.module(package, spec["name"])
+    if package == "models" and (new := renamed.migrate({"model": spec})["model"]) != spec:
+        raise UserError(f"config.{where} is that of an earlier version; write it as {new}")
     if package == "models":
         own = _model_keys(module, spec, where, attr)
     elif spec["name"] == "concat":

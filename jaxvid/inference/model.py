@@ -210,7 +210,7 @@ class Model:
         shapes = jax.eval_shape(lambda b: init_variables(self.net, self.task, b, 0), batch)
         layout = meshes.shardings(self.mesh, shapes, self.config["sharding"])
         like = jax.tree.map(meshes.shape_on, shapes, layout)
-        variables, line = resolve.read(self._origin, like, self.net, self.config["model"]["name"])
+        variables, line = resolve.read(self._origin, like, self.net, self.config["model"])
         logger.info(line)
         return variables
 

@@ -8,6 +8,7 @@ or `first` (another beginning). It derives its blocks from `Block` and overrides
 Shapes: b batch, t frames, h height, w width, c channels.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -169,6 +170,11 @@ class ResNet(nn.Module):
             zero_init=self.zero_init, norm=self.norm, dtype=self.dtype,
         )  # fmt: skip
         return kind(**{**plain, **fields})
+
+    @property
+    def stride(self) -> int:
+        """Pixels of a frame from one feature to the next."""
+        return 4 * math.prod(self.strides[: len(self.depths)])
 
     @property
     def spans_time(self) -> bool:

@@ -13,20 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvid.config.values import Rate
-from jaxvid.layers import resnet
-from jaxvid.models import slowfast, slowonly
+from jaxvid.config.values import Backbone, Rate
+from jaxvid.errors import UserError
 from jaxvid.ops.roi_align import roi_align
 from jaxvid.weights.convert import Weights
 
-# The last stage keeps its resolution: features are at 1/16 of the picture.
-FINE = dict(strides=(1, 2, 2, 1))
 VARIANTS: dict[str, dict] = {
-    "test": dict(family=slowonly, backbone="test", stride=8),
-    "test_slowfast": dict(family=slowfast, backbone="test", stride=8),
-    "slowonly_r50": dict(family=slowonly, backbone="r50", **FINE),
-    "slowonly_r101": dict(family=slowonly, backbone="r101", **FINE),
-    "slowfast_r50": dict(family=slowfast, backbone="r50", **FINE),
+    "test": dict(backbone=dict(name="slowonly", variant="test")),
+    "test_slowfast": dict(backbone=dict(name="slowfast", variant="test")),
+    "test_swin": dict(backbone=dict(name="swin", variant="test")),
 }
 
 
@@ -105,16 +100,9 @@ def example(variant):
     }
 
 
-def backbone(variant, **overrides):
-    options = dict(VARIANTS[variant])
-    options.pop("stride", None)
-    family, name = options.pop("family"), options.pop("backbone")
-    return family.backbone(name, **{**options, **overrides})
-
-
 def build(
-    variant,
     *,
+    backbone: Backbone,
     num_classes,
     background: bool = False,
     pool: Literal["avg", "max"] = "avg",
@@ -122,11 +110,12 @@ def build(
     mlp: bool = False,
     dropout: Rate = 0.5,
     dtype=jnp.float32,
-    **overrides,
 ):
-    """Return the detector; other arguments are those of the backbone.
+    """Return the detector.
 
     Args:
+      backbone: The family that computes the features, such as dict(name="slowfast", variant="r50").
+        With strides=(1, 2, 2, 1), as published, a ResNet's are at 1/16 of the frame, not at 1/32.
       background: Give the linear layer one output more, the first, for no class. It is dropped and
         never trained; published weights have it.
       pool: Pooling over time, by the mean or the maximum.
@@ -134,29 +123,35 @@ def build(
       mlp: Add a hidden layer before the last.
       dropout: Share of the features that is dropped before the maximum over the bins of a box, in
         training.
+
+    Raises:
+      UserError: the backbone gives no map of the frame.
     """
-    stride = VARIANTS[variant].get("stride", 16)
+    if not hasattr(backbone, "stride"):
+        kind = type(backbone).__name__
+        raise UserError(f"config.model.backbone: a detector needs a map of the frame; not {kind}")
     head = RoIHead(
-        num_classes, background, stride=stride, pool=pool, context=context, mlp=mlp,
-        dropout=dropout, dtype=dtype,
-    )  # fmt: skip
-    return FastRCNN(backbone(variant, dtype=dtype, **overrides), head)
+        num_classes,
+        background,
+        stride=backbone.stride,
+        pool=pool,
+        context=context,
+        mlp=mlp,
+        dropout=dropout,
+        dtype=dtype,
+    )
+    return FastRCNN(backbone, head)
 
 
 # Weights
 
 
 def openmmlab(net):
-    """The backbone's own names, and those of the head."""
-    family = slowfast if isinstance(net.backbone, slowfast.SlowFast) else slowonly
-    rows = family.WEIGHTS["mmaction"].rows(net)
-    own = tuple(row for row in rows if row[1].startswith("backbone"))
+    """The names of the head; those of the backbone are in the table of its family."""
     head = "roi_head.bbox_head.fc_cls"
     if net.head.mlp:
-        return (*own, (f"{head}.0", "head/hidden"), (f"{head}.2", "head/fc"))
-    return (*own, (head, "head/fc"))
+        return ((f"{head}.0", "head/hidden"), (f"{head}.2", "head/fc"))
+    return ((head, "head/fc"),)
 
 
-# A recogniser's head has no place here: to start from one, leave out head/.* of the model too.
-SKIP = (*resnet.BUFFERS, "cls_head.*")
-WEIGHTS = {"mmaction": Weights(openmmlab, SKIP, resnet.ORDER)}
+WEIGHTS = {"mmaction": Weights(openmmlab)}

@@ -7,6 +7,7 @@ fast one saw.
 Shapes: b batch, t frames of the slow pathway, T of the fast one, h height, w width, c channels.
 """
 
+import math
 from functools import partial
 from typing import Any
 
@@ -62,6 +63,11 @@ class SlowFast(nn.Module):
     bn_frozen: bool = False
     remat: bool = False
     dtype: Any = jnp.float32
+
+    @property
+    def stride(self) -> int:
+        """Pixels of a frame from one feature to the next."""
+        return 4 * math.prod(self.strides[: len(self.depths)])
 
     @nn.compact
     def __call__(self, video, *, train):

@@ -70,6 +70,11 @@ class Swin(nn.Module):
     init_std: NonNegative = 0.02
     dtype: Any = jnp.float32
 
+    @property
+    def stride(self) -> int:
+        """Pixels of a frame from one feature to the next."""
+        return max(self.patch[1:]) * 2 ** (len(self.depths) - 1)
+
     @nn.compact
     def __call__(self, video, *, train):
         init = nn.initializers.truncated_normal(self.init_std) if self.init_std else lecun_normal

@@ -12,11 +12,11 @@ import json
 import sys
 from pathlib import Path
 
-from jaxvid import files, plug
+from jaxvid import files
 from jaxvid.cli import guard
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.inference.model import load
-from jaxvid.weights import safetensors_file
+from jaxvid.weights import resolve, safetensors_file
 from jaxvid.weights.convert import export
 
 
@@ -35,7 +35,7 @@ def write(spec: str, upstream: str, out: str | None) -> Path:
     path = Path(out) if out else folder / f"{upstream}.safetensors"
     files.probe_file(path)
     model = load(spec)
-    tables = plug.module("models", model.config["model"]["name"]).WEIGHTS
+    tables = resolve.tables(model.config["model"], model.net)
     if upstream not in tables:
         raise UserError(f"--to={upstream}: no such upstream.{did_you_mean(upstream, tables)}")
     tensors = export(model.variables, tables[upstream], model.net)

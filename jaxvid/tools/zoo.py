@@ -6,7 +6,6 @@ A table on a terminal; elsewhere a line a row, fields separated by tabs, links i
 """
 
 import argparse
-import functools
 import json
 import sys
 import urllib.parse
@@ -44,12 +43,13 @@ def select(task: str = "", dataset: str = "", family: str = "") -> list[Row]:
       UserError: no row has it, or all of them together.
     """
     found = list(zoo.rows())
-    for key, wanted in (("task", task), ("dataset", dataset), ("model", family)):
+    said = dict(kind="task", dataset="dataset", family="family")
+    for key, wanted in (("kind", task), ("dataset", dataset), ("family", family)):
         if wanted:
             known = {getattr(row, key) for row in zoo.rows()}
             if wanted not in known:
                 raise UserError(
-                    f'no published weights of {key} "{wanted}".{did_you_mean(wanted, known)}'
+                    f'no published weights of {said[key]} "{wanted}".{did_you_mean(wanted, known)}'
                 )
             found = [row for row in found if getattr(row, key) == wanted]
     if not found:
@@ -59,26 +59,20 @@ def select(task: str = "", dataset: str = "", family: str = "") -> list[Row]:
 
 def loads(row: Row) -> bool:
     """Whether this version has the model, and a table for the names in the file."""
-    variants, upstreams = known(row.spec["name"])
-    usable = bool(row.recipe) or row.task == "image"  # to start from; some heads are not here yet
-    return row.spec["variant"] in variants and row.upstream in upstreams and usable
-
-
-@functools.cache
-def known(family: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The variants of a family and the upstreams whose names it reads."""
+    if not row.recipe and row.kind != "image":  # to start from; some heads are not here yet
+        return False
     try:
-        module = plug.module("models", family)
-        return frozenset(module.VARIANTS), frozenset(module.WEIGHTS)
-    except (UserError, AttributeError):
-        return frozenset(), frozenset()
+        plug.spec("models", **row.model)
+    except UserError:
+        return False
+    return row.upstream in plug.module("models", row.model["name"]).WEIGHTS
 
 
 def cells(row: Row) -> tuple[str, ...]:
     """What stands in COLUMNS."""
     return (
         row.name,
-        row.task,
+        row.kind,
         row.dataset,
         f"{row.params_m:.2f} M" if row.params_m else "",
         f"{row.flops_g:g} G" if row.flops_g else "",

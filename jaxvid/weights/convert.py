@@ -8,7 +8,7 @@ read backwards they name our parameters as upstream does.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,21 @@ class Weights:
     def rows(self, net: Any = None) -> Table:
         """The rename table of one model."""
         return self.rename(net) if callable(self.rename) else self.rename
+
+    def with_head(self, head: "Weights | None", net: Any) -> "Weights":
+        """Return the table of a model that has this one's backbone and another head.
+
+        Tensors of this one's head are skipped, so that training can start from its files.
+
+        Args:
+          head: How the upstream names that head; None, where it has none of the kind.
+          net: The model.
+        """
+        rows = self.rows(net)
+        kept = tuple(row for row in rows if row[1].split("/")[0] == "backbone")
+        gone = [re.sub(r"{\w+}", r"\\w+", row[0]) + ".*" for row in rows if row not in kept]
+        named = head.rows(net) if head else ()
+        return replace(self, rename=kept + named, skip=(*self.skip, *gone))
 
 
 @dataclass(frozen=True)

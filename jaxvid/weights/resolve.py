@@ -26,9 +26,6 @@ from jaxvid.weights import download, safetensors_file, torch_file, zoo
 from jaxvid.weights.convert import Weights, convert, find_leaf, rename, to_flax
 
 logger = logging.getLogger(__name__)
-
-# What a task of the zoo's is trained as.
-TASKS = {"skeleton": "recognition", "audio": "recognition"}
 PUBLISHED = "published"  # init.weights: those of the zoo for config.model
 HEAD = "head/.*"  # parameters that depend on the classes, in every family
 NOT_PUBLISHED = "; not the published file of that name, by its hash"
@@ -89,7 +86,7 @@ def find(spec: str | Path) -> Origin:
         hint = "" if path.suffix else did_you_mean(path.name, store.runs_beside(path))
         raise UserError(f"{spec}: no such workdir, checkpoint or file{hint and '.'}{hint}")
     row = zoo.find(spec)
-    plug.module("models", row.spec["name"])  # before a download that nothing could read
+    plug.module("models", row.model["name"])  # before a download that nothing could read
     return published(row, download.fetch(row))
 
 
@@ -103,12 +100,12 @@ def published(row: zoo.Row, path: Path) -> Origin:
         eval_batch=0,
         eval=dict(views=1),
         loader=dict(workers=-1, on_error="replace", eval_on_error="raise"),
-        model=row.spec,
-        task={"name": TASKS.get(row.task, row.task), **row.task_options},
+        model=dict(row.model),
+        task=dict(row.task),
         data=dict(recipe=dict(row.recipe)),
     )
     meta = dict(step=0, epoch=0.0, published=dict(row.metrics), zoo=row.name)
-    names = () if row.task == "image" else zoo.labels(row.dataset)
+    names = () if row.kind == "image" else zoo.labels(row.dataset)
     return Origin(path, hashable(config), names, meta, row.upstream)
 
 
@@ -117,12 +114,16 @@ def identity(source: Path) -> str:
     return integrity.identity(source) if source.is_dir() else download.sha256(source)[:12]
 
 
-def read(origin: Origin, like: Mapping, net: Any, family: str) -> tuple[dict, str]:
-    """The variables of `origin`, where `like` (shapes with shardings) says, and a line on them."""
+def read(origin: Origin, like: Mapping, net: Any, model: Mapping) -> tuple[dict, str]:
+    """The variables of `origin`, where `like` (shapes with shardings) says, and a line on them.
+
+    Args:
+      net, model: the model and its spec.
+    """
     if origin.source.is_dir():
         variables, kind = store.load_variables(origin.source, like)
         return variables, f"loaded {kind} parameters of {origin.source}"
-    return place(origin, Tensors.of(origin, like, net, family), like, net)
+    return place(origin, Tensors.of(origin, like, net, model), like, net)
 
 
 def resolve(spec: str, model: Mapping) -> str:
@@ -160,7 +161,7 @@ def find_initial(spec: str) -> Origin:
 def starting_from(
     init: Mapping,
     net: Any,
-    family: str,
+    model: Mapping,
     names: Sequence[str] = (),
     config: Mapping | None = None,
     needed: bool = True,
@@ -172,6 +173,7 @@ def starting_from(
 
     Args:
       init: "weights", a spec as above, and "skip", patterns of parameters that stay fresh.
+      net, model: the run's model and its spec.
       names: the run's classes, () where they are not known.
       config: the run's, for a comparison of the preprocessing.
       needed: look for the weights now. A run that goes on does not need them.
@@ -187,7 +189,7 @@ def starting_from(
     def initial(variables: dict) -> dict:
         origin = known or find_initial(init["weights"])
         param_rules.label(variables["params"], [(p, True) for p in given], strict=True)
-        tensors = None if origin.source.is_dir() else Tensors.of(origin, variables, net, family)
+        tensors = None if origin.source.is_dir() else Tensors.of(origin, variables, net, model)
         skip = given
         found = compare.classes(origin.names, names) if origin.names and names else ""
         if not found and tensors:
@@ -204,7 +206,7 @@ def starting_from(
                 loaded = store.load_into(variables, origin.source, skip)
                 line = f"started from {origin.source}"
         except UserError as error:
-            raise UserError(f"{error}{_other_family(origin, family)}") from None
+            raise UserError(f"{error}{_other_family(origin, model)}") from None
         logger.info(line)
         if origin.config and config:
             for key, text in compare.preprocessing(origin.config, config).items():
@@ -215,12 +217,13 @@ def starting_from(
     return initial
 
 
-def _other_family(origin: Origin, family: str) -> str:
+def _other_family(origin: Origin, model: Mapping) -> str:
     """The end of an error about weights that do not fit; empty where the family is the same."""
-    theirs = origin.config["model"]["name"] if origin.config else family
-    if theirs == family:
+    ours = model["name"]
+    theirs = origin.config["model"]["name"] if origin.config else ours
+    if theirs == ours:
         return ""
-    return f"\n{origin.source} is of config.model.name={theirs}, the run is of {family}"
+    return f"\n{origin.source} is of config.model.name={theirs}, the run is of {ours}"
 
 
 @dataclass(frozen=True)
@@ -238,15 +241,15 @@ class Tensors:
     note: str = ""
 
     @classmethod
-    def of(cls, origin: Origin, like: Mapping, net: Any, family: str) -> "Tensors":
+    def of(cls, origin: Origin, like: Mapping, net: Any, model: Mapping) -> "Tensors":
         """Read a file; the table and the prefix are those by which most tensors find a place."""
-        tables = plug.module("models", family).WEIGHTS
-        if origin.upstream in tables:
-            tables = {origin.upstream: tables[origin.upstream]}
+        known = tables(model, net)
+        if origin.upstream in known:
+            known = {origin.upstream: known[origin.upstream]}
         notes: list[str] = []
         best, most = None, -1
         for note, named in spellings(torch_file.load(origin.source, say=notes.append)):
-            table = likeliest(named, tables, like, net)
+            table = likeliest(named, known, like, net)
             if (count := fitting(named, table, like, net)) > most:
                 best, most = cls(named, table, "".join([note, *notes])), count
         assert best is not None  # the names as they are come first
@@ -270,6 +273,21 @@ class Tensors:
             if shape != tuple(want[key].shape):
                 return f"{key} is {shape} in the file, {tuple(want[key].shape)} in the model"
         return ""
+
+
+def tables(model: Mapping, net: Any) -> dict[str, Weights]:
+    """Return how upstreams name the tensors of a model, by upstream.
+
+    Where a spec holds that of a backbone, the table of the backbone's family names its tensors.
+
+    Args:
+      model: the spec of `net`.
+    """
+    own = plug.module("models", model["name"]).WEIGHTS
+    if "backbone" not in model:
+        return own
+    inner = tables(model["backbone"], net)
+    return {upstream: table.with_head(own.get(upstream), net) for upstream, table in inner.items()}
 
 
 def spellings(tensors: Mapping) -> Iterator[tuple[str, dict]]:

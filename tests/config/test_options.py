@@ -12,6 +12,7 @@ from configs import quickstart, slowfast_k400, swin_k400
 from jaxvid import api, cli, main, plug
 from jaxvid.config import claim, hashable, options, plain, schema
 from jaxvid.errors import UserError
+from tests.models import test_contract as contract
 
 
 def parsed(monkeypatch, name: str, *overrides: str) -> ConfigDict:
@@ -80,6 +81,21 @@ def test_another_variant_keeps_what_was_chosen():
     assert (config.model.depths, config.model.alpha, config.batch) == ((3, 4, 23, 3), 4, 8)
 
 
+def test_options_of_a_spec_inside_are_reached_and_follow_their_variant(monkeypatch):
+    flag = "--config.model.backbone.zero_init=False"
+    config = parsed(monkeypatch, "slowonly_ava21:r50_8x8_nl", flag)
+    assert not config.model.backbone.zero_init
+    assert config.model.backbone.depths == (3, 4, 6, 3)
+    options.change(config, {"model.backbone.variant": "r101"})
+    backbone = config.model.backbone
+    assert (backbone.depths, backbone.zero_init) == ((3, 4, 23, 3), False)
+    assert (backbone.non_local, backbone.strides) == ("embedded_gaussian", (1, 2, 2, 1))
+    with pytest.raises(AttributeError) as error:
+        parsed(monkeypatch, "slowonly_ava21", "--config.model.backbone.zero_inti=False")
+    message = 'no config key "model.backbone.zero_inti". Did you mean "zero_init"?'
+    assert cli.explain(error.value) == message
+
+
 @pytest.mark.parametrize(
     "config",
     [dict(batch=3), dict(model=dict(variant="tiny")), dict(model=dict(name="swim"))],
@@ -105,12 +121,11 @@ def test_a_run_of_a_version_that_did_not_spell_them_goes_on(tmp_path):
 def test_every_variant_of_every_family_can_be_spelled():
     for family in plug.names("models"):
         for variant in plug.module("models", family).VARIANTS:
-            spec = plug.spec("models", family, variant=variant)
+            given = contract.spec(family, variant)
+            spec = plug.spec("models", **given)
             assert hashable(json.loads(json.dumps(spec))) == spec
-            ConfigDict(spec)
-            assert plug.load("models", spec, num_classes=3) == plug.load(
-                "models", dict(name=family, variant=variant), num_classes=3
-            )
+            net = plug.load("models", ConfigDict(spec), num_classes=3)
+            assert net == plug.load("models", given, num_classes=3)
 
 
 def test_the_shipped_configs_are_not_changed_by_it():

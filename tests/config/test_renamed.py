@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from configs import quickstart
+from configs import quickstart, slowfast_ava21
 from jaxvid import compare, plug
 from jaxvid.config import differences, flat, hashable, plain, renamed, schema
 from jaxvid.errors import UserError
@@ -148,3 +148,40 @@ def test_a_former_key_is_an_error_that_names_todays(key):
 
 def test_all_options_of_augmentation_were_once_those_of_recognition():
     assert {f"task.{f.name}" for f in dataclasses.fields(Augment)} <= renamed.RENAMED.keys()
+
+
+# Detectors
+
+
+@pytest.mark.parametrize(
+    "old,backbone",
+    [
+        (
+            dict(variant="slowonly_r50", non_local="gaussian"),
+            dict(name="slowonly", variant="r50", strides=(1, 2, 2, 1), non_local="gaussian"),
+        ),
+        (
+            dict(variant="slowfast_r50", alpha=4, strides=(1, 2, 2, 2)),
+            dict(name="slowfast", variant="r50", strides=(1, 2, 2, 2), alpha=4),
+        ),
+        (dict(variant="test", width=8), dict(name="slowonly", variant="test", width=8)),
+        (dict(variant="test_slowfast"), dict(name="slowfast", variant="test")),
+    ],
+)
+def test_a_stored_spec_of_an_earlier_version_is_one_of_this(old, backbone):
+    config = dict(model=dict(name="fast_rcnn", background=True, mlp=True, **old), batch=8)
+    new = dict(name="fast_rcnn", backbone=backbone, background=True, mlp=True)
+    assert renamed.migrate(config) == dict(model=new, batch=8)
+    assert renamed.migrate(dict(model=new)) == dict(model=new)
+    assert config["model"]["variant"] == old["variant"]
+    head = plug.load("models", new, num_classes=5).head
+    assert (head.background, head.mlp, head.context) == (True, True, False)
+
+
+def test_a_config_of_an_earlier_version_is_refused_with_the_new_keys():
+    config = slowfast_ava21.get_config().to_dict()
+    config["model"] = dict(name="fast_rcnn", variant="slowfast_r50", alpha=4, background=True)
+    with pytest.raises(UserError, match=r"config\.model is that of an earlier version") as error:
+        schema.check(config)
+    written = dict(name="slowfast", variant="r50", strides=(1, 2, 2, 1), alpha=4)
+    assert str(dict(name="fast_rcnn", backbone=written, background=True)) in str(error.value)

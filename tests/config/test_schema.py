@@ -5,7 +5,7 @@ import typing
 import pytest
 from ml_collections import ConfigDict
 
-from configs import base, quickstart, swin_k710
+from configs import base, quickstart, slowonly_multisports, swin_k710
 from jaxvid import main, plug, writers
 from jaxvid.config import loading, schema
 from jaxvid.config.settings import Loader, Settings
@@ -129,6 +129,31 @@ def test_an_unknown_key_is_named_with_the_nearest(name, near):
     ],
 )
 def test_what_is_missing_or_does_not_fit_is_named(config, message):
+    with pytest.raises(UserError, match=message):
+        schema.check(config)
+
+
+@pytest.mark.parametrize(
+    "backbone,message",
+    [
+        (None, "config.model.backbone is missing: The family that computes the features"),
+        ("swin", "config.model.backbone='swin': it must be a dict with a \"name\""),
+        (dict(variant="r50"), "config.model.backbone.name is missing"),
+        (dict(name="swim"), "config.model.backbone.name='swim': .* Did you mean \"swin\""),
+        (dict(name="swin"), "config.model.backbone.variant is missing"),
+        (dict(name="swin", variant="tinny"), 'Did you mean "tiny"'),
+        (
+            dict(name="swin", variant="tiny", widht=3),
+            'key "model.backbone.widht". Did you .*"width"',
+        ),
+        (dict(name="swin", variant="tiny", dropout=0.5), 'no config key "model.backbone.dropout"'),
+        (dict(name="fast_rcnn"), "model.backbone.name='fast_rcnn': this family has no backbone"),
+    ],
+)
+def test_specs_inside_are_checked(backbone, message):
+    config = slowonly_multisports.get_config().to_dict()
+    del config["model"]["backbone"]
+    config["model"] |= {} if backbone is None else dict(backbone=backbone)
     with pytest.raises(UserError, match=message):
         schema.check(config)
 

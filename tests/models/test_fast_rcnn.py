@@ -8,11 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import slowonly_multisports
 from jaxvid import plug
+from jaxvid.config import options, schema
 from jaxvid.errors import UserError
-from jaxvid.models import fast_rcnn, slowfast, slowonly
+from jaxvid.models import fast_rcnn
 from jaxvid.models.fast_rcnn import RoIHead
 from jaxvid.ops.roi_align import roi_align
+from jaxvid.train.step import init_variables
+from jaxvid.weights import resolve
 from jaxvid.weights.convert import convert, export
 from tests.conftest import fill
 
@@ -24,10 +28,19 @@ def draw(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def build(variant="test", **overrides):
-    return plug.load(
-        "models", dict(name="fast_rcnn", variant=variant, **overrides), num_classes=CLASSES
-    )
+def spec(family="slowonly", variant="test", **overrides):
+    backbone = dict(name=family, variant=variant)
+    if variant != "test" and family != "swin":
+        backbone["strides"] = (1, 2, 2, 1)
+    return dict(name="fast_rcnn", backbone=backbone, **overrides)
+
+
+def build(family="slowonly", variant="test", **overrides):
+    return plug.load("models", spec(family, variant, **overrides), num_classes=CLASSES)
+
+
+def table(family="slowonly", net=None):
+    return resolve.tables(spec(family), net)["mmaction"]
 
 
 def trace(net, *inputs):
@@ -128,46 +141,96 @@ def test_padding_changes_no_other_box():
     np.testing.assert_allclose(swapped, more[::-1], atol=1e-5)
 
 
-@pytest.mark.parametrize("variant", [v for v in fast_rcnn.VARIANTS if not v.startswith("test")])
-def test_features_are_at_a_sixteenth(variant):
-    net = fast_rcnn.backbone(variant)
+@pytest.mark.parametrize(
+    "family,variant,stride",
+    [
+        ("slowonly", "test", 8), ("slowfast", "test", 8), ("swin", "test", 8),
+        ("slowonly", "r50", 16), ("slowonly", "r101", 16), ("slowfast", "r50", 16),
+        ("swin", "tiny", 32),
+    ],
+)  # fmt: skip
+def test_the_head_knows_the_stride_of_the_features(family, variant, stride):
+    net = build(family, variant)
     video = jax.ShapeDtypeStruct((1, 8, 64, 96, 3), jnp.float32)
-    variables = trace(net, video)
-    maps = jax.eval_shape(lambda v, x: net.apply(v, x, train=False), variables, video)
-    assert {x.shape[2:4] for x in jax.tree.leaves(maps)} == {(4, 6)}
-    assert build(variant).head.stride == 16
+    variables = trace(net.backbone, video)
+    maps = jax.eval_shape(lambda v, x: net.backbone.apply(v, x, train=False), variables, video)
+    assert {x.shape[2:4] for x in jax.tree.leaves(maps)} == {(64 // stride, 96 // stride)}
+    assert net.head.stride == stride
 
 
-@pytest.mark.parametrize("variant", ["test", "test_slowfast"])
-def test_the_stride_of_the_small_ones_is_right_too(variant):
-    net = fast_rcnn.backbone(variant)
-    video = jax.ShapeDtypeStruct((1, 4, 64, 64, 3), jnp.float32)
-    maps = jax.eval_shape(lambda v, x: net.apply(v, x, train=False), trace(net, video), video)
-    assert {64 // x.shape[2] for x in jax.tree.leaves(maps)} == {build(variant).head.stride}
+@pytest.mark.parametrize("family", ["stgcn", "bmn", "clip4clip"])
+def test_a_backbone_without_a_map_of_the_frame_is_refused(family):
+    with pytest.raises(UserError, match="a detector needs a map of the frame"):
+        build(family)
 
 
-@pytest.mark.parametrize("variant,family", [("test", slowonly), ("test_slowfast", slowfast)])
-def test_a_recogniser_is_where_training_starts(variant, family):
+@pytest.mark.parametrize("family", ["slowonly", "slowfast", "swin"])
+def test_a_recogniser_is_where_training_starts(family):
     """All of its backbone is taken, its head is left, and that of the boxes stays fresh."""
-    recogniser = family.build("test", num_classes=9)
-    frames = 16 if family is slowfast else 4
-    video = draw(1, frames, 32, 32, 3)
-    tensors = export(filled(recogniser, video), family.WEIGHTS["mmaction"], recogniser)
-    net = build(variant)
-    fresh, table = filled(net, video, BOXES), fast_rcnn.WEIGHTS["mmaction"]
-    loaded, coverage = convert(tensors, fresh, table, skip=("head/.*",), net=net)
+    module = plug.module("models", family)
+    recogniser = module.build("test", num_classes=9)
+    video = draw(*module.example("test")["video"].shape)[:1]
+    tensors = export(filled(recogniser, video), module.WEIGHTS["mmaction"], recogniser)
+    net = build(family)
+    fresh, rows = filled(net, video, BOXES), table(family, net)
+    loaded, coverage = convert(tensors, fresh, rows, skip=("head/.*",), net=net)
     assert coverage.tensors == coverage.leaves - 2
     jax.tree.map(np.testing.assert_array_equal, loaded["params"]["head"], fresh["params"]["head"])
     with pytest.raises(UserError, match="nothing to load into params/head/fc/kernel"):
-        convert(tensors, fresh, table, net=net)
+        convert(tensors, fresh, rows, net=net)
 
 
-def test_names_are_upstreams():
-    for variant, own in (("test", "backbone.layer1.0.conv1.conv.weight"), (
-        "test_slowfast", "backbone.slow_path.layer1_lateral.conv.weight",
-    )):  # fmt: skip
-        net = build(variant, background=True)
-        video = draw(1, 16, 32, 32, 3)
-        names = list(export(filled(net, video, BOXES), fast_rcnn.WEIGHTS["mmaction"], net))
-        assert own in names
-        assert names[-2:] == ["roi_head.bbox_head.fc_cls.weight", "roi_head.bbox_head.fc_cls.bias"]
+@pytest.mark.parametrize(
+    "family,own",
+    [
+        ("slowonly", "backbone.layer1.0.conv1.conv.weight"),
+        ("slowfast", "backbone.slow_path.layer1_lateral.conv.weight"),
+        ("swin", "backbone.layers.0.blocks.0.attn.qkv.weight"),
+    ],
+)
+def test_names_are_upstreams(family, own):
+    net = build(family, background=True)
+    names = list(export(filled(net, draw(1, 16, 32, 32, 3), BOXES), table(family, net), net))
+    assert own in names
+    assert names[-2:] == ["roi_head.bbox_head.fc_cls.weight", "roi_head.bbox_head.fc_cls.bias"]
+
+
+# A detector on another family: two lines of a config
+
+
+def on_swin():
+    c = slowonly_multisports.get_config()
+    c.model.backbone = dict(name="swin", variant="test")
+    c.init.weights = "swin_tiny_k400"
+    return c
+
+
+def test_a_detector_on_swin_is_two_lines_of_a_config():
+    config = on_swin()
+    schema.check(config)
+    options.complete(config)
+    assert config.model.backbone.window == (2, 2, 2)
+    net = plug.load("models", config.model, num_classes=66, dtype=jnp.bfloat16)
+    assert net.backbone.dtype == jnp.bfloat16
+    task = plug.load("tasks", config.task, num_classes=66)
+    shapes = {k: (2, *x.shape[1:]) for k, x in fast_rcnn.example("test").items()}
+    batch = dict(
+        video=np.random.default_rng(0).integers(0, 255, (2, 1, *shapes["video"][1:]), np.uint8),
+        proposals=np.tile(BOXES, (2, 1, 1)),
+        proposal_mask=np.ones((2, 3), bool),
+        boxes=np.tile(BOXES, (2, 1, 1)),
+        box_mask=np.ones((2, 3), bool),
+        box_label=np.eye(66, dtype=np.float32)[None, :3].repeat(2, 0),
+        mask=np.ones(2, np.float32),
+    )
+    variables = jax.eval_shape(lambda b: init_variables(net, task, b, 0), batch)
+
+    def loss(params):
+        ready = task.prepare(jax.random.key(0), batch, True)
+        rngs = {"dropout": jax.random.key(0)}
+        out = net.apply({"params": params}, **task.inputs(ready), train=True, rngs=rngs)
+        return task.loss(out, ready)[0]
+
+    value, grads = jax.jit(jax.value_and_grad(loss))(fill(variables)["params"])
+    assert np.isfinite(value) and value > 0
+    assert np.abs(grads["backbone"]["patch_embed"]["kernel"]).max() > 0

@@ -85,11 +85,12 @@ def scores_and_features(out, rois):
     }
 
 
-def of_boxes(variant, **options):
+def of_boxes(family, variant, head=None, **options):
     """An action head; in evaluation dropout gives on what it is given, the features of boxes."""
+    backbone = dict(name=family, variant=variant, strides=(1, 2, 2, 1), **options)
     return Case(
-        dict(name="fast_rcnn", variant=variant, **options), key_frames, "n t h w c -> n c t h w",
-        outputs=scores_and_features, inner="dropout",
+        dict(name="fast_rcnn", backbone=backbone, **(head or {})), key_frames,
+        "n t h w c -> n c t h w", outputs=scores_and_features, inner="dropout",
     )  # fmt: skip
 
 
@@ -121,6 +122,7 @@ def swin(variant, **options):
 
 
 SCALED = dict(non_local="embedded_gaussian", non_local_scale=True)
+RICH = dict(context=True, pool="max", mlp=True)
 CASES = {
     "swin_tiny": swin("tiny"),
     "swin_small": swin("small"),
@@ -159,14 +161,16 @@ CASES = {
     "actionclip_vitb16_16": two_towers("actionclip", "vitb16", frames=16),
     "bmn_400": proposals("400"),
     "bmn_2048": proposals("2048"),
-    "ava_slowonly_r50_4x16": of_boxes("slowonly_r50"),
-    "ava_slowonly_r50_nl": of_boxes("slowonly_r50", **SCALED),
-    "ava_slowonly_r101": of_boxes("slowonly_r101"),
-    "ava_slowfast_r50_4x16": of_boxes("slowfast_r50"),
-    "ava_slowfast_r50_8x8": of_boxes("slowfast_r50", alpha=4, fusion=7),
-    "ava_slowfast_r50_temporal_max": of_boxes("slowfast_r50", alpha=4, fusion=7, pool="max"),
-    "ava_slowfast_r50_multisports": of_boxes("slowfast_r50"),
-    "ava_slowfast_r50_context": of_boxes("slowfast_r50", context=True),
-    "ava_slowonly_context_tmax_mlp": of_boxes("slowonly_r50", context=True, pool="max", mlp=True),
-    "ava_slowonly_16x4_tricks": of_boxes("slowonly_r50", context=True, pool="max", mlp=True),
+    "ava_slowonly_r50_4x16": of_boxes("slowonly", "r50"),
+    "ava_slowonly_r50_nl": of_boxes("slowonly", "r50", **SCALED),
+    "ava_slowonly_r101": of_boxes("slowonly", "r101"),
+    "ava_slowfast_r50_4x16": of_boxes("slowfast", "r50"),
+    "ava_slowfast_r50_8x8": of_boxes("slowfast", "r50", alpha=4, fusion=7),
+    "ava_slowfast_r50_temporal_max": of_boxes(
+        "slowfast", "r50", dict(pool="max"), alpha=4, fusion=7
+    ),
+    "ava_slowfast_r50_multisports": of_boxes("slowfast", "r50"),
+    "ava_slowfast_r50_context": of_boxes("slowfast", "r50", dict(context=True)),
+    "ava_slowonly_context_tmax_mlp": of_boxes("slowonly", "r50", RICH),
+    "ava_slowonly_16x4_tricks": of_boxes("slowonly", "r50", RICH),
 }

@@ -15,6 +15,7 @@ from einops import rearrange
 from jaxvid import plug
 from jaxvid.errors import UserError
 from jaxvid.ops.losses import cross_entropy
+from jaxvid.weights import resolve
 from jaxvid.weights.convert import Weights, convert, export
 from tests.parity.cases import Case
 from tests.parity.golden import NOISE, Golden, digest, draw
@@ -40,9 +41,9 @@ class Check:
         return np.nan_to_num(self.error / self.tolerance, nan=np.inf)
 
 
-def table(case: Case) -> Weights:
+def table(case: Case, net: nn.Module) -> Weights:
     """The rename table of a row."""
-    return plug.module("models", case.model["name"]).WEIGHTS[case.upstream]
+    return resolve.tables(case.model, net)[case.upstream]
 
 
 def build(case: Case, num_classes: int, **overrides) -> nn.Module:
@@ -61,7 +62,7 @@ def load(golden: Golden, net: nn.Module, inputs: Mapping) -> dict:
     Raises:
       UserError: a tensor without a place, or a leaf without a tensor.
     """
-    variables, _ = convert(golden.tensors(), shapes(net, inputs), table(golden.case), net=net)
+    variables, _ = convert(golden.tensors(), shapes(net, inputs), table(golden.case, net), net=net)
     learned = [variables[k] for k in ("params", "batch_stats") if k in variables]
     ours = sum(leaf.size for leaf in jax.tree.leaves(learned))
     if ours != golden.parameters:
@@ -114,7 +115,7 @@ def constants(golden: Golden, net: nn.Module, variables: Mapping) -> list[Check]
     """What upstream's constructor computed, beside what we export for it."""
     if not golden.constants and not golden.digests:
         return []
-    ours = export(variables, table(golden.case), net)
+    ours = export(variables, table(golden.case, net), net)
     nothing = np.zeros(0)
     kept, hashed = golden.constants.items(), golden.digests.items()
     return [
@@ -153,7 +154,7 @@ def step(golden: Golden, double: bool) -> tuple[dict, dict]:
         found = jax.jit(jax.grad(loss, has_aux=True))(params, variables, inputs, target)
     grads, (losses, changed) = jax.tree.map(np.asarray, found)
     # The table that names tensors names their gradients too, in upstream's layouts.
-    tensors = export({"params": grads, **changed}, table(case), net)
+    tensors = export({"params": grads, **changed}, table(case, net), net)
     return losses, {name: np.linalg.norm(np.float64(t)) for name, t in tensors.items()}
 
 

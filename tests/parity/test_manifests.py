@@ -39,7 +39,7 @@ def test_every_tensor_has_a_place_and_is_exported_as_published(name):
         for name in tensors
         if name.endswith("running_mean")
     }
-    table = check.table(case)
+    table = check.table(case, net)
     loaded, coverage = convert(tensors | counters, variables, table, net=net)
     assert coverage.parameters == coverage.total
     assert coverage.adapted == ()

@@ -21,7 +21,7 @@ def test_a_batch_has_the_shapes_that_data_would_give():
 
 def test_detection_has_the_truth_of_all_classes():
     config = fast_rcnn_own.get_config("mini")
-    config.update_from_flattened_dict({"model.variant": "test", "data.recipe.boxes": 4})
+    config.update_from_flattened_dict({"data.recipe.boxes": 4})
     _, _, shapes = rehearse(config, meshes.build())
     assert shapes["box_label"].shape == (config.batch, 4, CLASSES)  # data would have told
     assert shapes["boxes"].shape == shapes["proposals"].shape == (config.batch, 4, 4)

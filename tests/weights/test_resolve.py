@@ -34,9 +34,14 @@ def mirror(tmp_path, monkeypatch):
     """A folder with the file of one invented row of the zoo."""
     net, variables = build()
     row = dataclasses.replace(
-        zoo.find("swin_tiny_k400"), name="swin_test_4x1_k400", variant="test", sha256="",
-        recipe=RECIPE, url="https://example.invalid/swin_test.safetensors", default_for="swin_test",
-    )  # fmt: skip
+        zoo.find("swin_tiny_k400"),
+        name="swin_test_4x1_k400",
+        model=dict(name="swin", variant="test"),
+        sha256="",
+        recipe=RECIPE,
+        url="https://example.invalid/swin_test.safetensors",
+        default_for="swin_test",
+    )
     monkeypatch.setattr(zoo, "rows", lambda: (row,))
     monkeypatch.setenv("JAXVID_WEIGHTS_DIR", str(tmp_path / "mirror"))
     (tmp_path / "mirror").mkdir()
@@ -123,7 +128,7 @@ def test_starting_from_published_weights_with_another_head(mirror, said):
     shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), video)
     fresh = jax.device_put(fill(shapes, seed=5), jax.devices()[0])
     init = {"weights": "swin_test", "skip": ("head/.*",)}
-    started = resolve.starting_from(init, net, "swin")(fresh)
+    started = resolve.starting_from(init, net, dict(name="swin"))(fresh)
     head, backbone = started["params"]["head"]["fc"], started["params"]["backbone"]
     np.testing.assert_array_equal(head["kernel"], fresh["params"]["head"]["fc"]["kernel"])
     embedded = published["params"]["backbone"]["patch_embed"]["kernel"]

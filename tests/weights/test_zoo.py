@@ -10,13 +10,12 @@ from collections import Counter
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxvid
 from jaxvid import plug
-from jaxvid.config import hashable
+from jaxvid.config import flat, hashable
 from jaxvid.errors import UserError
 from jaxvid.tools import zoo as tool
 from jaxvid.weights import resolve, zoo
@@ -24,13 +23,13 @@ from jaxvid.weights import resolve, zoo
 ROWS = zoo.rows()
 NAMES = {row.name for row in ROWS}
 RECOGNISES = {"recognition", "skeleton"}
-LOADABLE = [row for row in ROWS if row.task in RECOGNISES and tool.loads(row)]
+LOADABLE = [row for row in ROWS if row.kind in RECOGNISES and tool.loads(row)]
 # One token for each part but sampling and tag, which may be left out.
 GRAMMAR = re.compile(
     r"(?P<family>[a-z0-9]+)_(?P<variant>[a-z0-9-]+)"
     r"(_(?P<sampling>\d+x\d+|u\d+))?(_(?P<tag>[a-z0-9-]+))?_(?P<dataset>[a-z0-9-]+)"
 )
-TASKS = {
+KINDS = {
     "recognition",
     "skeleton",
     "audio",
@@ -72,7 +71,7 @@ def test_a_line_is_a_row_and_they_are_sorted():
 def test_names_say_what_the_rows_say(row):
     parts = GRAMMAR.fullmatch(row.name)
     assert parts
-    assert row.name.startswith(row.model)
+    assert row.name.startswith(row.family)
     assert (parts["variant"], parts["dataset"]) == (row.variant, row.dataset)
     spread = f"u{row.frames}" if row.frames else None
     assert parts["sampling"] == (f"{row.frames}x{row.stride}" if row.stride else spread)
@@ -80,8 +79,8 @@ def test_names_say_what_the_rows_say(row):
 
 @pytest.mark.parametrize("row", ROWS, ids=by_id)
 def test_facts_are_in_range(row):
-    assert row.task in TASKS
-    assert bool(row.num_classes) != (row.task in WITHOUT_CLASSES)
+    assert row.kind in KINDS
+    assert bool(row.num_classes) != (row.kind in WITHOUT_CLASSES)
     assert all(0 < v < 1 or name in RANKS for name, v in row.metrics.items())
     assert row.params_m and 0.001 < row.params_m < 1000
     assert row.flops_g is None or 0.1 < row.flops_g < 10_000
@@ -168,7 +167,7 @@ def test_every_published_entry_is_one_row():
         assert len(rows) == 1, entry["name"]
         seen.add(rows[0].name)
     assert len(entries) == 234
-    image = {row.name for row in ROWS if row.task == "image"}
+    image = {row.name for row in ROWS if row.kind == "image"}
     assert seen | image | MORE == NAMES
 
 
@@ -184,19 +183,18 @@ def test_metrics_are_the_published_ones():
 
 
 @functools.cache
-def parameters(model, variant, num_classes, overrides):
-    net = plug.load(
-        "models", {"name": model, "variant": variant, **dict(overrides)}, num_classes=num_classes
-    )
-    example = plug.module("models", model).example(variant)
+def parameters(model, num_classes):
+    spec = dict(model)
+    net = plug.load("models", spec, num_classes=num_classes)
+    example = plug.module("models", spec["name"]).example(spec["variant"])
     shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), **x, train=False), example)
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes["params"]))
 
 
 @pytest.mark.parametrize("row", LOADABLE, ids=by_id)
 def test_parameters_are_those_of_the_model(row):
-    overrides = tuple(sorted(hashable(row.overrides).items()))  # many rows share a model
-    count = parameters(row.model, row.variant, row.num_classes, overrides)
+    model = tuple(hashable(row.model).items())  # many rows share one
+    count = parameters(model, row.num_classes)
     assert round(count / 1e6, 4) == pytest.approx(row.params_m, abs=1e-9)
 
 
@@ -206,7 +204,7 @@ def test_a_row_that_loads_says_how_to_use_it(row):
     config = resolve.published(row, Path()).config
     assert plug.load("tasks", config["task"], num_classes=row.num_classes)
     frames, stride = row.recipe["frames"], row.recipe.get("stride", 0)
-    ratio = 32 // row.frames if row.model == "slowfast" else 1  # it counts its slow pathway
+    ratio = 32 // row.frames if row.family == "slowfast" else 1  # it counts its slow pathway
     assert (row.frames, row.stride) == (
         frames // ratio,
         0 if row.recipe.get("sampler") == ["uniform"] else stride * ratio,
@@ -218,10 +216,11 @@ def test_the_config_of_a_row_is_of_that_model(row):
     path, _, variant = row.config.partition(":")
     config = importlib.import_module(path.removesuffix(".py").replace("/", "."))
     c = config.get_config(*filter(None, [variant]))
-    assert {key: c.model[key] for key in row.spec} == dict(hashable(row.spec))
-    assert (c.data.num_classes or 0) == row.num_classes or row.task in WITHOUT_CLASSES
+    model, given = flat(hashable(row.model)), flat(c.model.to_dict())
+    assert {key: given[key] for key in model} == model
+    assert (c.data.num_classes or 0) == row.num_classes or row.kind in WITHOUT_CLASSES
     assert {key: c.data.recipe[key] for key in row.recipe} == dict(hashable(row.recipe))
-    assert {key: c.task[key] for key in row.task_options} == dict(hashable(row.task_options))
+    assert {key: c.task[key] for key in row.task} == dict(hashable(row.task))
 
 
 # Names
@@ -339,7 +338,7 @@ def test_the_tool_prints_a_line_a_row(capsys):
 def test_the_tool_prints_every_field_as_json(capsys):
     assert tool.main(["--json", "--task", "skeleton"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {line["name"] for line in lines} == {r.name for r in ROWS if r.task == "skeleton"}
+    assert {line["name"] for line in lines} == {r.name for r in ROWS if r.kind == "skeleton"}
     assert all(line.keys() >= {"metrics", "url", "loads"} for line in lines)
 
 
@@ -363,21 +362,28 @@ def test_the_table_of_a_terminal_has_all_rows_and_links():
 
 
 def test_only_rows_whose_family_is_here_load():
-    assert tool.loads(zoo.find("swin_tiny_k400"))
-    assert not tool.loads(dataclasses.replace(zoo.find("swin_tiny_k400"), model="nothing"))
-    assert not tool.loads(dataclasses.replace(zoo.find("swin_tiny_k400"), upstream="nothing"))
+    row = zoo.find("swin_tiny_k400")
+    assert tool.loads(row)
+    for changes in (
+        dict(model=dict(name="nothing")),
+        dict(model=dict(name="swin", variant="nothing")),
+        dict(model=dict(row.model, nothing=3)),
+        dict(upstream="nothing"),
+        dict(recipe={}),
+    ):
+        assert not tool.loads(dataclasses.replace(row, **changes))
 
 
 # Detection: a head for boxes on another family's backbone
 
 
-DETECTS = [row for row in ROWS if row.task == "detection" and tool.loads(row)]
+DETECTS = [row for row in ROWS if row.kind == "detection" and tool.loads(row)]
 
 
 def test_detectors_without_a_feature_bank_load():
     assert len(DETECTS) == 22
-    assert {row.model for row in DETECTS} == {"slowonly", "slowfast"}
-    later = {r.name for r in ROWS if r.task == "detection"} - {r.name for r in DETECTS}
+    assert {row.family for row in DETECTS} == {"slowonly", "slowfast"}
+    later = {r.name for r in ROWS if r.kind == "detection"} - {r.name for r in DETECTS}
     assert all(re.search("acrn|lfb|videomae", name) for name in later)
 
 
@@ -387,10 +393,10 @@ def test_a_detector_says_how_to_use_it(row):
     net = plug.load("models", config["model"], num_classes=row.num_classes)
     assert plug.load("tasks", config["task"], num_classes=row.num_classes)
     assert plug.load("data.recipes", config["data"]["recipe"], split="test")
-    video, boxes = jnp.zeros((1, 8, 32, 32, 3)), jnp.zeros((1, 2, 4))
-    shapes = jax.eval_shape(lambda: net.init(jax.random.key(0), video, boxes, train=False))
+    example = plug.module("models", "fast_rcnn").example("test")
+    shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), **x, train=False), example)
     count = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes["params"]))
     assert round(count / 1e6, 4) == pytest.approx(row.params_m, abs=1e-9)
     frames, stride = row.recipe["frames"], row.recipe["stride"]
-    ratio = 32 // row.frames if row.model == "slowfast" else 1
+    ratio = 32 // row.frames if row.family == "slowfast" else 1
     assert (row.frames, row.stride) == (frames // ratio, stride * ratio)

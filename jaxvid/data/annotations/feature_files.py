@@ -38,7 +38,7 @@ class Made:
       every: frames from the middle of a clip to that of the next.
       fps: the constant rate at which `stride` and `every` count: a row is every / fps seconds.
       channels: of a row.
-      weights: what tells the weights from others, see `weights.identity`. The same weights may lie
+      weights: what tells the weights from others, see `resolve.identity`. The same weights may lie
         at another place, so `backbone` counts where this is not known.
 
     A value that is 0 or empty is not known, and differs from none.

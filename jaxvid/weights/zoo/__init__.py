@@ -27,16 +27,15 @@ class Row:
 
     Attributes:
       name: unique, by the grammar above.
-      model, variant, overrides: the family's file, its variant and more arguments of `build`; for
-        detection those of the backbone, see `spec`.
+      model: the spec of the model, as a config has it.
       upstream: whose tensor names the file has, a key of the family's WEIGHTS.
-      task: what it was trained for, such as "recognition" or "detection".
+      kind: what it was trained for, such as "recognition", "skeleton" or "detection".
+      task: the spec of the task, as a config has it.
       dataset: what it was trained on; `labels(dataset)` are its classes where they are known.
       num_classes: 0 where there are none; a background class is not counted.
       frames, stride: of a clip, as published; stride 0 spreads the frames over the whole video.
         SlowFast counts its slow path.
       recipe: how it was evaluated, the spec of a data recipe; {} where not known yet.
-      task_options: arguments of the task other than its defaults, such as mean and std.
       metrics: as published, fractions 0..1 (ranks are ranks).
       params_m, flops_g: millions of parameters, 1e9 multiply-adds of one view; None if unknown.
       licence: of the weights, or where to read about it.
@@ -49,17 +48,15 @@ class Row:
     """
 
     name: str
-    model: str
-    variant: str
-    overrides: Mapping[str, Any]
+    model: Mapping[str, Any]
     upstream: str
-    task: str
+    kind: str
+    task: Mapping[str, Any]
     dataset: str
     num_classes: int
     frames: int
     stride: int
     recipe: Mapping[str, Any]
-    task_options: Mapping[str, Any]
     metrics: Mapping[str, float]
     params_m: float | None
     flops_g: float | None
@@ -73,12 +70,19 @@ class Row:
     note: str
 
     @property
-    def spec(self) -> dict[str, Any]:
-        """Of the model: for detection, a head for boxes on that backbone."""
-        name, variant = self.model, self.variant
-        if self.task == "detection":
-            name, variant = "fast_rcnn", f"{name}_{variant}"
-        return dict(name=name, variant=variant, **self.overrides)
+    def backbone(self) -> Mapping[str, Any]:
+        """The part of `model` that computes the features, which may be all of it."""
+        return self.model.get("backbone", self.model)
+
+    @property
+    def family(self) -> str:
+        """The name of the backbone's family."""
+        return self.backbone["name"]
+
+    @property
+    def variant(self) -> str:
+        """The variant of the backbone."""
+        return self.backbone["variant"]
 
     @property
     def file(self) -> str:
