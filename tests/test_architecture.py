@@ -80,6 +80,7 @@ IMPORTS = {
     "tasks.prompted": ".metrics .ops .tasks jax numpy",
     "data": ".errors .config.values .compare .signals .files .plug .pickles .skeletons .data"
     " numpy grain av cv2 absl",
+    "data.text.tokenizer": ".errors numpy regex",
     "data.sources.tfds": ".errors .config.values .data numpy cv2 tensorflow_datasets",
     "checkpoints": ".errors .files .param_rules .checkpoints jax orbax flax.traverse_util numpy",
     "weights": ".errors .files .param_rules .pickles .weights jax flax.traverse_util"

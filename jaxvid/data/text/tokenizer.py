@@ -9,10 +9,11 @@ import gzip
 import html
 import itertools
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib import resources
 
 import numpy as np
+import regex
 
 from jaxvid.errors import UserError
 
@@ -22,7 +23,12 @@ START, END = 49406, 49407
 STRAIGHT = dict.fromkeys((0x2BC, *range(0x2018, 0x201C)), "'") | dict.fromkeys(
     range(0x201C, 0x2020), '"'
 )
-CONTRACTIONS = ("s", "t", "re", "ve", "m", "ll", "d")  # what an apostrophe joins
+SPECIAL = {"<|startoftext|>": START, "<|endoftext|>": END}
+# The pattern that OpenAI published. The module `re` has no classes for letters and numbers.
+WORD = regex.compile(
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
+    regex.IGNORECASE,
+)
 
 
 def tokenize(text: str, length: int = LENGTH) -> np.ndarray:
@@ -47,7 +53,7 @@ def encode(text: str) -> list[int]:
     """
     text = html.unescape(html.unescape(text)).translate(STRAIGHT)
     text = unicodedata.normalize("NFC", text).lower()
-    return [token for word in words(text) for token in word_tokens(word)]
+    return [token for word in WORD.findall(text) for token in word_tokens(word)]
 
 
 def decode(ids: Iterable[int]) -> str:
@@ -55,8 +61,8 @@ def decode(ids: Iterable[int]) -> str:
 
     Nothing is left of what comes after the end token.
     """
-    names = {number: token for token, number in _vocabulary()[1].items()}
-    values = {letter: byte for byte, letter in _byte_letters().items()}
+    names = {number: token for token, number in vocabulary()[1].items()}
+    values = {letter: byte for byte, letter in byte_letters().items()}
     kept = itertools.takewhile(lambda number: number != END, ids)
     parts = "".join(names.get(number, "") for number in kept).split("</w>")
     return " ".join(
@@ -64,32 +70,13 @@ def decode(ids: Iterable[int]) -> str:
     )
 
 
-def words(text: str) -> Iterator[str]:
-    """Runs of letters, single digits, and runs of all else but spaces; "'s" and the like apart."""
-    runs = [(kind, "".join(run)) for kind, run in itertools.groupby(text, _kind)]
-    joined = 0  # letters of this run that went with the apostrophe before it
-    for (kind, run), (_, following) in itertools.pairwise([*runs, ("", "")]):
-        run, joined = run[joined:], 0
-        if run == "'":
-            found = next((c for c in CONTRACTIONS if following.startswith(c)), "")
-            run, joined = run + found, len(found)
-        if kind == "N":
-            yield from run
-        elif kind != " " and run:
-            yield run
-
-
-def _kind(char: str) -> str:
-    """L for a letter, N for a digit or other number, a space, or else a dot."""
-    kind = unicodedata.category(char)[0]
-    return " " if char.isspace() else kind if kind in "LN" else "."
-
-
 @functools.lru_cache(65536)
 def word_tokens(word: str) -> tuple[int, ...]:
     """Joins a word's bytes, always the pair that was merged first, as long as there is one."""
-    ranks, ids = _vocabulary()
-    letters = _byte_letters()
+    if word in SPECIAL:
+        return (SPECIAL[word],)
+    ranks, ids = vocabulary()
+    letters = byte_letters()
     parts = [letters[byte] for byte in word.encode("utf-8")]
     parts[-1] += "</w>"
     while len(parts) > 1:
@@ -106,18 +93,18 @@ def word_tokens(word: str) -> tuple[int, ...]:
 
 
 @functools.cache
-def _vocabulary() -> tuple[dict[tuple[str, str], int], dict[str, int]]:
+def vocabulary() -> tuple[dict[tuple[str, str], int], dict[str, int]]:
     """Ranks of the pairs to merge, and the id of each token."""
     packed = resources.files("jaxvid.data.text").joinpath("clip_bpe.txt.gz").read_bytes()
     lines = gzip.decompress(packed).decode("utf-8").splitlines()
     pairs = [(first, second) for first, second in map(str.split, lines)]
-    letters = sorted(_byte_letters().values())
+    letters = sorted(byte_letters().values())
     tokens = letters + [x + "</w>" for x in letters] + ["".join(pair) for pair in pairs]
     return {pair: i for i, pair in enumerate(pairs)}, {t: i for i, t in enumerate(tokens)}
 
 
 @functools.cache
-def _byte_letters() -> dict[int, str]:
+def byte_letters() -> dict[int, str]:
     """A letter for each byte: itself where it can be seen in Latin-1, one beyond 255 elsewhere."""
     seen = [*range(33, 127), *range(161, 173), *range(174, 256)]
     unseen = [byte for byte in range(256) if byte not in seen]

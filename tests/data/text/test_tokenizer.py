@@ -40,6 +40,7 @@ EXPECTED = [
     ),
     ("\U0001d4b3 𐍈", "43387 367 172 238 235 486"),
     ("\u039f\u0394\u039f\u03a3", "138 123 138 112 138 123 139 480"),
+    ("Start<|startoftext|>END <|endoftext|>", "1572 49406 806 49407"),
     ("", ""),
     ("   ", ""),
 ]
@@ -51,7 +52,7 @@ def test_tokens_are_those_of_the_published_code(text, ids):
 
 
 def test_every_id_is_a_token_of_its_own():
-    ranks, ids = tokenizer._vocabulary()
+    ranks, ids = tokenizer.vocabulary()
     assert len(ranks) == 48894
     assert sorted(ids.values()) == list(range(tokenizer.START))
 
@@ -90,9 +91,8 @@ def varied(rng):
 
 def test_ten_thousand_strings_are_as_with_hugging_face(tmp_path):
     transformers = pytest.importorskip("transformers")
-    _, ids = tokenizer._vocabulary()
-    specials = {"<|startoftext|>": tokenizer.START, "<|endoftext|>": tokenizer.END}
-    (tmp_path / "vocab.json").write_text(json.dumps(ids | specials))
+    _, ids = tokenizer.vocabulary()
+    (tmp_path / "vocab.json").write_text(json.dumps(ids | tokenizer.SPECIAL))
     packed = resources.files("jaxvid.data.text").joinpath("clip_bpe.txt.gz").read_bytes()
     (tmp_path / "merges.txt").write_bytes(b"#version: 0.2\n" + gzip.decompress(packed))
     theirs = transformers.CLIPTokenizerFast.from_pretrained(tmp_path)
