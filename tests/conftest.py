@@ -56,10 +56,18 @@ def said():
 
 # Files of few, long tests start first, so that none is left to one worker at the end.
 FIRST = (
-    "test_end_to_end.py", "test_faults.py", "test_golden.py", "test_equality.py", "test_step.py",
-    "test_loop.py", "test_workers.py", "test_memory.py", "test_offload.py", "test_inflate.py",
+    "test_end_to_end.py",
+    "test_faults.py",
+    "test_golden.py",
+    "test_equality.py",
+    "test_step.py",
+    "test_loop.py",
+    "test_workers.py",
+    "test_memory.py",
+    "test_offload.py",
+    "test_inflate.py",
     "_run.py",
-)  # fmt: skip
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -22,19 +22,22 @@ from jaxvid.errors import UserError
         (("0", "1"), ("0", "1", "2"), "2 classes there, 3 here"),
         (("jump", "run"), ("run", "jump"), 'class 0 is "jump" there, "run" here'),
         (
-            ("jump", "run"), ("hop", "jump", "run"),
+            ("jump", "run"),
+            ("hop", "jump", "run"),
             '2 classes there, 3 here; only here: "hop"; class 0 is "jump" there, "hop" here',
         ),
         (
-            ("jump", "run"), ("jump", "walk"),
+            ("jump", "run"),
+            ("jump", "walk"),
             'only there: "run"; only here: "walk"; class 1 is "run" there, "walk" here',
         ),
         (
-            tuple("abcde"), ("a",),
+            tuple("abcde"),
+            ("a",),
             '5 classes there, 1 here; only there: "b", "c", "d", ... and 1 more',
         ),
     ],
-)  # fmt: skip
+)
 def test_lists_of_classes(there, here, found):
     assert compare.classes(there, here) == found
 
@@ -87,9 +90,11 @@ def test_identity_is_that_of_videos_and_labels_below_the_root():
     assert one == identity(videos("/b/c/x.mp4", "/b/c/y.mp4"), "/b/c/")
     assert one["videos"] == 2
     for other in (
-        videos("/a/x.mp4"), videos("/a/x.mp4", "/a/z.mp4"),
-        videos("/a/x.mp4", "/a/y.mp4", labels=[1, 0]), videos("/a/x.mp4", "/c/a/y.mp4"),
-    ):  # fmt: skip
+        videos("/a/x.mp4"),
+        videos("/a/x.mp4", "/a/z.mp4"),
+        videos("/a/x.mp4", "/a/y.mp4", labels=[1, 0]),
+        videos("/a/x.mp4", "/c/a/y.mp4"),
+    ):
         assert compare.data({"train": one}, {"train": identity(other, "/a")})
     turned = identity(videos("/a/y.mp4", "/a/x.mp4", labels=[1, 0]), "/a")
     assert "another order" in compare.data({"train": one}, {"train": turned})["train"]

@@ -92,11 +92,14 @@ def test_a_folder_that_lacks_a_file(source, tmp_path):
 # Captions and test sets
 
 
-@pytest.mark.parametrize("ending,text", [
-    (".json", json.dumps({"a.mp4": ["a man sings"]})),
-    (".csv", "video,caption\na.mp4,a man sings\n"),
-    (".txt", "a.mp4 a man sings\n"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "ending,text",
+    [
+        (".json", json.dumps({"a.mp4": ["a man sings"]})),
+        (".csv", "video,caption\na.mp4,a man sings\n"),
+        (".txt", "a.mp4 a man sings\n"),
+    ],
+)
 def test_captions_in_any_format(ending, text, tmp_path):
     (tmp_path / f"val{ending}").write_text(text)
     found = user_captions.build("val", root=str(tmp_path))

@@ -225,8 +225,8 @@ def _write(
                 written += new
     logger.info(
         f"{target}: wrote {settings.kind} of {written:,} videos;"
-        f" {len(todo) - written - failed:,} were there, {failed:,} failed",
-    )  # fmt: skip
+        f" {len(todo) - written - failed:,} were there, {failed:,} failed"
+    )
     return counts
 
 

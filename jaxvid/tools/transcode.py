@@ -194,8 +194,8 @@ def _write(target: Path, todo: Mapping[Path, Path], settings: Settings, workers:
     ratio = f", {after / before:.0%} of their size" if before else ""
     logger.info(
         f"{target}: wrote {len(left) - failed:,} videos{ratio}; {len(todo) - len(left):,} were"
-        f" there, {failed:,} failed",
-    )  # fmt: skip
+        f" there, {failed:,} failed"
+    )
     return failed
 
 

@@ -115,9 +115,18 @@ def plan(
         return jax.device_put(opt_state, on_device.opt_state) if config.offload else opt_state
 
     return Plan(
-        config, model, task, mesh, tx, lambda step: settings["lr"] * float(factor(step)),
-        fresh, jax.tree.map(meshes.shape_on, abstract, layout), gather, fetch, notes,
-    )  # fmt: skip
+        config,
+        model,
+        task,
+        mesh,
+        tx,
+        lambda step: settings["lr"] * float(factor(step)),
+        fresh,
+        jax.tree.map(meshes.shape_on, abstract, layout),
+        gather,
+        fetch,
+        notes,
+    )
 
 
 def begin(

@@ -80,10 +80,13 @@ def collect(model: Any, source: Source) -> tuple[dict[str, np.ndarray], dict[str
     config = model.config
     options = config["loader"]
     batches = loader.eval_batches(
-        source, model.pipeline, batch=batch_size(config, model.mesh, views(config)),
-        workers=peers.workers(options["workers"]), on_error=options["eval_on_error"],
+        source,
+        model.pipeline,
+        batch=batch_size(config, model.mesh, views(config)),
+        workers=peers.workers(options["workers"]),
+        on_error=options["eval_on_error"],
         process=meshes.part(model.mesh),
-    )  # fmt: skip
+    )
     collected = Predictions()
     ready = loader.Prefetch(batches, lambda batch: meshes.put_batch(model.mesh, batch))
     with closing(ready):

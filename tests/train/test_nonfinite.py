@@ -54,9 +54,11 @@ def setup():
     net, task = Net(), Task()
     rng = np.random.default_rng(0)
     batch = dict(
-        video=jnp.asarray(rng.standard_normal((ROWS, 3)), jnp.float32), label=jnp.ones(ROWS),
-        mask=jnp.ones(ROWS), index=jnp.arange(ROWS) + 100,
-    )  # fmt: skip
+        video=jnp.asarray(rng.standard_normal((ROWS, 3)), jnp.float32),
+        label=jnp.ones(ROWS),
+        mask=jnp.ones(ROWS),
+        index=jnp.arange(ROWS) + 100,
+    )
     tx = optax.adam(lambda count: 0.1)
     state = init_state(init_variables(net, task, batch, 0), tx, 0, 0.9)
     step = jax.jit(make_train_step(net, task, tx, ema=0.9))
