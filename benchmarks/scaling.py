@@ -23,8 +23,7 @@ import jax
 from jax.sharding import AxisType
 
 from benchmarks import train_step
-from jaxvid.train.begin import Plan
-from jaxvid.train.rehearsal import rehearse
+from jaxvid.train.plan import Plan, rehearse
 
 SIZES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "s64": 8, "u64": 8}
 SIZES |= {"f32": 4, "s32": 4, "u32": 4, "f64": 8, "c64": 8, "c128": 16}

@@ -39,9 +39,8 @@ import numpy as np
 from benchmarks import peers
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.train.begin import Plan
 from jaxvid.train.flops import flops
-from jaxvid.train.rehearsal import CLASSES, rehearse
+from jaxvid.train.plan import CLASSES, Plan, rehearse
 from jaxvid.train.step import init_state, init_variables
 
 # family -> config, its variant, what else the model's spec has, and the recipe's small sizes

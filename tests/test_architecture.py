@@ -20,7 +20,7 @@ from jaxvid.config import hashable, loading, plain
 from jaxvid.distributed import mesh
 from jaxvid.errors import UserError
 from jaxvid.train import optim
-from jaxvid.train.begin import scale_rate
+from jaxvid.train.plan import scale_rate
 from jaxvid.train.step import init_variables
 
 ROOT = Path(__file__).parents[1]
@@ -100,6 +100,7 @@ IMPORTS = {
     "train.fitting": TRAIN + " .config",
     "train.step": TRAIN + " flax",
     "train.loop": TRAIN + " flax",
+    "train.plan": TRAIN + " flax",
     "train.progress": TRAIN + " rich",
     "main": "*",
     "predict": "*",
@@ -189,7 +190,15 @@ def test_torch_is_imported_nowhere():
 
 
 def test_flax_is_for_what_has_parameters():
-    places = ("layers", "models", "checkpoints", "weights", "train.step", "train.loop")
+    places = (
+        "layers",
+        "models",
+        "checkpoints",
+        "weights",
+        "train.step",
+        "train.loop",
+        "train.plan",
+    )
     assert [m for m in users("flax") if not any(covers(p, m) for p in places)] == []
 
 

@@ -9,7 +9,7 @@ from benchmarks import peers, scaling, train_step
 from benchmarks.scaling import Collective, Links
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
-from jaxvid.train.rehearsal import rehearse
+from jaxvid.train.plan import rehearse
 
 HLO = """\
 HloModule jit_train_step, is_scheduled=true, num_partitions=8

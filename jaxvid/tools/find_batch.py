@@ -18,7 +18,7 @@ from jaxvid import cli, log
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
 from jaxvid.train import estimate, memory
-from jaxvid.train.rehearsal import rehearse
+from jaxvid.train.plan import rehearse
 
 
 def report(config: Any, limit_gib: float):

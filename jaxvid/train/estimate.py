@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from jaxvid.train import liveness
-from jaxvid.train.begin import Plan
+from jaxvid.train.plan import Plan
 from jaxvid.train.step import make_eval_step, make_train_step
 
 # Times the temporary arrays: what libraries and changes of layout take besides. Without a backward

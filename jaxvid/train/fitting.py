@@ -14,8 +14,7 @@ import jax.numpy as jnp
 from jaxvid import plug
 from jaxvid.config import flat, options
 from jaxvid.train import estimate
-from jaxvid.train.begin import Plan, plan
-from jaxvid.train.rehearsal import STEPS, classes_of, rehearse
+from jaxvid.train.plan import STEPS, Plan, classes_of, plan, rehearse
 from jaxvid.weights import zoo
 
 Changes = dict[str, Any]  # config keys -> values

@@ -25,9 +25,9 @@ from jaxvid.distributed.watchdog import Watchdog
 from jaxvid.errors import UserError
 from jaxvid.tasks.base import Task
 from jaxvid.train import memory, pictures
-from jaxvid.train.begin import Plan, begin, plan
 from jaxvid.train.evaluate import batch_size, evaluate
 from jaxvid.train.nonfinite import Nonfinite
+from jaxvid.train.plan import Plan, begin, plan
 from jaxvid.train.progress import Progress, Writer, metrics_line, parameter_table, peak_flops
 from jaxvid.train.step import Compiled, TrainState, make_eval_step
 from jaxvid.train.waits import Waits

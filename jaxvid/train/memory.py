@@ -18,10 +18,9 @@ from jaxvid.data.sample import Sample
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
 from jaxvid.train import estimate, fitting, host_memory
-from jaxvid.train.begin import Plan
 from jaxvid.train.estimate import size_on_device
 from jaxvid.train.evaluate import batch_size
-from jaxvid.train.rehearsal import example, shapes_of
+from jaxvid.train.plan import Plan, example, shapes_of
 from jaxvid.train.step import Compiled
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from jaxvid import param_rules
 from jaxvid.data.sample import Source
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError, first
-from jaxvid.train.begin import Plan
+from jaxvid.train.plan import Plan
 from jaxvid.train.progress import is_finite
 from jaxvid.train.step import TrainState
 

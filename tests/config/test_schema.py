@@ -14,7 +14,7 @@ from jaxvid.data import dataset
 from jaxvid.data.loading import loader
 from jaxvid.distributed import mesh
 from jaxvid.errors import UserError
-from jaxvid.train import begin, nonfinite
+from jaxvid.train import nonfinite, plan
 from tests.test_architecture import CONFIGS
 
 WRONG = {
@@ -205,7 +205,7 @@ def test_choices_are_those_of_the_code():
     """Where a module has a table of its choices, too."""
     kinds = {k: set(typing.get_args(key.kind)) for k, key in schema.parameters(Settings).items()}
     assert kinds["sharding"] == set(mesh.LAYOUTS)
-    assert kinds["offload"] == set(begin.OFFLOADS)
+    assert kinds["offload"] == set(plan.OFFLOADS)
     assert kinds["nonfinite"] == set(nonfinite.POLICIES)
     assert set(typing.get_args(schema.parameters(Loader)["on_error"].kind)) == set(loader.POLICIES)
     assert set(typing.get_args(dataset.Check)) == set(dataset.CHECKS)

@@ -6,7 +6,7 @@ from configs import bmn_own, fast_rcnn_own, finetune, quickstart
 from jaxvid.errors import UserError
 from jaxvid.tools import find_batch
 from jaxvid.train import memory
-from jaxvid.train.begin import Plan
+from jaxvid.train.plan import Plan
 
 pytestmark = pytest.mark.long
 

@@ -7,7 +7,7 @@ import pytest
 from configs import bmn_own, clip4clip_msrvtt, finetune
 from jaxvid.distributed import mesh as meshes
 from jaxvid.train import estimate, fitting
-from jaxvid.train.rehearsal import rehearse
+from jaxvid.train.plan import rehearse
 
 
 def own_clips():

@@ -11,7 +11,7 @@ from jaxvid import main
 from jaxvid.checkpoints import integrity, store
 from jaxvid.errors import UserError
 from jaxvid.train import loop
-from jaxvid.train.begin import full_rates
+from jaxvid.train.plan import full_rates
 
 TIMED = ("time", "train/step_time", "train/clips_per_s", "train/data_wait")
 

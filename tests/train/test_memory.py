@@ -14,8 +14,8 @@ from jaxvid import main, plug
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
 from jaxvid.train import estimate, fitting, memory
-from jaxvid.train.begin import plan
 from jaxvid.train.evaluate import batch_size
+from jaxvid.train.plan import plan
 from jaxvid.train.step import Compiled, make_eval_step
 from tests.conftest import fill
 

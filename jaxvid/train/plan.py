@@ -1,4 +1,7 @@
-"""What a run starts from: its optimiser, where arrays stay, the state, and the training step."""
+"""What a run starts from: its optimizer, the sharding of its arrays, its state and its step.
+
+The plan of a run computes nothing, so `memory` and `find_batch` use it without data, too.
+"""
 
 import functools
 import logging
@@ -6,12 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxvid import plug
 from jaxvid.checkpoints import store
+from jaxvid.data.sample import Sample
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.tasks.base import Task
@@ -29,6 +35,9 @@ from jaxvid.train.step import (
 logger = logging.getLogger(__name__)
 
 OFFLOADS = ("", "optimizer")
+# For a plan without data, where these hardly matter.
+CLASSES = 400
+STEPS = 1000.0  # of an epoch
 
 
 @dataclass(frozen=True)
@@ -37,17 +46,17 @@ class Plan:
 
     Attributes:
       config: the keys of configs/base.py.
-      tx: the optimiser.
+      tx: the optimizer.
       rate: step -> learning rate.
       fresh: batch -> the state at step 0.
       places: the state's shapes, with shardings.
-      gather: puts together the parameters that are cut between steps.
-      fetch: brings the optimiser state to the device.
+      gather: all-gathers the parameters that are sharded between steps.
+      fetch: brings the optimizer state to the device.
       notes: lines on what the plan changes of the config.
     """
 
     config: Any
-    model: Any
+    model: nn.Module
     task: Task
     mesh: jax.sharding.Mesh
     tx: optax.GradientTransformation
@@ -82,7 +91,12 @@ class Plan:
 
 
 def plan(
-    config: Any, model: Any, task: Task, mesh: jax.sharding.Mesh, batch: Any, steps_per_epoch: float
+    config: Any,
+    model: nn.Module,
+    task: Task,
+    mesh: jax.sharding.Mesh,
+    batch: Any,
+    steps_per_epoch: float,
 ) -> Plan:
     """How to train on batches like `batch` (arrays, or shapes).
 
@@ -187,3 +201,48 @@ def full_rates(optimizer: Mapping, weights: str) -> tuple[dict, tuple[str, ...]]
     full = tuple((pattern, max(scale, 1.0)) for pattern, scale in scales)
     line = f"training starts from random values: the low learning rate of {', '.join(low)} is off"
     return {**optimizer, "lr_scale": full}, (line,)
+
+
+# Without data
+
+
+def rehearse(config: Any, mesh: jax.sharding.Mesh) -> tuple[Plan, Sample, dict[str, Any]]:
+    """How to train by this config, a sample of training, and the shapes of a batch with shardings.
+
+    Raises:
+      UserError: a part that `config` names does not exist, or does not take what it is given.
+    """
+    classes = config.data.num_classes or CLASSES
+    model = plug.load("models", config.model, num_classes=classes, dtype=jnp.dtype(config.dtype))
+    task = plug.load("tasks", config.task, num_classes=classes)
+    sample = example(config, "train", task)
+    shapes = shapes_of(sample, config.batch, mesh)
+    return plan(config, model, task, mesh, shapes, STEPS), sample, shapes
+
+
+def example(config: Any, split: str, task: Task) -> Sample:
+    """Return a sample of `split` after all transforms, made from no data."""
+    recipe, classes = config.data.recipe, classes_of(task)
+    # What the recipe leaves to the data, such as the channels of features, the model may settle.
+    model = config.model if "model" in config else {}
+    settled = {k: model[k] for k, v in recipe.items() if not v and model.get(k)}
+    sample = plug.load("data.recipes", {**recipe, **settled}, "example", num_classes=classes)
+    sample = {"label": np.zeros(task.label_shape, np.int32), **sample}
+    rng = np.random.default_rng(0)
+    for transform in plug.load("data.recipes", recipe, split=split):
+        sample = transform(sample, rng)
+    return sample | {"mask": np.float32(1), "index": np.int32(0)}
+
+
+def classes_of(task: Task) -> int:
+    """Return the number of classes of a task, or a usual one where it has none."""
+    return getattr(task, "num_classes", 0) or CLASSES
+
+
+def shapes_of(sample: Sample, rows: int, mesh: jax.sharding.Mesh) -> dict[str, Any]:
+    """Return the shapes of a batch of such samples, with shardings."""
+    place = meshes.over_data(mesh)
+    return {
+        key: jax.ShapeDtypeStruct((rows, *np.shape(x)), np.asarray(x).dtype, sharding=place)
+        for key, x in sample.items()
+    }

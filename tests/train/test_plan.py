@@ -1,12 +1,13 @@
-"""What a run would train on is known without its data."""
+"""What a run would train on, and what a step takes, is known without data."""
 
 import jax
 import pytest
 
-from configs import bmn_own, fast_rcnn_own, quickstart
+from configs import bmn_own, fast_rcnn_own, quickstart, stgcnpp_ntu60
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
-from jaxvid.train.rehearsal import CLASSES, rehearse
+from jaxvid.train.plan import CLASSES, rehearse
+from jaxvid.weights import zoo
 
 
 def test_a_batch_has_the_shapes_that_data_would_give():
@@ -40,3 +41,13 @@ def test_a_part_that_there_is_not_is_named():
     config.update_from_flattened_dict({"task.name": "recogniton"})
     with pytest.raises(UserError, match='Did you mean "recognition"'):
         rehearse(config, meshes.build())
+
+
+@pytest.mark.long
+def test_operations_of_a_step_are_six_a_published_multiply_add():
+    """Two for each multiply-add, and the backward pass has twice those of the forward pass."""
+    config = stgcnpp_ntu60.get_config("2d_j")
+    config.batch, config.accumulate = 16, 2
+    planned, _, batch = rehearse(config, meshes.build())
+    published = zoo.find("stgcnpp_2d_joint_ntu60").flops_g * 1e9
+    assert planned.flops(batch) == pytest.approx(6 * published * 16 / 8, rel=0.05)
