@@ -1,12 +1,13 @@
 """What annotations of config values allow, and how they say it."""
 
 import inspect
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
 
 from jaxvid.config.values import (
+    Choice,
     Count,
     Natural,
     NonNegative,
@@ -17,6 +18,7 @@ from jaxvid.config.values import (
     describe,
     wrong,
 )
+from jaxvid.errors import UserError
 
 RIGHT = [
     (Count, 1), (Count, np.int64(5)), (Natural, 0), (NonNegative, 0), (NonNegative, 2.5),
@@ -75,3 +77,55 @@ def test_what_is_allowed_in_words(kind, words):
 def test_ranges_in_order_say_so():
     each = "a number above 0 and at most 1"
     assert describe(ShareRange) == f"a tuple of 2, each {each}, in ascending order"
+
+
+# A name and its arguments
+
+
+def blur(sigma: Positive, times: Count = 1, *, frames: int) -> tuple:
+    return ("blur", sigma, times, frames)
+
+
+def grey(*, frames: int) -> tuple:
+    return ("grey", frames)
+
+
+ONE, SEVERAL = Choice({"blur": blur, "grey": grey}), Choice({"blur": blur}, several=True)
+
+
+def test_a_choice_calls_its_functions():
+    assert ONE.build("x", ("blur", 2.0), frames=8) == [("blur", 2.0, 1, 8)]
+    assert ONE.build("x", ["grey"], frames=8) == [("grey", 8)]
+    assert SEVERAL.build("x", (), frames=8) == []
+    assert SEVERAL.build("x", ("blur", 2.0, 3), frames=8) == [("blur", 2.0, 3, 8)]
+    both = (("blur", 2.0), ("blur", 1.0))
+    assert SEVERAL.build("x", both, frames=8) == [("blur", 2.0, 1, 8), ("blur", 1.0, 1, 8)]
+
+
+@pytest.mark.parametrize(
+    "value,hint",
+    [
+        (("blurr", 1.0), ' Did you mean "blur"?'),
+        (("blur",), ' "blur" needs sigma.'),
+        (("blur", 0.0), " sigma must be a number above 0."),
+        (("blur", 1.0, 0), " times must be an integer of at least 1. The nearest is 1."),
+        (("blur", 1.0, 1, 8), ' "blur" takes 2 arguments at most.'),
+        ((), " Known: blur, grey."),
+        ((3,), " Known: blur, grey."),
+        ((("blur", 1.0),), " Known: blur, grey."),
+    ],
+)
+def test_a_wrong_choice_says_what_is_wrong(value, hint):
+    assert wrong(value, Annotated[tuple, ONE]) == hint
+    with pytest.raises(UserError, match=r"config\.x=.*: it must be a tuple") as error:
+        ONE.build("x", value, frames=8)
+    assert str(error.value).endswith(hint)
+
+
+def test_a_choice_in_words():
+    assert describe(Annotated[tuple, ONE]) == 'a tuple ("blur", sigma, times=1) or ("grey",)'
+    assert describe(Annotated[tuple, SEVERAL]).endswith(", a tuple of such tuples, or ()")
+    for value in ("blur", None, 3):
+        assert wrong(value, Annotated[tuple, ONE]) == ""
+        with pytest.raises(UserError, match="it must be a tuple"):
+            ONE.build("x", value, frames=8)
