@@ -25,7 +25,7 @@ def quick_gelu(x):
 
 
 class Transformer(nn.Module):
-    """What the towers and ActionCLIP's adapter have in common: `depth` blocks, one after another.
+    """Base class of the towers and of ActionCLIP's adapter: `depth` blocks, one after another.
 
     Attributes:
       depth: Number of blocks.
@@ -43,7 +43,7 @@ class Transformer(nn.Module):
     dtype: Any = jnp.float32
 
     def blocks(self, x, causal=False):
-        """(..., n, c) -> the same."""
+        """Apply all blocks: (..., n, c) -> the same."""
         block = partial(
             nn.remat(Block, static_argnums=(2,)) if self.remat else Block,
             self.heads,
@@ -95,13 +95,13 @@ class VisionTower(Transformer):
 class TextTower(Transformer):
     """Token ids (..., n), as `data/text/tokenizer.py` makes them -> (..., f).
 
-    What the last token of a text, that with the largest id, has seen of it stands for the text.
+    The last token of a text, which has the largest id, stands for the whole text.
 
     Attributes:
-      vocabulary: number of token ids.
-      length: n at most.
-      width: channels of the tokens.
-      features: f.
+      vocabulary: Number of token ids.
+      length: Largest number of tokens n.
+      width: Channels of the tokens.
+      features: Channels f of the result.
     """
 
     vocabulary: int = 49408
@@ -131,7 +131,7 @@ class TextTower(Transformer):
 
 
 class Scale(nn.Module):
-    """What multiplies cosines, learned: float32 ()."""
+    """The learned number that multiplies cosines: float32 ()."""
 
     @nn.compact
     def __call__(self):

@@ -21,12 +21,13 @@ MODES = ("embedded_gaussian", "gaussian", "dot_product")
 
 
 class NonLocal(nn.Module):
-    """Every position of a clip gathers from all others; the shape is kept.
+    """Adds to every position of a clip a weighted mean of all positions; the shape is kept.
 
     Attributes:
-      mode: what weighs a pair: "embedded_gaussian" or "gaussian" (softmax of their products, of
-        projections or of the features themselves) or "dot_product" (the product over the count).
-      scale: divide the products of "embedded_gaussian" by the root of their width.
+      mode: Weights of the mean. "embedded_gaussian" is the softmax of products of projections,
+        "gaussian" the softmax of products of the features themselves, and "dot_product" products
+        of projections divided by the number of positions.
+      scale: Divide the products of "embedded_gaussian" by the root of their width.
     """
 
     mode: str = "embedded_gaussian"

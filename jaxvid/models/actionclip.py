@@ -24,10 +24,12 @@ __all__ = ["VARIANTS", "WEIGHTS", "backbone", "build", "example"]
 
 
 class Adapter(Transformer):
-    """Features of frames (b, t, f) -> of their video (b, f): a mean after a residual transformer.
+    """Joins features of frames (b, t, f) to those of their video (b, f).
+
+    It is the mean of the frames after a transformer over time, with a shortcut around it.
 
     Attributes:
-      frames: t at most.
+      frames: Largest number of frames t.
     """
 
     frames: int = 8

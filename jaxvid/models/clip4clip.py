@@ -131,7 +131,10 @@ def other_size(net, path, value, shape):
 
 
 def towers(prefix=""):
-    """CLIP's names, which OpenAI's code and open_clip's share."""
+    """Rename rows of CLIP's names, which OpenAI's code and open_clip share.
+
+    "visual.ln_pre.weight" -> "backbone/norm_pre/scale"
+    """
     rows = (
         *blocks(f"{prefix}visual.transformer", "backbone"),
         *blocks(f"{prefix}transformer", "text"),
@@ -151,7 +154,10 @@ SKIP = ("input_resolution", "context_length", "vocab_size", "attn_mask")
 
 
 def hugging_face():
-    """transformers.CLIPModel."""
+    """Return the table of transformers.CLIPModel.
+
+    "text_model.encoder.layers.0.layer_norm1.weight" -> "text/block0/norm1/scale"
+    """
     rows = [
         ("logit_scale", "similarity/logit_scale"),
         ("vision_model.embeddings.class_embedding", "backbone/class_embedding"),
@@ -178,7 +184,7 @@ def hugging_face():
 
 
 def joined(tensors):
-    """Queries, keys and values in one; projections as OpenAI's code has them."""
+    """Join queries, keys and values, and transpose projections as OpenAI's code has them."""
     found = dict(tensors)
     for name in PROJECTIONS & found.keys():
         found[name] = found[name].T
@@ -191,7 +197,7 @@ def joined(tensors):
 
 
 def parted(tensors):
-    """What `joined` joined."""
+    """Undo `joined`, for export."""
     found = {}
     for name, value in tensors.items():
         if name in PROJECTIONS:

@@ -1,8 +1,8 @@
 """SlowFast (Feichtenhofer et al., 2019), https://arxiv.org/abs/1812.03982.
 
 Two 3-D ResNets see the same clip: the slow one few frames with many channels, the fast one all
-frames with few channels; after the stem and each stage but the last, the slow one is told what the
-fast one saw.
+frames with few channels. After the stem and each stage but the last, a lateral connection adds
+features of the fast one to those of the slow one.
 
 Shapes: b batch, t frames of the slow pathway, T of the fast one, h height, w width, c channels.
 """
@@ -86,8 +86,8 @@ class SlowFast(nn.Module):
         )  # fmt: skip
         slow, fast = slow_path.first(video[:, :: self.alpha], train), fast_path.first(video, train)
         for s in range(stages):
-            told = self._lateral(fast, f"{f'layer{s}' if s else 'conv1'}_lateral", train)
-            slow = slow_path.stage(s, jnp.concatenate([slow, told], -1), train)
+            lateral = self._lateral(fast, f"{f'layer{s}' if s else 'conv1'}_lateral", train)
+            slow = slow_path.stage(s, jnp.concatenate([slow, lateral], -1), train)
             fast = fast_path.stage(s, fast, train)
         return slow, fast
 
@@ -100,7 +100,7 @@ class SlowFast(nn.Module):
 
 
 class Classifier(heads.PoolClassifier):
-    """Of the features of both pathways, the fast one's first."""
+    """Classifies the features of both pathways, the fast one's first."""
 
     def __call__(self, x, *, train):  # (slow, fast) -> (b, classes)
         slow, fast = (features.mean((1, 2, 3)) for features in x)
@@ -130,7 +130,10 @@ def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **ove
 
 
 def openmmlab(net):
-    """The lateral connections belong to the slow pathway there."""
+    """Rename rows of MMAction2, where lateral connections belong to the slow pathway.
+
+    "backbone.slow_path.layer1_lateral.conv.weight" -> "backbone/layer1_lateral/kernel"
+    """
     rows = [("backbone", "backbone"), ("cls_head.fc_cls", "head/fc")]
     for path in ("slow_path", "fast_path"):
         rows.append((f"backbone.{path}.layer{{s}}.{{b}}", f"backbone/{path}/layer{{s}}_{{b}}"))

@@ -224,6 +224,7 @@ ORDER = (
     " relative_position_bias_table relative_position_index qkv proj reduction norm fc1 fc2 fc_cls"
     " weight bias"
 )
+# "layers.0.blocks.1.mlp.fc1.weight" -> "backbone/stage0_block1/mlp/fc1/kernel"
 BACKBONE = (
     ("patch_embed.proj", "backbone/patch_embed"),
     ("patch_embed.norm", "backbone/patch_norm"),
@@ -263,7 +264,11 @@ def upstream(norm, prefix="backbone.", head="cls_head.fc_cls", adapt=from_video)
 
 
 def torchvision():
-    """torchvision.models.video.swin3d_*: stages and merges are one list of features."""
+    """Return the table of torchvision.models.video.swin3d_*.
+
+    Stages and merges are one list there: "features.2.1.mlp.0.weight" is
+    "backbone/stage1_block1/mlp/fc1/kernel", "features.1.norm.bias" is "backbone/merge0/norm/bias".
+    """
     rows = [
         ("patch_embed.proj", "backbone/patch_embed"),
         ("patch_embed.norm", "backbone/patch_norm"),

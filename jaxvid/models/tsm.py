@@ -74,6 +74,14 @@ class TSM(non_local.NonLocalResNet):
         return bool(self.shift) and i % every == 0
 
 
+class FrameClassifier(heads.PoolClassifier):
+    """Scores of each frame by itself, averaged over time."""
+
+    def __call__(self, x, *, train):  # (b, t, h, w, c) -> (b, classes)
+        scores = super().__call__(x.reshape(-1, *x.shape[2:]), train=train)
+        return scores.reshape(*x.shape[:2], -1).mean(1)
+
+
 def shift_channels(x: jax.Array, share: int) -> jax.Array:
     """Move 1/`share` of the channels one frame back and as many forth; fill the ends with 0.
 
@@ -103,7 +111,7 @@ def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **ove
     Args:
       dropout: Share of the features that is dropped before the classifier in training.
     """
-    head = heads.PoolClassifier(num_classes, dropout, dtype, each_frame=True, init_std=0.001)
+    head = FrameClassifier(num_classes, dropout, dtype, init_std=0.001)
     return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
 
 

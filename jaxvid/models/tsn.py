@@ -51,7 +51,12 @@ def build(
 
 
 def upstream(backbone, head):
-    """A table of a ResNet of this name for the head, inflated where the model spans time."""
+    """Return the table of a ResNet and its head, inflated where the model spans time.
+
+    Args:
+      backbone: Rename rows of the backbone, such as `resnet.OPENMMLAB`.
+      head: Name of the last linear layer, such as "cls_head.fc_cls" -> "head/fc".
+    """
     rows = (*backbone, (head, "head/fc"))
     return Weights(rows, resnet.BUFFERS, resnet.ORDER, adapt=inflate.kernels)
 
