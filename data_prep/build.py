@@ -1,9 +1,9 @@
-"""Build a data set: what its archives unpack to, as ArrayRecord files for fast random access.
+"""Build a data set as ArrayRecord files for fast random access, from its unpacked archives.
 
     python -m data_prep.build ucf101/split1 --data-dir DATA --source RAW
 
-A build that was stopped goes on with the files it lacks; nothing reads as built before all is
-there. Train on it with
+If a build was stopped, the same command writes the missing files. The data set can be read when all
+of its files are written. Train on it with
 
     --config.data.root=DATA and data.train = dict(name="tfds", dataset="ucf101/split1")
 """

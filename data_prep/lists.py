@@ -1,4 +1,4 @@
-"""Annotation files as MMAction2 has them, from what the archives of a data set unpack to.
+"""Write annotation lists in MMAction2's format from the unpacked archives of a data set.
 
     python -m data_prep.lists ucf101/split1 --source RAW --out LISTS
     python -m data_prep.lists ucf101/split1 --source RAW --out LISTS --rawframes FRAMES

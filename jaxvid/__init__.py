@@ -1,6 +1,6 @@
-"""Video understanding on JAX: train, evaluate and use models of videos.
+"""Video understanding in JAX: train, evaluate and use video models.
 
-Five functions do from Python what the commands do:
+Five functions do the same as the commands:
 
     import jaxvid
 

@@ -1,4 +1,4 @@
-"""What the commands do, as functions: train, evaluate, predict, features and load.
+"""Python functions for the commands: train, evaluate, predict, features and load.
 
 They are also attributes of `jaxvid`, such as `jaxvid.train`.
 """
@@ -22,7 +22,7 @@ def train(
     workdir: str | Path,
     overrides: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
-    """Train a model, or go on with a run that was stopped.
+    """Train a model, or resume a run that was stopped.
 
     jaxvid.train("quickstart", "runs/quickstart")
     jaxvid.train("finetune:tiny", "runs/mine", {"data.root": "CLIPS", "epochs": 5.0})
@@ -30,16 +30,17 @@ def train(
     Data workers import the script that calls this, so a script needs `if __name__ == "__main__":`.
 
     Args:
-      config: as --config: the name of a shipped config or a file, with :VARIANT or without; or a
+      config: the name of a shipped config or the path of a file, with or without :VARIANT, or a
         ConfigDict, which is not changed.
       workdir: folder of the run.
-      overrides: new values of config keys, by their names with dots.
+      overrides: new values of config keys by their dotted names, such as {"data.root": "CLIPS"}.
 
     Returns:
-      The last validation metrics, such as {"val/top1": 0.93}; empty when the run was complete.
+      The last validation metrics, such as {"val/top1": 0.93}; empty if the run was complete before.
 
     Raises:
-      UserError: a wrong config, wrong data, or a workdir of another run; says what to change.
+      UserError: wrong config, wrong data, or a workdir of another run; the message says what to
+        change.
     """
     resolved = _config(config, overrides)
     main.set_determinism(resolved)
@@ -63,7 +64,7 @@ def evaluate(
       checkpoint: the workdir of a run, a name of the zoo, or a file of weights.
       workdir: predictions and reports go into its folder eval; by default `checkpoint`, if that is
         a folder.
-      config: what to evaluate by, as in `train`; None takes the one of the checkpoint.
+      config: as in `train`; None takes the config of the checkpoint.
       overrides: new values of keys of `config`, such as {"data.root": "moved"}.
 
     Returns:
@@ -84,15 +85,15 @@ def evaluate(
 
 
 def predict(video: Video | Sequence[Video], checkpoint: str | Path, **options: Any) -> Any:
-    """Predict what is in a video, or in each of a list.
+    """Predict the classes of a video, or of each video of a list.
 
     found = jaxvid.predict("clip.mp4", "runs/quickstart")
     print(found.labels[0], found.scores[0])
 
     Args:
       video: a path, an array uint8 (t, h, w, 3) RGB, or a list of them.
-      checkpoint: as `load` takes it. To predict more than once, load the model once.
-      **options: of `Model.predict`: topk, fps, labels.
+      checkpoint: a workdir, a published name or a file. For several calls, use `load` instead.
+      **options: arguments of `Model.predict`: topk, fps, labels.
 
     Returns:
       A result of `jaxvid.results`, such as Recognized; a list for a list.
@@ -110,7 +111,7 @@ def features(video: Video | Sequence[Video], checkpoint: str | Path, fps: float 
 
     Args:
       video, checkpoint: as in `predict`.
-      fps: frame rate of arrays, where the model samples by time.
+      fps: frame rate of arrays, needed if the model samples by time.
 
     Returns:
       The maps, float32; a list for a list.

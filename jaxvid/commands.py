@@ -20,14 +20,14 @@ GROUPS = {
     "Weights": ("zoo", "export_weights"),
 }  # fmt: skip
 USAGE = """\
-A command of jaxvid, and the module of Python that it is:
+Commands of jaxvid, and the Python modules that they run:
 
   jaxvid train --config NAME ...         python -m jaxvid.main --config NAME ...
   jaxvid eval --workdir RUN ...          python -m jaxvid.main --mode eval --workdir RUN ...
   jaxvid predict VIDEO --checkpoint RUN  python -m jaxvid.predict VIDEO --checkpoint RUN
   jaxvid tools NAME ...                  python -m jaxvid.tools.NAME ...
 
-Each explains its arguments with --help. To try jaxvid out, train a small model on generated videos:
+--help explains the arguments of a command. To try jaxvid, train a small model on generated videos:
 jaxvid train --config quickstart"""
 
 

@@ -1,4 +1,4 @@
-"""Train and evaluate.
+"""Train or evaluate a model.
 
 python -m jaxvid.main --config swin_k400:tiny --workdir runs/swin [--config.KEY=VALUE ...]
 python -m jaxvid.main --mode eval --workdir runs/swin [--config.data.root=DIR]
@@ -36,13 +36,15 @@ CONFIG = cli.define_config(FLAGS)
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run; by default runs/CONFIG_VARIANT.", flag_values=FLAGS
 )
-MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "What to do.", flag_values=FLAGS)
+MODE = flags.DEFINE_enum(
+    "mode", "train", ["train", "eval"], "Train, or evaluate a checkpoint.", flag_values=FLAGS
+)
 START_TIMEOUT = flags.DEFINE_float(
-    "start_timeout", PATIENCE, "Seconds that processes of a run wait for each other at the start.",
+    "start_timeout", PATIENCE, "Seconds that processes wait for each other at the start.",
     flag_values=FLAGS,
 )  # fmt: skip
 CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "What to evaluate; by default the workdir.", flag_values=FLAGS
+    "checkpoint", None, "Checkpoint to evaluate; by default the workdir.", flag_values=FLAGS
 )
 
 

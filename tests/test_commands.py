@@ -22,11 +22,11 @@ def test_every_tool_is_in_a_group():
 
 
 def test_lists_have_the_first_lines_of_docstrings():
-    assert "  scan              Look at every video of a folder" in commands.list_tools()
+    assert "  scan              Inspect every video of a folder" in commands.list_tools()
     everything = commands.list_all()
     assert commands.list_tools() in everything
     assert "jaxvid train --config NAME" in everything
-    assert "  lists             Annotation files" in everything
+    assert "  lists             Write annotation lists" in everything
 
 
 @pytest.mark.parametrize("argv", [("jaxvid",), ("jaxvid", "tools"), ("jaxvid.tools",)])

@@ -14,9 +14,9 @@ class Mesh:
     """The devices of a run as a grid.
 
     Attributes:
-      data: Devices along the axis that divides batches; -1 takes those that are left.
-      model: Devices along the axis that divides parameters in the layout "tensor"; -1 takes those
-        that are left.
+      data: Devices along the axis that divides batches; -1 takes all remaining devices.
+      model: Devices along the axis that divides parameters with the sharding "tensor"; -1 takes
+        all remaining devices.
     """
 
     data: Count | Literal[-1] = -1
@@ -43,7 +43,7 @@ class Loader:
     """How samples are drawn and read.
 
     Attributes:
-      workers: Processes that read videos; -1 takes one a core, 0 reads in the main process.
+      workers: Processes that read videos; -1 starts one per core, 0 reads in the main process.
       balance: Balance of the classes in training: 0 leaves them as frequent as they are, 1 makes
         all equally frequent, 0.5 draws them by the square root of their frequency.
       on_error: What is done with a video that cannot be read in training: "replace" it by another,
@@ -62,8 +62,8 @@ class Eval:
     """How evaluation computes.
 
     Attributes:
-      views: Views of a sample that go through the model at once; 0 takes all. It bounds the memory
-        and does not change the result.
+      views: Views of a sample that go through the model at once; 0 takes all. A small number saves
+        memory and does not change the result.
     """
 
     views: Natural = 1
@@ -74,31 +74,32 @@ class Settings:
     """The keys of a run besides model, task, data, optim and schedule.
 
     Attributes:
-      seed: Seed of the initial parameters, of the order of samples and of all augmentation.
-      dtype: Type that the model computes in; parameters are always float32.
+      seed: Seed of the initial parameters, the order of samples and all augmentation.
+      dtype: Type of the computation of the model; parameters are always float32.
       epochs: Length of the training, in passes over the training set.
-      batch: Samples of one optimizer step, over all devices. It must divide by the devices on the
-        data axis times `accumulate`.
+      batch: Samples of one optimizer step, over all devices. It must be divisible by the devices on
+        the data axis times `accumulate`.
       eval_batch: Samples of one evaluation step, over all devices; 0 takes `batch`.
-      accumulate: Number of parts (micro-batches) that a batch goes through the model in.
+      accumulate: Number of micro-batches that a batch is divided into. The gradient is that of the
+        whole batch.
       nonfinite: What is done with a batch whose loss or gradient is not finite: "stop" the run, or
         "skip" the batch.
       deterministic: Compute the same numbers on every run, also on GPUs, where it costs time.
       watchdog: Seconds without progress after which a run ends; 0 never ends it.
-      ema: Decay of the moving average of the parameters, which is then what is evaluated; 0 keeps
-        no average.
-      sharding: Layout of the parameters over the mesh: a copy on each device ("replicated"),
+      ema: Decay of a moving average of the parameters, with which the model is then evaluated; 0
+        keeps no average.
+      sharding: Placement of the parameters on the mesh: a copy on each device ("replicated"),
         divided over the data axis ("fsdp"), or matrices divided over the model axis ("tensor").
       offload: "optimizer" keeps the optimizer's state in the memory of the host between steps; ""
         keeps it on the device.
-      writers: Where numbers and pictures of the run go, besides the terminal: files of
-        jaxvid/writers.
-      log_every: Steps from one line of the log to the next; 0 takes 50, or fewer where that makes
-        less than ten lines.
-      eval_every: Epochs from one evaluation to the next; 0 evaluates only at the end.
-      save_every: Steps from one checkpoint to the next; 0 saves only after evaluations, as these
-        always do.
-      keep: Number of newest checkpoints to keep, beside the best.
+      writers: Where metrics and images of the run are written, besides the terminal: names of
+        files in jaxvid/writers.
+      log_every: Steps between lines of the log; 0 takes 50, or fewer if the run would have less
+        than ten lines.
+      eval_every: Epochs between evaluations; 0 evaluates only at the end.
+      save_every: Steps between checkpoints; 0 saves only after evaluations. A checkpoint is saved
+        after every evaluation in any case.
+      keep: Number of newest checkpoints to keep, in addition to the best.
       best: Metric whose largest value marks the best checkpoint, such as "val/top1"; "" keeps none.
     """
 

@@ -1,4 +1,4 @@
-"""Where the time of the input pipeline goes, and how many workers an accelerator needs.
+"""Measure each stage of data loading, and compute how many workers an accelerator needs.
 
     python -m jaxvid.tools.bench_loader --config configs/swin_k400.py:tiny --step-ms 250
     python -m jaxvid.tools.bench_loader --config FILE --workers 1 2 4 8 --clips 64

@@ -1,4 +1,4 @@
-"""See what the model sees: samples of a config after all augmentation, as pictures and as a video.
+"""Show samples of a config after all augmentation, as an image and as a video.
 
     python -m jaxvid.tools.browse --config configs/finetune.py:tiny --config.data.root=CLIPS
     python -m jaxvid.tools.browse --config configs/quickstart.py --split val --count 4 --out sheet

@@ -1,4 +1,4 @@
-"""Say what people in a video do, from moment to moment, and draw it.
+"""Recognize what each person in a video does over time, and draw it on the video.
 
     python -m jaxvid.tools.detect VIDEO --checkpoint RUN --proposals people.csv --out seen.mp4
     python -m jaxvid.tools.detect VIDEO --checkpoint slowonly_r50_ava21 --detector my_module:people

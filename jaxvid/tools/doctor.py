@@ -1,4 +1,4 @@
-"""What this machine offers jaxvid: versions, devices, decoder and codecs, shared memory.
+"""Check the installation: versions, devices, video decoder and codecs, shared memory.
 
 python -m jaxvid.tools.doctor
 """

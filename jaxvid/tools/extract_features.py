@@ -1,4 +1,4 @@
-"""Write the features of long videos, a file a video: what localization learns from.
+"""Extract features of long videos, one file per video, for temporal localization.
 
     python -m jaxvid.tools.extract_features DATA/videos DATA/features --checkpoint runs/swin
 

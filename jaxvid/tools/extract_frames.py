@@ -1,4 +1,4 @@
-"""Write the frames of videos, or the optical flow between them, as images in a folder a video.
+"""Write the frames of videos, or their optical flow, as images in one folder per video.
 
     python -m jaxvid.tools.extract_frames DATA/videos DATA/frames [--kind flow] [--list train.txt]
 

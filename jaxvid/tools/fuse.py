@@ -1,4 +1,4 @@
-"""Late fusion: add up the scores that several models gave the same samples.
+"""Add the scores of several models (late fusion), and compute the metrics of the sum.
 
     python -m jaxvid.tools.fuse rgb.npz flow.npz --weights 1 1.5 --out fused.npz
     python -m jaxvid.tools.fuse RUN/eval/predictions.npz

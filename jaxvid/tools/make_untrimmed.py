@@ -1,4 +1,4 @@
-"""Generate a small set of untrimmed videos, to try temporal localization on.
+"""Generate a small set of untrimmed videos for temporal localization.
 
     python -m jaxvid.tools.make_untrimmed DIR [--train 160] [--val 40]
 

@@ -1,4 +1,4 @@
-"""Find videos by what they show, in words.
+"""Search a folder of videos by text.
 
     python -m jaxvid.tools.retrieve "a dog catches a ball" DIR --checkpoint MODEL [--topk 5]
 

@@ -1,4 +1,4 @@
-"""Look at every video of a folder and write down what it is: a manifest.
+"""Inspect every video of a folder, and write a manifest of lengths, sizes, codecs and errors.
 
     python -m jaxvid.tools.scan DATA/videos [--out DATA/videos/manifest.jsonl] [--decode] [--sha256]
 

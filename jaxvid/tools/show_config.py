@@ -1,4 +1,4 @@
-"""Print a config as a run would see it, overrides included, or explain its keys.
+"""Print a config with all overrides, or explain its keys.
 
 python -m jaxvid.tools.show_config --config swin_k400:base --config.optim.lr=5e-4
 python -m jaxvid.tools.show_config --config swin_k400:base --explain

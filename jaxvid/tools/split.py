@@ -1,4 +1,4 @@
-"""Divide a folder of videos, one sub-folder a class, into lists for training and validation.
+"""Divide a folder of videos, with one sub-folder per class, into training and validation lists.
 
     python -m jaxvid.tools.split CLIPS [--val 0.2] [--test 0.1] [--seed 0] [--group REGEX]
 

@@ -1,4 +1,4 @@
-"""Does a model look at time? Its accuracy with frames in other orders.
+"""Measure whether a model uses the order of frames, with reversed and shuffled clips.
 
     python -m jaxvid.tools.time_control --workdir runs/quickstart
 

@@ -1,4 +1,4 @@
-"""Rewrite the videos of a folder so that training reads them quickly: small, seekable, no B-frames.
+"""Rewrite the videos of a folder as small files in which seeking is fast.
 
     python -m jaxvid.tools.transcode DATA/videos DATA/videos_256 [--short-side 256] [--gop 12]
 

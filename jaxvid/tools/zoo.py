@@ -1,4 +1,4 @@
-"""The published weights: what there is, how good it is, and what this version can load.
+"""List the published checkpoints with their accuracy, and whether this version loads them.
 
     python -m jaxvid.tools.zoo [--task recognition] [--dataset k400] [--family swin] [--json]
 

@@ -33,7 +33,7 @@ from jaxvid.train.step import Compiled, TrainState, make_eval_step
 from jaxvid.train.waits import Waits
 
 LOG_EVERY, LINES = 50, 10  # steps from line to line, and the fewest lines of a run
-STOPPED = "stopped at step {} and saved; the same command goes on"
+STOPPED = "stopped at step {} and saved; the same command resumes it"
 
 logger = logging.getLogger(__name__)
 

@@ -155,7 +155,7 @@ def judge(code: int, said: str, kind: str, before: list[int], steps: list[int]) 
         return ""  # while Python imported what catches it
     if failed := re.search("Traceback|error: ", said):
         return said[failed.start() :][:1000]
-    stopped = re.search(r"stopped at step (\d+) and saved; the same command goes on", said)
+    stopped = re.search(r"stopped at step (\d+) and saved; the same command resumes it", said)
     if code == 0 and steps == [STEPS]:
         return ""  # the signal came when all was done
     if code == 130 and stopped:
