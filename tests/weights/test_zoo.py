@@ -13,13 +13,13 @@ import jax
 import numpy as np
 import pytest
 
-import jaxvid
 from jaxvid import plug
 from jaxvid.config import flat, hashable
 from jaxvid.errors import UserError
 from jaxvid.tools import zoo as tool
 from jaxvid.weights import resolve, zoo
 
+FILES = sorted(Path(zoo.__file__).parent.glob("*.json"))
 ROWS = zoo.rows()
 NAMES = {row.name for row in ROWS}
 RECOGNISES = {"recognition", "skeleton"}
@@ -57,14 +57,27 @@ def primary(row):
 # The rows
 
 
-def test_a_line_is_a_row_and_they_are_sorted():
-    lines = (Path(jaxvid.__file__).parent / "weights/zoo/zoo.json").read_text().splitlines()
-    assert (lines[0], lines[-1]) == ("[", "]")
-    parsed = [json.loads(line.rstrip(",")) for line in lines[1:-1]]
-    assert [row["name"] for row in parsed] == sorted(NAMES)
-    assert len(NAMES) == len(ROWS)
-    fields = [field.name for field in dataclasses.fields(zoo.Row)]
-    assert all(list(row) == fields for row in parsed)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_file_has_the_rows_of_its_family(path):
+    """They are sorted and indented, and leave out what is as usual."""
+    text = path.read_text(encoding="utf-8")
+    parsed = json.loads(text)
+    assert text == json.dumps(parsed, indent=2, ensure_ascii=False) + "\n"
+    assert [row["name"] for row in parsed] == sorted(row["name"] for row in parsed)
+    fields = {field.name: field for field in dataclasses.fields(zoo.Row)}
+    for row in parsed:
+        assert zoo.find(row["name"]).family == path.stem
+        assert list(row) == [name for name in fields if name in row]
+        usual = {k: f.default for k, f in fields.items()} | {"mirrors": [], "recipe": {}}
+        assert [key for key, value in row.items() if value == usual[key]] == []
+
+
+def test_names_are_unique_over_all_files():
+    names = [row.name for row in ROWS]
+    assert names == sorted(set(names))
+    short = [row.default_for for row in ROWS if row.default_for]
+    assert len(set(short) | set(names)) == len(short) + len(names)
+    assert len(ROWS) == sum(len(json.loads(path.read_text(encoding="utf-8"))) for path in FILES)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=by_id)

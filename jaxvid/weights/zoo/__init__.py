@@ -1,4 +1,4 @@
-"""Published weights by name: the rows of zoo.json, and the class names of the data sets.
+"""Published weights by name: the rows of FAMILY.json, and the class names of the data sets.
 
 A name is `<family>_<variant>[_<sampling>][_<tag>]_<dataset>`, such as `swin_tiny_32x2_k400`.
 Sampling is frames x stride, or u8 for 8 frames spread over the whole video. A tag tells apart rows
@@ -10,7 +10,7 @@ import functools
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from jaxvid.errors import UserError, did_you_mean
 SAME_CLASSES = {"ava21": "ava", "ava22": "ava", "avak": "ava", "anet": "activitynet"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One published checkpoint.
 
@@ -56,18 +56,18 @@ class Row:
     num_classes: int
     frames: int
     stride: int
-    recipe: Mapping[str, Any]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float]
-    params_m: float | None
-    flops_g: float | None
+    params_m: float | None = None
+    flops_g: float | None = None
     licence: str
     url: str
-    mirrors: tuple[str, ...]
-    sha256: str
-    config: str
-    default_for: str
+    mirrors: tuple[str, ...] = ()
+    sha256: str = ""
+    config: str = ""
+    default_for: str = ""
     published: str
-    note: str
+    note: str = ""
 
     @property
     def backbone(self) -> Mapping[str, Any]:
@@ -92,9 +92,12 @@ class Row:
 
 @functools.cache
 def rows() -> tuple[Row, ...]:
-    """All published checkpoints, by name."""
-    text = resources.files("jaxvid.weights.zoo").joinpath("zoo.json").read_text(encoding="utf-8")
-    return tuple(Row(**{**row, "mirrors": tuple(row["mirrors"])}) for row in json.loads(text))
+    """All published checkpoints, in the order of their names."""
+    folder = resources.files("jaxvid.weights.zoo")
+    files = (file for file in folder.iterdir() if file.name.endswith(".json"))
+    found = (row for file in files for row in json.loads(file.read_text(encoding="utf-8")))
+    read = (Row(**{**row, "mirrors": tuple(row.get("mirrors", ()))}) for row in found)
+    return tuple(sorted(read, key=lambda row: row.name))
 
 
 def find(spec: str | Path) -> Row:
