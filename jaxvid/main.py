@@ -40,9 +40,11 @@ MODE = flags.DEFINE_enum(
     "mode", "train", ["train", "eval"], "Train, or evaluate a checkpoint.", flag_values=FLAGS
 )
 START_TIMEOUT = flags.DEFINE_float(
-    "start_timeout", PATIENCE, "Seconds that processes wait for each other at the start.",
+    "start_timeout",
+    PATIENCE,
+    "Seconds that processes wait for each other at the start.",
     flag_values=FLAGS,
-)  # fmt: skip
+)
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Checkpoint to evaluate; by default the workdir.", flag_values=FLAGS
 )
@@ -126,9 +128,13 @@ def train(config: Any, workdir: Path, patience: float = PATIENCE) -> dict[str, f
         log.bullets(logger, data.summary())
         about = dict(data.about, config=resolved, names=data.names, data=data.identity)
         initial = resolve.starting_from(
-            config.init, model, config.model, names=data.names, config=resolved,
+            config.init,
+            model,
+            config.model,
+            names=data.names,
+            config=resolved,
             needed=not store.all_steps(workdir / "checkpoints"),
-        )  # fmt: skip
+        )
         metrics = loop.train(config, model, task, data.splits, pipelines, workdir, about, initial)
         test = f"python -m jaxvid.main --mode eval --workdir {shlex.quote(str(workdir))}"
         logger.info(f"to test the best checkpoint: {test}")

@@ -250,8 +250,9 @@ def test_the_loop_names_no_task_and_no_family():
         if covers("train", module):
             assert words(path.read_text()) & names == set(), module
     assert words('from jaxvid.models import swin\nif task == "recognition": pass') >= {
-        "swin", "recognition",
-    }  # fmt: skip
+        "swin",
+        "recognition",
+    }
 
 
 def test_defaults_live_in_signatures():

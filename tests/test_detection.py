@@ -45,13 +45,24 @@ def make_config(root, **recipe):
     )
     c.task = plug.spec("tasks", "detection", rois=8, both=True)
     c.data = dict(
-        root=str(root), num_classes=4, names="names.txt", checks=datasets.CHECKS,
-        train=people.split("train"), val=people.split("val"),
-    )  # fmt: skip
+        root=str(root),
+        num_classes=4,
+        names="names.txt",
+        checks=datasets.CHECKS,
+        train=people.split("train"),
+        val=people.split("val"),
+    )
     c.data.recipe = plug.spec(
-        "data.recipes", "detection", frames=4, stride=2, size=64, short_side=64, short_side_max=72,
-        boxes=6, **recipe,
-    )  # fmt: skip
+        "data.recipes",
+        "detection",
+        frames=4,
+        stride=2,
+        size=64,
+        short_side=64,
+        short_side_max=72,
+        boxes=6,
+        **recipe,
+    )
     c.optim = dict(name="adamw", lr=5e-3, weight_decay=0.0, clip=1.0)
     c.schedule = dict(name="cosine", warmup=0.1)
     c.loader.workers = 0
@@ -173,9 +184,16 @@ def test_a_detector_of_ones_own(root, model):
 def test_the_command_draws_boxes_on_a_video(root, run, tmp_path, capsys):
     video, out = root / "videos" / "val_001.mp4", tmp_path / "seen.mp4"
     arguments = [
-        str(video), "--checkpoint", str(run[0]), "--proposals", str(root / "val_proposals.pkl"),
-        "--start", str(people.START), "--topk", "1",
-    ]  # fmt: skip
+        str(video),
+        "--checkpoint",
+        str(run[0]),
+        "--proposals",
+        str(root / "val_proposals.pkl"),
+        "--start",
+        str(people.START),
+        "--topk",
+        "1",
+    ]
     assert tool.main([*arguments, "--json", "--out", str(out)]) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [moment["time"] for moment in found] == [1, 2]

@@ -114,8 +114,10 @@ def test_a_run_of_another_model_is_refused(tmp_path, family, options):
 def test_other_preprocessing_is_said(tmp_path, said):
     net, variables = build("tsn")
     workdir = save(tmp_path / "w", "tsn", variables, ("a", "b", "c"))
-    config = {"task": {"name": "recognition", "mean": (0.0,)}, "data": {"recipe": {
-        "name": "clip", "frames": 8, "stride": 2, "clips": 4}}}  # fmt: skip
+    config = {
+        "task": {"name": "recognition", "mean": (0.0,)},
+        "data": {"recipe": {"name": "clip", "frames": 8, "stride": 2, "clips": 4}},
+    }
     start(workdir, net, "tsn", variables, names=("a", "b", "c"), config=config)
     assert said[1] == "  trained with another config.data.recipe.frames: 4 there, 8 here"
     assert "config.task.mean" in said[2] and len(said) == 3
@@ -150,8 +152,8 @@ def test_a_compiled_backbone_and_a_backbone_alone(tmp_path, said):
         alone = {k.replace("backbone.", prefix): v for k, v in tensors.items() if "cls" not in k}
         safetensors_file.write(path, alone)
         got = start(path, net, "tsn", fresh)
-        assert same(got, flatten({**variables, "params": {
-            **variables["params"], "head": fresh["params"]["head"]}}))  # fmt: skip
+        params = {**variables["params"], "head": fresh["params"]["head"]}
+        assert same(got, flatten({**variables, "params": params}))
         assert said[0].endswith("the file has none")
 
 
@@ -203,9 +205,11 @@ def test_a_zoo_name_of_another_family_that_its_table_does_not_know(tmp_path, mon
     net, variables = build("tsn")
     tensors = export(variables, plug.module("models", "tsn").WEIGHTS["torchvision"], net)
     row = dataclasses.replace(
-        zoo.find("tsn_r50_in1k"), name="tsn_test_in1k", sha256="",
+        zoo.find("tsn_r50_in1k"),
+        name="tsn_test_in1k",
+        sha256="",
         url="https://example.invalid/tsn_test.safetensors",
-    )  # fmt: skip
+    )
     monkeypatch.setattr(zoo, "rows", lambda: (row,))
     safetensors_file.write(tmp_path / "tsn_test.safetensors", tensors)
     net, fresh = build("slowfast")

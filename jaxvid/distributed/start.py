@@ -28,9 +28,11 @@ logger = logging.getLogger(__name__)
 # What says that there are several processes. JAX knows srun, Open MPI 4 and Kubernetes by the
 # last three, and finds the rest itself.
 SIGNS = (
-    "JAX_COORDINATOR_ADDRESS", "SLURM_STEP_NODELIST", "OMPI_MCA_orte_hnp_uri",
+    "JAX_COORDINATOR_ADDRESS",
+    "SLURM_STEP_NODELIST",
+    "OMPI_MCA_orte_hnp_uri",
     "JOB_COMPLETION_INDEX",
-)  # fmt: skip
+)
 COUNTS = ("JAX_NUM_PROCESSES", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 RANKS = ("JAX_PROCESS_ID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 FLOATS = 2**18  # 1 MiB

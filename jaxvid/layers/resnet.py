@@ -166,9 +166,13 @@ class ResNet(nn.Module):
             features = (narrow, narrow)
             kernels = self.lift(3, 3, time), self.lift(3, 3)
         plain = dict(
-            features=features, kernels=kernels, strides=self.lift(stride, stride),
-            zero_init=self.zero_init, norm=self.norm, dtype=self.dtype,
-        )  # fmt: skip
+            features=features,
+            kernels=kernels,
+            strides=self.lift(stride, stride),
+            zero_init=self.zero_init,
+            norm=self.norm,
+            dtype=self.dtype,
+        )
         return kind(**{**plain, **fields})
 
     @property

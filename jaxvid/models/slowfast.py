@@ -72,18 +72,29 @@ class SlowFast(nn.Module):
     @nn.compact
     def __call__(self, video, *, train):
         pathway = partial(
-            resnet.ResNet, strides=self.strides, zero_init=self.zero_init,
-            bn_groups=self.bn_groups, bn_frozen=self.bn_frozen, remat=self.remat, dtype=self.dtype,
-        )  # fmt: skip
+            resnet.ResNet,
+            strides=self.strides,
+            zero_init=self.zero_init,
+            bn_groups=self.bn_groups,
+            bn_frozen=self.bn_frozen,
+            remat=self.remat,
+            dtype=self.dtype,
+        )
         stages = len(self.depths)
         slow_path = pathway(
-            self.depths, width=self.width, stem=(1, 7, 7), time=(1, 1, 3, 3)[-stages:],
+            self.depths,
+            width=self.width,
+            stem=(1, 7, 7),
+            time=(1, 1, 3, 3)[-stages:],
             name="slow_path",
-        )  # fmt: skip
+        )
         fast_path = pathway(
-            self.fast_depths, width=self.width // self.beta, stem=(5, 7, 7), time=(3,) * stages,
+            self.fast_depths,
+            width=self.width // self.beta,
+            stem=(5, 7, 7),
+            time=(3,) * stages,
             name="fast_path",
-        )  # fmt: skip
+        )
         slow, fast = slow_path.first(video[:, :: self.alpha], train), fast_path.first(video, train)
         for s in range(stages):
             lateral = self._lateral(fast, f"{f'layer{s}' if s else 'conv1'}_lateral", train)

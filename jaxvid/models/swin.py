@@ -87,9 +87,14 @@ class Swin(nn.Module):
                 x = PatchMerging(self.dtype, init, name=f"merge{s - 1}")(x)
             for b in range(depth):
                 x = block(
-                    heads=g, window=self.window, shifted=bool(b % 2), drop_path=float(next(rates)),
-                    kernel_init=init, dtype=self.dtype, name=f"stage{s}_block{b}",
-                )(x, train)  # fmt: skip
+                    heads=g,
+                    window=self.window,
+                    shifted=bool(b % 2),
+                    drop_path=float(next(rates)),
+                    kernel_init=init,
+                    dtype=self.dtype,
+                    name=f"stage{s}_block{b}",
+                )(x, train)
         return norm("norm", self.dtype)(x)
 
 

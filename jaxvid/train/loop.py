@@ -81,10 +81,16 @@ def train(
         workers=peers.workers(config.loader.workers), process=meshes.part(mesh)
     )
     stream = loader.train_batches(
-        sources["train"], pipelines["train"], batch=config.batch, seed=config.seed,
-        start=min(start, when.total - 1), stop=when.total, on_error=config.loader.on_error,
-        balance=config.loader.balance, **reading,
-    )  # fmt: skip
+        sources["train"],
+        pipelines["train"],
+        batch=config.batch,
+        seed=config.seed,
+        start=min(start, when.total - 1),
+        stop=when.total,
+        on_error=config.loader.on_error,
+        balance=config.loader.balance,
+        **reading,
+    )
     batches = loader.Prefetch(stream, lambda batch: meshes.put_batch(mesh, batch))
     fit, watchdog = memory.Fit(), Watchdog(config.watchdog)
     with closing(batches), fit.explained(), watchdog:
@@ -263,9 +269,12 @@ class Validation:
         config, mesh = planned.config, planned.mesh
         self._planned, self._watchdog = planned, watchdog
         self._batches = lambda: loader.eval_batches(
-            source, pipeline, batch=batch_size(config, mesh),
-            on_error=config.loader.eval_on_error, **reading,
-        )  # fmt: skip
+            source,
+            pipeline,
+            batch=batch_size(config, mesh),
+            on_error=config.loader.eval_on_error,
+            **reading,
+        )
         function = make_eval_step(planned.model, planned.task, config.eval.views, loss=True)
         places = meshes.replicated(mesh)
         self._step = Compiled(function, logging.INFO, out_shardings=places)

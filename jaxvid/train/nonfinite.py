@@ -108,10 +108,13 @@ def first_bad(
 
         def forward(params):
             out, found = model.apply(
-                {"params": params, **state.model_state}, **task.inputs(ready), train=True,
-                mutable=[*state.model_state, "intermediates"], capture_intermediates=seen,
+                {"params": params, **state.model_state},
+                **task.inputs(ready),
+                train=True,
+                mutable=[*state.model_state, "intermediates"],
+                capture_intermediates=seen,
                 rngs={"dropout": dropout_rng},
-            )  # fmt: skip
+            )
             return task.loss(out, ready)[0], found["intermediates"]
 
         grads, found = jax.grad(forward, has_aux=True)(state.params)

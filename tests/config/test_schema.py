@@ -98,13 +98,21 @@ def test_a_wrong_type_is_refused(name):
 @pytest.mark.parametrize(
     "name,near",
     [
-        ("epcohs", "epochs"), ("loader.worker", "workers"), ("modle", "model"),
-        ("model.widht", "width"), ("data.namse", "names"),
-        ("task.augment.mixp", "mixup"), ("task.augmnt", "augment"),
-        ("data.recipe.strid", "stride"), ("data.train.sed", "seed"), ("optim.l", "lr"),
-        ("schedule.warm_up", "warmup"), ("mesh.date", "data"), ("data.tset", "test"),
+        ("epcohs", "epochs"),
+        ("loader.worker", "workers"),
+        ("modle", "model"),
+        ("model.widht", "width"),
+        ("data.namse", "names"),
+        ("task.augment.mixp", "mixup"),
+        ("task.augmnt", "augment"),
+        ("data.recipe.strid", "stride"),
+        ("data.train.sed", "seed"),
+        ("optim.l", "lr"),
+        ("schedule.warm_up", "warmup"),
+        ("mesh.date", "data"),
+        ("data.tset", "test"),
     ],
-)  # fmt: skip
+)
 def test_an_unknown_key_is_named_with_the_nearest(name, near):
     with pytest.raises(UserError, match=f'no config key "{name}". Did you mean "{near}"'):
         schema.check(changed(name, 3))
@@ -217,9 +225,11 @@ def test_choices_are_those_of_the_code():
 def test_every_key_is_explained():
     config = quickstart.get_config().to_dict()
     for package, where in (
-        ("models", "model"), ("tasks", "task"), ("data.recipes", "data.recipe"),
+        ("models", "model"),
+        ("tasks", "task"),
+        ("data.recipes", "data.recipe"),
         ("data.sources", "data.train"),
-    ):  # fmt: skip
+    ):
         for name in plug.names(package):
             found = schema.named_keys(package, {"name": name}, where)
             assert [

@@ -21,9 +21,7 @@ from jaxvid.weights import resolve
 from jaxvid.weights.convert import Weights, convert, export
 from tests.conftest import fill
 
-FAMILIES = {
-    m.name: plug.module("models", m.name) for m in pkgutil.iter_modules(models.__path__)
-}  # fmt: skip
+FAMILIES = {m.name: plug.module("models", m.name) for m in pkgutil.iter_modules(models.__path__)}
 # Those of published size are traced by tests/weights/test_zoo.py too.
 VARIANTS = [
     pytest.param(name, variant, marks=() if "test" in variant else pytest.mark.slow)

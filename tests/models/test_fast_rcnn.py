@@ -144,11 +144,15 @@ def test_padding_changes_no_other_box():
 @pytest.mark.parametrize(
     "family,variant,stride",
     [
-        ("slowonly", "test", 8), ("slowfast", "test", 8), ("swin", "test", 8),
-        ("slowonly", "r50", 16), ("slowonly", "r101", 16), ("slowfast", "r50", 16),
+        ("slowonly", "test", 8),
+        ("slowfast", "test", 8),
+        ("swin", "test", 8),
+        ("slowonly", "r50", 16),
+        ("slowonly", "r101", 16),
+        ("slowfast", "r50", 16),
         ("swin", "tiny", 32),
     ],
-)  # fmt: skip
+)
 def test_the_head_knows_the_stride_of_the_features(family, variant, stride):
     net = build(family, variant)
     video = jax.ShapeDtypeStruct((1, 8, 64, 96, 3), jnp.float32)

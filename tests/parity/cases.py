@@ -68,9 +68,12 @@ def two_towers(name, variant, **options):
 def key_frames(x):
     """The boxes of the goldens, as shares of the picture, and as their pixels."""
     shares = [
-        (0.05, 0.08, 0.45, 0.85), (0, 0, 1, 1), (0.53, 0.015, 0.985, 0.61),
-        (-0.03, -0.05, 0.2, 0.31), (0.31, 0.42, 0.36, 0.47),
-    ]  # fmt: skip
+        (0.05, 0.08, 0.45, 0.85),
+        (0, 0, 1, 1),
+        (0.53, 0.015, 0.985, 0.61),
+        (-0.03, -0.05, 0.2, 0.31),
+        (0.31, 0.42, 0.36, 0.47),
+    ]
     height, width = x.shape[-2:]
     boxes = np.float32(shares) * np.float32([width, height, width, height])
     return {"video": rearrange(x, "n c t h w -> n t h w c"), "boxes": boxes[None]}
@@ -89,9 +92,12 @@ def of_boxes(family, variant, head=None, **options):
     """An action head; in evaluation dropout gives on what it is given, the features of boxes."""
     backbone = dict(name=family, variant=variant, strides=(1, 2, 2, 1), **options)
     return Case(
-        dict(name="fast_rcnn", backbone=backbone, **(head or {})), key_frames,
-        "n t h w c -> n c t h w", outputs=scores_and_features, inner="dropout",
-    )  # fmt: skip
+        dict(name="fast_rcnn", backbone=backbone, **(head or {})),
+        key_frames,
+        "n t h w c -> n c t h w",
+        outputs=scores_and_features,
+        inner="dropout",
+    )
 
 
 def of_frames(name, variant, **options):

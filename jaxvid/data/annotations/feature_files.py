@@ -140,8 +140,14 @@ def readable(path: str | Path) -> Iterator[None]:
     except VideoError:
         raise
     except (
-        OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, UserError
-    ) as error:  # fmt: skip
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        zipfile.BadZipFile,
+        UserError,
+    ) as error:
         raise VideoError(str(path), f"not a file of features ({numpy_reason(error)})") from None
 
 
