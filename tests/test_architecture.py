@@ -40,6 +40,7 @@ IMPORTS = {
     "__init__": ".api .log",
     "__main__": ".cli .commands",
     "api": "*",
+    "class_names": ".errors",
     "commands": ".errors",
     "errors": "",
     "signals": "",
@@ -78,15 +79,16 @@ IMPORTS = {
     "tasks": ".errors .config.values .ops .metrics .results .tasks.base jax optax numpy",
     "tasks.multi_label": ".errors .config.values .metrics .ops .tasks jax numpy optax",
     "tasks.prompted": ".metrics .ops .tasks jax numpy",
-    "data": ".errors .config.values .compare .signals .files .plug .pickles .skeletons .data"
-    " numpy grain av cv2 absl",
+    "data": ".errors .class_names .config.values .compare .signals .files .plug .pickles .skeletons"
+    " .data numpy grain av cv2 absl",
     "data.text.tokenizer": ".errors numpy regex",
     "data.sources.tfds": ".errors .config.values .data numpy cv2 tensorflow_datasets",
     "checkpoints": ".errors .files .param_rules .checkpoints jax orbax flax.traverse_util numpy",
     "weights": ".errors .files .param_rules .pickles .weights jax flax.traverse_util"
     " numpy ml_dtypes",
     "weights.inflate": ".errors cv2 numpy",
-    "weights.resolve": ".errors .compare .config .plug .param_rules .checkpoints .weights jax",
+    "weights.resolve": ".errors .class_names .compare .config .plug .param_rules"
+    " .checkpoints .weights jax",
     "versions": "packaging",
     "writers": ".errors .files .plug .writers numpy",
     "writers.tensorboard": ".draw.canvas numpy tensorboardX",

@@ -5,7 +5,7 @@ from pathlib import Path
 from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
-from jaxvid.weights import zoo
+from jaxvid import class_names
 
 
 class Diving48(VideoBuilder):
@@ -19,7 +19,7 @@ class Diving48(VideoBuilder):
   author={Li, Yingwei and Li, Yi and Vasconcelos, Nuno},
   booktitle={ECCV}, year={2018}
 }"""
-    names = zoo.labels("diving48")
+    names = class_names.of("diving48")
     expected = {"train": 15_027, "val": 1_970}  # noqa: RUF012
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
-from jaxvid.weights import zoo
+from jaxvid import class_names
 
 
 class Gym(VideoBuilder):
@@ -19,7 +19,7 @@ class Gym(VideoBuilder):
   author={Shao, Dian and Zhao, Yue and Dai, Bo and Lin, Dahua},
   booktitle={CVPR}, year={2020}
 }"""
-    names = zoo.labels("gym99")
+    names = class_names.of("gym99")
     expected = {"train": 20_484, "val": 8_521}  # noqa: RUF012
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:

@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
-from jaxvid.weights import zoo
+from jaxvid import class_names
 
 
 class Hmdb51(VideoBuilder):
@@ -25,7 +25,7 @@ class Hmdb51(VideoBuilder):
   author={Kuehne, H. and Jhuang, H. and Garrote, E. and Poggio, T. and Serre, T.},
   booktitle={ICCV}, year={2011}
 }"""
-    names = zoo.labels("hmdb51")
+    names = class_names.of("hmdb51")
     expected = {"train": 3570, "val": 1530}  # noqa: RUF012
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:

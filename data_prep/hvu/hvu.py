@@ -6,9 +6,9 @@ from pathlib import Path
 from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
+from jaxvid import class_names
 from jaxvid.data.annotations.labels import by_category
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.weights import zoo
 
 
 class Hvu(VideoBuilder):
@@ -26,7 +26,7 @@ class Hvu(VideoBuilder):
   author={Diba, Ali and Fayyaz, Mohsen and Sharma, Vivek and Paluri, Manohar and others},
   booktitle={ECCV}, year={2020}
 }"""
-    names = zoo.labels("hvu")
+    names = class_names.of("hvu")
     expected = {"val": 31_171}  # noqa: RUF012
     multi_label = True
 

@@ -2,7 +2,7 @@
 
 from data_prep.clips import Frames
 from data_prep.twentybn import FrameSet
-from jaxvid.weights import zoo
+from jaxvid import class_names
 
 
 class Jester(FrameSet):
@@ -16,7 +16,7 @@ class Jester(FrameSet):
   author={Materzynska, Joanna and Berger, Guillaume and Bax, Ingo and Memisevic, Roland},
   booktitle={ICCV Workshops}, year={2019}
 }"""
-    names = zoo.labels("jester")
+    names = class_names.of("jester")
     expected = {"train": 118_562, "val": 14_787}  # noqa: RUF012
     content = Frames("{:05}.jpg")
     stem = "jester-v1"

@@ -8,9 +8,9 @@ import tensorflow_datasets as tfds
 from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
+from jaxvid import class_names
 from jaxvid.data.annotations import lists
 from jaxvid.errors import UserError
-from jaxvid.weights import zoo
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 PARTS = ("kinetics400", "kinetics600", "kinetics700")
@@ -54,7 +54,7 @@ class Kinetics(VideoBuilder):
 
     @property
     def names(self):
-        return zoo.labels(self.variant)
+        return class_names.of(self.variant)
 
     @property
     def expected(self):

@@ -5,7 +5,7 @@ from pathlib import Path
 from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
-from jaxvid.weights import zoo
+from jaxvid import class_names
 
 
 class Mit(VideoBuilder):
@@ -19,7 +19,7 @@ class Mit(VideoBuilder):
   author={Monfort, Mathew and Andonian, Alex and Zhou, Bolei and Ramakrishnan, Kandan and others},
   journal={TPAMI}, year={2019}
 }"""
-    names = zoo.labels("mit")
+    names = class_names.of("mit")
     expected = {"train": 802_264, "val": 33_900}  # noqa: RUF012
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
-from jaxvid.weights import zoo
+from jaxvid import class_names
 
 
 class Mmit(VideoBuilder):
@@ -20,7 +20,7 @@ class Mmit(VideoBuilder):
   author={Monfort, Mathew and Ramakrishnan, Kandan and Andonian, Alex and others},
   journal={arXiv:1911.00232}, year={2019}
 }"""
-    names = zoo.labels("mmit")
+    names = class_names.of("mmit")
     expected = {"train": 1_025_862, "val": 10_000}  # noqa: RUF012
     multi_label = True
 

@@ -15,9 +15,9 @@ import tensorflow_datasets as tfds
 from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
+from jaxvid import class_names
 from jaxvid.data.annotations import skeleton_files
 from jaxvid.data.transforms.pose import Load
-from jaxvid.weights import zoo
 
 DENSE_2D = (("keypoint", 4), ("keypoint_score", 3))  # (m t j 2) and (m t j)
 DENSE_3D = (("keypoint", 4),)  # (m t j 3)
@@ -116,7 +116,7 @@ class Skeletons(VideoBuilder):
 
     @property
     def names(self):
-        return zoo.labels(FILES[self.variant][0])
+        return class_names.of(FILES[self.variant][0])
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:
         table = skeleton_files.read(

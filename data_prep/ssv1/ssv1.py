@@ -2,7 +2,7 @@
 
 from data_prep.clips import Frames
 from data_prep.twentybn import FrameSet
-from jaxvid.weights import zoo
+from jaxvid import class_names
 
 
 class Ssv1(FrameSet):
@@ -16,7 +16,7 @@ class Ssv1(FrameSet):
   author={Goyal, Raghav and Ebrahimi Kahou, Samira and Michalski, Vincent and others},
   booktitle={ICCV}, year={2017}
 }"""
-    names = zoo.labels("ssv1")
+    names = class_names.of("ssv1")
     expected = {"train": 86_017, "val": 11_522}  # noqa: RUF012
     content = Frames("{:05}.jpg")
     stem = "something-something-v1"

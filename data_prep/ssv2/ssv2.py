@@ -5,7 +5,7 @@ from pathlib import Path
 from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
-from jaxvid.weights import zoo
+from jaxvid import class_names
 
 
 class Ssv2(VideoBuilder):
@@ -19,7 +19,7 @@ class Ssv2(VideoBuilder):
   author={Goyal, Raghav and Ebrahimi Kahou, Samira and Michalski, Vincent and others},
   booktitle={ICCV}, year={2017}
 }"""
-    names = zoo.labels("ssv2")
+    names = class_names.of("ssv2")
     expected = {"train": 168_913, "val": 24_777}  # noqa: RUF012
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:

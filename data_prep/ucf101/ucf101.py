@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
-from jaxvid.weights import zoo
+from jaxvid import class_names
 
 
 class Ucf101(VideoBuilder):
@@ -25,7 +25,7 @@ class Ucf101(VideoBuilder):
   author={Soomro, Khurram and Zamir, Amir Roshan and Shah, Mubarak},
   journal={arXiv:1212.0402}, year={2012}
 }"""
-    names = zoo.labels("ucf101")
+    names = class_names.of("ucf101")
 
     @property
     def expected(self):

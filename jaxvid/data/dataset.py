@@ -6,20 +6,19 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from jaxvid import compare, errors, plug
+from jaxvid import class_names, compare, errors, plug
 from jaxvid.config.values import Count
 from jaxvid.data import sources as formats
 from jaxvid.data.annotations import feature_files, lists
 from jaxvid.data.annotations.labels import FOR_SEVERAL, MultiLabels
 from jaxvid.data.identity import identity
 from jaxvid.data.sample import Source
-from jaxvid.errors import UserError, did_you_mean
+from jaxvid.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +95,7 @@ def build(
         raise UserError(f"config.data.root={root}: no such folder")
     listed = tuple(known_names)
     if names and not listed:
-        listed = class_names(root, names)
+        listed = read_class_names(root, names)
     several = expects_several(task)
     sources: dict[str, Source] = {}
     for split in splits:
@@ -136,21 +135,20 @@ def build(
     return Dataset(sources, num_classes, listed, root)
 
 
-def class_names(root: str, names: str) -> tuple[str, ...]:
+def read_class_names(root: str, names: str) -> tuple[str, ...]:
     """Class names by label, from a file below `root` or from jaxvid's own lists.
 
     Raises:
       UserError: there is neither.
     """
     path = Path(root, names)
-    if not path.is_file():
-        folder = resources.files("jaxvid").joinpath("labels")
-        known = {file.name.removesuffix(".txt"): file for file in folder.iterdir()}
-        if names not in known:
-            hint = did_you_mean(names, known)
-            raise UserError(f"{path}: no such file of class names (config.data.names).{hint}")
-        path = Path(str(known[names]))
-    return tuple(name for _, name in lists.lines(path))
+    if path.is_file():
+        return tuple(name for _, name in lists.lines(path))
+    try:
+        return class_names.of(names)
+    except UserError as error:
+        reason = f"{path}: no such file of class names (config.data.names)"
+        raise UserError(f"{reason}, and {error}") from None
 
 
 def for_training(data: Mapping, task: Mapping | None = None, **options: Any) -> Dataset:
@@ -190,7 +188,11 @@ def for_evaluation(
     data = with_test(data)
     split = "test" if data.get("test") else "val"
     given = {k: v for k, v in data.items() if k not in ("recipe", "num_classes", "names")}
-    own = class_names(os.path.expanduser(data["root"]), data["names"]) if data.get("names") else ()
+    own = (
+        read_class_names(os.path.expanduser(data["root"]), data["names"])
+        if data.get("names")
+        else ()
+    )
     if found := compare.classes(names, own) if own else "":
         raise UserError(
             f"config.data.names={data['names']}: other classes than those of the checkpoint:"

@@ -18,7 +18,7 @@ from typing import Any
 
 import jax
 
-from jaxvid import compare, param_rules, plug
+from jaxvid import class_names, compare, param_rules, plug
 from jaxvid.checkpoints import integrity, store
 from jaxvid.config import hashable, renamed
 from jaxvid.errors import UserError, did_you_mean
@@ -105,7 +105,7 @@ def published(row: zoo.Row, path: Path) -> Origin:
         data=dict(recipe=dict(row.recipe)),
     )
     meta = dict(step=0, epoch=0.0, published=dict(row.metrics), zoo=row.name)
-    names = () if row.kind == "image" else zoo.labels(row.dataset)
+    names = () if row.kind == "image" else class_names.of(row.dataset)
     return Origin(path, hashable(config), names, meta, row.upstream)
 
 

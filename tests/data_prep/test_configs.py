@@ -8,10 +8,10 @@ import pytest
 
 from data_prep import build, lists
 from data_prep.skeletons import ntu, skeletons
+from jaxvid import class_names
 from jaxvid.config import loading
 from jaxvid.data import dataset
 from jaxvid.errors import UserError
-from jaxvid.weights import zoo
 from tests.data_prep import fakes
 from tests.data_prep.test_kinetics import kinetics
 from tests.data_prep.test_skeletons import moving, write_skeleton
@@ -116,7 +116,7 @@ def test_lists_are_what_the_configs_read(ending, beside, tmp_path):
             assert sorted(found) == sorted(expected), split
             if options:
                 assert source[0]["total"] == fakes.FRAMES
-    assert data.names == zoo.labels(name.partition("/")[2] or name)
+    assert data.names == class_names.of(name.partition("/")[2] or name)
 
 
 @pytest.mark.parametrize("ending", PICKLED)
@@ -132,7 +132,7 @@ def test_pickles_are_what_the_configs_read(ending, tmp_path):
             config = loading.load(f"{name}:3d_{stream}")
             config.data.root = str(tmp_path)
             data = dataset.for_training(config.data, config.task, checks=CHECKS)
-            assert data.names == zoo.labels(ending)
+            assert data.names == class_names.of(ending)
             assert np.array_equal(data.splits["train"].labels, [0, 59])
             assert data.splits["val"].labels.tolist() == [12]
         two = loading.load(f"{name}:2d_j").data.train.file

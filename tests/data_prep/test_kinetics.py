@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from data_prep.kinetics.kinetics import RENAMED
+from jaxvid import class_names
 from jaxvid.data.sources import video_list
 from jaxvid.errors import UserError
-from jaxvid.weights import zoo
 from tests.data_prep import fakes
 from tests.data_prep.fakes import listed, stored, written
 
@@ -87,7 +87,7 @@ def test_other_layouts_of_kinetics(tmp_path, folders, names, clip):
     for folder in folders:
         fakes.videos(tmp_path / folder, [f"{clip}.mp4"])
     found = listed("kinetics/k600", tmp_path)
-    label = (zoo.labels("k600").index("arm wrestling"),)
+    label = (class_names.of("k600").index("arm wrestling"),)
     assert [Path(path).stem for ((path, _),) in found.values()] == [clip, clip]
     assert [labels for ((_, labels),) in found.values()] == [label, label]
     train, *_ = written("kinetics/k600", tmp_path)
@@ -135,7 +135,7 @@ def test_kinetics_710_joins_the_three(tmp_path):
     """No video twice, none that any of them holds out; classes by their names in 710."""
     parts(tmp_path)
     abseiling, necktie, zumba = (
-        (zoo.labels("k710").index(name),) for name in ("abseiling", "tying necktie", "zumba")
+        (class_names.of("k710").index(name),) for name in ("abseiling", "tying necktie", "zumba")
     )
     assert listed("kinetics/k710", tmp_path) == {
         "train": [
@@ -179,9 +179,9 @@ def test_kinetics_710_by_its_published_lists(tmp_path):
 
 def test_every_class_of_the_parts_is_one_of_710(data_folder):
     """As the published channel maps have it."""
-    names = zoo.labels("k710")
+    names = class_names.of("k710")
     for part in (400, 600, 700):
         published = json.loads(
             (data_folder / f"labels/k710_channel_map/map_k{part}.json").read_text()
         )
-        assert [names.index(RENAMED.get(n, n)) for n in zoo.labels(f"k{part}")] == published
+        assert [names.index(RENAMED.get(n, n)) for n in class_names.of(f"k{part}")] == published

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from data_prep import build, layout
+from jaxvid import class_names
 from jaxvid.data import dataset
 from jaxvid.data.sources import frame_folders, tag_list
 from jaxvid.errors import UserError
-from jaxvid.weights import zoo
 from tests.data_prep import fakes
 from tests.data_prep.fakes import listed, stored, written
 
@@ -66,7 +66,7 @@ def test_ucf101_frames(tmp_path):
 
 def test_hmdb51(tmp_path):
     folder = tmp_path / "testTrainMulti_7030_splits"
-    for name in zoo.labels("hmdb51"):
+    for name in class_names.of("hmdb51"):
         for split in (1, 2, 3):
             fakes.text(folder / f"{name}_test_split{split}.txt")
     clips = ["April_09_(c)_[x]_brush_hair_u_nm_np1_ba_goo_0.avi", "b_brush_hair_1.avi", "c.avi"]
@@ -164,7 +164,7 @@ def test_moments_in_time(tmp_path):
     fakes.videos(tmp_path, [f"training/{train}", f"validation/{val}"])
     fakes.text(tmp_path / "trainingSet.csv", f"{train},adult+female+singing,3,0")
     fakes.text(tmp_path / "validationSet.csv", f"{val},clapping,4,1")
-    singing = zoo.labels("mit").index("adult+female+singing")
+    singing = class_names.of("mit").index("adult+female+singing")
     assert listed("mit", tmp_path) == {"train": [(train, (singing,))], "val": [(val, (0,))]}
     assert written("mit", tmp_path) == {
         "mit_train_list_videos.txt": [f"{train} {singing}"],
@@ -195,7 +195,7 @@ def test_hvu(tmp_path):
         fakes.text(tmp_path / f"HVU_{split}_V1.0.csv", "Tags,youtube_id,time_start,time_end", row)
         fakes.videos(tmp_path / f"videos_{split.lower()}", ["gD_G1b0wV5I_001015_001035.mp4"])
     found = listed("hvu", tmp_path)
-    names = zoo.labels("hvu")
+    names = class_names.of("hvu")
     ((path, labels),) = found["train"]
     assert path == "gD_G1b0wV5I_001015_001035.mp4"
     assert sorted(names[number].partition("/")[2] for number in labels) == sorted(tags.split("|"))
@@ -221,7 +221,7 @@ def test_hvu_frames(tmp_path):
         fakes.videos(tmp_path / f"videos_{split.lower()}", [f"{clip}.mp4" for clip in clips])
     fakes.frames(tmp_path / "rawframes", clips, "img_{:05}.jpg")
     written("hvu", tmp_path, "--rawframes", str(tmp_path / "rawframes"))
-    names = zoo.labels("hvu")
+    names = class_names.of("hvu")
     source = tag_list.build(
         "val", root=str(tmp_path), file="lists/hvu_val.json", prefix="rawframes", names=names
     )
@@ -245,7 +245,7 @@ def test_hvu_numbers_tags_as_published(tmp_path, data_folder):
         fakes.videos(tmp_path / f"videos_{split.lower()}", ["x_000000_000010.mp4"])
     (entry,) = json.loads(written("hvu", tmp_path)["hvu_val_video.json"][0])
     assert entry["label"] == sample["label"]
-    names, file = zoo.labels("hvu"), "annotations/hvu_video_test_anno.json"
+    names, file = class_names.of("hvu"), "annotations/hvu_video_test_anno.json"
     source = tag_list.build("val", root=str(data_folder), file=file, names=names)
     named = {f"{c}/{published[c][n]}" for c, numbers in sample["label"].items() for n in numbers}
     assert {names[i] for i in np.flatnonzero(source[0]["label"])} == named

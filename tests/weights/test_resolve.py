@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jaxvid
-from jaxvid import plug
+from jaxvid import class_names, plug
 from jaxvid.errors import UserError
 from jaxvid.models import swin
 from jaxvid.train import report
@@ -57,7 +57,7 @@ def test_a_published_model_by_name(mirror, capsys):
     found = model.predict(clip, topk=3)
     leaves = len(jax.tree.leaves(variables))
     assert f"loaded {leaves}/{leaves} tensors" in capsys.readouterr().err
-    assert set(found.labels) <= set(zoo.labels("k400"))
+    assert set(found.labels) <= set(class_names.of("k400"))
     views = model.task.prepare(jax.random.key(0), model.batch(clip, 0.0), train=False)
     logits = net.apply(variables, **model.task.inputs(views), train=False)
     assert logits.shape == (6, CLASSES)
@@ -85,7 +85,7 @@ def test_a_run_that_is_not_there_names_those_beside_it(tmp_path):
 
 def test_a_file_is_known_by_its_published_name_or_needs_a_config(mirror, tmp_path):
     *_, path = mirror
-    assert resolve.find(path).names == zoo.labels("k400")
+    assert resolve.find(path).names == class_names.of("k400")
     for name in ("swin_test.pth", "swin_test-0123abcd.pth", "swin_test_4x1_k400.pth"):
         copy = tmp_path / name
         copy.write_bytes(path.read_bytes())
@@ -142,7 +142,7 @@ def test_an_export_needs_nothing_beside_it(tmp_path):
     origin = resolve.published(zoo.find("swin_tiny_k400"), tmp_path)
     config = origin.config | {"model": {"name": "swin", "variant": "test"}}
     config["data"] = {"recipe": RECIPE}
-    told = dict(config=config, names=zoo.labels("k400"), upstream="official", step=3)
+    told = dict(config=config, names=class_names.of("k400"), upstream="official", step=3)
     path = tmp_path / "mine.safetensors"
     tensors = export(variables, swin.WEIGHTS["official"], net)
     safetensors_file.write(path, tensors, {"format": "pt", "jaxvid": json.dumps(told)})

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvid import plug
+from jaxvid import class_names, plug
 from jaxvid.config import flat, hashable
 from jaxvid.errors import UserError
 from jaxvid.tools import zoo as tool
@@ -286,9 +286,9 @@ def test_there_are_as_many_class_names_as_classes(dataset):
     (count,) = {row.num_classes for row in ROWS if row.dataset == dataset}
     if dataset in WITHOUT_CLASS_NAMES:
         with pytest.raises(UserError, match=f'"{dataset}"'):
-            zoo.labels(dataset)
+            class_names.of(dataset)
     else:
-        names = zoo.labels(dataset)
+        names = class_names.of(dataset)
         assert len(names) == count
         assert all(name and name == name.strip() for name in names)
 
@@ -304,7 +304,7 @@ def test_there_are_as_many_class_names_as_classes(dataset):
     ],
 )
 def test_class_names_are_in_the_order_of_the_labels(dataset, index, name):
-    assert zoo.labels(dataset)[index] == name
+    assert class_names.of(dataset)[index] == name
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_class_names_are_in_the_order_of_the_labels(dataset, index, name):
     [("ssv1", [(2, 4), (30, 41), (52, 66)]), ("ssv2", [(86, 87), (93, 94), (166, 167)])],
 )
 def test_the_published_pairs_of_mirrored_classes_are_left_and_right(dataset, pairs):
-    names = zoo.labels(dataset)
+    names = class_names.of(dataset)
     mirrored = {"left": "right", "right": "left"}
     for one, two in pairs:
         swapped = re.sub(r"left|right", lambda word: mirrored[word[0]], names[one])
@@ -321,7 +321,7 @@ def test_the_published_pairs_of_mirrored_classes_are_left_and_right(dataset, pai
 
 def test_an_unknown_data_set_is_an_error_with_a_hint():
     with pytest.raises(UserError, match=r'"k40".*Did you mean "k400"'):
-        zoo.labels("k40")
+        class_names.of("k40")
 
 
 # The tool

@@ -17,9 +17,6 @@ from typing import Any
 
 from jaxvid.errors import UserError, did_you_mean
 
-# Data sets that share their classes with the file they name.
-SAME_CLASSES = {"ava21": "ava", "ava22": "ava", "avak": "ava", "anet": "activitynet"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -31,7 +28,7 @@ class Row:
       upstream: whose tensor names the file has, a key of the family's WEIGHTS.
       kind: what it was trained for, such as "recognition", "skeleton" or "detection".
       task: the spec of the task, as a config has it.
-      dataset: what it was trained on; `labels(dataset)` are its classes where they are known.
+      dataset: what it was trained on; `class_names.of` has its classes, where they are known.
       num_classes: 0 where there are none; a background class is not counted.
       frames, stride: of a clip, as published; stride 0 spreads the frames over the whole video.
         SlowFast counts its slow path.
@@ -155,20 +152,3 @@ def of_file(path: Path) -> Row | None:
 
     published = {stem(row.file): row for row in reversed(rows())}
     return published.get(stem(path.name)) or by_name().get(stem(path.name))
-
-
-def labels(dataset: str) -> tuple[str, ...]:
-    """The class names of a data set, in the order of its labels.
-
-    AVA's are all 80; its evaluation leaves out 20 of them.
-
-    Raises:
-      UserError: the names of that data set are not here.
-    """
-    folder = resources.files("jaxvid").joinpath("labels")
-    name = SAME_CLASSES.get(dataset, dataset)
-    known = {file.name.removesuffix(".txt") for file in folder.iterdir()}
-    if name not in known:
-        hint = did_you_mean(dataset, known | SAME_CLASSES.keys())
-        raise UserError(f'there are no class names of "{dataset}".{hint}')
-    return tuple(folder.joinpath(f"{name}.txt").read_text(encoding="utf-8").splitlines())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from data_prep import build
+from jaxvid import class_names
 from jaxvid.data import dataset
 from jaxvid.data.loading import loader
 from jaxvid.data.recipes import clip
@@ -17,7 +18,6 @@ from jaxvid.data.transforms.video import Open
 from jaxvid.data.video.decode import VideoError
 from jaxvid.data.video.readers import FrameFolder, read_image
 from jaxvid.errors import UserError
-from jaxvid.weights import zoo
 from tests.data_prep import fakes
 
 CLASSES = ("ApplyEyeMakeup", "Archery", "YoYo")
@@ -136,7 +136,7 @@ def test_two_classes_of_one_name(tmp_path):
         "(BB) salto backward tucked",
         "(BB) salto backward tucked (2)",
     )
-    published = read(root, name="gym", names=zoo.labels("gym99"))
+    published = read(root, name="gym", names=class_names.of("gym99"))
     assert published.labels.tolist() == rows.labels.tolist()
 
 
