@@ -60,13 +60,13 @@ def build(
       split: "train" (random clip, random crop), "val" (one clip, centre crop) or "test" (`clips` x
         `crops` views).
       frames: Frames in a clip.
-      stride: Frames of the video from one frame of the clip to the next.
+      stride: Distance between neighbouring frames of the clip, in frames of the video.
       sampler: Which frames make a clip. "clip" takes frames at `stride`, counted at the rate `fps`
         or, where that is 0, at the rate of the file. "uniform" spreads them over the whole video,
         as for Something-Something; `exact` evaluates on the same frames as MMAction2's
         UniformSample. "dense" begins in a random window of as many frames; in val and test it takes
-        `clips` windows, evenly spread. "every" takes a clip every so many frames in test, for
-        untrimmed videos; these differ in their number of views, so test in batches of one.
+        `clips` windows, evenly spread. "every" takes clips at a fixed distance in test, for
+        untrimmed videos. Their number of views differs, so the test needs batches of one video.
       order: Order of the frames in a clip, as a control in evaluation (see `sampling.Reorder`).
       channels: Channels of a frame: 3 for colour, 2 for optical flow.
       size: Side of the square that the model sees, in pixels.

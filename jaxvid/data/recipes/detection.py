@@ -31,15 +31,15 @@ def build(
     Args:
       split: "train" (random scale, crop, mirror), or "val" and "test" (the whole picture).
       frames: Frames in a clip.
-      stride: Frames of the video from one frame of the clip to the next.
+      stride: Distance between neighbouring frames of the clip, in frames of the video.
       late: Frames by which the clip is later than centred on the key frame (see
         `sampling.KeyframeClip`).
       size: Side of the crop in training, in pixels.
       short_side: Short side of the frames, in pixels; in training, the smallest.
       short_side_max: In training, the largest short side; it is drawn from `short_side` to this.
       flip: Probability of mirroring a clip left to right in training.
-      boxes: Number of boxes that a key frame has room for, of true boxes and of proposals each.
-        Training leaves out proposals beyond it.
+      boxes: Maximum number of annotated boxes of a key frame, and of its proposals. Training leaves
+        out proposals beyond it.
       canvas: (height, width) that frames in evaluation are padded to, so that videos of different
         shapes make a batch. With (), all videos must have one shape, or batches hold one key frame:
         config.eval_batch=1 on one device, as published. Prediction pads nothing.

@@ -15,7 +15,7 @@ def build(
     """The transforms of every split.
 
     Args:
-      frames: Rows of features that the model sees of a video.
+      frames: Number of feature vectors of a video that the model takes.
       channels: Channels that the features must have; 0 takes any.
       resample: Stretch or shrink features of another length; without it they are an error.
     """

@@ -54,7 +54,7 @@ def build(
       frames: Segments that a video is divided into; each gives one frame.
       test_frames: Segments in test, such as 25 for TSN; 0 takes `frames`.
       sampler: What is divided into segments: "segments" divides the whole video, "dense" a random
-        window of so many frames, in val and test `clips` windows.
+        window of the given number of frames, in val and test `clips` windows.
       flow: Optical flow fields of each segment, which become its channels x y x y ...; 0 reads
         colour.
       clips: In test, 2 also takes the first frame of each segment (TSM's twice_sample). With the

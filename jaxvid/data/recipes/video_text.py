@@ -49,7 +49,7 @@ def build(
       size: Side of the square that the model sees, in pixels.
       short_side: Short side of the video before cropping, in pixels.
       test_short_side: Short side in test, in pixels; 0 takes `short_side`.
-      length: Tokens that a text has room for.
+      length: Maximum number of tokens of a text.
       templates: Sentences with {} for a label, which make texts of class names (see
         `transforms.text.Tokenize`): one at random in train, the first in val, all in test.
     """

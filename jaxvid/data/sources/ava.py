@@ -55,7 +55,7 @@ def build(
       prefix: Folder of the videos.
       suffix: Ending of the videos' names where the csv has none; "" looks for it.
       template: Names of frames, such as "img_{:05}.jpg", where each video is a folder of them.
-      start: Time at which the videos begin: AVA's are cut out from second 900 on.
+      start: Time in seconds at which the videos begin. Those of AVA begin at second 900.
       fps: Frames per unit of TIME: 30 for AVA's folders of frames, 1 where TIME counts frames;
         0 for seconds of videos, which have timestamps.
       first_class: Number of the first class in the csv.

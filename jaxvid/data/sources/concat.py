@@ -25,9 +25,11 @@ class Weight:
     """How often training draws a part.
 
     Attributes:
-      repeat: How often an epoch has the part; it need not be whole. None has it once.
-      ratio: Share of the part in all that is drawn, compared with the other parts, whatever their
-        sizes. The epoch ends when the first part is through; larger parts continue in the next.
+      repeat: Number of times that an epoch contains the source, also a fraction. None contains it
+        once.
+      ratio: Share of the source among all samples, relative to the other sources and whatever their
+        sizes. The epoch ends when the first source is used up; the others continue in the next
+        epoch.
     """
 
     repeat: Positive | None = None

@@ -54,7 +54,7 @@ def build(
       first: Number of the first frame of a folder; None takes 0 where there is such a frame, else
         1.
       category_mask: Mask the classes of categories that a sample has no label of (see video_list).
-      manifest: File that `python -m jaxvid.tools.scan` wrote, relative to `root` (see video_list).
+      manifest: Manifest of `python -m jaxvid.tools.scan`, relative to `root` (see video_list).
       names: "category/tag" for each class, such as config.data.names="hvu" has.
 
     Raises:

@@ -198,7 +198,7 @@ def build(
       root: the `--data-dir` it was built in.
       dataset: Name of the data set, such as "ucf101/split1"; of several versions the newest is
         taken, unless one is named: "ucf101/split1/1.0.0".
-      subset: Name of the split there; "" takes the split's own name.
+      subset: Name of the split in the data set; "" takes the same name as here.
       category_mask: For classes called "category/name" (HVU): samples have a `label_mask` float32
         (classes,), 1 where a class is of a category that the sample has any label of. Nobody has
         looked for labels of the others.

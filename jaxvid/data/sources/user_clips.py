@@ -41,8 +41,8 @@ def build(
     """Find out which layout `root` has and read one split of it ("train" or "val").
 
     Args:
-      train_share: Share of each class that is for training, where one folder has all of it.
-      manifest: File that `python -m jaxvid.tools.scan` wrote, relative to `root` (see video_list).
+      train_share: Share of each class that is used for training, if one folder contains all videos.
+      manifest: Manifest of `python -m jaxvid.tools.scan`, relative to `root` (see video_list).
       multi_label: Whether lists have any number of labels in a line.
       texts: Whether samples have the name of their class, for models that compare with texts.
 

@@ -85,14 +85,14 @@ def build(
       prefix: Folder of the videos.
       suffix: Ending added to paths without that of a video, such as ".mp4".
       multi_label: Give each sample any number of labels, one 0/1 for each class.
-      category_mask: For classes called "category/name" (HVU): samples have a `label_mask` float32
-        (classes,), 1 where a class is of a category that the sample has any label of. Nobody has
-        looked for labels of the others.
-      weights: File with a number for each video, a line each, relative to `root`: how often
-        training draws it, compared with the others. "" draws all alike.
-      manifest: File that `python -m jaxvid.tools.scan` wrote, relative to `root`. Videos that are
-        bad by it are not opened, and treated as `config.loader.on_error` says. So are those with
-        another number of frames than it says.
+      category_mask: For classes named "category/name" (HVU): a sample has a `label_mask` float32
+        (classes,). It is 1 for the classes of each category in which the sample has a label, and 0
+        for the others, which were not annotated.
+      weights: File with one number per line for each video, relative to `root`: its relative
+        frequency in training. "" draws all videos equally often.
+      manifest: Manifest of `python -m jaxvid.tools.scan`, relative to `root`. Videos that it marks
+        as unreadable are not opened, and `config.loader.on_error` says what happens instead. The
+        same holds for videos whose number of frames has changed.
       names: class names by label, for lists that hold names.
 
     Raises:
