@@ -46,9 +46,9 @@ def test_mini_starts_from_random_values_and_others_from_published_ones(name):
         assert bool(found) == (variant != "mini"), variant
         if found:
             published = zoo.find(found)
-            assert published.spec["name"] == config.model.name
-            assert published.spec["variant"] == config.model.variant
-            if published.task == "skeleton":
+            assert published.model["name"] == config.model.name
+            assert published.model["variant"] == config.model.variant
+            if published.kind == "skeleton":
                 assert tuple(published.recipe["streams"]) == config.data.recipe.streams
                 assert published.recipe["layout"] == config.data.recipe.layout
 
