@@ -53,7 +53,10 @@ def unknown_key(name: str, known: Iterable[str]) -> str:
         if not beside:
             return f'no config key "{name}": config.{start[:-1]} is not a dict'
         if part not in beside:
-            return f'no config key "{name}".{renamed.hint(name) or did_you_mean(part, beside)}'
+            inside = [k for k in known if k.startswith(start) and k.endswith(f".{part}")]
+            nearest = did_you_mean(inside[0], inside) if len(inside) == 1 else ""
+            hint = renamed.hint(name) or nearest or did_you_mean(part, beside)
+            return f'no config key "{name}".{hint}'
         start += f"{part}."
     return ""
 

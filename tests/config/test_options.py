@@ -90,6 +90,10 @@ def test_options_of_a_spec_inside_are_reached_and_follow_their_variant(monkeypat
     backbone = config.model.backbone
     assert (backbone.depths, backbone.zero_init) == ((3, 4, 23, 3), False)
     assert (backbone.non_local, backbone.strides) == ("embedded_gaussian", (1, 2, 2, 1))
+    with pytest.raises(AttributeError) as outside:
+        parsed(monkeypatch, "slowonly_ava21", "--config.model.zero_init=False")
+    message = 'no config key "model.zero_init". Did you mean "model.backbone.zero_init"?'
+    assert cli.explain(outside.value) == message
     with pytest.raises(AttributeError) as error:
         parsed(monkeypatch, "slowonly_ava21", "--config.model.backbone.zero_inti=False")
     message = 'no config key "model.backbone.zero_inti". Did you mean "zero_init"?'
