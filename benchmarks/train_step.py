@@ -117,7 +117,7 @@ def train_step(planned: Plan, batch: Any, variables: Any) -> Ours:
     config = planned.config
     state = init_state(variables, planned.tx, config.seed, config.ema)
     held = [jax.device_put(jax.tree.map(jnp.copy, state), planned.layout)]
-    step = planned.step(lambda _: None)
+    step = planned.step()
     step.compile(planned.places, batch)
 
     def run():

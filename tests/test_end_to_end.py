@@ -166,7 +166,7 @@ def test_a_signal_to_all_processes_ends_an_evaluation_in_one_line(workdir, tmp_p
         text=True,
         start_new_session=True,
     )
-    for line in process.stderr:  # type: ignore[union-attr]
+    for line in process.stdout:  # type: ignore[union-attr]
         if "loaded" in line:
             break
     time.sleep(1)  # workers are starting
@@ -183,7 +183,7 @@ def test_a_signal_to_all_processes_ends_an_evaluation_in_one_line(workdir, tmp_p
 @pytest.fixture(scope="session")
 def dump(workdir):
     done = run("--mode=eval", f"--workdir={workdir}")
-    assert "loaded EMA parameters of" in done.stderr
+    assert "loaded EMA parameters of" in done.stdout
     return np.load(workdir / "eval" / "predictions.npz")
 
 

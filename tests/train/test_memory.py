@@ -53,7 +53,7 @@ def compiled(config):
     model = plug.load("models", config.model, num_classes=8, dtype=dtype)
     batch = shapes(mesh, config.batch)
     planned = plan(config, model, task, mesh, batch, 10.0)
-    step = planned.step(lambda _: None)
+    step = planned.step()
     step.compile(planned.places, batch)
     return planned, step, batch
 

@@ -35,7 +35,7 @@ def stream(steps: int):
 
 def start(steps: int, **options) -> subprocess.Popen:
     """`stream` in a process; multiprocessing needs a main module that can be imported again."""
-    code = f"from tests.data import test_workers; test_workers.stream({steps})"
+    code = f"from tests.data.loading import test_workers; test_workers.stream({steps})"
     root = Path(__file__).parents[3]
     return subprocess.Popen(
         [sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True, **options
