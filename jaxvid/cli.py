@@ -1,6 +1,7 @@
 """What commands share: flags, and errors that are one line instead of a traceback."""
 
 import functools
+import itertools
 import os
 import re
 import sys
@@ -113,7 +114,7 @@ def load(spec: str) -> ConfigDict:
       UserError: see `loading.load`.
     """
     config = loading.load(spec)
-    options.admit(config, changed())
+    options.admit(config, values())
     given = plain(config)
     try:
         known = schema.keys(given)
@@ -156,11 +157,22 @@ def config(holder: flags.FlagHolder, of_checkpoint: bool = False) -> ConfigDict:
 
 def argument(name: str) -> str | None:
     """The value of a flag in `sys.argv`, before flags are parsed; None where it is not given."""
-    for arg, following in zip(sys.argv[1:], [*sys.argv[2:], None], strict=True):
-        key, equals, value = arg.partition("=")
-        if key in (f"--{name}", f"-{name}"):
-            return value if equals else following
-    return None
+    return given().get(name)
+
+
+def given() -> dict[str, str | None]:
+    """The flags in `sys.argv` and their values, which for --noFLAG are words that follow."""
+    found = {}
+    for arg, following in itertools.pairwise([*sys.argv[1:], None]):
+        if match := re.match(r"--?([^=]+)(=.*)?", arg or "", re.DOTALL):
+            found.setdefault(match[1], match[2][1:] if match[2] else following)
+    return found
+
+
+def values() -> dict[str, str | None]:
+    """The values of the keys of the config that flags in `sys.argv` change."""
+    known = given()
+    return {key: known.get(f"config.{key}") for key in changed()}
 
 
 def overrides() -> list[str]:

@@ -1,6 +1,7 @@
 """The options of a model that its config file does not spell, which flags can set all the same."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -31,14 +32,21 @@ def complete(config: ConfigDict) -> None:
             config.model = model
 
 
-def admit(config: ConfigDict, names: Iterable[str]) -> None:
-    """Add the options of the model among `names`, such as "model.window", with their defaults.
+def admit(config: ConfigDict, changes: Mapping[str, Any]) -> None:
+    """Add the options of the model among `changes`, such as "model.window", with their defaults.
 
-    All others stay out, so that they follow a change of the variant.
+    All others stay out, so that they follow a change of the variant. Where the changes name another
+    family or variant, its options are those that are added.
     """
     given = config.to_dict()
-    options = flat(completed(given))
-    added = {k: options[k] for k in names if k in options.keys() - flat(given).keys()}
+    names = {k: v for k, v in changes.items() if re.fullmatch(r"model\..*\b(name|variant)", k)}
+    spec = given
+    if names and isinstance(given.get("model"), Mapping):
+        chosen = ConfigDict({"model": _named(given["model"])})
+        chosen.update_from_flattened_dict(names)
+        spec = chosen.to_dict()
+    options = flat(completed(spec))
+    added = {k: options[k] for k in changes if k in options.keys() - flat(given).keys()}
     with config.unlocked():
         config.update_from_flattened_dict(added)
 

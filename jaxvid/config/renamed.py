@@ -57,7 +57,7 @@ def _model(spec: Mapping) -> dict[str, Any]:
     if spec.get("name") != "fast_rcnn" or "variant" not in spec:
         return dict(spec)
     head = {key: spec[key] for key in DETECTION_HEAD if key in spec}
-    options = {k: v for k, v in spec.items() if k not in ("name", "variant", *head)}
+    options = {k: v for k, v in spec.items() if k not in ("name", "variant", "backbone", *head)}
     family, _, size = spec["variant"].partition("_")
     if family == "test":  # "test" on SlowOnly, or "test_slowfast"
         family, size = size or "slowonly", "test"

@@ -41,8 +41,7 @@ def detect(
       model: of `jaxvid.load`, trained for detection.
       video: a file.
       proposals: a file, see `data/annotations/boxes.py`, whose VIDEO is the name of the video with
-      or
-        without its ending; or a function of frames uint8 (h, w, 3) RGB, that returns boxes in
+        or without its ending; or a function of frames uint8 (h, w, 3) RGB, that returns boxes in
         pixels (n, 4), x1 y1 x2 y2, or with scores (n, 5).
       every: seconds from moment to moment, for a function; a file says which moments.
       start: time in the file at which the video begins.

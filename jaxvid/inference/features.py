@@ -50,7 +50,7 @@ class Extractor:
 
     Args:
       model: of `jaxvid.load(..., "val")`, whose preprocessing crops and normalises the frames.
-      frames, stride, every: of `data.features.Made`.
+      frames, stride, every: as in `feature_files.Made`.
       fps: the rate at which they count; 0 is each video's own, on average.
       rows: clips that go through the backbone at once, rounded up to fill the devices.
 

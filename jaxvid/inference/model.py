@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from jaxvid import compare, plug
 from jaxvid.config import hashable
@@ -226,7 +227,7 @@ class Model:
 def load(
     spec: str | Path,
     split: str = "test",
-    config: Any = None,
+    config: Mapping | None = None,
     recipe: Mapping | None = None,
 ) -> Model:
     """Load a trained or published model, ready to predict.
@@ -237,16 +238,20 @@ def load(
     Args:
       spec: a workdir (its best checkpoint, else its latest), a name of the zoo, or a file.
       split: whose preprocessing: "test" (all views, as published results are made) or "val".
-      config: instead of the one that travels with the checkpoint.
+      config: a ConfigDict or its nested dicts, instead of the config of the checkpoint.
       recipe: changes to the preprocessing, such as {"clips": 1, "crops": 1} for fewer views.
 
     Raises:
       UserError: nothing there, a checkpoint of another model, or a `config` whose inputs are not
         those that it was trained on.
     """
+    if config is not None and not isinstance(config, Mapping | ConfigDict):
+        raise UserError(
+            f"config={config!r}: give a ConfigDict, as get_config() of a config file returns it"
+        )
     origin = resolve.find(spec)
     if config and origin.config:
         compare.evaluated(origin.source, origin.config, config)
-    config = hashable(config or origin.local_config)
-    config["data"]["recipe"] |= recipe or {}
-    return Model(config, origin, split)
+    used = hashable(config or origin.local_config)
+    used["data"]["recipe"] |= recipe or {}
+    return Model(used, origin, split)

@@ -3,6 +3,7 @@
 python -m jaxvid.tools.doctor
 """
 
+import argparse
 import os
 import platform
 import shutil
@@ -27,8 +28,10 @@ CODECS = ("h264", "hevc", "vp9", "av1", "mpeg4", "gif")
 MIN_SHARED = 1 << 30
 
 
-def main() -> int:
-    """Print a line a fact; the exit code is the number of problems."""
+def main(argv: list[str] | None = None) -> int:
+    """Print a line a fact; the exit code is 1 if there are problems."""
+    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.doctor", description=__doc__)
+    parser.parse_args(argv)
     problems = 0
     for subject, ok, fact in facts():
         problems += not ok

@@ -85,7 +85,7 @@ def extract(args: argparse.Namespace):
 
 
 def clip_of(args: argparse.Namespace, model: Model) -> tuple[int, int, int]:
-    """`frames`, `stride` and `every` of `data.features.Made`.
+    """`frames`, `stride` and `every` as in `feature_files.Made`.
 
     Raises:
       UserError: the model does not take videos.

@@ -162,6 +162,8 @@ def run(
       UserError: nothing to do, other settings than an earlier run's, names that collide, a folder
         that cannot be written to, or in which another run works.
     """
+    if not source.exists():
+        raise UserError(f"{source}: no such file or folder")
     base = source if source.is_dir() else source.parent
     if target.resolve().is_relative_to(base.resolve()):
         raise UserError(f"{target}: write to another folder than that of the originals")

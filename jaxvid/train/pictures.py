@@ -61,7 +61,7 @@ def of_test(
     """Write the files above for a test that `report` is of, in place of those of an earlier one.
 
     Args:
-      model: a predict.Model.
+      model: a `jaxvid.inference.model.Model`.
       index: rows of `source`, of each prediction.
 
     Returns:

@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 def test(model: Any, source: Source, workdir: Path) -> dict[str, float]:
-    """Evaluate `model` (a predict.Model) on `source` and write the files above.
+    """Evaluate `model` (a `jaxvid.inference.model.Model`) on `source` and write the files above.
 
     Returns:
       The metrics under "test/".

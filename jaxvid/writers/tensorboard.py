@@ -1,5 +1,7 @@
 """WORKDIR/tensorboard: event files, which `tensorboard --logdir WORKDIR` shows."""
 
+import logging
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,19 +11,41 @@ from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttr
 
 from jaxvid.draw.canvas import png
 
+QUEUE = 1000  # events that may wait for the thread
+
+logger = logging.getLogger(__name__)
+
 
 class Board:
-    """Writes events; TensorBoard hides those of an earlier start beyond `step`."""
+    """Writes events; TensorBoard hides those of an earlier start beyond `step`.
+
+    A thread of tensorboardX writes the file. It ends when it cannot, as on a full disk, and whoever
+    gives it more events then waits for ever. So a board without its thread takes no more of them.
+    """
 
     def __init__(self, folder: Path, step: int | None):
-        self._board = SummaryWriter(str(folder), purge_step=None if step is None else step + 1)
+        others, purge = set(threading.enumerate()), None if step is None else step + 1
+        self._folder, self._writes = folder, True
+        self._board = SummaryWriter(str(folder), purge_step=purge, max_queue=QUEUE)
+        self._threads = set(threading.enumerate()) - others
+
+    def writes(self) -> bool:
+        """Whether events still reach the file; a warning says once that they no longer do."""
+        if self._writes and not all(thread.is_alive() for thread in self._threads):
+            self._writes = False
+            logger.warning(
+                f"warning: {self._folder}: writing failed, so TensorBoard shows no more of this run"
+            )
+        return self._writes
 
     def write(self, step: int, values: Mapping[str, float]):
         for name, value in values.items():
-            if "/" in name:
+            if "/" in name and self.writes():
                 self._board.add_scalar(name, value, step)
 
     def picture(self, step: int, name: str, pixels: np.ndarray):
+        if not self.writes():
+            return
         height, width, _ = pixels.shape
         image = Summary.Image(
             height=height, width=width, colorspace=3, encoded_image_string=png(pixels)
@@ -32,7 +56,8 @@ class Board:
         events.add_summary(summary, step)
 
     def close(self):
-        self._board.close()
+        if self.writes():
+            self._board.close()
 
 
 def build(workdir: Path, step: int | None) -> Board:

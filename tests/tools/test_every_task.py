@@ -249,7 +249,7 @@ def test_it_works_or_says_why_not(tool, task, case, tmp_path, capsys):
 
 
 def test_doctor_knows_no_task(capsys):
-    code, lines = doctor.main(), capsys.readouterr().out.splitlines()
+    code, lines = doctor.main([]), capsys.readouterr().out.splitlines()
     bad = [line for line in lines if line.startswith("BAD")]
     assert code == bool(bad)
     assert any("H.264" in line for line in lines)

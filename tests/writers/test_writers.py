@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 import types
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from jaxvid import writers
 from jaxvid.errors import UserError
 from jaxvid.train.progress import Writer
-from jaxvid.writers import jsonl
+from jaxvid.writers import jsonl, tensorboard
 
 PIXELS = np.zeros((4, 6, 3), np.uint8)
 
@@ -33,6 +34,32 @@ def test_by_default_lines_and_events(tmp_path):
     content = events.read_bytes()
     assert b"train/clips" in content and b"\x89PNG" in content and b"train/loss" in content
     assert b"epoch" not in content
+
+
+def test_a_full_disk_ends_the_board_and_not_the_run(tmp_path, caplog, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tensorboardX.record_writer.RecordWriter.write", full)
+    monkeypatch.setattr("threading.excepthook", lambda _: None)
+    with pytest.raises(OSError, match="No space"):  # the first event is written by the caller
+        tensorboard.build(tmp_path / "none", None)
+    monkeypatch.undo()
+    board = tensorboard.build(tmp_path, None)
+    monkeypatch.setattr("tensorboardX.record_writer.RecordWriter.write", full)
+    monkeypatch.setattr("threading.excepthook", lambda _: None)
+    deadline = time.monotonic() + 60
+    while board.writes() and time.monotonic() < deadline:
+        board.write(1, {"train/loss": 1.0})
+        time.sleep(0.01)
+    for step in range(2 * tensorboard.QUEUE):
+        board.write(step, {"train/loss": 1.0})
+        board.picture(step, "train/clips", PIXELS)
+    board.close()
+    assert [r.getMessage() for r in caplog.records].count(
+        f"warning: {tmp_path / 'tensorboard'}: writing failed, so TensorBoard shows no more of this"
+        " run"
+    ) == 1
 
 
 def test_only_what_is_chosen_is_written(tmp_path):
