@@ -14,9 +14,10 @@ class Mesh:
     """The devices of a run as a grid.
 
     Attributes:
-      data: Devices along the axis that divides batches; -1 takes all remaining devices.
-      model: Devices along the axis that divides parameters with the sharding "tensor"; -1 takes
-        all remaining devices.
+      data: Number of devices along the data axis of the mesh, which shards batches; -1 uses all
+        remaining devices.
+      model: Number of devices along the model axis of the mesh, which shards parameters with the
+        sharding "tensor"; -1 uses all remaining devices.
     """
 
     data: Count | Literal[-1] = -1
@@ -29,9 +30,10 @@ class Init:
 
     Attributes:
       weights: Weights to start from: a name of the zoo, a file or the workdir of another run.
-        "published" takes those of the zoo for `config.model`, "" starts from random parameters.
-      skip: Patterns (regular expressions) of parameter paths that stay random, such as
-        ("head/.*",) for other classes.
+        "published" selects the weights of the zoo for `config.model`. "" starts from random
+        parameters.
+      skip: Patterns (regular expressions) of the paths of parameters that are not loaded and start
+        from random values, such as ("head/.*",) for other classes.
     """
 
     weights: str = ""
@@ -43,12 +45,14 @@ class Loader:
     """How samples are drawn and read.
 
     Attributes:
-      workers: Processes that read videos; -1 starts one per core, 0 reads in the main process.
-      balance: Balance of the classes in training: 0 leaves them as frequent as they are, 1 makes
-        all equally frequent, 0.5 draws them by the square root of their frequency.
+      workers: Number of worker processes that read videos. -1 starts one per core. 0 reads in the
+        main process.
+      balance: Balance of the classes in training: 0 keeps their frequencies, 1 draws all classes
+        equally often, and 0.5 draws each in proportion to the square root of its frequency.
       on_error: What is done with a video that cannot be read in training: "replace" it by another,
         "skip" it, or "raise" an error.
-      eval_on_error: The same in evaluation.
+      eval_on_error: What is done with a video that cannot be read in evaluation, with the same
+        values as `on_error`.
     """
 
     workers: Annotated[int, Range(-1)] = -1
@@ -62,8 +66,8 @@ class Eval:
     """How evaluation computes.
 
     Attributes:
-      views: Views of a sample that go through the model at once; 0 takes all. A small number saves
-        memory and does not change the result.
+      views: Number of views of a sample that go through the model at once; 0 means all. A small
+        number saves memory and does not change the result.
     """
 
     views: Natural = 1
@@ -75,32 +79,34 @@ class Settings:
 
     Attributes:
       seed: Seed of the initial parameters, the order of samples and all augmentation.
-      dtype: Type of the computation of the model; parameters are always float32.
+      dtype: Data type of the computations of the model. Parameters are always float32.
       epochs: Length of the training, in passes over the training set.
       batch: Samples of one optimizer step, over all devices. It must be divisible by the devices on
         the data axis times `accumulate`.
-      eval_batch: Samples of one evaluation step, over all devices; 0 takes `batch`.
+      eval_batch: Samples of one evaluation step, over all devices; 0 uses the value of `batch`.
       accumulate: Number of micro-batches that a batch is divided into. The gradient is that of the
         whole batch.
       nonfinite: What is done with a batch whose loss or gradient is not finite: "stop" the run, or
         "skip" the batch.
-      deterministic: Compute the same numbers on every run, also on GPUs, where it costs time.
-      watchdog: Seconds without progress after which a run ends; 0 never ends it.
-      ema: Decay of a moving average of the parameters, with which the model is then evaluated; 0
-        keeps no average.
-      sharding: Placement of the parameters on the mesh: a copy on each device ("replicated"),
-        divided over the data axis ("fsdp"), or matrices divided over the model axis ("tensor").
-      offload: "optimizer" keeps the optimizer's state in the memory of the host between steps; ""
+      deterministic: Compute the same numbers on every run, also on GPUs. On GPUs this makes
+        training slower.
+      watchdog: Seconds without progress after which a run ends; 0 turns this off.
+      ema: Decay of an exponential moving average of the parameters. If it is above 0, the average
+        is used in evaluation. 0 keeps no average.
+      sharding: Sharding of the parameters over the mesh: "replicated" keeps a copy on each device,
+        "fsdp" shards them over the data axis, and "tensor" shards matrices over the model axis.
+      offload: "optimizer" keeps the optimizer state in the memory of the host between steps. ""
         keeps it on the device.
-      writers: Where metrics and images of the run are written, besides the terminal: names of
-        files in jaxvid/writers.
-      log_every: Steps between lines of the log; 0 takes 50, or fewer if the run would have less
-        than ten lines.
+      writers: Writers of the metrics and images of a run: names of files in jaxvid/writers. The
+        terminal always shows the metrics.
+      log_every: Steps between lines of the log. 0 means 50 steps, or fewer if the run would have
+        less than ten lines.
       eval_every: Epochs between evaluations; 0 evaluates only at the end.
       save_every: Steps between checkpoints; 0 saves only after evaluations. A checkpoint is saved
         after every evaluation in any case.
       keep: Number of newest checkpoints to keep, in addition to the best.
-      best: Metric whose largest value marks the best checkpoint, such as "val/top1"; "" keeps none.
+      best: Metric that selects the best checkpoint by its largest value, such as "val/top1". ""
+        keeps no best checkpoint.
     """
 
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0

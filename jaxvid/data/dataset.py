@@ -75,14 +75,14 @@ def build(
 
     Args:
       root: Folder of the data; "~" is expanded.
-      num_classes: Number of classes; None takes it from the names, or from the largest training
-        label.
-      names: File with one class name a line, relative to `root`, or a data set whose class names
-        come with jaxvid, such as "ntu60"; "" takes those of the annotations.
+      num_classes: Number of classes. None derives it from the class names, or from the largest
+        training label.
+      names: File with one class name per line, relative to `root`, or a data set whose class names
+        come with jaxvid, such as "ntu60". "" uses the class names of the annotations.
       splits: those to read.
-      checks: Checks to make before anything compiles: "labels" are in range, no class is "empty" in
-        training, no file is "missing", no file is twice in a split ("duplicates"), and no file is
-        in two splits ("overlap").
+      checks: Checks before anything compiles. "labels": labels are in range. "empty": every class
+        has a training sample. "missing": all files exist. "duplicates": no file is twice in a
+        split. "overlap": no file is in two splits.
       known_names: class names, when a checkpoint has settled them.
       task: `config.task`: "multi_label" takes several labels a sample, "recognition" one.
       **specs: for each split the spec of a source.

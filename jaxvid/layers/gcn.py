@@ -34,9 +34,9 @@ class SkeletonNet(nn.Module):
         list of people, not by those of all people; there must then be as many as in training.
       tcn_dropout: Share of the features that is dropped after the temporal unit of each block but
         the first, in training.
-      bn_groups: Parts of consecutive rows of a batch that are normalised by their own statistics,
-        as on that number of GPUs without SyncBN.
-      bn_frozen: Normalise by the running statistics in training, too, and keep them.
+      bn_groups: Number of equal groups of consecutive samples that a batch is divided into. Each
+        group is normalised with its own statistics, as on that number of GPUs without SyncBN.
+      bn_frozen: Normalise with the running statistics in training, too, and do not update them.
       remat: Recompute the blocks in the backward pass instead of storing their activations, which
         saves memory and costs time.
       dtype: compute dtype; parameters and normalisation statistics stay float32.

@@ -70,7 +70,7 @@ class Base(nn.Module):
     """Two convolutions over time: feature (b, frames, channels) -> (b, frames, width).
 
     Attributes:
-      channels: Channels of the features; 0 takes any.
+      channels: Number of channels of the input features; 0 accepts any number.
       frames: Bins of time that a video is divided into.
       width: Channels of the convolutions.
       groups: Groups of channels in every convolution.
@@ -214,8 +214,8 @@ def build(
     """Return the network; other arguments are those of `Base`.
 
     Args:
-      samples: Samples of each segment with its surroundings.
-      per_sample: Points whose mean is a sample.
+      samples: Number of samples that are taken from each segment and its surroundings.
+      per_sample: Number of points that are averaged to one sample.
       ratio: How far the surroundings reach on either side, as a share of the segment's length.
     """
     return BMN(backbone(variant, dtype=dtype, **overrides), samples, per_sample, ratio)

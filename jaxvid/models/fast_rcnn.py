@@ -115,9 +115,10 @@ def build(
 
     Args:
       backbone: The family that computes the features, such as dict(name="slowfast", variant="r50").
-        With strides=(1, 2, 2, 1), as published, a ResNet's are at 1/16 of the frame, not at 1/32.
-      background: Give the linear layer one output more, the first, for no class. It is dropped and
-        never trained; published weights have it.
+        With strides=(1, 2, 2, 1), as published, the features of a ResNet have 1/16 of the frame
+        size instead of 1/32.
+      background: Add an output for "no class" at the start of the linear layer, because published
+        weights have it. It is not used and not trained.
       pool: Pooling over time, by the mean or the maximum.
       context: Add the features of the whole frame to those of each box.
       mlp: Add a hidden layer before the last.

@@ -36,16 +36,17 @@ class SlowFast(nn.Module):
       depths: Blocks in each stage of the slow pathway.
       fast_depths: Blocks in each stage of the fast pathway.
       width: Channels of the first convolution of the slow pathway.
-      alpha: The fast pathway sees this many times the frames: 8 where the slow one takes 4 frames
-        at stride 16, 4 where it takes 8 at stride 8.
+      alpha: Number of frames of the fast pathway divided by that of the slow pathway: 8 if the slow
+        pathway uses 4 frames at stride 16, and 4 if it uses 8 frames at stride 8.
       beta: The fast pathway has 1/beta of the channels.
-      fusion: Frames that a lateral convolution spans; published as 5 for alpha 8, 7 for alpha 4.
+      fusion: Kernel size of the lateral convolutions in frames. The published models use 5 with
+        alpha 8, and 7 with alpha 4.
       lateral_norm: Normalise after the lateral convolutions, and apply a ReLU.
       strides: Spatial stride of each stage.
       zero_init: Start the last normalisation of a residual branch at 0.
-      bn_groups: Parts of consecutive rows of a batch that are normalised by their own statistics,
-        as on that number of GPUs without SyncBN.
-      bn_frozen: Normalise by the running statistics in training, too, and keep them.
+      bn_groups: Number of equal groups of consecutive samples that a batch is divided into. Each
+        group is normalised with its own statistics, as on that number of GPUs without SyncBN.
+      bn_frozen: Normalise with the running statistics in training, too, and do not update them.
       remat: Recompute the blocks in the backward pass instead of storing their activations, which
         saves memory and costs time.
     """

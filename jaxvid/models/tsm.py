@@ -47,8 +47,8 @@ class TSM(non_local.NonLocalResNet):
     """video (b, t, h, w, c) -> features (b, t', h / 32, w / 32, c').
 
     Attributes:
-      shift: Divisor n of the share 1/n of channels that move one frame each way before every
-        block's first convolution; 0 turns it off.
+      shift: Before the first convolution of each block, 1/shift of the channels move one frame
+        forward, and as many move one frame back. 0 turns this off.
       pool_time: (size, stride, padding) of a max-pool over time after the first stage; None has
         none. The published option is (3, 2, 1), which halves the frames.
     """

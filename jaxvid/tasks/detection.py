@@ -37,15 +37,20 @@ class Detection:
     Attributes:
       mean: Mean of the pixel values 0..255, for each channel (RGB).
       std: Standard deviation of the pixel values, for each channel.
-      multi_label: Predict any number of classes for a box, by one sigmoid a class; without it, one
-        class by a softmax.
-      rois: Largest number of boxes of a key frame that are trained on, chosen at random.
-      match: Overlap (IoU) from which on a proposal stands for a true box.
+      multi_label: Predict any number of classes for a box, with one sigmoid per class. If False,
+        predict one class with a softmax.
+      rois: Maximum number of boxes of a key frame in training. If there are more, they are chosen
+        at random.
+      match: Minimum overlap (IoU) with an annotated box at which a proposal gets the labels of that
+        box in training.
       focal: (alpha, gamma) of the focal loss; (1, 0) turns it off.
-      metric: Data set whose mean average precision is reported.
-      unscored: Classes that the metric leaves out.
-      groups: (name, first class, last class) of groups whose own means are reported with "ava".
-      both: Report AVA's mAP also without its quirks, MultiSports' also with MMAction2's error.
+      metric: Data set that defines the mean average precision.
+      unscored: Numbers of the classes that are left out of the metric.
+      groups: Groups of classes, as (name, first class, last class). With "ava", the mean of each
+        group is also reported.
+      both: Also report a second version of the metric. For "ava", it is the mAP without the
+        peculiarities of MMAction2's program. For "multisports", it is the video mAP with the error
+        of MMAction2's program.
 
     Raises:
       UserError: another `metric`, or a class in `unscored` that is none.

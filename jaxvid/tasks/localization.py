@@ -33,13 +33,15 @@ class Localization:
     Attributes:
       num_classes: of the data; the model knows none.
       reg_weight: Weight of the loss on overlaps.
-      peak: A bin is a boundary where its score is a local maximum, or above this share of the
-        highest.
-      late: Bins by which proposals end after the segment that was scored. The published results
-        have 1; with 0 they end where it ends.
+      peak: A bin is a boundary if its score is a local maximum, or if it is above this share of the
+        highest score.
+      late: Number of bins that are added to the end of a scored segment to get the proposal. The
+        published results use 1. With 0, both have the same end.
       alpha: Strength of soft non-maximum suppression: a score is multiplied by exp(-IoU^2 / alpha).
-      low: Overlap (IoU) from which on it acts on the shortest segments.
-      high: Overlap from which on it acts on segments as long as the video.
+      low: Overlap (IoU) above which soft non-maximum suppression reduces the scores of the shortest
+        segments.
+      high: Overlap (IoU) above which soft non-maximum suppression reduces the scores of segments as
+        long as the video.
       keep: Largest number of proposals of a video.
     """
 

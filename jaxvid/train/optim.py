@@ -39,19 +39,21 @@ def build(
     Args:
       params: the tree of parameters, or of their shapes.
       name: Optimizer.
-      lr: Learning rate, which the schedule multiplies.
+      lr: Learning rate. The schedule multiplies it by a factor.
       factor: step -> multiplier of the learning rate (see `schedule`).
       weight_decay: Weight decay.
-      clip: Largest global norm of the gradient; 0 does not clip.
-      lr_scale: (pattern, factor) pairs that multiply the learning rate of parameters; a pattern is
-        a regular expression of the whole path, and the first that matches wins.
-      decay_scale: The same for the weight decay.
+      clip: Largest global norm of the gradient; 0 turns clipping off.
+      lr_scale: (pattern, factor) pairs that multiply the learning rate of parameters. A pattern is
+        a regular expression for the whole path of a parameter. The first pattern that matches is
+        used.
+      decay_scale: (pattern, factor) pairs that multiply the weight decay of parameters.
       freeze: Patterns of parameters that never change; they get no optimizer state.
       b1: Decay of the mean of gradients, in AdamW and Adam.
       b2: Decay of the mean of squared gradients, in AdamW and Adam.
-      eps: Number added to the root of the latter, in AdamW and Adam.
+      eps: Number added to the denominator, the root of the mean of squared gradients, in AdamW and
+        Adam.
       momentum: Momentum, in SGD.
-      nesterov: Nesterov's momentum, in SGD.
+      nesterov: Use Nesterov's momentum, in SGD.
 
     Raises:
       UserError: an unknown name, or a pattern that matches no parameter.
@@ -87,8 +89,8 @@ def scaled(lr: float, batch: int, *, base_batch: Natural = 0) -> float:
     Args:
       lr: for `base_batch` samples.
       batch: Samples of a step.
-      base_batch: Batch that `lr` is for; with another batch, the learning rate changes in
-        proportion. 0 takes `lr` as it is, for any batch.
+      base_batch: Batch size for which `lr` is given. With another batch size, the learning rate is
+        scaled in proportion. 0 uses `lr` unchanged with any batch size.
     """
     return lr * (batch / base_batch if base_batch else 1)
 
@@ -129,15 +131,17 @@ def schedule(
       name: Decay of the learning rate: "constant", "cosine", "multistep" (times `gamma` at each of
         `milestones`), "step" (times `gamma` every `every` epochs) or "exponential" (times `gamma`
         per epoch).
-      by: "step" changes the decay at every step, "epoch" holds it during an epoch.
+      by: "step" updates the decay at every step. "epoch" keeps it constant during an epoch.
       begin: Epoch at which the decay begins.
-      period: Epochs of the cosine from 1 down to `final`; None takes all that are left.
+      period: Number of epochs in which the cosine falls from 1 to `final`. None means all remaining
+        epochs.
       final: Factor at the end of the cosine.
       milestones: Epochs at which "multistep" multiplies by `gamma`.
-      every: Epochs from one factor of "step" to the next.
-      gamma: Factor of "multistep", "step" and "exponential".
+      every: Number of epochs between two decays of "step".
+      gamma: Factor of each decay of "multistep", "step" and "exponential".
       warmup: Epochs of the linear warm-up; its last step (or epoch) already has the full rate.
-      warmup_by: "step" changes the warm-up at every step, "epoch" holds it during an epoch.
+      warmup_by: "step" updates the warm-up at every step. "epoch" keeps it constant during an
+        epoch.
       warmup_factor: Factor of the learning rate at step 0 of the warm-up.
 
     Raises:

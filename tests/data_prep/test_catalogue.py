@@ -43,7 +43,7 @@ def test_it_is_what_the_table_says(name, tmp_path):
         assert list(getattr(feature, "feature", feature).names) == unique(one.names)
         if name != "skeletons":
             assert str(len(one.names)) in labels
-        assert ("several a video" in labels) == one.multi_label
+        assert ("several per video" in labels) == one.multi_label
 
 
 @pytest.mark.parametrize("name", SETS)

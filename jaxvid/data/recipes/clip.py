@@ -81,9 +81,9 @@ def build(
       repeats: Number of different crops and augmentations of a training clip that is decoded once.
       clips: Clips of a video in test.
       crops: Crops of a clip in test: 1 (centre), 3 (along the long side) or 10.
-      test_size: Side of the square in test, in pixels; 0 takes `size`.
-      test_short_side: Short side in test, in pixels; 0 takes the size of the square, as most
-        published recipes do.
+      test_size: Side of the square in test, in pixels; 0 uses the value of `size`.
+      test_short_side: Short side in test, in pixels. 0 uses the size of the square, as in most
+        published recipes.
     """
     known = dict(split=split, frames=frames, stride=stride, clips=clips)
     samplers = SAMPLERS.build("data.recipe.sampler", sampler, **known)

@@ -32,7 +32,7 @@ def build(
       split: "train" (random scale, crop, mirror), or "val" and "test" (the whole picture).
       frames: Frames in a clip.
       stride: Distance between neighbouring frames of the clip, in frames of the video.
-      late: Frames by which the clip is later than centred on the key frame (see
+      late: Number of frames by which the centre of the clip is later than the key frame (see
         `sampling.KeyframeClip`).
       size: Side of the crop in training, in pixels.
       short_side: Short side of the frames, in pixels; in training, the smallest.

@@ -50,11 +50,12 @@ def build(
       sigma: Standard deviation of the Gaussian around a joint, in pixels of the heat maps.
       layout: Layout of the joints, a name in `jaxvid.skeletons`.
       limbs: Draw the limbs of the layout "coco", not the joints.
-      crop: Crop the centre in evaluation; without it, the frame is squeezed into a square.
+      crop: Crop the centre in evaluation. If False, the frame is resized to a square without
+        keeping its aspect ratio.
       clips: Clips of a sample in test.
       double: Add a mirrored copy of each view in test.
-      drawn: Draw the heat maps in the data workers; without it, training samples hold key points,
-        and the device draws.
+      drawn: Draw the heat maps in the data workers. If False, training samples contain key points,
+        and the heat maps are drawn on the device.
       people: Number of people that samples of key points have room for; others are dropped.
     """
     check_split(split)

@@ -16,8 +16,9 @@ def build(
 
     Args:
       frames: Number of feature vectors of a video that the model takes.
-      channels: Channels that the features must have; 0 takes any.
-      resample: Stretch or shrink features of another length; without it they are an error.
+      channels: Number of channels that the features must have; 0 accepts any number.
+      resample: Interpolate features of another length to `frames`. If False, another length is an
+        error.
     """
     check_split(split)
     return [

@@ -52,7 +52,7 @@ def build(
       split: "train" (a random frame of each segment, random crop), "val" (its middle frame, centre
         crop) or "test" (`clips` x `crops` views).
       frames: Segments that a video is divided into; each gives one frame.
-      test_frames: Segments in test, such as 25 for TSN; 0 takes `frames`.
+      test_frames: Number of segments in test, such as 25 for TSN; 0 uses the value of `frames`.
       sampler: What is divided into segments: "segments" divides the whole video, "dense" a random
         window of the given number of frames, in val and test `clips` windows.
       flow: Optical flow fields of each segment, which become its channels x y x y ...; 0 reads

@@ -48,7 +48,7 @@ def build(
       frames: Frames of a video.
       size: Side of the square that the model sees, in pixels.
       short_side: Short side of the video before cropping, in pixels.
-      test_short_side: Short side in test, in pixels; 0 takes `short_side`.
+      test_short_side: Short side in test, in pixels; 0 uses the value of `short_side`.
       length: Maximum number of tokens of a text.
       templates: Sentences with {} for a label, which make texts of class names (see
         `transforms.text.Tokenize`): one at random in train, the first in val, all in test.

@@ -88,12 +88,14 @@ def build(
       split: "train", "val" or "test": of a file with subsets, which one.
       root: folder that `file` and `features` lie in.
       file: Annotations, a json file.
-      features: Folder of the features; a video's are `features/PREFIX + name + SUFFIX`.
-      suffix: Ending of the files of features: .csv, .npy or .npz.
-      prefix: Prefix of the files of features: "v_" for the official names, which lack it.
-      outside: What is done with a segment that reaches beyond its video: "error" refuses it; "kept"
-        keeps it in evaluation and cuts it off in training, as published, and leaves out segments
-        without a length.
+      features: Folder of the feature files. The features of a video are in
+        `features/PREFIX + name + SUFFIX`.
+      suffix: File extension of the feature files: .csv, .npy or .npz.
+      prefix: Prefix of the names of the feature files. Use "v_" for files of ActivityNet whose
+        annotations lack it.
+      outside: What is done with a segment that ends after its video. "error" raises an error.
+        "kept" keeps the segment in evaluation and shortens it in training, as published. It also
+        leaves out segments without a length.
       names: class names by label; by default those that occur, in alphabetical order.
 
     Raises:

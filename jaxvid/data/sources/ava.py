@@ -49,19 +49,24 @@ def build(
       split: without proposals, "train" learns from the true boxes alone.
       root: folder that all files and `prefix` lie in.
       file: Annotations, a csv file.
-      proposals: File of boxes to classify (see `data/annotations/boxes.py`); "true" takes the true
-        boxes.
-      exclude: csv file of VIDEO,TIME to leave out; "" leaves nothing out.
+      proposals: File of boxes to classify (see `data/annotations/boxes.py`); "true" uses the
+        annotated boxes.
+      exclude: csv file with the key frames to leave out, as lines VIDEO,TIME. "" leaves nothing
+        out.
       prefix: Folder of the videos.
-      suffix: Ending of the videos' names where the csv has none; "" looks for it.
-      template: Names of frames, such as "img_{:05}.jpg", where each video is a folder of them.
-      start: Time in seconds at which the videos begin. Those of AVA begin at second 900.
-      fps: Frames per unit of TIME: 30 for AVA's folders of frames, 1 where TIME counts frames;
-        0 for seconds of videos, which have timestamps.
+      suffix: File extension of the videos, if the csv has none. "" searches for the files.
+      template: Pattern of the file names of frames, such as "img_{:05}.jpg", if each video is a
+        folder of frames.
+      start: Time in the csv, in seconds, at which the video files begin. The video files of AVA
+        begin at second 900.
+      fps: Number of frames per unit of TIME, for folders of frames: 30 for those of AVA, and 1 if
+        TIME is a frame number. 0 is for video files, where TIME is in seconds.
       first_class: Number of the first class in the csv.
-      meaning: File that says what the numbers of classes mean: .pbtxt (id and name), or a name a
-        line. Then classes are those of `names`, and lines of others are left out.
-      least: Lowest score of a proposal; where none reaches it, the best one is taken.
+      meaning: File that maps class numbers to class names: a .pbtxt file (id and name), or a file
+        with one name per line. If it is given, only the classes in `names` are used, and lines of
+        other classes are left out.
+      least: Minimum score of a proposal. If no proposal of a key frame reaches it, the one with the
+        highest score is used.
       names: class names by label.
 
     Warns of lines that say again what another one says: they count once.

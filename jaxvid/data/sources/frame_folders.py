@@ -72,11 +72,11 @@ def build(
       root: folder that `file` and `prefix` lie in.
       file: The list.
       prefix: Folder of the folders.
-      template: Names of the frames, such as "img_{:05}.jpg"; for optical flow "{}_{:05d}.jpg", with
-        x or y.
-      first: Number of the first frame of a folder; None takes 0 where there is such a frame, else
-        1.
-      offset: Lines have an offset before the number of frames.
+      template: Pattern of the file names of frames, such as "img_{:05}.jpg". For optical flow, such
+        as "{}_{:05d}.jpg", where the first field is x or y.
+      first: Number of the first frame of a folder. None means 0 if a frame with this number exists,
+        and 1 otherwise.
+      offset: Whether each line has an offset before the number of frames.
       multi_label: Give each sample any number of labels, one 0/1 for each class.
       names: class names by label, for lists that hold names.
 

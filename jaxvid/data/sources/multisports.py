@@ -41,11 +41,11 @@ def build(
     Args:
       file: Annotations, a pickle, relative to `root`.
       proposals: File of boxes to classify, of VIDEO + suffix (see `data/annotations/boxes.py`),
-      relative to
-        `root`; "true" takes the true boxes.
+        relative to `root`; "true" uses the annotated boxes.
       prefix: Folder of the videos, relative to `root`.
       suffix: Ending of the videos' names.
-      least: Lowest score of a proposal; where none reaches it, the best one is taken.
+      least: Minimum score of a proposal. If no proposal of a key frame reaches it, the one with the
+        highest score is used.
       names: class names by label; MultiSports' own by default.
 
     Raises:

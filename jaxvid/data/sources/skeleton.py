@@ -79,14 +79,15 @@ def build(
       split: "train" or "val".
       root: folder that `file` and `prefix` lie in.
       file: Annotations, a pickle.
-      subset: Name of the split in the file, such as "xsub_train"; "" takes the split's own name. A
-        file without splits is taken whole.
+      subset: Name of the split in the file, such as "xsub_train". "" uses the name of the split in
+        the config. All samples are used if the file has no splits.
       prefix: With a `suffix`, the folder of the files of samples.
-      suffix: With a suffix, a sample has the file `root/prefix/NAME` + suffix: its video, or its
-        key points where the pickle has none (".pkl", ".npz").
-      valid_ratio: Compact form: least share of frames with a person; 0 takes all samples and all
-        poses.
-      box_thr: Compact form, with a `valid_ratio`: least score of a person's box.
+      suffix: With a suffix, each sample also reads the file `root/prefix/NAME` + suffix. This is
+        its video, or a file of key points (".pkl", ".npz") if the pickle has none.
+      valid_ratio: For the compact form: minimum share of frames with a person. 0 uses all samples
+        and all poses.
+      box_thr: For the compact form, if `valid_ratio` is given: minimum score of the box of a
+        person.
 
     Raises:
       UserError: no such file or split, or an annotation that cannot be used.

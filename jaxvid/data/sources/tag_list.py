@@ -50,10 +50,11 @@ def build(
       root: folder that `file` and `prefix` lie in.
       file: The list, a json file.
       prefix: Folder of the videos, or of the folders of frames.
-      template: Names of the frames in folders, such as "img_{:05}.jpg".
-      first: Number of the first frame of a folder; None takes 0 where there is such a frame, else
-        1.
-      category_mask: Mask the classes of categories that a sample has no label of (see video_list).
+      template: Pattern of the file names of frames in folders, such as "img_{:05}.jpg".
+      first: Number of the first frame of a folder. None means 0 if a frame with this number exists,
+        and 1 otherwise.
+      category_mask: Mask the classes of a category if a sample has no label in this category (see
+        video_list).
       manifest: Manifest of `python -m jaxvid.tools.scan`, relative to `root` (see video_list).
       names: "category/tag" for each class, such as config.data.names="hvu" has.
 

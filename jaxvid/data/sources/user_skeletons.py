@@ -25,7 +25,7 @@ def build(
     """Read one split.
 
     Args:
-      file: Name of the file with all splits, without its ending, where there is one.
+      file: Name, without extension, of the file that contains all splits, if there is one.
 
     Raises:
       UserError: `root` lacks the file, or an annotation cannot be used.
