@@ -15,8 +15,9 @@ PACKAGE = Path(__file__).resolve().parents[1]
 INTRO = """\
 # Config keys
 
-What each key of a config means, what it may be, and its default. A config is checked by the same
-source before a run reads data. `--config.KEY=VALUE` changes a key on the command line.
+This page lists the keys of a config with their meanings, allowed values and defaults. It is
+generated from the code that checks a config before a run reads data. `--config.KEY=VALUE` changes
+a key on the command line.
 
 This file is written by `python -m jaxvid.tools.show_config --explain --markdown > docs/config.md`.
 For the keys of one config with their values, add `--config NAME`.

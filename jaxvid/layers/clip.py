@@ -30,7 +30,8 @@ class Transformer(nn.Module):
     Attributes:
       depth: Number of blocks.
       heads: Attention heads.
-      quick: Use OpenAI's approximation of the GELU; many models of open_clip have the exact one.
+      quick: Use OpenAI's approximation of the GELU. Many models of open_clip use the exact function
+        instead.
       remat: Recompute the blocks in the backward pass instead of storing their activations, which
         saves memory and costs time.
       dtype: compute dtype; parameters, softmax and normalisation statistics stay float32.
@@ -64,7 +65,7 @@ class VisionTower(Transformer):
       size: Height and width of the frames, in pixels.
       patch: Height and width of the patch that a token spans, in pixels.
       width: Channels of the tokens.
-      features: Channels f of the result.
+      features: Number of channels f of the output features.
     """
 
     size: Count = 224
@@ -101,7 +102,7 @@ class TextTower(Transformer):
       vocabulary: Number of token ids.
       length: Largest number of tokens n.
       width: Channels of the tokens.
-      features: Channels f of the result.
+      features: Number of channels f of the output features.
     """
 
     vocabulary: int = 49408

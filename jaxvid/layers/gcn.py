@@ -30,10 +30,10 @@ class SkeletonNet(nn.Module):
       layout: Layout of the skeleton, a name in `jaxvid.skeletons`.
       widths: Channels of each block.
       strides: Stride in time of each block.
-      bn_by_person: Normalise the input of each person by the statistics of the same place in the
-        list of people, not by those of all people; there must then be as many as in training.
-      tcn_dropout: Share of the features that is dropped after the temporal unit of each block but
-        the first, in training.
+      bn_by_person: Normalise the input of each person with separate statistics for each position in
+        the list of people, instead of joint statistics of all people. Samples must then have the
+        same number of people as in training.
+      tcn_dropout: Dropout rate after the temporal unit of each block except the first, in training.
       bn_groups: Number of equal groups of consecutive samples that a batch is divided into. Each
         group is normalised with its own statistics, as on that number of GPUs without SyncBN.
       bn_frozen: Normalise with the running statistics in training, too, and do not update them.

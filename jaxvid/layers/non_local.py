@@ -27,7 +27,8 @@ class NonLocal(nn.Module):
       mode: Weights of the mean. "embedded_gaussian" is the softmax of products of projections,
         "gaussian" the softmax of products of the features themselves, and "dot_product" products
         of projections divided by the number of positions.
-      scale: Divide the products of "embedded_gaussian" by the root of their width.
+      scale: Divide the dot products of "embedded_gaussian" by the square root of their number of
+        channels.
     """
 
     mode: str = "embedded_gaussian"
@@ -90,9 +91,11 @@ class NonLocalResNet(resnet.ResNet):
     """A residual network with non-local layers after some of its blocks.
 
     Attributes:
-      non_local: Kind of the non-local blocks (Wang et al., 2018); "" has none.
-      non_local_scale: Divide the products of "embedded_gaussian" by the root of their width.
-      non_local_blocks: For each stage, the blocks that a non-local block follows.
+      non_local: Kind of the non-local blocks (Wang et al., 2018). "" means no such blocks.
+      non_local_scale: Divide the dot products of "embedded_gaussian" by the square root of their
+        number of channels.
+      non_local_blocks: For each stage, the indices of the blocks that are followed by a non-local
+        block.
     """
 
     non_local: Literal["", "embedded_gaussian", "gaussian", "dot_product"] = ""

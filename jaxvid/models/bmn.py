@@ -216,7 +216,8 @@ def build(
     Args:
       samples: Number of samples that are taken from each segment and its surroundings.
       per_sample: Number of points that are averaged to one sample.
-      ratio: How far the surroundings reach on either side, as a share of the segment's length.
+      ratio: Length of the surroundings on each side of a segment, as a share of the length of the
+        segment.
     """
     return BMN(backbone(variant, dtype=dtype, **overrides), samples, per_sample, ratio)
 

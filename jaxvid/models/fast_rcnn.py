@@ -1,4 +1,4 @@
-"""Fast R-CNN on clips (Girshick, 2015; Gu et al., 2018, AVA): what people in given boxes do.
+"""Fast R-CNN on clips (Girshick, 2015; Gu et al., 2018, AVA): actions of people in given boxes.
 
 https://arxiv.org/abs/1705.08421. The features of another family's backbone, averaged over time, are
 resampled to the boxes of the key frame, and each box is classified.
@@ -121,9 +121,8 @@ def build(
         weights have it. It is not used and not trained.
       pool: Pooling over time, by the mean or the maximum.
       context: Add the features of the whole frame to those of each box.
-      mlp: Add a hidden layer before the last.
-      dropout: Share of the features that is dropped before the maximum over the bins of a box, in
-        training.
+      mlp: Add a hidden layer before the output layer.
+      dropout: Dropout rate before the maximum over the bins of a box, in training.
 
     Raises:
       UserError: the backbone gives no map of the frame.

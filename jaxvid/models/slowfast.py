@@ -38,7 +38,7 @@ class SlowFast(nn.Module):
       width: Channels of the first convolution of the slow pathway.
       alpha: Number of frames of the fast pathway divided by that of the slow pathway: 8 if the slow
         pathway uses 4 frames at stride 16, and 4 if it uses 8 frames at stride 8.
-      beta: The fast pathway has 1/beta of the channels.
+      beta: The fast pathway has 1/beta of the channels of the slow pathway.
       fusion: Kernel size of the lateral convolutions in frames. The published models use 5 with
         alpha 8, and 7 with alpha 4.
       lateral_norm: Normalise after the lateral convolutions, and apply a ReLU.

@@ -25,17 +25,20 @@ class Augment:
 
     Attributes:
       flip: Probability of mirroring a clip left to right.
-      flip_labels: Pairs of classes that a mirror swaps, such as Something-Something's left and
-        right.
-      flow: The channels are optical flow, x and y in turn: a mirror inverts x.
-      crop: Smallest and largest share of the frame that a random crop covers; () turns it off. Data
-        recipes crop already: this is for clips that come whole.
+      flip_labels: Pairs of classes that are exchanged when a clip is mirrored, such as those with
+        "left" and "right" in Something-Something.
+      flow: Whether the channels are optical flow, alternating x and y. If a clip is mirrored, x is
+        then inverted.
+      crop: Smallest and largest share of the frame that a random crop covers; () turns it off. It
+        is for data that is not cropped yet. Data recipes already crop.
       color: Strengths of random changes of (brightness, contrast, saturation, hue); () turns it
         off.
       erasing: Probability of blanking one rectangle, the same in all frames (Zhong et al. 2017).
-      mixup: Concentration of the Beta distribution that draws the share of the clip that is mixed
-        in; 0 turns it off. With `cutmix` too, each batch draws one of the two (Zhang et al. 2017).
-      cutmix: The same for a box of the other clip that is pasted in (Yun et al. 2019).
+      mixup: Alpha of mixup, the concentration of the Beta distribution of the mixing ratio (Zhang
+        et al. 2017). 0 turns it off. If `cutmix` is also given, one of the two is drawn at random
+        for each batch.
+      cutmix: Alpha of cutmix, the concentration of the Beta distribution of the mixing ratio (Yun
+        et al. 2019). 0 turns it off.
     """
 
     flip: Probability = 0.0

@@ -1,4 +1,4 @@
-"""Spatio-temporal detection: what people do, in boxes of key frames (Gu et al., 2018, AVA).
+"""Spatio-temporal detection: actions of people in boxes of key frames (Gu et al., 2018, AVA).
 
 Boxes are given. In training they are the true ones and the proposals that overlap one of them
 closely; in evaluation all proposals are classified.

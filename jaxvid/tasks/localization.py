@@ -1,4 +1,4 @@
-"""Temporal localization by proposals: where in an untrimmed video something happens.
+"""Temporal localization by proposals: start and end of actions in untrimmed videos.
 
 Boundary-matching networks (Lin et al., 2019, BMN) score segments, whatever their class.
 
@@ -42,7 +42,7 @@ class Localization:
         segments.
       high: Overlap (IoU) above which soft non-maximum suppression reduces the scores of segments as
         long as the video.
-      keep: Largest number of proposals of a video.
+      keep: Maximum number of proposals of a video.
     """
 
     compares: ClassVar[bool] = False

@@ -28,11 +28,12 @@ class MultiLabel(Recognition):
     has looked for, which then count neither for the loss nor for metrics.
 
     Attributes:
-      categories: (name, number of classes) of each category of a set such as HVU, in the order of
-        the classes: each has its own mean average precision, and "map" is their mean.
-      category_weights: Weights of the categories' losses, each over the samples that have a label
-        in it; () averages over the classes of a sample, then over samples (Diba et al. 2020, "HVU",
-        as MMAction2 has both).
+      categories: Categories of classes, for data sets such as HVU, as (name, number of classes) in
+        the order of the classes. The mean average precision is computed for each category, and
+        "map" is the mean over the categories.
+      category_weights: Weights of the losses of the categories. The loss of a category is averaged
+        over the samples that have a label in it. With (), the loss is averaged over the classes of
+        a sample, then over the samples. Both are as in MMAction2 (Diba et al. 2020, "HVU").
 
     Raises:
       UserError: categories that do not add up to the classes, or another number of weights; see

@@ -1,4 +1,4 @@
-"""Videos and the names of their classes in one space: ActionCLIP (Wang et al., 2021).
+"""Videos and class names in a joint embedding space: ActionCLIP (Wang et al., 2021).
 
 Shapes: b batch, n texts of a class, f features, c classes.
 """

@@ -1,4 +1,4 @@
-"""Clip recognition: one class for a clip. Several labels a clip are in multi_label.py.
+"""Clip recognition: one class for a clip. For several labels per clip, see multi_label.py.
 
 Shapes: b batch, v views, t frames, h height, w width, c classes.
 """
@@ -28,11 +28,15 @@ class Recognition:
     """Softmax over the classes of a clip, averaged over its views.
 
     Attributes:
-      keys: Arrays of the batch that the model takes, each (b, v, ...). "video" and others of uint8
-        are pixels, which are normalised; the rest, such as key points, is left as it is.
-      mean: Mean of the pixel values 0..255, for each channel (RGB) or one for all.
-      std: Standard deviation of the pixel values, for each channel or one for all.
-      average: Mean over views: "prob" of the probabilities, as published, or "score" of the logits.
+      keys: Names of the arrays of the batch that are the inputs of the model, each (b, v, ...).
+        Arrays of uint8, such as "video", are pixels and are normalised. Other arrays, such as key
+        points, are not changed.
+      mean: Mean of the pixel values 0..255: one value for each channel (RGB), or one for all
+        channels.
+      std: Standard deviation of the pixel values: one value for each channel, or one for all
+        channels.
+      average: What is averaged over the views: "prob" averages the probabilities, as published, and
+        "score" averages the logits.
       smoothing: Share of each label that is spread over all classes (label smoothing).
       augment: Random changes of the clips in training.
       heatmap: How the device draws heat maps: for the key "heatmap", where the recipe leaves it to

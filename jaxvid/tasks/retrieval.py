@@ -1,4 +1,4 @@
-"""Videos and texts in one space: contrastive training (Radford et al., 2021), retrieval both ways.
+"""Videos and texts in a joint embedding space, trained contrastively (Radford et al., 2021).
 
 Shapes: b batch, n texts of a sample, l tokens, f features.
 """
@@ -31,7 +31,8 @@ class Retrieval:
       num_classes: of no use here.
       mean: Mean of the pixel values 0..255, for each channel (RGB).
       std: Standard deviation of the pixel values, for each channel.
-      temperature: Factor of the cosines before the softmax over labels, as published.
+      temperature: Factor by which the cosine similarities are multiplied before the softmax over
+        labels, as published.
     """
 
     compares: ClassVar[bool] = True

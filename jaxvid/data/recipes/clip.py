@@ -61,24 +61,30 @@ def build(
         `crops` views).
       frames: Frames in a clip.
       stride: Distance between neighbouring frames of the clip, in frames of the video.
-      sampler: Which frames make a clip. "clip" takes frames at `stride`, counted at the rate `fps`
-        or, where that is 0, at the rate of the file. "uniform" spreads them over the whole video,
-        as for Something-Something; `exact` evaluates on the same frames as MMAction2's
-        UniformSample. "dense" begins in a random window of as many frames; in val and test it takes
-        `clips` windows, evenly spread. "every" takes clips at a fixed distance in test, for
-        untrimmed videos. Their number of views differs, so the test needs batches of one video.
-      order: Order of the frames in a clip, as a control in evaluation (see `sampling.Reorder`).
+      sampler: How the frames of a clip are selected. "clip" selects frames at distance `stride`,
+        counted at the frame rate `fps`. If `fps` is 0, the frame rate of the file is used.
+        "uniform" spreads the frames over the whole video, as for Something-Something. Its option
+        `exact` evaluates on the same frames as MMAction2's UniformSample. "dense" starts the clip
+        in a random window of the given number of frames. In val and test, it uses `clips` evenly
+        spaced windows. "every" takes clips at a fixed distance in test, for untrimmed videos. The
+        number of views then differs between videos, so the test needs batches of one video.
+      order: Order of the frames in a clip. Other orders than the default are control experiments
+        for evaluation (see `sampling.Reorder`).
       channels: Channels of a frame: 3 for colour, 2 for optical flow.
       size: Side of the square that the model sees, in pixels.
       short_side: Short side of the video before cropping, in pixels.
-      short_side_max: In training, draw the short side from `short_side` to this; 0 does not.
-      crop: Training crop. "resized" covers a random share of the frame, from one to the other of
-        `area`. "scales" takes one of a few sizes, `scales` of the short side, at one of `places`: 5
-        (corners and centre), 13, or 0 for anywhere; height and width are at most `gap` scales
-        apart. "plain" takes `size` pixels anywhere.
-      policy: Random changes of the pixels of training clips, one or several in their order; (), the
-        default, changes nothing. "randaugment" is imgaug's, "randaugment_noisy" is PyTorchVideo's.
-      repeats: Number of different crops and augmentations of a training clip that is decoded once.
+      short_side_max: In training, the short side is drawn at random between `short_side` and this
+        value. 0 turns this off.
+      crop: Training crop. "resized" crops a random share of the frame, between the two values of
+        `area`. "scales" draws height and width from the list `scales`, as shares of the short side.
+        They differ by at most `gap` positions in this list. `places` is the number of possible
+        positions of the crop: 5 (corners and centre), 13, or 0 for any position. "plain" crops
+        `size` x `size` pixels at a random position.
+      policy: Augmentation policies of the pixels of training clips, one or several, applied in
+        their order. The default () changes nothing. "randaugment" is the version of imgaug, and
+        "randaugment_noisy" is that of PyTorchVideo.
+      repeats: Number of training samples, with different crops and augmentations, that are made
+        from one decoded clip.
       clips: Clips of a video in test.
       crops: Crops of a clip in test: 1 (centre), 3 (along the long side) or 10.
       test_size: Side of the square in test, in pixels; 0 uses the value of `size`.

@@ -35,14 +35,16 @@ def build(
       late: Number of frames by which the centre of the clip is later than the key frame (see
         `sampling.KeyframeClip`).
       size: Side of the crop in training, in pixels.
-      short_side: Short side of the frames, in pixels; in training, the smallest.
-      short_side_max: In training, the largest short side; it is drawn from `short_side` to this.
+      short_side: Short side of the frames, in pixels. In training, this is the minimum.
+      short_side_max: Maximum short side in training. The short side is drawn at random between
+        `short_side` and this value.
       flip: Probability of mirroring a clip left to right in training.
-      boxes: Maximum number of annotated boxes of a key frame, and of its proposals. Training leaves
-        out proposals beyond it.
-      canvas: (height, width) that frames in evaluation are padded to, so that videos of different
-        shapes make a batch. With (), all videos must have one shape, or batches hold one key frame:
-        config.eval_batch=1 on one device, as published. Prediction pads nothing.
+      boxes: Maximum number of annotated boxes of a key frame, and maximum number of its proposals.
+        Training leaves out further proposals.
+      canvas: (height, width) to which frames are padded in evaluation, so that a batch can contain
+        videos of different shapes. With (), frames are not padded. Then all videos must have the
+        same shape, or a batch must contain one key frame (config.eval_batch=1 on one device), as
+        published. Prediction does not pad.
     """
     check_split(split)
     train = split == "train"

@@ -1,5 +1,5 @@
 """Heat maps of key points for PoseC3D (Duan et al., "Revisiting Skeleton-based Action
-Recognition", 2022): `heatmap` float32 (v t h w j), one channel a joint or a limb.
+Recognition", 2022): `heatmap` float32 (v t h w j), one channel per joint or limb.
 
 Or the key points alone, `keypoint` (v m t j 3) in pixels of the maps, for `ops.heatmap.draw`.
 """
@@ -49,14 +49,14 @@ def build(
       flip: Probability of mirroring a clip left to right in training.
       sigma: Standard deviation of the Gaussian around a joint, in pixels of the heat maps.
       layout: Layout of the joints, a name in `jaxvid.skeletons`.
-      limbs: Draw the limbs of the layout "coco", not the joints.
+      limbs: Draw the limbs of the layout "coco" instead of the joints.
       crop: Crop the centre in evaluation. If False, the frame is resized to a square without
         keeping its aspect ratio.
       clips: Clips of a sample in test.
       double: Add a mirrored copy of each view in test.
       drawn: Draw the heat maps in the data workers. If False, training samples contain key points,
         and the heat maps are drawn on the device.
-      people: Number of people that samples of key points have room for; others are dropped.
+      people: Maximum number of people in a sample of key points. Further people are left out.
     """
     check_split(split)
     if limbs and layout != "coco":

@@ -1,4 +1,4 @@
-"""Temporal localization on features that were extracted before: a fixed number of rows a video."""
+"""Temporal localization on features that were extracted before: a fixed number per video."""
 
 import numpy as np
 

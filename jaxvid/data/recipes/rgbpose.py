@@ -1,5 +1,5 @@
 """Clips and the heat maps of the people in them for RGBPose-Conv3D (Duan et al., 2022): `video`
-uint8 (v t h w 3) and `heatmap` float32 (v t h w j), with frames and sizes of their own.
+uint8 (v t h w 3) and `heatmap` float32 (v t h w j), with separate frame numbers and sizes.
 """
 
 from jaxvid.config.values import Count, Positive, Probability, ShareRange
@@ -33,7 +33,8 @@ def build(
       size: Side of the video in training, in pixels.
       test_size: Side of the video in evaluation, and in training before the crop, in pixels.
       area: Smallest and largest share of the frame that the training crop covers.
-      flip: Probability of mirroring a clip left to right in training; the task must not flip.
+      flip: Probability of mirroring a clip left to right in training. The task must not mirror
+        clips, too.
       sigma: Standard deviation of the Gaussian around a joint, in pixels of the heat maps.
       scaling: Side of the heat maps divided by the side of the video.
       layout: Layout of the joints, a name in `jaxvid.skeletons`.

@@ -1,4 +1,4 @@
-"""The pipelines of 2-D recognisers: one frame from each of some equal parts of a video.
+"""The pipelines of 2-D recognisers: one frame from each of several equal segments.
 
 The frames of all segments are the time of one view (TSN, Wang et al. 2016; TSM, TANet, ...):
 `video` (v, t segments, h, w, 3). Crops and several passes over a video are views.
@@ -51,14 +51,14 @@ def build(
     Args:
       split: "train" (a random frame of each segment, random crop), "val" (its middle frame, centre
         crop) or "test" (`clips` x `crops` views).
-      frames: Segments that a video is divided into; each gives one frame.
+      frames: Number of segments that a video is divided into. One frame is taken from each.
       test_frames: Number of segments in test, such as 25 for TSN; 0 uses the value of `frames`.
-      sampler: What is divided into segments: "segments" divides the whole video, "dense" a random
-        window of the given number of frames, in val and test `clips` windows.
-      flow: Optical flow fields of each segment, which become its channels x y x y ...; 0 reads
-        colour.
-      clips: In test, 2 also takes the first frame of each segment (TSM's twice_sample). With the
-        sampler "dense", the number of windows.
+      sampler: What is divided into segments. "segments" divides the whole video. "dense" divides a
+        random window of the given number of frames. In val and test, "dense" uses `clips` windows.
+      flow: Number of optical flow fields of each segment. They become its channels, in the order x
+        y x y ... 0 reads colour frames.
+      clips: Number of clips of a video in test. 2 makes a second clip from the first frame of each
+        segment (TSM's twice_sample). With the sampler "dense", this is the number of windows.
     """
     parts = test_frames if split == "test" and test_frames else frames
     known = dict(split=split, frames=flow or 1, segments=parts, clips=clips)

@@ -1,4 +1,4 @@
-"""Skeletons for graph networks: normalise, streams, frames, people.
+"""The pipelines of skeleton models: normalise, make the streams, select frames and people.
 
 ST-GCN (Yan et al., 2018), 2s-AGCN (Shi et al., 2019), ST-GCN++ (Duan et al., 2022) as MMAction2
 trains them: 100 frames, 2 people. The result is `keypoint` float32 (v m t j c), with c = 3 for a
@@ -29,13 +29,14 @@ def build(
 
     Args:
       split: "train" (random frames), "val" (one clip) or "test" (`clips` clips).
-      layout: Layout of the joints, a name in `jaxvid.skeletons`; those of "nturgb+d" are 3-D.
+      layout: Layout of the joints, a name in `jaxvid.skeletons`. The joints of "nturgb+d" are 3-D.
       streams: Inputs of the model: joints ("j"), bones ("b") and the motion of either ("jm", "bm").
       frames: Frames in a clip.
-      people: People in a sample.
+      people: Number of people in a sample.
       clips: Clips of a sample in test.
-      beyond: "" spreads a clip over all of a sample. "loop" and "zero" take its frames as they are,
-        and fill the clip after the last one with the first frames or with zeros.
+      beyond: "" spreads the frames of a clip over the whole sample. "loop" and "zero" use
+        consecutive frames. If the sample is shorter than the clip, "loop" repeats it from its
+        start, and "zero" adds zeros.
     """
     check_split(split)
     if beyond:

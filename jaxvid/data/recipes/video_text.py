@@ -1,4 +1,4 @@
-"""Videos with texts about them: frames of the whole video, and the texts' tokens."""
+"""Videos with texts: frames of the whole video, and the tokens of the texts."""
 
 import numpy as np
 
@@ -50,8 +50,9 @@ def build(
       short_side: Short side of the video before cropping, in pixels.
       test_short_side: Short side in test, in pixels; 0 uses the value of `short_side`.
       length: Maximum number of tokens of a text.
-      templates: Sentences with {} for a label, which make texts of class names (see
-        `transforms.text.Tokenize`): one at random in train, the first in val, all in test.
+      templates: Prompt templates, in which {} is replaced by the class name (see
+        `transforms.text.Tokenize`). Training uses a random template, val uses the first, and test
+        uses all.
     """
     sampler = sampling.UniformFrames(frames, 1, split == "train", exact=True)
     steps = base.pipeline(

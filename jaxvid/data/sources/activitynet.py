@@ -1,4 +1,4 @@
-"""Untrimmed videos with segments in seconds, in any of the ways that ActivityNet's json is written.
+"""Untrimmed videos with segments in seconds, in one of the json formats of ActivityNet.
 
     {"v_x": {"duration": 9.5, "annotations": [{"segment": [1.0, 4.5], "label": "Surfing"}]}}
 

@@ -1,4 +1,4 @@
-"""A csv of boxes in key frames and what people do in them, as AVA publishes it (Gu et al., 2018).
+"""A csv of boxes and actions of people in key frames, as AVA publishes it (Gu et al., 2018).
 
 A line a box and class: `VIDEO,TIME,x1,y1,x2,y2,class,person`, TIME in seconds or frames, corners as
 shares of the picture. Classes are numbers, or names. A line of VIDEO and TIME alone, as for frames

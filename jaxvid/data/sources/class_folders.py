@@ -33,8 +33,8 @@ def build(
     Args:
       split: "train", or another name for what training leaves over.
       folder: Folder of the classes, relative to `root`.
-      share: Share of each class that is used for training, chosen by a hash of the file's name; 1
-        takes all videos for any split. A class of one video is used for training only.
+      share: Share of each class that is used for training, chosen by a hash of the file name. With
+        1, every split contains all videos. A class with a single video is used for training only.
       manifest: Manifest of `python -m jaxvid.tools.scan`, relative to `root` (see video_list).
       names: the classes and their order, when another split has settled them.
 

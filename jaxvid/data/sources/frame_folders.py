@@ -1,4 +1,4 @@
-"""A list with a folder of frames a line, as MMAction2 writes it: `folder frames label`.
+"""A list with a folder of frames per line, as MMAction2 writes it: `folder frames label`.
 
 The frames are images, or pairs of grey images for optical flow: the template of their names says
 which (see readers.FrameFolder). With `offset` a line is `folder offset frames label` and means
@@ -71,13 +71,14 @@ def build(
       split: only for messages.
       root: folder that `file` and `prefix` lie in.
       file: The list.
-      prefix: Folder of the folders.
+      prefix: Folder that contains the folders of frames.
       template: Pattern of the file names of frames, such as "img_{:05}.jpg". For optical flow, such
         as "{}_{:05d}.jpg", where the first field is x or y.
       first: Number of the first frame of a folder. None means 0 if a frame with this number exists,
         and 1 otherwise.
       offset: Whether each line has an offset before the number of frames.
-      multi_label: Give each sample any number of labels, one 0/1 for each class.
+      multi_label: Whether a sample can have any number of labels. Its label is then a vector with 0
+        or 1 for each class.
       names: class names by label, for lists that hold names.
 
     Raises:

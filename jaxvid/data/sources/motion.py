@@ -1,4 +1,4 @@
-"""The motion clips of `data/synthetic/motion.py`, made on first use and read as any video list."""
+"""The motion clips of `data/synthetic/motion.py`, made on first use and read as a video list."""
 
 from jaxvid.config.values import Count, Natural
 from jaxvid.data.sources import video_list

@@ -43,7 +43,7 @@ def build(
       proposals: File of boxes to classify, of VIDEO + suffix (see `data/annotations/boxes.py`),
         relative to `root`; "true" uses the annotated boxes.
       prefix: Folder of the videos, relative to `root`.
-      suffix: Ending of the videos' names.
+      suffix: File extension of the videos.
       least: Minimum score of a proposal. If no proposal of a key frame reaches it, the one with the
         highest score is used.
       names: class names by label; MultiSports' own by default.

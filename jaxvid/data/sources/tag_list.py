@@ -1,4 +1,4 @@
-"""A json list of videos with tags of several categories, as MMAction2 has HVU.
+"""A json list of videos with tags of several categories, as MMAction2 writes it for HVU.
 
     [{"filename": "a.mp4", "label": {"scene": [17], "action": [3, 40]}}, ...]
 

@@ -196,12 +196,12 @@ def build(
     Args:
       split: "train" or "val".
       root: the `--data-dir` it was built in.
-      dataset: Name of the data set, such as "ucf101/split1"; of several versions the newest is
-        taken, unless one is named: "ucf101/split1/1.0.0".
-      subset: Name of the split in the data set; "" takes the same name as here.
-      category_mask: For classes called "category/name" (HVU): samples have a `label_mask` float32
-        (classes,), 1 where a class is of a category that the sample has any label of. Nobody has
-        looked for labels of the others.
+      dataset: Name of the data set, such as "ucf101/split1". If there are several versions, the
+        newest is used. "ucf101/split1/1.0.0" selects a version.
+      subset: Name of the split in the data set. "" uses the name of the split in the config.
+      category_mask: For classes named "category/name" (HVU): a sample has a `label_mask` float32
+        (classes,). It is 1 for the classes of each category in which the sample has a label, and 0
+        for the others, which were not annotated.
       names: class names by label, when another split has settled them; classes are found by name.
 
     Raises:

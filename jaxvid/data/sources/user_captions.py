@@ -22,7 +22,7 @@ def build(
 
     Args:
       prefix: Folder of the videos.
-      suffix: Ending added to names without that of a video.
+      suffix: File extension that is added to names without the extension of a video.
       names, num_classes: of no use here.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A user's own clips, in any layout one would expect; no Python, no configuration.
+"""A user's own clips, in one of several folder layouts. The layout is detected automatically.
 
 | `root`                                       | training           | validation                  |
 |----------------------------------------------|--------------------|-----------------------------|
@@ -43,8 +43,9 @@ def build(
     Args:
       train_share: Share of each class that is used for training, if one folder contains all videos.
       manifest: Manifest of `python -m jaxvid.tools.scan`, relative to `root` (see video_list).
-      multi_label: Whether lists have any number of labels in a line.
-      texts: Whether samples have the name of their class, for models that compare with texts.
+      multi_label: Whether a line of the lists can have any number of labels.
+      texts: Whether samples contain the name of their class, for models that compare videos with
+        texts.
 
     Raises:
       UserError: `root` is missing or has none of the layouts.

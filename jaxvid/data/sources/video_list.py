@@ -1,4 +1,4 @@
-"""A text file with one video a line: `path label`, as MMAction2 writes it, or csv `path,label`.
+"""A text file with one video per line: `path label`, as MMAction2 writes it, or csv `path,label`.
 
 With several labels a line, `path label label ...`, the set is multi-label. Labels are numbers, or
 class names; blank lines, lines that start with # and the header of a csv are left out. Paths with
@@ -83,16 +83,18 @@ def build(
       root: folder that `file` and `prefix` lie in.
       file: The list, a text or csv file.
       prefix: Folder of the videos.
-      suffix: Ending added to paths without that of a video, such as ".mp4".
-      multi_label: Give each sample any number of labels, one 0/1 for each class.
+      suffix: File extension that is added to paths without the extension of a video, such as
+        ".mp4".
+      multi_label: Whether a sample can have any number of labels. Its label is then a vector with 0
+        or 1 for each class.
       category_mask: For classes named "category/name" (HVU): a sample has a `label_mask` float32
         (classes,). It is 1 for the classes of each category in which the sample has a label, and 0
         for the others, which were not annotated.
       weights: File with one number per line for each video, relative to `root`: its relative
         frequency in training. "" draws all videos equally often.
       manifest: Manifest of `python -m jaxvid.tools.scan`, relative to `root`. Videos that it marks
-        as unreadable are not opened, and `config.loader.on_error` says what happens instead. The
-        same holds for videos whose number of frames has changed.
+        as unreadable are not opened, but handled as `config.loader.on_error` specifies. So are
+        videos whose number of frames has changed.
       names: class names by label, for lists that hold names.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Videos and what was written about them: MSR-VTT, MSVD and lists of captions.
+"""Videos with captions: MSR-VTT, MSVD and lists of captions.
 
 By the file's ending and content:
   json   {"video7.mp4": ["a man sings", ...]}, as MMAction2 prepares MSR-VTT and MSVD
@@ -84,9 +84,9 @@ def build(
       root: folder that `file` and `prefix` lie in.
       file: The captions, a json, csv or text file.
       prefix: Folder of the videos.
-      suffix: Ending added to names without that of a video.
-      subset: Part of MSR-VTT's own file: "train", "validate" or "test".
-      keep: Number of captions of a video to keep, the first ones; 0 keeps all.
+      suffix: File extension that is added to names without the extension of a video.
+      subset: Split in MSR-VTT's own file: "train", "validate" or "test".
+      keep: Number of captions of a video that are used, from the first on. 0 uses all.
       names, num_classes: of no use here.
 
     Raises:
