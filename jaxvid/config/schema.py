@@ -229,7 +229,7 @@ def _model_keys(family: Any, spec: Mapping, where: str, attr: str) -> Keys:
     own: Keys = {}
     if "variant" in takes:
         variants = tuple(family.VARIANTS)
-        meaning = "Size of the model; it settles the keys that are not given."
+        meaning = "Size of the model. It sets the keys that are not given."
         own["variant"] = Key(Literal[variants], REQUIRED, meaning)  # type: ignore[valid-type]
     own |= parameters(function, without=(*own, *SETTLED))
     for name, key in list(own.items()):

@@ -32,8 +32,8 @@ class Transformer(nn.Module):
       heads: Attention heads.
       quick: Use OpenAI's approximation of the GELU. Many models of open_clip use the exact function
         instead.
-      remat: Recompute the blocks in the backward pass instead of storing their activations, which
-        saves memory and costs time.
+      remat: Recompute the blocks in the backward pass instead of storing their activations. This
+        saves memory and makes training slower.
       dtype: compute dtype; parameters, softmax and normalisation statistics stay float32.
     """
 

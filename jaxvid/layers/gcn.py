@@ -37,8 +37,8 @@ class SkeletonNet(nn.Module):
       bn_groups: Number of equal groups of consecutive samples that a batch is divided into. Each
         group is normalised with its own statistics, as on that number of GPUs without SyncBN.
       bn_frozen: Normalise with the running statistics in training, too, and do not update them.
-      remat: Recompute the blocks in the backward pass instead of storing their activations, which
-        saves memory and costs time.
+      remat: Recompute the blocks in the backward pass instead of storing their activations. This
+        saves memory and makes training slower.
       dtype: compute dtype; parameters and normalisation statistics stay float32.
     """
 

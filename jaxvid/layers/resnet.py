@@ -92,16 +92,17 @@ class ResNet(nn.Module):
       bottleneck: Use bottleneck blocks of 1 x 1, 3 x 3 and 1 x 1 convolutions. If False, use blocks
         of two 3 x 3 convolutions.
       width: Channels of the first convolution; each stage doubles them.
-      stem: Kernel of the first convolution, over (h, w) or (t, h, w), which makes the network 2-D
-        or 3-D.
-      time: Temporal kernel of the first convolution of each stage's blocks, in 3-D networks.
+      stem: Kernel size of the first convolution. (h, w) makes the network 2-D, and (t, h, w) makes
+        it 3-D.
+      time: For 3-D networks: temporal kernel size of the first convolution in the blocks of each
+        stage.
       strides: Spatial stride of each stage.
-      zero_init: Start the last normalisation of a residual branch at 0.
+      zero_init: Initialise the scale of the last normalisation of each residual branch with 0.
       bn_groups: Number of equal groups of consecutive samples that a batch is divided into. Each
         group is normalised with its own statistics, as on that number of GPUs without SyncBN.
       bn_frozen: Normalise with the running statistics in training, too, and do not update them.
-      remat: Recompute the blocks in the backward pass instead of storing their activations, which
-        saves memory and costs time.
+      remat: Recompute the blocks in the backward pass instead of storing their activations. This
+        saves memory and makes training slower.
     """
 
     depths: tuple[Count, ...]

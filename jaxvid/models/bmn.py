@@ -71,11 +71,11 @@ class Base(nn.Module):
 
     Attributes:
       channels: Number of channels of the input features; 0 accepts any number.
-      frames: Bins of time that a video is divided into.
+      frames: Number of temporal bins that a video is divided into.
       width: Channels of the convolutions.
       groups: Groups of channels in every convolution.
-      remat: Recompute activations in the backward pass, also those of the map, which saves memory
-        and costs time.
+      remat: Recompute activations in the backward pass, including those of the boundary-matching
+        map. This saves memory and makes training slower.
     """
 
     channels: Natural = 0

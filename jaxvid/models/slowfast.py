@@ -43,12 +43,12 @@ class SlowFast(nn.Module):
         alpha 8, and 7 with alpha 4.
       lateral_norm: Normalise after the lateral convolutions, and apply a ReLU.
       strides: Spatial stride of each stage.
-      zero_init: Start the last normalisation of a residual branch at 0.
+      zero_init: Initialise the scale of the last normalisation of each residual branch with 0.
       bn_groups: Number of equal groups of consecutive samples that a batch is divided into. Each
         group is normalised with its own statistics, as on that number of GPUs without SyncBN.
       bn_frozen: Normalise with the running statistics in training, too, and do not update them.
-      remat: Recompute the blocks in the backward pass instead of storing their activations, which
-        saves memory and costs time.
+      remat: Recompute the blocks in the backward pass instead of storing their activations. This
+        saves memory and makes training slower.
     """
 
     depths: tuple[Count, ...]

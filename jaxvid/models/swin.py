@@ -52,8 +52,8 @@ class Swin(nn.Module):
       patch: Pixels that a token spans in time, height and width.
       drop_path: Probability of skipping a residual branch in the last block in training; it grows
         linearly from 0 in the first.
-      remat: Recompute the blocks in the backward pass instead of storing their activations, which
-        saves memory and costs time.
+      remat: Recompute the blocks in the backward pass instead of storing their activations. This
+        saves memory and makes training slower.
       init_std: Standard deviation of the initial kernels. 0 draws each kernel with the variance
         1 / inputs, so that signals keep their size. Narrow networks need it: with the published
         0.02 their attention and MLPs begin near 0, and they stay at chance for hundreds of steps.

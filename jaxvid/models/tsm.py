@@ -49,8 +49,8 @@ class TSM(non_local.NonLocalResNet):
     Attributes:
       shift: Before the first convolution of each block, 1/shift of the channels move one frame
         forward, and as many move one frame back. 0 turns this off.
-      pool_time: (size, stride, padding) of a max-pool over time after the first stage; None has
-        none. The published option is (3, 2, 1), which halves the frames.
+      pool_time: (size, stride, padding) of a max-pool over time after the first stage; None turns
+        it off. The published value is (3, 2, 1), which halves the number of frames.
     """
 
     shift: Natural = 8

@@ -47,7 +47,8 @@ def build(
         a regular expression for the whole path of a parameter. The first pattern that matches is
         used.
       decay_scale: (pattern, factor) pairs that multiply the weight decay of parameters.
-      freeze: Patterns of parameters that never change; they get no optimizer state.
+      freeze: Patterns (regular expressions) of the paths of parameters that are not trained. They
+        have no optimizer state.
       b1: Decay of the mean of gradients, in AdamW and Adam.
       b2: Decay of the mean of squared gradients, in AdamW and Adam.
       eps: Number added to the denominator, the root of the mean of squared gradients, in AdamW and
@@ -139,7 +140,8 @@ def schedule(
       milestones: Epochs at which "multistep" multiplies by `gamma`.
       every: Number of epochs between two decays of "step".
       gamma: Factor of each decay of "multistep", "step" and "exponential".
-      warmup: Epochs of the linear warm-up; its last step (or epoch) already has the full rate.
+      warmup: Number of epochs of the linear warm-up. Its last step (or epoch) already has the full
+        learning rate.
       warmup_by: "step" updates the warm-up at every step. "epoch" keeps it constant during an
         epoch.
       warmup_factor: Factor of the learning rate at step 0 of the warm-up.

@@ -25,11 +25,11 @@ class Weight:
     """How often training draws a part.
 
     Attributes:
-      repeat: Number of times that an epoch contains the source, also a fraction. None contains it
+      repeat: Number of times that an epoch contains the source. It can be a fraction. None means
         once.
-      ratio: Share of the source among all samples, relative to the other sources and whatever their
-        sizes. The epoch ends when the first source is used up; the others continue in the next
-        epoch.
+      ratio: Share of the source among all samples, relative to the ratios of the other sources. The
+        sizes of the sources do not change it. An epoch ends when all samples of one source are
+        used. The other sources continue in the next epoch.
     """
 
     repeat: Positive | None = None

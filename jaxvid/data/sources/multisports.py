@@ -40,8 +40,8 @@ def build(
 
     Args:
       file: Annotations, a pickle, relative to `root`.
-      proposals: File of boxes to classify, of VIDEO + suffix (see `data/annotations/boxes.py`),
-        relative to `root`; "true" uses the annotated boxes.
+      proposals: File of boxes to classify (see `data/annotations/boxes.py`), relative to `root`, in
+        which videos are called VIDEO + suffix; "true" uses the annotated boxes.
       prefix: Folder of the videos, relative to `root`.
       suffix: File extension of the videos.
       least: Minimum score of a proposal. If no proposal of a key frame reaches it, the one with the
