@@ -47,8 +47,9 @@ class TSM(non_local.NonLocalResNet):
     """video (b, t, h, w, c) -> features (b, t', h / 32, w / 32, c').
 
     Attributes:
-      shift: Before the first convolution of each block, 1/shift of the channels move one frame
-        forward, and as many move one frame back. 0 turns this off.
+      shift: Before the first convolution of a block, 1/shift of the channels move one frame
+        forward, and as many move one frame back. Deep networks do this in every second block. 0
+        turns it off.
       pool_time: (size, stride, padding) of a max-pool over time after the first stage; None turns
         it off. The published value is (3, 2, 1), which halves the number of frames.
     """
