@@ -82,3 +82,8 @@ def test_evaluate_writes_into_the_run_or_where_it_is_asked_to(trained, tmp_path)
     assert (config.data.root, workdir, checkpoint) == ("D", tmp_path / "check", "swin_tiny_k400")
     with pytest.raises(UserError, match="name a workdir"):
         jaxvid.evaluate("swin_tiny_k400")
+
+
+def test_a_config_by_name_is_no_config_of_a_checkpoint():
+    with pytest.raises(UserError, match="config='quickstart': give a ConfigDict"):
+        jaxvid.load("swin_tiny_k400", config="quickstart")

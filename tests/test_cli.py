@@ -1,5 +1,6 @@
 """Flags that change a config, and failures that end in one line."""
 
+import subprocess
 import sys
 
 import pytest
@@ -42,3 +43,20 @@ def test_a_file_that_may_not_be_read_is_one_line(capsys):
     assert (
         capsys.readouterr().err == "error: clips/train.csv: no permission to read or write this\n"
     )
+
+
+@pytest.mark.parametrize("module", ["jaxvid.main", "jaxvid.tools.show_config"])
+def test_a_command_without_arguments_says_what_it_needs(module):
+    done = subprocess.run([sys.executable, "-m", module], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: --config is needed")
+
+
+def test_flags_are_read_before_they_are_parsed(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["main", "--config", "a", "-workdir=b=c", "--flag"])
+    assert [cli.argument(name) for name in ("config", "workdir", "flag", "no")] == [
+        "a",
+        "b=c",
+        None,
+        None,
+    ]

@@ -57,6 +57,16 @@ def test_such_a_flag_is_checked(monkeypatch, capsys, flag, message):
     assert message.replace("\\", "").split(".*")[0] in cli.explain(error.value)
 
 
+@pytest.mark.parametrize(
+    "flags", [["--config.model.backbone.name=swin"], ["--config.model.backbone.name", "swin"]]
+)
+def test_flags_reach_the_options_of_a_family_that_flags_choose(monkeypatch, flags):
+    more = ("--config.model.backbone.variant=test", "--config.model.backbone.window=(2,2,2)")
+    backbone = parsed(monkeypatch, "fast_rcnn_own:mini", *flags, *more).model.backbone
+    assert (backbone.name, backbone.window) == ("swin", (2, 2, 2))
+    assert plug.load("models", dict(backbone), "backbone").window == (2, 2, 2)
+
+
 def test_the_resolved_config_has_all_options(monkeypatch):
     config = parsed(monkeypatch, "swin_k400:tiny", "--config.model.variant=base")
     assert config.model.depths == (2, 2, 18, 2)  # of the variant that was chosen last

@@ -166,6 +166,10 @@ def test_all_options_of_augmentation_were_once_those_of_recognition():
         ),
         (dict(variant="test", width=8), dict(name="slowonly", variant="test", width=8)),
         (dict(variant="test_slowfast"), dict(name="slowfast", variant="test")),
+        (  # an own config that gives a variant to today's spec
+            dict(variant="slowfast_r50", backbone=dict(name="slowonly", variant="test")),
+            dict(name="slowfast", variant="r50", strides=(1, 2, 2, 1)),
+        ),
     ],
 )
 def test_a_stored_spec_of_an_earlier_version_is_one_of_this(old, backbone):

@@ -117,6 +117,11 @@ def test_places_to_write_to(originals, tmp_path, capsys):
     assert f"new is in use by process {os.getpid()} on " in capsys.readouterr().err
 
 
+def test_originals_that_are_missing_are_named(tmp_path, capsys):
+    assert transcode.main([str(tmp_path / "none"), str(tmp_path / "out")]) == 1
+    assert f"{tmp_path / 'none'}: no such file or folder" in capsys.readouterr().err
+
+
 def test_pictures_are_those_of_the_original(originals, tmp_path):
     path = write(originals / "a.mp4", tmp_path, short_side=0)
     with VideoReader(originals / "a.mp4") as before, VideoReader(path) as after:
