@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from jaxvid import compare, plug
 from jaxvid.config import hashable
@@ -227,7 +226,7 @@ class Model:
 def load(
     spec: str | Path,
     split: str = "test",
-    config: Mapping | None = None,
+    config: Any = None,
     recipe: Mapping | None = None,
 ) -> Model:
     """Load a trained or published model, ready to predict.
@@ -245,7 +244,7 @@ def load(
       UserError: nothing there, a checkpoint of another model, or a `config` whose inputs are not
         those that it was trained on.
     """
-    if config is not None and not isinstance(config, Mapping | ConfigDict):
+    if isinstance(config, str | os.PathLike):
         raise UserError(
             f"config={config!r}: give a ConfigDict, as get_config() of a config file returns it"
         )
