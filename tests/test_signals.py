@@ -17,6 +17,14 @@ from jaxvid import signals
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture(autouse=True)
+def hangups():
+    """Processes that a test starts honour SIGHUP, also where nohup runs the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def start(body: str, before: str = "", **options) -> subprocess.Popen:
     """A command under `guard` whose main function is `body`, once that has called `ready()`."""
     code = f"""

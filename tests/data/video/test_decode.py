@@ -282,7 +282,8 @@ def test_nothing_leaks(video, tmp_path, capfd):
         for path in (bad, sound) + (worse,) * (k % 50 == 0):
             with pytest.raises(VideoError), VideoReader(path) as reader:
                 reader.read(range(60))
-    assert count() == before
+    # Fewer are no leak: a thread of an earlier test may end meanwhile.
+    assert all(now <= then for now, then in zip(count(), before, strict=True))
     assert capfd.readouterr() == ("", "")  # FFmpeg's own complaints stay unseen
 
 
@@ -290,7 +291,7 @@ def test_import_is_light():
     code = """
 import sys, av
 before = av.logging.get_level()
-import jaxvid.data.decode
+import jaxvid.data.video.decode
 assert av.logging.get_level() == before
 assert not {"jax", "cv2", "grain", "flax"} & set(sys.modules)
 """
