@@ -246,7 +246,7 @@ def test_a_model_of_another_task_is_named():
 
 
 def test_a_video_alone_is_told_where_to_go(root, model):
-    with pytest.raises(UserError, match=r"jaxvid\.detect"):
+    with pytest.raises(UserError, match=r"jaxvid\.inference\.detect"):
         model.predict(str(root / "videos" / "val_000.mp4"))
 
 

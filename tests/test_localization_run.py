@@ -20,6 +20,7 @@ from jaxvid.data.annotations import feature_files
 from jaxvid.data.synthetic import untrimmed
 from jaxvid.data.transforms.sampling import ClipsEvery
 from jaxvid.errors import UserError
+from jaxvid.inference.features import Extractor
 from jaxvid.models import swin
 from jaxvid.results import Localized
 from jaxvid.tools import extract_features
@@ -168,9 +169,9 @@ def test_stale_features_are_made_again_or_refused(backbone, data, tmp_path, caps
 
 def test_a_model_that_sees_no_videos_is_no_backbone(workdir, data):
     with pytest.raises(UserError, match="hold no videos; take the features of a recogniser"):
-        feature_files.Extractor(jaxvid.load(workdir), 4, 2, 8)
+        Extractor(jaxvid.load(workdir), 4, 2, 8)
     with pytest.raises(UserError, match="frames, stride and every are 1 or more"):
-        feature_files.Extractor(jaxvid.load(workdir), 4, 0, 8)
+        Extractor(jaxvid.load(workdir), 4, 0, 8)
 
 
 # A run

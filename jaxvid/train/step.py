@@ -1,4 +1,4 @@
-"""The train and eval steps; they know a task only through its five methods."""
+"""The train and eval steps; they know a task only through the protocol of `tasks/base.py`."""
 
 import functools
 import logging

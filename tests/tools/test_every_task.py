@@ -184,7 +184,7 @@ def run_show_config(case: Case, out: Path) -> int:
 
 def see_show_config(case: Case, out: Path, printed: str):
     lines = (out / "all.txt").read_text().splitlines()
-    task = "recognition" if case.task in ("multi_label", "skeleton") else case.task
+    task = "recognition" if case.task == "skeleton" else case.task
     assert f"--config.task.name={task}" in lines and len(lines) > 40
     assert printed.splitlines() == lines[:1]
 

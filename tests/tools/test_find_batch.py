@@ -48,7 +48,6 @@ def test_other_tasks_have_batches_too():
 
 def test_detection_has_boxes_to_learn_from():
     config = fast_rcnn_own.get_config("mini")
-    config.model.variant = "test"
     config.data.recipe.boxes = 4
     assert find_batch.needing(config)(8) > 0
 
@@ -57,7 +56,7 @@ def test_what_is_clearly_too_large_is_not_compiled(monkeypatch):
     config = bmn_own.get_config("mini")
     config.model = dict(name="bmn", variant="test", channels=16, samples=4)
     config.data.recipe.frames, config.data.recipe.channels = 8, 16
-    monkeypatch.setattr(Plan, "step", lambda plan, say: pytest.fail("compiled"))
+    monkeypatch.setattr(Plan, "step", lambda plan, *_: pytest.fail("compiled"))
     assert find_batch.needing(config, 1000)(8) > 1000
 
 

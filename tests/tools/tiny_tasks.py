@@ -36,7 +36,7 @@ def small(config: Any) -> Any:
     return config
 
 
-def clips(root: Path, lines: Callable[[str, int], str], **options) -> Any:
+def clips(root: Path, lines: Callable[[str, int], str], task: str = "recognition") -> Any:
     """The config of a recogniser of videos on two lists of `lines(colour, number)`."""
     c = small(base.config())
     for split, count in (("train", 8), ("val", 4)):
@@ -46,9 +46,9 @@ def clips(root: Path, lines: Callable[[str, int], str], **options) -> Any:
             path = coloured(root, f"{split}_{k}", colour)
             listed.append(f"{path} {lines(colour, k)}\n")
         (root / f"{split}.txt").write_text("".join(listed))
-    multi = {"multi_label": True} if options.get("multi_label") else {}
+    multi = {"multi_label": True} if task == "multi_label" else {}
     c.model = dict(name="swin", variant="test", drop_path=0.0)
-    c.task = plug.spec("tasks", "recognition", **options)
+    c.task = plug.spec("tasks", task)
     splits = {s: dict(name="video_list", file=f"{s}.txt", **multi) for s in ("train", "val")}
     c.data = dict(root=str(root), num_classes=None, names="", checks=datasets.CHECKS, **splits)
     c.data.recipe = plug.spec("data.recipes", "clip", frames=4, stride=1, size=32, short_side=32)
@@ -62,7 +62,7 @@ def recognition(root: Path) -> Any:
 
 
 def multi_label(root: Path) -> Any:
-    c = clips(root, lambda colour, k: colour + " bright" * (k % 2), multi_label=True)
+    c = clips(root, lambda colour, k: colour + " bright" * (k % 2), "multi_label")
     c.best = "val/map"
     return c
 
@@ -125,7 +125,7 @@ def detection(root: Path) -> Any:
     people.make(root, "val", 2)
     (root / "names.txt").write_text("\n".join(people.CLASSES))
     c = small(fast_rcnn_own.get_config("mini"))
-    c.model.width = 8
+    c.model.backbone.width = 8
     c.data.root, c.data.names = str(root), "names.txt"
     c.data.update({s: dict(people.split(s)) for s in ("train", "val")})
     c.data.recipe.update(dict(boxes=6, canvas=people.SIZE))

@@ -85,7 +85,7 @@ def test_a_step_that_needs_a_little_too_much_is_compiled_and_then_refused(plain,
     with pytest.raises(UserError, match=r"one step needs .*iB .* has .*iB\. By estimate it fits"):
         fit.check(planned, step, batch)
     memory.Fit(limit=int(estimate.training(planned, batch) / 1.1)).foresee(planned, batch)
-    assert "warning: one step may need" in capsys.readouterr().out
+    assert "warning: one step may need" in capsys.readouterr().err
 
 
 def test_advised_flags_make_a_step_that_fits_when_compiled(plain):
