@@ -1,4 +1,4 @@
-"""What the configs of all tasks share, as functions: the keys of a run, optimizers, schedules."""
+"""Functions that the configs of all tasks share: the keys of a run, optimizers, schedules."""
 
 from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""What data sets are: root, lists, number of classes and names. Each function is a `config.data`.
+"""Data sets: root, lists, number of classes and names. Each function returns a `config.data`.
 
 A config adds the recipe, where the function of the data set does not have it.
 """

@@ -137,8 +137,8 @@ def test_children_do_not_keep_a_lock(tmp_path):
     with files.hold(tmp_path, fix="use another"):
         child = subprocess.Popen(command, stdin=subprocess.PIPE, close_fds=False)
     try:
-        with files.hold(tmp_path, fix="use another"):
-            pass
+        with files.hold(tmp_path, fix="use another"):  # which a kept lock would refuse
+            assert child.poll() is None
     finally:
         child.communicate(b"\n")
 

@@ -104,7 +104,7 @@ def _check_missing(known: Keys, given: Mapping) -> None:
 
 
 def _refusal(name: str, known: Keys) -> str:
-    """What is wrong with a key that holds a value and is not known."""
+    """Return the message for a key that holds a value and is not known."""
     names = [*known, *(f"data.{split}.name" for split in SPLITS)]
     inside = [key for key in names if key.startswith(f"{name}.")]
     example = f"config.{name} must be a dict, with keys such as {''.join(inside[:1])}"

@@ -68,7 +68,7 @@ class Ascending:
 
 @dataclass(frozen=True)
 class Built:
-    """What `plug` builds from a spec: `attr` of the file of `package` that the spec names."""
+    """An object that `plug` builds from a spec, by `attr` of the file in `package` it names."""
 
     package: str
     attr: str
@@ -84,7 +84,7 @@ class Built:
 
 
 def built(kind: Any) -> Built | None:
-    """What an annotation has built; None where a config sets the value itself."""
+    """Return the object that an annotation asks for; None if a config sets the value itself."""
     limits = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
     return next((limit for limit in limits if isinstance(limit, Built)), None)
 
@@ -179,7 +179,7 @@ UNIONS = (Union, types.UnionType)
 
 
 def is_section(kind: Any) -> bool:
-    """Whether an annotation is a frozen dataclass: a part of a config with keys of its own."""
+    """Return whether an annotation is a frozen dataclass: a section of a config with own keys."""
     frozen = getattr(getattr(kind, "__dataclass_params__", None), "frozen", False)
     return isinstance(kind, type) and is_dataclass(kind) and frozen
 

@@ -155,7 +155,7 @@ def font_for(c: str) -> str | None:
 
 @cache
 def has(name: str, c: str) -> bool:
-    """Whether a font has a character."""
+    """Return whether a font has a character."""
     if _follows(c):
         return True
     try:

@@ -65,7 +65,7 @@ class Model:
         fps: float = 0.0,
         labels: Sequence[str] = (),
     ) -> Any:
-        """What the model finds in videos.
+        """Predict for one video or several.
 
         A model of features takes videos, too: its backbone is loaded and makes the features.
 

@@ -137,4 +137,4 @@ def test_what_has_no_reason_is_not_explained():
     metric.update(dict(video=features(), text=text, text_mask=np.ones((60, 1)), mask=np.ones(60)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        metric.compute()
+        assert metric.compute()

@@ -1,4 +1,4 @@
-"""What the recipes of videos share: crops, changes of pixels, and the steps of a split."""
+"""Functions that recipes of videos share: crops, changes of pixels, the steps of a split."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal
