@@ -4,6 +4,7 @@ The logger "jaxvid" has a handler that writes to the terminal. `logging.getLogge
 another level, other handlers, or `propagate = True`, as any logger does.
 """
 
+import functools
 import logging
 import socket
 import sys
@@ -57,6 +58,16 @@ def on_stdout() -> Iterator[None]:
         yield
     finally:
         TERMINAL.on_stdout = before
+
+
+@functools.cache
+def warn_once(logger: logging.Logger, text: str):
+    """Warn of something that all processes of a run see alike, such as a line of a list.
+
+    Only the first process logs it, and only once, although a run may read the same files again.
+    """
+    if TERMINAL.process()[0] == 0:
+        logger.warning(text, stacklevel=2)
 
 
 def process() -> str:

@@ -14,12 +14,14 @@ import gc
 import json
 import logging
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
+from jaxvid import log
 from jaxvid.train.step import Compiled
 
 # Traced programs are millions of objects, which need not be looked through again and again.
@@ -43,15 +45,26 @@ def one_program_a_run():
         yield
 
 
-@pytest.fixture
-def said():
-    """The lines that jaxvid logs during a test."""
+@contextmanager
+def logs(match: str = ""):
+    """Collect the lines that jaxvid logs in the block, of which one must match."""
+    log.warn_once.cache_clear()
     lines: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())
     logging.getLogger("jaxvid").addHandler(handler)
-    yield lines
-    logging.getLogger("jaxvid").removeHandler(handler)
+    try:
+        yield lines
+    finally:
+        logging.getLogger("jaxvid").removeHandler(handler)
+    assert not match or any(re.search(match, line) for line in lines), lines
+
+
+@pytest.fixture
+def said():
+    """The lines that jaxvid logs during a test."""
+    with logs() as lines:
+        yield lines
 
 
 # Files of few, long tests start first, so that none is left to one worker at the end.

@@ -66,7 +66,7 @@ IMPORTS = {
     "layers": ".config.values .ops .layers jax flax numpy einops",
     "models": ".errors .config.values .layers .ops .models .weights.convert .weights.inflate"
     " jax flax numpy einops",
-    "metrics": ".errors .ops .metrics numpy",
+    "metrics": ".errors .log .ops .metrics numpy",
     "draw": ".draw numpy cv2 PIL",
     "results": "",
     "inference": "",
@@ -79,8 +79,8 @@ IMPORTS = {
     "tasks": ".errors .config.values .ops .metrics .results .tasks.base jax optax numpy",
     "tasks.multi_label": ".errors .config.values .metrics .ops .tasks jax numpy optax",
     "tasks.prompted": ".metrics .ops .tasks jax numpy",
-    "data": ".errors .class_names .config.values .compare .signals .files .plug .pickles .skeletons"
-    " .data numpy grain av cv2 absl",
+    "data": ".errors .log .class_names .config.values .compare .signals .files .plug .pickles"
+    " .skeletons .data numpy grain av cv2 absl",
     "data.text.tokenizer": ".errors numpy regex",
     "data.sources.tfds": ".errors .config.values .data numpy cv2 tensorflow_datasets",
     "checkpoints": ".errors .files .param_rules .checkpoints jax orbax flax.traverse_util numpy",

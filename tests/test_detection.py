@@ -21,6 +21,7 @@ from jaxvid.data.video.encode import write_video
 from jaxvid.errors import UserError
 from jaxvid.inference.detect import detect
 from jaxvid.tools import detect as tool
+from tests.conftest import logs
 from tests.data import people
 
 pytestmark = pytest.mark.long
@@ -315,8 +316,6 @@ def test_proposals_that_fit_nothing_are_diagnosed(root, run, tmp_path):
     (tmp_path / "val_proposals.pkl").write_bytes(pickle.dumps(halved))
     config = make_config(tmp_path)
     del config.data.train
-    with pytest.warns(
-        UserWarning, match=r"0% of the true boxes overlap a proposal by 0\.5 or more"
-    ):
+    with logs(r"0% of the true boxes overlap a proposal by 0\.5 or more"):
         metrics = main.evaluate(config, tmp_path / "w", run[0])
     assert metrics["test/map"] < 0.05

@@ -37,6 +37,18 @@ def test_other_processes_only_warn_and_are_named(capsys, second_of_two):
     assert error.startswith("error: process 1 of 2 (") and error.endswith("): an error")
 
 
+def test_what_all_processes_see_is_said_once_and_by_the_first(capsys, monkeypatch):
+    for text in ("three segments", "two videos", "three segments"):
+        log.warn_once(logger, f"{text} without a length")
+    assert capsys.readouterr().err.splitlines() == [
+        "three segments without a length",
+        "two videos without a length",
+    ]
+    monkeypatch.setattr(log.TERMINAL, "process", lambda: (1, 2))
+    log.warn_once(logger, "a line without a label")
+    assert capsys.readouterr().err == ""
+
+
 def test_lines_are_printed_as_they_are(capsys):
     logger.info("100%s [bold]:smile:[/bold] " + "long " * 60)
     assert capsys.readouterr().err == "100%s [bold]:smile:[/bold] " + "long " * 60 + "\n"

@@ -45,6 +45,7 @@ segments.
 | why      | str (k,)          | what was wrong with each of them; bad and why end in the parent   |
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -71,7 +72,7 @@ class Transform(Protocol):
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
 
 
-class Source:
+class Source(ABC):
     """Random access to the annotations of one split: the base class of all formats.
 
     Attributes:
@@ -92,15 +93,15 @@ class Source:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> Sample:
-        raise NotImplementedError
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample: ...
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.origin}, {len(self)})"
 
+    @abstractmethod
     def id(self, index: int) -> str:
         """Return the name of a sample in dumps and messages; it is unique within the source."""
-        raise NotImplementedError
 
     def where(self, index: int) -> str:
         """Return the place of an annotation for error messages, such as 'file:line'."""

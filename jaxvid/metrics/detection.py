@@ -6,7 +6,7 @@ a higher score has found that before. All values are fractions 0..1.
 Shapes: n proposals and k true boxes of a key frame, c classes.
 """
 
-import warnings
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,7 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxvid.errors import UserError
+from jaxvid.log import warn_once
 from jaxvid.metrics.localization import interpolated_precision
+
+logger = logging.getLogger(__name__)
 
 IOU = 0.5
 DIGITS = 4  # of scores: AVA's go through csv files
@@ -240,7 +243,7 @@ def warn_if_low(value: float, frames: Sequence[Frame], least: float = -np.inf) -
     """Warns of what may make a mAP low; `least` as for `diagnose`."""
     if value < SUSPICIOUS and (reasons := diagnose(frames, least)):
         explained = "\n  ".join(reasons)
-        warnings.warn(f"mAP is {value:.2%}:\n  {explained}", stacklevel=3)
+        warn_once(logger, f"mAP is {value:.2%}:\n  {explained}")
 
 
 def diagnose(frames: Sequence[Frame], least: float) -> list[str]:

@@ -8,7 +8,7 @@ Shapes: n proposals of a video, (n, 3) start, end, score; k true segments of it,
 i thresholds.
 """
 
-import warnings
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -16,7 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxvid.errors import UserError
+from jaxvid.log import warn_once
 from jaxvid.ops.segments import iou
+
+logger = logging.getLogger(__name__)
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of IoU
 SUSPICIOUS = 0.05  # an AUC below this may have a reason
@@ -95,7 +98,7 @@ class ProposalMetrics:
         values = {f"ar{k}": recall.at(k) for k in (1, 5, 10, 100)} | {"auc": recall.auc}
         if recall.auc < SUSPICIOUS and (reasons := diagnose(videos)):
             explained = "\n  ".join(reasons)
-            warnings.warn(f"AUC is {recall.auc:.2%}:\n  {explained}", stacklevel=2)
+            warn_once(logger, f"AUC is {recall.auc:.2%}:\n  {explained}")
         mean = np.nanmean(self.average_precision(), 0)
         values |= {"map": float(mean.mean())}
         return values | {f"map{name}": float(mean[i]) for name, i in AT.items()}

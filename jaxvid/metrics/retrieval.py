@@ -3,11 +3,15 @@
 Shapes: n videos, q queries, c candidates, f features.
 """
 
-import warnings
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from jaxvid.log import warn_once
+
+logger = logging.getLogger(__name__)
 
 RECALLS = (1, 5, 10)
 CHANCE = 3  # recall at 1 below so many times that of chance may have a reason
@@ -85,7 +89,7 @@ class Retrieval:
         recall = (ways[0] <= 1).mean()
         if recall < CHANCE / len(video) and (reasons := diagnose(video, text, owner)):
             explained = "\n  ".join(reasons)
-            warnings.warn(f"t2v_r1 is {recall:.2%}:\n  {explained}", stacklevel=2)
+            warn_once(logger, f"t2v_r1 is {recall:.2%}:\n  {explained}")
         named = zip(("t2v", "v2t"), ways, strict=True)
         return {f"{way}_{k}": v for way, places in named for k, v in summary(places).items()}
 

@@ -11,8 +11,8 @@ Corners are shares of the picture, and scores are 0..1; scores may be left out.
 Shapes: n proposals of a key frame, k of all.
 """
 
+import logging
 import math
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from jaxvid.data.annotations import lists
 from jaxvid.data.annotations.entries import Entry, csv_lines, csv_numbers, entry
 from jaxvid.data.annotations.key_frames import TOLERANCE, Boxes, Key, check_boxes, flat
 from jaxvid.errors import UserError
+from jaxvid.log import warn_once
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = ("video", "time", "x1", "y1", "x2", "y2", "score")
 WHOLE = np.array([[0, 0, 1, 1]], np.float32)
@@ -85,16 +88,16 @@ def select(keys: Sequence[Key], found: Mapping[Key, np.ndarray], least: float, p
             " detector see no person, or was its threshold too high?"
         )
     if without:
-        warnings.warn(
+        warn_once(
+            logger,
             f"{path}: no proposals for {len(without):,} of {len(keys):,} key frames, such as"
             f' "{without[0]}"; the whole picture stands for them',
-            stacklevel=2,
         )
     if empty:
-        warnings.warn(
+        warn_once(
+            logger,
             f"{path}: a list without a box for {len(empty):,} of {len(keys):,} key frames, such as"
             f' "{empty[0]}"; nobody can be recognised there',
-            stacklevel=2,
         )
     return flat([certain(found[key], least) if key in found else WHOLE for key in keys])
 

@@ -6,7 +6,6 @@ is expected there, so that nothing absent, of another type, infinite or NaN gets
 """
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from numbers import Integral, Real
@@ -145,8 +144,10 @@ def is_number(value: Any) -> bool:
     """Whether a value is a finite number, also one of NumPy's."""
     plain = type(value) in (float, int)  # which spares most values the slower questions
     real = plain or (isinstance(value, Real) and not isinstance(value, bool))
-    size: Any = abs(value) if real else np.nan
-    return bool(size <= sys.float_info.max)  # also where a whole number has hundreds of digits
+    try:
+        return bool(real and math.isfinite(value))
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def is_whole(value: Any) -> TypeGuard[SupportsInt]:

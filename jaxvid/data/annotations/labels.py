@@ -3,7 +3,7 @@
 The latter are kept ragged: HVU's as 0/1 would take 6 GB.
 """
 
-import warnings
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +14,9 @@ import numpy as np
 
 from jaxvid.data.annotations.lists import NUMBER, whole_number
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.log import warn_once
+
+logger = logging.getLogger(__name__)
 
 # What a config needs for samples with several labels, for messages.
 FOR_SEVERAL = (
@@ -172,10 +175,10 @@ def _names(first: dict[str, int], words: Sequence[str], path: Path) -> tuple[str
         if not label or (label.lower() == "nan" and len(words) == 1 < len(first)):
             raise UserError(f"{path}:{first[label]}: the label is missing: {label!r}")
     if len(words) < len(first):
-        warnings.warn(
+        warn_once(
+            logger,
             f'{path}: labels are numbers and words, such as "{words[0]}" in line'
             f" {first[words[0]]}; all of them are taken as names of classes",
-            stacklevel=2,
         )
     return in_order(first)
 

@@ -7,8 +7,8 @@ official file has all videos under "database", each with its "subset". A video's
 file of its name in a folder, see `data/annotations/feature_files.py`.
 """
 
+import logging
 import os
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -24,6 +24,9 @@ from jaxvid.data.annotations.feature_files import Made, read_made
 from jaxvid.data.sample import Sample, Source
 from jaxvid.data.video.decode import VideoError
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.log import warn_once
+
+logger = logging.getLogger(__name__)
 
 SUBSETS = {"train": "training", "val": "validation", "test": "validation"}
 KNOWN_SUBSETS = (*dict.fromkeys(SUBSETS.values()), "testing", "test")
@@ -115,7 +118,7 @@ def build(
 
     kept = [[a for a in v["annotations"] if _length(a) > 0] for v in videos.values()]
     if dropped := sum(len(v["annotations"]) for v in videos.values()) - sum(map(len, kept)):
-        warnings.warn(f"{path}: {dropped} segments without a length are left out", stacklevel=2)
+        warn_once(logger, f"{path}: {dropped} segments without a length are left out")
     most = max(1, *map(len, kept))
     segments = np.zeros((len(kept), most, 2), np.float32)
     segment_labels = np.full((len(kept), most), -1, np.int32)
@@ -215,10 +218,10 @@ def warn_of_repeats(videos: Mapping[str, dict], path: Path, outside: str) -> Non
         repeats += [(name, segment) for segment, count in seen.items() if count > 1]
     if repeats:
         name, (start, end, label) = repeats[0]
-        warnings.warn(
+        warn_once(
+            logger,
             f"{path}: {len(repeats):,} segments are there more than once and count as often, such"
             f' as {start:g} to {end:g} s "{label}" of video "{name}"; remove the repeats',
-            stacklevel=3,
         )
 
 

@@ -5,8 +5,8 @@ shares of the picture. Classes are numbers, or names. A line of VIDEO and TIME a
 without people, is left out, and so is what is after the class.
 """
 
+import logging
 import re
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +20,9 @@ from jaxvid.data.annotations.entries import csv_lines, csv_numbers, is_numeric
 from jaxvid.data.annotations.key_frames import Boxes, Key, KeyFrames, check_boxes, find_files, flat
 from jaxvid.data.annotations.labels import to_numbers
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.log import warn_once
+
+logger = logging.getLogger(__name__)
 
 NAME = re.compile(r'\bname:\s*"(.*)"')  # of a class, in a .pbtxt
 COLUMNS = ("video", "time", "x1", "y1", "x2", "y2", "class", "person")
@@ -101,7 +104,7 @@ def build(
         raise UserError(f"{path}: no key frame of {split} has a box of these classes")
     if again:
         lines_like = "1 line" if len(again) == 1 else f"{len(again):,} lines like it"
-        warnings.warn(f"{again[0]}; {lines_like} counted once, remove them", stacklevel=2)
+        warn_once(logger, f"{again[0]}; {lines_like} counted once, remove them")
     keys = list(frames)
     truth = flat([np.array(list(boxes)) for boxes in frames.values()])
     box_label = np.zeros((len(truth.all), count), np.uint8)

@@ -4,7 +4,7 @@
 """
 
 import hashlib
-import warnings
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,9 @@ from jaxvid.data.annotations.labels import in_order
 from jaxvid.data.sources.video_list import Videos, scanned
 from jaxvid.data.video import video_files
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.log import warn_once
+
+logger = logging.getLogger(__name__)
 
 
 def build(
@@ -67,10 +70,10 @@ def build(
         paths += sorted(str(p) for p in files)
         labels += [names.index(name)] * len(files)
     if ignored := video_files.left_out(others):
-        warnings.warn(f"{base}: left out {ignored}", stacklevel=2)
+        warn_once(logger, f"{base}: left out {ignored}")
     videos = (path for path in there if video_files.has_ending(path.name))
     if outside := [path.name for path in videos if path.is_file()]:
         example = f"such as {min(outside)}"
-        warnings.warn(f"{base}: {len(outside):,} videos lie in no class, {example}", stacklevel=2)
+        warn_once(logger, f"{base}: {len(outside):,} videos lie in no class, {example}")
     labels = np.array(labels, np.int32)
     return Videos(paths, labels, names, str(base), (), *scanned(root, manifest, paths))

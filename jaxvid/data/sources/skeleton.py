@@ -6,8 +6,8 @@ Their `RepeatDataset(times=k)` only stretches what they call an epoch, between t
 E such epochs are `epochs=k*E, eval_every=k` here.
 """
 
+import logging
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from jaxvid.config.values import Probability
 from jaxvid.data.annotations import lists, skeleton_files
 from jaxvid.data.sample import Sample, Source
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.log import warn_once
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,10 +143,10 @@ def _subset(found: skeleton_files.Poses, subset: str, split: str, path: Path) ->
     if not len(rows):
         raise UserError(f'{path}: no annotation is of the split "{name}"')
     if len(absent):
-        warnings.warn(
+        warn_once(
+            logger,
             f'{path}: {len(absent):,} of {len(absent) + len(rows):,} samples of the split "{name}"'
             f' have no annotation and are left out, such as "{absent[0]}"',
-            stacklevel=2,
         )
     return rows
 
@@ -152,11 +155,11 @@ def _warn_of_nan(found: skeleton_files.Poses, rows: np.ndarray, path: Path) -> N
     """Warns of NaN, which count as missing joints."""
     some = rows[found.table["nan"][rows] > 0]
     if len(some):
-        warnings.warn(
+        warn_once(
+            logger,
             f"{path}: {len(some):,} of {len(rows):,} annotations have NaN among their numbers, such"
             f' as annotation {some[0]} ("{found.table["id"][some[0]]}"); these joints count as'
             " missing",
-            stacklevel=3,
         )
 
 

@@ -9,7 +9,7 @@ By the file's ending and content:
 """
 
 import json
-import warnings
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,9 @@ from jaxvid.data.annotations.entries import Entry, entry
 from jaxvid.data.sample import Sample, Source
 from jaxvid.data.video.video_files import with_ending
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.log import warn_once
+
+logger = logging.getLogger(__name__)
 
 VIDEO = ("video_id", "video", "path")  # columns of a csv
 CAPTION = ("sentence", "caption", "text")
@@ -186,16 +189,16 @@ def _msrvtt(content: Entry, path: Path, subset: str) -> Found:
             silent.discard(name)
             yield name, caption, caption if caption else name
     if strange:
-        warnings.warn(
+        warn_once(
+            logger,
             f'{path}: {len(strange):,} "sentences" are of a video that is not in "videos", such as'
             f' "{strange[0]}", and are left out',
-            stacklevel=2,
         )
     if silent:
-        warnings.warn(
+        warn_once(
+            logger,
             f'{path}: {len(silent):,} "videos" have no sentence, such as "{min(silent)}", and are'
             " left out",
-            stacklevel=2,
         )
 
 

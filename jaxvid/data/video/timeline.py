@@ -9,6 +9,7 @@ Shape letters: n frames asked for, h height, w width, c channels.
 """
 
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Self
@@ -29,7 +30,7 @@ def is_constant(times: np.ndarray, fps: float) -> bool:
     return np.allclose(times, np.arange(len(times)) / fps, rtol=0, atol=ROUNDING)
 
 
-class Reader:
+class Reader(ABC):
     """Frames by number, from a file, a folder or memory.
 
     It has a length and takes what an array takes for its first axis: reader[7] is (h w c),
@@ -45,16 +46,16 @@ class Reader:
     frames: int
     fps: float
 
+    @abstractmethod
     def read(self, indices: Iterable[int] | np.ndarray) -> np.ndarray:
         """The frames `indices` (n,), in any order and with repeats, as uint8 (n h w c)."""
-        raise NotImplementedError
 
     def read_on(self, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
         """The same one by one, read so that few of them are in memory."""
         for start in range(0, len(indices), RUN):
             yield from self.read(indices[start : start + RUN])
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (readers in memory hold nothing open)
         """Frees what is held open; a second call does nothing."""
 
     @cached_property
@@ -102,7 +103,7 @@ class Reader:
         """
         self.fps = fps
         for known in ("times", "duration"):
-            self.__dict__.pop(known, None)
+            vars(self).pop(known, None)
 
     def _on_screen(self, seconds: float | np.ndarray) -> np.ndarray:
         after = np.searchsorted(self.times, np.asarray(seconds) + self._rounding, side="right")

@@ -11,6 +11,7 @@ import pytest
 
 from jaxvid.data.sources import video_list
 from jaxvid.errors import UserError
+from tests.conftest import logs
 
 
 def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
@@ -139,13 +140,12 @@ def test_numbers_stay_numbers_where_names_are_known(tmp_path):
 
 def test_a_numeral_can_be_the_name_of_a_class(tmp_path):
     """Even in a validation list that happens to have no other classes."""
-    with pytest.warns(UserWarning, match='numbers and words, such as "hello" in line 1'):
+    with logs('numbers and words, such as "hello" in line 1'):
         train = read(tmp_path, "a.mp4 hello\nb.mp4 2\nc.mp4 10\n")
     assert train.names == ("10", "2", "hello")
     assert read(tmp_path, "d.mp4 10\ne.mp4 2\n", names=train.names).labels.tolist() == [0, 1]
 
 
-@pytest.mark.filterwarnings("ignore:.*numbers and words")
 @pytest.mark.parametrize("label", ["--1", "1-", "\u00b2", "1.0.0", "0x1"])
 def test_what_is_no_number_is_a_name(tmp_path, label):
     assert read(tmp_path, f"a.mp4 {label}\nb.mp4 0\n").names == tuple(sorted(["0", label]))

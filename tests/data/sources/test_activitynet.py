@@ -12,6 +12,7 @@ from jaxvid.data import dataset
 from jaxvid.data.annotations.feature_files import Made, write
 from jaxvid.data.sources import activitynet
 from jaxvid.errors import UserError
+from tests.conftest import logs
 
 MADE = Made("swin_tiny_k400", frames=32, stride=2, every=10, fps=10.0, channels=3)
 VIDEOS = {
@@ -169,7 +170,7 @@ def test_segments_outside_can_be_kept(tmp_path):
     """Those of no length cannot."""
     videos = with_segment(-1, 40)
     videos["v_c"] = {"duration": 8, "annotations": [{"segment": [3, 3], "label": "surf"}]}
-    with pytest.warns(UserWarning, match="1 segments without a length are left out"):
+    with logs("1 segments without a length are left out"):
         source = build(tmp_path, videos, outside="kept")
     assert source[1]["segments"].tolist() == [[0, 5], [-1, 40], [0, 0]]
     assert source[2]["segment_label"].tolist() == [-1, -1, -1]
@@ -199,7 +200,7 @@ def test_an_unknown_subset_is_named(tmp_path):
 
 
 def test_segments_that_are_there_twice_are_counted(tmp_path):
-    with pytest.warns(UserWarning, match=r'1 segments .* such as 0 to 5 s "surf" of video "v_b"'):
+    with logs(r'1 segments .* such as 0 to 5 s "surf" of video "v_b"'):
         assert build(tmp_path, with_segment(0, 5))[1]["segment_label"].tolist() == [1, 1, -1]
 
 

@@ -14,6 +14,7 @@ from jaxvid.data.annotations import boxes
 from jaxvid.data.annotations.key_frames import Key, find_files
 from jaxvid.data.sources import ava
 from jaxvid.errors import UserError
+from tests.conftest import logs
 
 ROWS = """\
 clip_a,0902,0.100,0.200,0.500,0.900,12,0
@@ -228,7 +229,7 @@ def test_a_bad_line_is_named(files, line, message):
 
 def test_a_line_that_is_there_twice_counts_once(files):
     rows = ROWS + "clip_a,0902,0.1,0.2,0.5,0.9,12,7\n" + "clip_a,0904,0.11,0.21,0.51,0.91,12,0\n"
-    with pytest.warns(UserWarning, match=r"csv:7: clip_a,0902 has this box .*; 2 lines like it"):
+    with logs(r"csv:7: clip_a,0902 has this box .*; 2 lines like it"):
         source = read(files(rows))
     for i in range(3):
         np.testing.assert_array_equal(source[i]["box_label"], read(files())[i]["box_label"])
@@ -339,9 +340,7 @@ def test_bad_files_of_proposals_are_named(tmp_path):
 def test_key_frames_without_proposals_are_counted(files):
     root = files()
     (root / "found.pkl").write_bytes(pickle.dumps({"clip_b,0903": np.array([[0, 0, 0.5, 1]])}))
-    with pytest.warns(
-        UserWarning, match=r'no proposals for 2 of 3 key frames, such as "clip_a,0902"'
-    ):
+    with logs(r'no proposals for 2 of 3 key frames, such as "clip_a,0902"'):
         source = read(root)
     assert source[0]["proposals"].tolist() == [[0, 0, 1, 1]]
     assert source[1]["proposals"].tolist() == [[0, 0, 0.5, 1]]
@@ -356,7 +355,7 @@ def test_no_proposal_is_none(files):
     root = files()
     found = {key: np.array(rows) for key, rows in FOUND.items()} | {"clip_b,0903": np.zeros((0, 5))}
     (root / "found.pkl").write_bytes(pickle.dumps(found))
-    with pytest.warns(UserWarning, match=r'without a box for 1 of 3 key frames, such as "clip_b'):
+    with logs(r'without a box for 1 of 3 key frames, such as "clip_b'):
         assert read(root)[1]["proposals"].shape == (0, 4)
 
 

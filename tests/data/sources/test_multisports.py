@@ -9,6 +9,7 @@ from jaxvid.data.sources import multisports
 from jaxvid.errors import UserError
 from jaxvid.metrics.detection import Frame
 from jaxvid.metrics.tubes import true_tubes
+from tests.conftest import logs
 
 
 def tube(first, count, x):
@@ -84,7 +85,7 @@ def test_proposals_are_of_files(read, tmp_path):
     found = {f"sport/v_b.mp4,{f:04d}": np.array([[0, 0, 0.5, 0.5, 0.99]]) for f in (5, 6, 7, 8)}
     found |= {f"sport/v_c.mp4,{f:04d}": np.zeros((0, 5)) for f in (5, 6)}
     (tmp_path / "found.pkl").write_bytes(pickle.dumps(found))
-    with pytest.warns(UserWarning, match="without a box for 2 of 6 key frames"):
+    with logs("without a box for 2 of 6 key frames"):
         source = read(proposals="found.pkl")
     assert source[0]["proposals"].tolist() == [[0, 0, 0.5, 0.5]]
     assert source[5]["proposals"].shape == (0, 4)

@@ -17,6 +17,7 @@ from jaxvid.data.recipes import skeleton as recipe
 from jaxvid.data.sources import skeleton, video_list
 from jaxvid.data.transforms.pose import Decompress, Load
 from jaxvid.errors import UserError
+from tests.conftest import logs
 from tests.data.transforms.test_pose import Trap
 
 RNG = np.random.default_rng(0)
@@ -93,9 +94,7 @@ def test_missing_joints_written_as_nan_are_zeros(tmp_path):
     one["keypoint"][0, 3, 5] = np.nan
     write(tmp_path, [annotation("b", 0), one])
     for _ in range(2):  # also when it is in the cache
-        with pytest.warns(
-            UserWarning, match=r'1 of 2 annotations have NaN .* annotation 1 \("a"\)'
-        ):
+        with logs(r'1 of 2 annotations have NaN .* annotation 1 \("a"\)'):
             points = build(tmp_path)[1]["keypoint"]
     assert (points[0, 3, 5] == 0).all() and np.isfinite(points).all()
 
@@ -300,7 +299,7 @@ def test_samples_of_a_split_without_annotation_are_told(tmp_path):
     content = published()
     content["split"]["train"] += ["y", "z"]
     write(tmp_path, content)
-    with pytest.warns(UserWarning, match=r'2 of 4 samples of the split "train" have no .*"y"'):
+    with logs(r'2 of 4 samples of the split "train" have no .*"y"'):
         assert len(build(tmp_path)) == 2
 
 

@@ -34,7 +34,6 @@ def rows(source) -> list[tuple[str, int]]:
 # Folders of classes
 
 
-@pytest.mark.filterwarnings("ignore:.*in no class")
 def test_class_folders(tmp_path):
     touch(tmp_path, "run/b.MP4", "run/a.avi", "jump/day 1/c.webm", "jump/notes.txt")
     touch(tmp_path, ".cache/x.mp4", "run/._a.avi", "readme.mp4")

@@ -11,6 +11,7 @@ from jaxvid.data.sources import class_folders, user_clips
 from jaxvid.data.video import video_files
 from jaxvid.errors import UserError
 from jaxvid.tools import jobs
+from tests.conftest import logs
 
 CAMERAS = ("a.mp4", "a.MTS", "a.m2ts", "a.VOB", "a.ogv", "a.3GP", "a.mpg", "a.Mov", "a b.c.1.AVI")
 NOT_THEIRS = (
@@ -92,17 +93,18 @@ def test_a_folder_is_no_video_whatever_its_name(tmp_path):
     assert everywhere(tmp_path) == ["frames.mp4/a.mp4"]
 
 
-def test_what_is_left_out_is_said(tmp_path, capsys):
+def test_what_is_left_out_is_said(tmp_path):
     touch(tmp_path, "run/a.mp4", "run/b.xyz", "run/c", "run/d.XYZ", "run/e.txt", "top.mp4")
-    with pytest.warns(UserWarning) as said:
+    with logs() as said:
         class_folders.build("train", root=str(tmp_path))
     ignored = "left out 3 files without the ending of a video: .xyz (2), no ending (1)"
-    assert [str(each.message) for each in said] == [
+    assert said == [
         f"{tmp_path}: {ignored}",
         f"{tmp_path}: 1 videos lie in no class, such as top.mp4",
     ]
-    jobs.find(tmp_path)
-    assert capsys.readouterr().err == f"{tmp_path}: {ignored}\n"
+    with logs() as said:
+        jobs.find(tmp_path)
+    assert said == [f"{tmp_path}: {ignored}"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
