@@ -1,24 +1,21 @@
 """From a spec to an object: the name in a config is the name of a file."""
 
 import importlib
-import inspect
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, fields
-from inspect import Parameter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from jaxvid.config import renamed
-from jaxvid.config.values import built, describe, is_section
+from jaxvid.config.keys import BY_VARIANT, REQUIRED, Key, Keys, keys_of, takes_any
+from jaxvid.config.values import describe, is_section, nested_spec
 from jaxvid.errors import UserError, did_you_mean
 
-SETTLED = ("split", "root", "names", "num_classes", "dtype")  # arguments that no spec gives
-OFFERED = ("num_classes", "dtype", "multi_label")  # for those functions that take them
+RESERVED = ("split", "root", "names", "num_classes", "dtype")  # set by the program, in no spec
+INJECTED = ("num_classes", "dtype", "multi_label")  # passed only to functions that take them
 # Where configs have the specs of a package.
 SPECS = {"models": "model", "tasks": "task", "data.recipes": "data.recipe"}
-
-Options = dict[str, Parameter]
 
 
 def load(package: str, spec: Mapping, attr: str = "build", **known) -> Any:
@@ -31,8 +28,8 @@ def load(package: str, spec: Mapping, attr: str = "build", **known) -> Any:
       package: Sub-package of jaxvid, with dots: "models", "data.sources".
       spec: A mapping with "name" (the file) and the keyword arguments of its `attr`.
       attr: The function to call.
-      **known: Arguments that do not come from the spec, which may not repeat them. Those of OFFERED
-        are for functions that take them, also for those of specs inside.
+      **known: Arguments that do not come from the spec, which may not repeat them. Those of
+        INJECTED are passed only to functions that take them, also to those of specs inside.
 
     Raises:
       UserError: no such file, an argument it does not take (the nearest name is suggested), one
@@ -44,17 +41,19 @@ def load(package: str, spec: Mapping, attr: str = "build", **known) -> Any:
         raise UserError(f'a {package} spec needs a "name": {dict(spec)}')
     where = f"{package}/{name}"
     source = module(package, name)
-    takes, others = options(source, attr, arguments, where)
+    takes, others = _options(source, attr, arguments, where)
     for key in known.keys() & arguments.keys():
         raise UserError(f'{where}: leave "{key}" out of the spec, it is settled elsewhere')
-    for key, p in takes.items():
-        inner, value = built(p.annotation), arguments.get(key)
-        if inner and isinstance(value, Mapping):
-            offered = {k: v for k, v in known.items() if k in OFFERED}
-            arguments[key] = load(inner.package, value, inner.attr, **offered)
-        elif is_section(p.annotation) and isinstance(value, Mapping):
-            arguments[key] = call(p.annotation, f"{where}: {key}", **value)
-    arguments |= {k: v for k, v in known.items() if k in takes or k not in OFFERED}
+    for key, option in takes.items():
+        value = arguments.get(key)
+        if not isinstance(value, Mapping):
+            continue
+        if inner := nested_spec(option.kind):
+            injected = {k: v for k, v in known.items() if k in INJECTED}
+            arguments[key] = load(inner.package, value, inner.attr, **injected)
+        elif is_section(option.kind):
+            arguments[key] = call(option.kind, f"{where}: {key}", **value)
+    arguments |= {k: v for k, v in known.items() if k in takes or k not in INJECTED}
     _check(arguments, takes, others, where)
     return getattr(source, attr)(**arguments)
 
@@ -66,55 +65,67 @@ def spec(package: str, name: str, attr: str = "build", **given) -> dict[str, Any
       UserError: no such file or variant, or an argument it does not take.
     """
     where = f"{package}/{name}"
-    takes, others = options(module(package, name), attr, given, where)
+    takes, others = _options(module(package, name), attr, given, where)
     _check(given, takes, others, where, needed=False)
     found: dict[str, Any] = {"name": name}
-    for key, p in takes.items():
-        inner, value = built(p.annotation), given.get(key, p.default)
-        if inner and isinstance(value, Mapping) and "name" in value:
+    for key, option in takes.items():
+        value: Any = given.get(key, option.default)
+        if (inner := nested_spec(option.kind)) and isinstance(value, Mapping) and "name" in value:
             found[key] = spec(inner.package, attr=inner.attr, **value)
-        elif is_section(p.annotation):
-            section = call(p.annotation, f"{where}: {key}", **given.get(key, asdict(p.default)))
-            found[key] = asdict(section)
-        elif value is not p.empty and (key in given or key not in SETTLED):
+        elif is_section(option.kind):
+            settings = given[key] if key in given else asdict(option.default)
+            found[key] = asdict(call(option.kind, f"{where}: {key}", **settings))
+        elif value is not REQUIRED and (key in given or key not in RESERVED):
             found[key] = value
     return found | {key: value for key, value in given.items() if key not in found}
 
 
-def options(source: ModuleType, attr: str, given: Mapping, where: str) -> tuple[Options, bool]:
-    """Return the arguments that a module's function takes, and whether it takes any others, too.
+def options(source: ModuleType, attr: str, spec: Mapping) -> tuple[Keys, bool]:
+    """Return the options of a spec, and whether its function takes any others, too.
 
-    Where a function of a family has `**options`, these are the fields of what `source.backbone`
-    returns for the variant, with the values of the variant as their defaults.
+    Args:
+      source: the module that the spec names.
+      attr: the function of it that the spec has the arguments of.
 
-    Raises:
-      UserError: the module has no such function or variant.
+    Returns:
+      The arguments of the function. Where that of a family has `**options`, these are the fields of
+      its backbone, with the defaults of the variant that the spec names, or BY_VARIANT.
     """
+    function, variants = getattr(source, attr), getattr(source, "VARIANTS", {})
+    found, others = keys_of(function), takes_any(function)
+    if "variant" in found:
+        meaning = "Size of the model. It sets the keys that are not given."
+        found["variant"] = Key(Literal[tuple(variants)], REQUIRED, meaning)  # type: ignore[valid-type]
+    if not (others and variants):
+        return found, others
+    named = spec.get("variant")
+    tried = [named] if named in variants else [v for v in variants if "test" not in v]
+    fields = _fields([source.backbone(variant) for variant in tried])
+    return found | fields | found, False
+
+
+def _fields(backbones: Sequence[Any]) -> Keys:
+    """Return the fields of modules of one class that a config or the program can set."""
+    found: Keys = {}
+    for net in backbones:
+        for name, key in keys_of(type(net)).items():
+            if name in ("name", "parent") or not (name in RESERVED or describe(key.kind)):
+                continue
+            value = getattr(net, name)
+            differs = name in found and found[name].default != value
+            found[name] = replace(key, default=BY_VARIANT if differs else value)
+    return found
+
+
+def _options(source: ModuleType, attr: str, given: Mapping, where: str) -> tuple[Keys, bool]:
+    """Return `options`, for a function and a variant that exist; otherwise a UserError."""
     if not hasattr(source, attr):
         raise UserError(f'{where} has no "{attr}" of its own')
-    signature = inspect.signature(getattr(source, attr)).parameters
-    found = {k: p for k, p in signature.items() if p.kind is not p.VAR_KEYWORD}
-    variants = getattr(source, "VARIANTS", {})
-    variant: Any = given.get("variant")
-    if "variant" in found and "variant" in given and variant not in variants:
+    found = options(source, attr, given)
+    variant, variants = str(given.get("variant")), getattr(source, "VARIANTS", {})
+    if "variant" in found[0].keys() & given.keys() and variant not in variants:
         raise UserError(f'{where} has no variant "{variant}".{did_you_mean(variant, variants)}')
-    others = len(found) < len(signature)
-    if others and variant in variants:
-        found |= {k: p for k, p in backbone_options(source, variant).items() if k not in found}
-        others = False
-    return found, others
-
-
-def backbone_options(family: ModuleType, variant: str) -> Options:
-    """The options of a family's backbone: fields that a config or `known` can set."""
-    net = family.backbone(variant)
-    return {
-        f.name: Parameter(
-            f.name, Parameter.KEYWORD_ONLY, default=getattr(net, f.name), annotation=f.type
-        )
-        for f in fields(net)
-        if f.name not in ("name", "parent") and (f.name in SETTLED or describe(f.type))
-    }
+    return found
 
 
 def module(package: str, name: str) -> ModuleType:
@@ -140,18 +151,15 @@ def refusal(where: str, key: str, known: Iterable[str]) -> str:
 
 def call(function: Callable, where: str, /, **arguments) -> Any:
     """`function(**arguments)`; arguments it does not take or lacks are a UserError."""
-    takes = inspect.signature(function).parameters
-    _check(arguments, takes, any(p.kind is p.VAR_KEYWORD for p in takes.values()), where)
+    _check(arguments, keys_of(function), takes_any(function), where)
     return function(**arguments)
 
 
-def _check(
-    arguments: Mapping, takes: Mapping[str, Parameter], others: bool, where: str, needed=True
-) -> None:
+def _check(arguments: Mapping, takes: Keys, others: bool, where: str, needed=True) -> None:
     """Raise a UserError for an argument that a function does not take, or one that it lacks."""
     for key in arguments:
         if key not in takes and not others:
             raise UserError(refusal(where, key, takes))
-    for key, p in takes.items():
-        if needed and p.default is p.empty and p.kind is not p.VAR_KEYWORD and key not in arguments:
+    for key, option in takes.items():
+        if needed and option.default is REQUIRED and key not in arguments:
             raise UserError(f'{where} needs "{key}"')

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from jaxvid import plug
 from jaxvid.config import flat, schema
-from jaxvid.config.schema import BY_VARIANT, REQUIRED, Keys
+from jaxvid.config.keys import BY_VARIANT, REQUIRED, Keys, keys_of, prefixed
 from jaxvid.config.values import describe
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -70,11 +70,9 @@ def everything() -> list[Section]:
     """Return all keys that there are."""
     found = [
         Section(RUN, ABOUT[RUN], schema.run_keys(), {}),
-        Section("Optimizer", ABOUT["Optimizer"], schema.prefixed("optim", schema.optim_keys()), {}),
-        Section(
-            "Schedule", ABOUT["Schedule"], schema.prefixed("schedule", schema.schedule_keys()), {}
-        ),
-        Section(DATA, ABOUT[DATA], schema.prefixed("data", schema.data_keys()), {}),
+        Section("Optimizer", ABOUT["Optimizer"], prefixed("optim", schema.optim_keys()), {}),
+        Section("Schedule", ABOUT["Schedule"], prefixed("schedule", schema.schedule_keys()), {}),
+        Section(DATA, ABOUT[DATA], prefixed("data", schema.data_keys()), {}),
     ]
     for package, where, title in PARTS:
         found.append(Section(title, ABOUT[title], {}, {}))
@@ -87,11 +85,11 @@ def _part(package: str, where: str, title: str, name: str) -> Section:
     keys = schema.named_keys(package, {"name": name}, where)
     del keys["name"]
     if name == "concat":
-        weights = schema.parameters(plug.module(package, name).Weight)
+        weights = keys_of(plug.module(package, name).Weight)
         keys = {f"PART.{key}": value for key, value in weights.items()}
     path = PACKAGE.joinpath(*package.split("."), f"{name}.py")
     doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return Section(f"{title}/{name}", _sentence(doc), schema.prefixed(where, keys), {})
+    return Section(f"{title}/{name}", _sentence(doc), prefixed(where, keys), {})
 
 
 def _sentence(doc: str) -> str:

@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from inspect import Parameter, signature
 from numbers import Integral, Real
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from jaxvid.errors import UserError, did_you_mean
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ class Ascending:
 
 
 @dataclass(frozen=True)
-class Built:
-    """An object that `plug` builds from a spec, by `attr` of the file in `package` it names."""
+class Spec:
+    """A spec in a config, from which `plug` builds an object by `attr` of a file of `package`."""
 
     package: str
     attr: str
@@ -83,10 +85,20 @@ class Built:
         return ""
 
 
-def built(kind: Any) -> Built | None:
-    """Return the object that an annotation asks for; None if a config sets the value itself."""
+def nested_spec(kind: Any) -> Spec | None:
+    """Return the spec that an annotation asks for; None if a config sets the value itself."""
     limits = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
-    return next((limit for limit in limits if isinstance(limit, Built)), None)
+    return next((limit for limit in limits if isinstance(limit, Spec)), None)
+
+
+def explained_by(other: Callable[..., Any]) -> Callable[[Function], Function]:
+    """Mark a function that leaves arguments which it shares with `other` to its docstring."""
+
+    def mark(function: Function) -> Function:
+        vars(function)["explained_by"] = other
+        return function
+
+    return mark
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +155,8 @@ class Choice:
         if len(call) - 1 > len(takes):
             return f' "{name}" takes {len(takes)} arguments at most.'
         for value, p in zip(call[1:], takes, strict=False):
-            if (hint := wrong(value, p.annotation)) is not None:
-                return f" {p.name} must be {describe(p.annotation)}.{hint}"
+            if wrong := mismatch(value, p.annotation):
+                return f" {p.name} must be {describe(p.annotation)}.{wrong.hint}"
         missing = [p.name for p in takes[len(call) - 1 :] if p.default is p.empty]
         return f' "{name}" needs {missing[0]}.' if missing else ""
 
@@ -166,7 +178,7 @@ Probability = Annotated[float, Range(0, 1)]
 Share = Annotated[float, Range(0, 1, open_low=True)]
 Rate = Annotated[float, Range(0, 1, open_high=True)]  # of dropout, of a moving average
 ShareRange = Annotated[tuple[Share, Share], Ascending()]
-Backbone = Annotated[Any, Built("models", "backbone")]
+Backbone = Annotated[Any, Spec("models", "backbone")]
 
 NOUNS = {
     int: "an integer",
@@ -215,28 +227,50 @@ def _any_of(words: list[str], last: str) -> str:
     return last.join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def wrong(value: Any, kind: Any) -> str | None:
-    """None for a value that is allowed; else a hint at the nearest one, which may be ""."""
+@dataclass(frozen=True)
+class Mismatch:
+    """A value that its annotation does not allow.
+
+    Attributes:
+      hint: the nearest value that is allowed, such as " The nearest is 1."; "" if there is none.
+    """
+
+    hint: str = ""
+
+
+def mismatch(value: Any, kind: Any) -> Mismatch | None:
+    """Return what is wrong with a value of a config; None if its annotation allows it."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
         inner, *limits = arguments
-        if (hint := wrong(value, inner)) is not None:
-            return hint
+        if wrong := mismatch(value, inner):
+            return wrong
         outside = [limit for limit in limits if value not in limit]
-        return outside[0].nearest(value) if outside else None
+        return Mismatch(outside[0].nearest(value)) if outside else None
     if origin is Literal:
-        return None if any(_same(value, x) for x in arguments) else _nearest(value, arguments)
+        allowed = any(_same(value, x) for x in arguments)
+        return None if allowed else Mismatch(_nearest(value, arguments))
     if origin in UNIONS:
-        hints = [wrong(value, x) for x in arguments]
-        return None if None in hints else max(filter(None, hints), default="")
+        wrong = [mismatch(value, x) for x in arguments]
+        return None if None in wrong else max(filter(None, wrong), key=lambda w: w.hint)
     if origin is tuple or kind is tuple:
-        return _wrong_tuple(value, arguments if origin else (Any, ...))
+        return _tuple_mismatch(value, arguments if origin else (Any, ...))
     if kind is None or kind is types.NoneType:
-        return None if value is None else ""
+        return None if value is None else Mismatch()
     types_of = {bool: bool, int: Integral, float: Real, str: str}
     if kind not in types_of or (isinstance(value, types_of[kind]) and _same_bool(value, kind)):
         return None
-    return ""
+    return Mismatch()
+
+
+def _tuple_mismatch(value: Any, kinds: tuple) -> Mismatch | None:
+    if not isinstance(value, tuple | list):
+        return Mismatch()
+    if kinds[-1:] == (...,):
+        kinds = kinds[:1] * len(value)
+    if len(kinds) != len(value):
+        return Mismatch()
+    return next(filter(None, map(mismatch, value, kinds)), None)
 
 
 def _same_bool(value: Any, kind: type) -> bool:
@@ -256,14 +290,3 @@ def _nearest(value: Any, choices: tuple) -> str:
     if not numbers or isinstance(value, bool) or not isinstance(value, Real):
         return ""
     return f" The nearest is {min(numbers, key=lambda x: abs(x - float(value)))}."
-
-
-def _wrong_tuple(value: Any, kinds: tuple) -> str | None:
-    if not isinstance(value, tuple | list):
-        return ""
-    if kinds[-1:] == (...,):
-        kinds = kinds[:1] * len(value)
-    if len(kinds) != len(value):
-        return ""
-    hints = [wrong(item, kind) for item, kind in zip(value, kinds, strict=True)]
-    return next((hint for hint in hints if hint is not None), None)

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from configs import base, quickstart, slowonly_multisports, swin_k710
 from jaxvid import main, plug, writers
 from jaxvid.config import loading, schema
+from jaxvid.config.keys import keys_of
 from jaxvid.config.settings import Loader, Settings
 from jaxvid.config.values import describe
 from jaxvid.data import dataset
@@ -211,13 +212,14 @@ def test_training_from_python_checks_before_it_reads_data(tmp_path, monkeypatch)
 
 def test_choices_are_those_of_the_code():
     """Where a module has a table of its choices, too."""
-    kinds = {k: set(typing.get_args(key.kind)) for k, key in schema.parameters(Settings).items()}
+    settings = keys_of(Settings)
+    kinds = {k: set(typing.get_args(key.kind)) for k, key in settings.items()}
     assert kinds["sharding"] == set(mesh.LAYOUTS)
     assert kinds["offload"] == set(plan.OFFLOADS)
     assert kinds["nonfinite"] == set(nonfinite.POLICIES)
-    assert set(typing.get_args(schema.parameters(Loader)["on_error"].kind)) == set(loader.POLICIES)
+    assert set(typing.get_args(keys_of(Loader)["on_error"].kind)) == set(loader.POLICIES)
     assert set(typing.get_args(dataset.Check)) == set(dataset.CHECKS)
-    (each, _) = typing.get_args(schema.parameters(Settings)["writers"].kind)
+    (each, _) = typing.get_args(settings["writers"].kind)
     assert set(typing.get_args(each)) == set(plug.names("writers"))
     assert Settings().writers == writers.DEFAULT
 

@@ -9,6 +9,7 @@ import pytest
 from jaxvid.config.values import (
     Choice,
     Count,
+    Mismatch,
     Natural,
     NonNegative,
     Positive,
@@ -16,7 +17,7 @@ from jaxvid.config.values import (
     Rate,
     ShareRange,
     describe,
-    wrong,
+    mismatch,
 )
 from jaxvid.errors import UserError
 
@@ -44,14 +45,14 @@ WRONG = [
 
 @pytest.mark.parametrize("kind,value", RIGHT)
 def test_what_is_allowed(kind, value):
-    assert wrong(value, kind) is None
+    assert mismatch(value, kind) is None
 
 
 @pytest.mark.parametrize("kind,value,hint", WRONG)
 def test_what_is_not_allowed_has_a_hint(kind, value, hint):
-    found = wrong(value, kind)
+    found = mismatch(value, kind)
     assert found is not None
-    assert hint in found
+    assert hint in found.hint
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_a_choice_calls_its_functions():
     ],
 )
 def test_a_wrong_choice_says_what_is_wrong(value, hint):
-    assert wrong(value, Annotated[tuple, ONE]) == hint
+    assert mismatch(value, Annotated[tuple, ONE]) == Mismatch(hint)
     with pytest.raises(UserError, match=r"config\.x=.*: it must be a tuple") as error:
         ONE.build("x", value, frames=8)
     assert str(error.value).endswith(hint)
@@ -126,6 +127,6 @@ def test_a_choice_in_words():
     assert describe(Annotated[tuple, ONE]) == 'a tuple ("blur", sigma, times=1) or ("grey",)'
     assert describe(Annotated[tuple, SEVERAL]).endswith(", a tuple of such tuples, or ()")
     for value in ("blur", None, 3):
-        assert wrong(value, Annotated[tuple, ONE]) == ""
+        assert mismatch(value, Annotated[tuple, ONE]) == Mismatch()
         with pytest.raises(UserError, match="it must be a tuple"):
             ONE.build("x", value, frames=8)

@@ -6,7 +6,7 @@ The frames of all segments are the time of one view (TSN, Wang et al. 2016; TSM,
 
 from typing import Annotated, Literal
 
-from jaxvid.config.values import Choice, Count, Natural
+from jaxvid.config.values import Choice, Count, Natural, explained_by
 from jaxvid.data.recipes import base, clip
 from jaxvid.data.recipes.base import Crop, Order, Policy
 from jaxvid.data.sample import Sample, Transform
@@ -28,6 +28,7 @@ def dense(window: Count = 64, *, split: str, frames: int, segments: int, clips: 
 SAMPLERS = Choice({"segments": segments, "dense": dense})
 
 
+@explained_by(clip.build)
 def build(
     split: str,
     *,
