@@ -87,7 +87,7 @@ IMPORTS = {
     "checkpoints": ".errors .files .param_rules .checkpoints jax orbax flax.traverse_util numpy",
     "weights": ".errors .files .param_rules .pickles .weights jax flax.traverse_util"
     " numpy ml_dtypes",
-    "weights.inflate": ".errors cv2 numpy",
+    "weights.inflate": ".errors .ops.position numpy",
     "weights.resolve": ".errors .class_names .compare .config .plug .param_rules"
     " .checkpoints .weights jax",
     "versions": "packaging",

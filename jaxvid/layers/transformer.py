@@ -1,16 +1,17 @@
 """Parts of vision and text transformers, in one vocabulary for all families.
 
-Below a block stand "norm1", "attn/qkv", "attn/proj", "norm2", "mlp/fc1" and "mlp/fc2", as in timm
-(github.com/huggingface/pytorch-image-models). Rules for layouts, learning rates and weight decay
-rely on these names; what upstreams call them is in the families' rename tables.
+The parameters of a block are below "norm1", "attn/qkv", "attn/proj", "norm2", "mlp/fc1" and
+"mlp/fc2", as in timm (github.com/huggingface/pytorch-image-models); those of layer scale are
+"ls1/gamma" and "ls2/gamma". Rules for sharding, learning rates and weight decay rely on these
+names. The rename tables of the families map the names of published files to them.
 
-Shapes: b batch, T H W pixels, t h w tokens, n tokens in a row, c channels, g heads, d channels of a
-head; "..." are any axes.
+Shapes: b batch, T H W pixels, t h w tokens, n tokens of a sequence, c channels, g heads, d channels
+of a head; "..." are any axes.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -21,6 +22,7 @@ from jaxvid.ops.attention import attention
 
 Init = nn.initializers.Initializer
 Ints = tuple[int, ...]
+Biases = Literal["qkv", "qv", ""]
 normal = nn.initializers.truncated_normal(0.02)
 lecun_normal = nn.initializers.lecun_normal()
 exact_gelu = partial(nn.gelu, approximate=False)
@@ -29,72 +31,146 @@ exact_gelu = partial(nn.gelu, approximate=False)
 class Qkv(nn.Module):
     """Queries, keys and values in one linear layer: (..., n, c) -> three of (..., n, g, d).
 
-    The kernel is a matrix, as published, but is cut into heads before it meets the tokens: where
-    devices share the heads of a layer, a matrix is gathered, and no tokens are.
+    The kernel is a matrix, as published. It is reshaped into heads before the product with the
+    tokens: if devices share the heads of a layer, the matrix is gathered, and not the tokens.
+
+    Attributes:
+      heads: Number of heads g.
+      width: Channels g d of the result; 0 means as many as the input has.
+      use_bias: Which of the three have a bias: "qkv", "qv", or "" for none. A bias of the keys
+        changes no attention weight, so some published models have none.
+      kernel_init: Initializer of the kernel.
+      dtype: Compute dtype.
     """
 
     heads: int
+    width: int = 0
+    use_bias: Biases = "qkv"
     kernel_init: Init = normal
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        c = x.shape[-1]
-        kernel = self.param("kernel", self.kernel_init, (c, 3 * c)).astype(self.dtype)
-        bias = self.param("bias", nn.initializers.zeros, (3 * c,)).astype(self.dtype)
+        c, width = x.shape[-1], self.width or x.shape[-1]
+        kernel = self.param("kernel", self.kernel_init, (c, 3 * width)).astype(self.dtype)
         kernel = rearrange(kernel, "c (s g d) -> c s g d", s=3, g=self.heads)
         y = jnp.einsum("...nc,csgd->...nsgd", x.astype(self.dtype), kernel)
-        q, k, v = rearrange(y + bias.reshape(y.shape[-3:]), "... n s g d -> s ... n g d")
+        if self.use_bias:
+            size = (len(self.use_bias) * width,)
+            bias = self.param("bias", nn.initializers.zeros, size).astype(self.dtype)
+            if self.use_bias == "qv":
+                bias = jnp.insert(bias, width, jnp.zeros(width, self.dtype))
+            y = y + bias.reshape(y.shape[-3:])
+        q, k, v = rearrange(y, "... n s g d -> s ... n g d")
         return q, k, v
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention: (..., n, c) -> the same."""
+    """Multi-head self-attention: (..., n, c) -> the same.
+
+    Attributes:
+      heads: Number of heads.
+      qkv_bias: Which of queries, keys and values have a bias, see `Qkv`.
+      attn_dropout: Dropout rate of the attention weights in training.
+      dropout: Dropout rate of the result in training.
+      kernel_init: Initializer of the kernels.
+      dtype: Compute dtype.
+    """
 
     heads: int
+    qkv_bias: Biases = "qkv"
+    attn_dropout: float = 0.0
+    dropout: float = 0.0
     kernel_init: Init = normal
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, **options: Any) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False, **options: Any) -> jax.Array:
         """Take the keyword arguments of `ops.attention.attention`, such as a bias or a mask."""
-        q, k, v = Qkv(self.heads, self.kernel_init, self.dtype, name="qkv")(x)
+        init: Any = dict(kernel_init=self.kernel_init, dtype=self.dtype)
+        if self.attn_dropout and train:
+            options["drop"] = nn.Dropout(self.attn_dropout, deterministic=False)
+        q, k, v = Qkv(self.heads, use_bias=self.qkv_bias, **init, name="qkv")(x)
         y = rearrange(attention(q, k, v, **options), "... n g d -> ... n (g d)")
-        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=self.kernel_init, name="proj")(y)
+        y = nn.Dense(x.shape[-1], **init, name="proj")(y)
+        return nn.Dropout(self.dropout, deterministic=not train)(y)
 
 
 class Mlp(nn.Module):
-    """Two linear layers, the first four times as wide: (..., c) -> the same."""
+    """Two linear layers: (..., c) -> (..., ratio c) -> (..., c).
 
+    Attributes:
+      ratio: Channels between the layers, as a multiple of those of the input.
+      activation: Function between the layers.
+      dropout: Dropout rate after each layer in training.
+      kernel_init: Initializer of the kernels.
+      dtype: Compute dtype.
+    """
+
+    ratio: float = 4.0
     activation: Callable = exact_gelu
+    dropout: float = 0.0
     kernel_init: Init = normal
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        dense = partial(nn.Dense, dtype=self.dtype, kernel_init=self.kernel_init)
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        c = x.shape[-1]
+        y = drop(self.activation(dense(int(self.ratio * c), name="fc1")(x)))
+        return drop(dense(c, name="fc2")(y))
+
+
+class LayerScale(nn.Module):
+    """Multiplies each channel by a learned factor (Touvron et al., 2021): (..., c) -> the same.
+
+    https://arxiv.org/abs/2103.17239
+
+    Attributes:
+      start: Initial value of the factors.
+      dtype: Compute dtype.
+    """
+
+    start: float
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        dense = partial(nn.Dense, dtype=self.dtype, kernel_init=self.kernel_init)
-        y = self.activation(dense(4 * x.shape[-1], name="fc1")(x))
-        return dense(x.shape[-1], name="fc2")(y)
+        gamma = self.param("gamma", nn.initializers.constant(self.start), (x.shape[-1],))
+        return x * gamma.astype(self.dtype)
 
 
 class Block(nn.Module):
-    """Attention and an MLP, each on a normalised residual branch: (b, ..., c) -> the same.
+    """Attention and an MLP, each on a normalized residual branch: (b, ..., c) -> the same.
 
     A family overrides `attend` where tokens do not simply attend to all others.
 
     Attributes:
-      heads: Attention heads.
-      drop_path: Probability of leaving out a residual branch of a sample in training.
+      heads: Number of attention heads.
       causal: Hide from each token those that follow it.
-      activation: Between the layers of the MLP.
+      qkv_bias: Which of queries, keys and values have a bias, see `Qkv`.
+      mlp_ratio: Channels between the layers of the MLP, as a multiple of those of the tokens.
+      activation: Function between the layers of the MLP.
+      epsilon: Number that the layer normalizations add to the variance.
+      layer_scale: Initial value of the learned factors of each branch; 0 means no such factors.
+      drop_path: Probability of skipping a residual branch of a sample in training.
+      dropout: Dropout rate after each linear layer, except qkv, in training.
+      attn_dropout: Dropout rate of the attention weights in training.
       kernel_init: Initializer of the kernels.
-      dtype: Compute dtype; parameters, softmax and normalisation statistics stay float32.
+      dtype: Compute dtype; parameters, softmax and normalization statistics stay float32.
     """
 
     heads: int
-    drop_path: float = 0.0
     causal: bool = False
+    qkv_bias: Biases = "qkv"
+    mlp_ratio: float = 4.0
     activation: Callable = exact_gelu
+    epsilon: float = 1e-5
+    layer_scale: float = 0.0
+    drop_path: float = 0.0
+    dropout: float = 0.0
+    attn_dropout: float = 0.0
     kernel_init: Init = normal
     dtype: Any = jnp.float32
 
@@ -102,15 +178,27 @@ class Block(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         axes = tuple(range(1, x.ndim))
         drop = nn.Dropout(self.drop_path, broadcast_dims=axes, deterministic=not train)
-        mlp = Mlp(self.activation, self.kernel_init, self.dtype, name="mlp")
-        x = x + drop(self.attend(norm("norm1", self.dtype)(x)))
-        return x + drop(mlp(norm("norm2", self.dtype)(x)))
+        options = self.mlp_ratio, self.activation, self.dropout, self.kernel_init, self.dtype
+        mlp = Mlp(*options, name="mlp")
 
-    def attend(self, x: jax.Array) -> jax.Array:
+        def scale(name, y):
+            return LayerScale(self.layer_scale, self.dtype, name=name)(y) if self.layer_scale else y
+
+        y = self.attend(norm("norm1", self.dtype, self.epsilon)(x), train)
+        x = x + drop(scale("ls1", y))
+        y = mlp(norm("norm2", self.dtype, self.epsilon)(x), train)
+        return x + drop(scale("ls2", y))
+
+    def attend(self, x: jax.Array, train: bool) -> jax.Array:
         """Exchange features between tokens; parameters are below "attn"."""
-        return Attention(self.heads, self.kernel_init, self.dtype, name="attn")(
-            x, causal=self.causal
-        )
+        return self.make_attention(Attention)(x, train, causal=self.causal)
+
+    @nn.nowrap
+    def make_attention(self, kind: Callable[..., Any], **fields: Any) -> Any:
+        """Make the layer "attn", a kind of `Attention`, with the options of the block."""
+        dropouts = self.attn_dropout, self.dropout
+        options = self.heads, self.qkv_bias, *dropouts, self.kernel_init, self.dtype
+        return kind(*options, **fields, name="attn")
 
 
 class PatchEmbed(nn.Module):

@@ -109,13 +109,11 @@ class Block(transformer.Block):
     window: tuple[int, int, int] = (8, 7, 7)
     shifted: bool = False
 
-    def attend(self, x):  # (b, t, h, w, c)
+    def attend(self, x, train):  # (b, t, h, w, c)
         size, shift = clip_window(x.shape[1:4], self.window, self.shifted)
         windows, mask, undo = partition(x, size, shift)
-        attention = WindowAttention(
-            self.heads, self.kernel_init, self.dtype, self.window, name="attn"
-        )
-        return undo(attention(windows, mask))
+        attention = self.make_attention(WindowAttention, window=self.window)
+        return undo(attention(windows, mask, train))
 
 
 class WindowAttention(transformer.Attention):
@@ -124,14 +122,14 @@ class WindowAttention(transformer.Attention):
     window: tuple[int, int, int] = (8, 7, 7)
 
     @nn.compact
-    def __call__(self, x, mask):  # (b, k, n, c), (k, n, n) or None -> (b, k, n, c)
+    def __call__(self, x, mask, train=False):  # (b, k, n, c), (k, n, n) or None -> (b, k, n, c)
         n = x.shape[-2]
         offsets = math.prod(2 * s - 1 for s in self.window)
         table = self.param("relative_position_bias_table", normal, (offsets, self.heads))
         # A window clipped to a small grid takes the top-left part of the full window's index:
         # published weights were trained so.
         bias = table[offset_index(self.window)[:n, :n]].transpose(2, 0, 1)
-        return super().__call__(x, bias=bias, mask=None if mask is None else mask[:, None])
+        return super().__call__(x, train, bias=bias, mask=None if mask is None else mask[:, None])
 
 
 class PatchMerging(nn.Module):

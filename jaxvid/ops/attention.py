@@ -4,6 +4,8 @@ Shapes: n queries, m keys, g heads, d channels of a query or a key, e of a value
 them, such as a batch of windows, is the same for queries, keys and values.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +21,7 @@ def attention(
     mask: np.ndarray | jax.Array | None = None,
     causal: bool = False,
     scale: float | None = None,
+    drop: Callable[[jax.Array], jax.Array] | None = None,
 ) -> jax.Array:
     """Average values over the keys, with weights softmax(scale * q k + bias + mask).
 
@@ -31,6 +34,7 @@ def attention(
         from a query; numbers are added to the scores. Each query must see a key.
       causal: Hide from query i the keys after i.
       scale: Factor of the products; None is d ** -0.5.
+      drop: Function that is applied to the weights (..., g, n, m), such as dropout.
 
     Returns:
       (..., n, g, e) in the dtype of `v`. Scores and softmax are float32.
@@ -46,4 +50,5 @@ def attention(
         scores = scores + lax.stop_gradient(mask)
     if causal:
         scores = jnp.where(np.tri(*scores.shape[-2:], dtype=bool), scores, -jnp.inf)
-    return jnp.moveaxis(jax.nn.softmax(scores).astype(v.dtype) @ v, -3, -2)
+    weights = jax.nn.softmax(scores).astype(v.dtype)
+    return jnp.moveaxis((drop(weights) if drop else weights) @ v, -3, -2)

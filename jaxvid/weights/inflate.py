@@ -6,10 +6,10 @@ The aim in each case: a clip that is constant in time gives what the image model
 import math
 from typing import Any
 
-import cv2
 import numpy as np
 
 from jaxvid.errors import UserError
+from jaxvid.ops.position import METHODS, interpolation
 
 Grid = tuple[int, int, int]
 
@@ -54,9 +54,7 @@ def bias_table(image: np.ndarray, window: tuple[int, int, int]) -> np.ndarray:
         raise UserError(f"a bias table of {len(image)} offsets is not one of square windows")
     time, height, width = (2 * s - 1 for s in window)
     if (height, width) != (side, side):
-        grid = image.reshape(side, side, -1).astype(np.float32)
-        image = cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
-        image = image.reshape(height * width, -1)
+        image = position_embedding(image, (1, side, side), (1, height, width))
     return np.tile(image, (time, 1))
 
 
@@ -98,14 +96,8 @@ def position_embedding(table: np.ndarray, grid: Grid, shape: Grid) -> np.ndarray
     count = len(table) - math.prod(grid)
     if count < 0:
         raise UserError(f"{len(table)} position embeddings are too few for a grid of {grid}")
-    positions = table[count:].reshape(*grid, -1)
-    kinds = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_CUBIC)
-    for axis, (size, kind) in enumerate(zip(shape, kinds, strict=True)):
-        share = _shares(grid[axis], size, kind).astype(table.dtype)
-        positions = np.moveaxis(np.tensordot(share, positions, (1, axis)), 0, axis)
-    return np.concatenate([table[:count], positions.reshape(-1, table.shape[-1])])
-
-
-def _shares(old: int, new: int, kind: int) -> np.ndarray:
-    """(new, old): the share of each old sample in a new one, which resizing unit vectors tells."""
-    return cv2.resize(np.eye(old, dtype=np.float32), (old, new), interpolation=kind)
+    cells = table[count:].reshape(*grid, -1)
+    for axis, method in enumerate(METHODS):
+        matrix = interpolation(grid[axis], shape[axis], method).astype(table.dtype)
+        cells = np.moveaxis(np.tensordot(matrix, cells, (1, axis)), 0, axis)
+    return np.concatenate([table[:count], cells.reshape(-1, table.shape[-1])])
