@@ -21,6 +21,10 @@ from multiprocessing import resource_tracker
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 SAME = 1.0  # seconds in which further signals belong to the first: launchers and shells repeat it
 PATIENCE = 10.0  # seconds for `raising` to leave its block
+# Modules that an exception must not leave half done. An import of a module that is not written in
+# Python may abort. An event loop, with which Orbax reads and writes checkpoints, closes, and the
+# threads that report to it print errors.
+FRAGILE = frozenset({"importlib._bootstrap", "_frozen_importlib", "asyncio.base_events"})
 
 
 class Stopped(KeyboardInterrupt):
@@ -85,9 +89,9 @@ def raising(message: str = "", code: int = 0) -> Iterator[None]:
     """Raise `Stopped` in the main thread when a signal comes.
 
     An error that follows it in the block, such as that of a helper process that the signal killed,
-    becomes `Stopped`, too. While the main thread imports, it is raised after that: modules that are
-    not written in Python may abort. If the block is not left within seconds, because the main
-    thread waits or computes outside of Python, the message is printed and the process ends.
+    becomes `Stopped`, too. While the main thread runs code of `FRAGILE`, it is raised after that.
+    If the block is not left within seconds, because the main thread waits or computes outside of
+    Python, the message is printed and the process ends.
 
     Args:
       message: what `Stopped` says; by default it names the signal.
@@ -104,7 +108,7 @@ def raising(message: str = "", code: int = 0) -> Iterator[None]:
 
     def act(number: int):
         came.append(number)
-        if not _imports():
+        if not _is_fragile():
             raise stopped(number)
         missed.set()
 
@@ -125,10 +129,10 @@ def raising(message: str = "", code: int = 0) -> Iterator[None]:
             raise
 
 
-def _imports() -> bool:
-    """Whether this thread is inside an import."""
+def _is_fragile() -> bool:
+    """Return whether this thread runs code of `FRAGILE`."""
     frame = sys._getframe()
-    while frame and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+    while frame and frame.f_globals.get("__name__") not in FRAGILE:
         frame = frame.f_back
     return frame is not None
 

@@ -75,6 +75,22 @@ IMPORTS = """
     import slow
     time.sleep(60)
 """
+RUNS_A_LOOP = """
+    import asyncio, concurrent.futures
+
+    async def read():
+        ready()
+        with concurrent.futures.ThreadPoolExecutor() as threads:
+            print(await asyncio.get_running_loop().run_in_executor(threads, slow))
+
+    def slow():
+        time.sleep(1)
+        return "read"
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(read())
+    time.sleep(60)
+"""
 IS_DEAF = """
     signals.PATIENCE = 1
     ready()
@@ -141,6 +157,14 @@ def test_a_signal_in_an_import_is_raised_after_it(tmp_path):
     process = start(IMPORTS.replace("FOLDER", repr(str(tmp_path))))
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=20) == ("imported\n", "stopped by SIGTERM\n")
+    assert process.returncode == 143
+
+
+def test_a_signal_in_an_event_loop_is_raised_after_it():
+    """Orbax reads checkpoints so: its threads must find their loop open."""
+    process = start(RUNS_A_LOOP)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=20) == ("read\n", "stopped by SIGTERM\n")
     assert process.returncode == 143
 
 

@@ -136,8 +136,11 @@ class Store:
         return back(restored["state"]), restored["meta"]
 
     def close(self):
-        self._manager.close()
-        self._join()
+        """Wait for the last save and end the threads; raises what it raised."""
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
 
     def _seal(self, step: int):
         """In a thread: seal the checkpoint once it is complete, unless its save fails."""

@@ -54,7 +54,8 @@ def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch):
     saved.close()
 
 
-def test_a_disk_that_fills_during_a_save_is_one_clear_line(tmp_path):
+@pytest.mark.parametrize("waits", ["s.wait()", "s.close()"])
+def test_a_disk_that_fills_during_a_save_is_one_clear_line(waits, tmp_path):
     """With files limited to 50 kB, as on a disk that fills up while TensorStore writes."""
     limited = (
         "import resource, signal, sys;"
@@ -68,7 +69,7 @@ def test_a_disk_that_fills_during_a_save_is_one_clear_line(tmp_path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000));"
         "import jax;"
         "big = {'w': jax.random.normal(jax.random.key(0), (1000, 1000))};"
-        "sys.exit(cli.guard(lambda: (s.save(2, big, {}, {}), s.wait())))"
+        f"sys.exit(cli.guard(lambda: (s.save(2, big, {{}}, {{}}), {waits})))"
     )
     done = subprocess.run(
         [sys.executable, "-c", limited, str(tmp_path)],
