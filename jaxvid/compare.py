@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxvid import plug
-from jaxvid.config import differences, hashable
+from jaxvid.config import changes, hashable
 from jaxvid.errors import UserError, first
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def resumed(where: Any, meta: Mapping, about: Mapping):
     if found := classes(meta.get("names", names), names):
         raise UserError(f"{where}: trained on other classes: {found}. Bring them back, or {other}")
     config = about.get("config", {})
-    if lines := differences(meta.get("config", config), config):
+    if lines := changes(meta.get("config", config), config):
         raise UserError("\n  ".join([f"{where}: trained with another config; {other}", *lines]))
     for split, text in data(meta.get("data", {}), about.get("data", {})).items():
         if split == "train":

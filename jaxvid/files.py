@@ -17,11 +17,11 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from jaxvid.errors import UserError
+from jaxvid.errors import UserError, problems
 
 logger = logging.getLogger(__name__)
 
@@ -210,18 +210,35 @@ def _owner(path: Path) -> str:
 # Records
 
 
-def claim(path: Path, settings: Mapping, fix: str = "write to another folder"):
+def differences(there: Mapping, now: Mapping) -> list[str]:
+    """Return a line for each setting of `now` that is another one there."""
+    pairs = ((key, there.get(key), value) for key, value in now.items())
+    return [f"{key}: {old} there, {new} now" for key, old, new in pairs if old != new]
+
+
+def claim(
+    path: Path,
+    settings: Mapping,
+    fix: str = "write to another folder",
+    compare: Callable[[Mapping, Mapping], Sequence[str]] = differences,
+):
     """Write the settings of a folder to `path`, or check that those there are the same.
 
+    Args:
+      fix: what to do where they are not.
+      compare: returns a line for each difference between the settings there and `settings`.
+
     Raises:
-      UserError: the folder holds the work of other settings; names both values.
+      UserError: the folder holds the work of other settings; lists the differences.
     """
     known = read_settings(path)
-    if known is not None and (differ := differences(known, settings)):
-        raise UserError(f"{path}: other settings ({differ}); {fix}")
+    if known is not None and (lines := compare(known, settings)):
+        raise problems(f"{path}: other settings; {fix}:", lines)
+    if known == settings:
+        return
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(settings) + "\n")
+        write_text(path, json.dumps(settings, indent=2) + "\n")
 
 
 def read_settings(path: Path) -> dict | None:
@@ -239,12 +256,6 @@ def read_settings(path: Path) -> dict | None:
     if not isinstance(found, dict):
         raise UserError(f"{path}: these are no settings; remove it")
     return found
-
-
-def differences(there: Mapping, now: Mapping) -> str:
-    """'crf 18 there, 30 now'; empty where all of `now` is there."""
-    pairs = ((key, there.get(key), value) for key, value in now.items())
-    return ", ".join(f"{key} {old} there, {new} now" for key, old, new in pairs if old != new)
 
 
 def describe(source: Path) -> dict:

@@ -124,7 +124,7 @@ def train(config: Any, workdir: Path, patience: float = PATIENCE) -> dict[str, f
         log.bullets(logger, versions.faults())
         same = start.digest(resolved, data.splits)
         start.health_check(meshes.build(**config.mesh), same, patience)
-        start.claim(workdir, resolved, patience)
+        start.claim_workdir(workdir, resolved, patience)
         log.bullets(logger, data.summary())
         about = dict(data.about, config=resolved, names=data.names, data=data.identity)
         initial = resolve.starting_from(

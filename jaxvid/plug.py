@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from types import ModuleType
 from typing import Any, Literal
 
-from jaxvid.config import renamed
+from jaxvid.config import former_keys
 from jaxvid.config.keys import BY_VARIANT, REQUIRED, Key, Keys, keys_of, takes_any
 from jaxvid.config.values import describe, is_section, nested_spec
 from jaxvid.errors import UserError, did_you_mean
@@ -145,7 +145,7 @@ def names(package: str) -> list[str]:
 def refusal(where: str, key: str, known: Iterable[str]) -> str:
     """Return the message for an argument that nothing takes, with its new or its nearest name."""
     package, _, _ = where.partition("/")
-    now = renamed.hint(f"{SPECS.get(package, package)}.{key}")
+    now = former_keys.hint(f"{SPECS.get(package, package)}.{key}")
     return f'{where} takes no "{key}".{now or did_you_mean(key, known)}'
 
 

@@ -170,7 +170,7 @@ def test_a_folder_belongs_to_its_settings(tmp_path):
     path = tmp_path / "new" / "settings.json"
     files.claim(path, dict(size=3, kind="x"))
     files.claim(path, dict(size=3, kind="x"))
-    with pytest.raises(UserError, match=r"other settings \(size 3 there, 4 now\); write to anoth"):
+    with pytest.raises(UserError, match=r"write to another folder:\n  size: 3 there, 4 now"):
         files.claim(path, dict(size=4, kind="x"))
     path.write_text("{")
     with pytest.raises(UserError, match=r"settings\.json: cannot read these settings .*remove it"):

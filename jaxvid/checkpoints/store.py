@@ -23,7 +23,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policies
 
 from jaxvid import errors, param_rules
 from jaxvid.checkpoints import integrity
-from jaxvid.checkpoints.renamed import saved_names
+from jaxvid.checkpoints.former_names import saved_names
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.files import write_text
 

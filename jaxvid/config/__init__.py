@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from jaxvid.config import renamed
-from jaxvid.errors import UserError, did_you_mean
-from jaxvid.files import explained, read_settings, write_text
+from jaxvid.config import former_keys
+from jaxvid.errors import did_you_mean
+from jaxvid.files import differences
 
 # Keys that may change when a run goes on: its speed, its layout, where its files lie, what is
 # checked before it and evaluated beside it.
@@ -55,43 +54,22 @@ def unknown_key(name: str, known: Iterable[str]) -> str:
         if part not in beside:
             inside = [k for k in known if k.startswith(start) and k.endswith(f".{part}")]
             nearest = did_you_mean(inside[0], inside) if len(inside) == 1 else ""
-            hint = renamed.hint(name) or nearest or did_you_mean(part, beside)
+            hint = former_keys.hint(name) or nearest or did_you_mean(part, beside)
             return f'no config key "{name}".{hint}'
         start += f"{part}."
     return ""
 
 
-def claim(workdir: Path, config: Mapping):
-    """Write WORKDIR/config.json, or check that the one there describes the same run.
-
-    A folder without a checkpoint is free: what started there came to nothing.
-
-    Raises:
-      UserError: the folder belongs to a run with another config; lists the keys that differ.
-    """
-    path = workdir / "config.json"
-    if path.exists() and any((workdir / "checkpoints").glob("[0-9]*")):
-        lines = differences(read_settings(path) or {}, config)
-        if lines:
-            raise UserError(
-                f"{workdir} holds a run with another config; use another --workdir:\n  "
-                + "\n  ".join(lines)
-            )
-    with explained(workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(config, indent=2) + "\n")
-
-
-def differences(there: Mapping, now: Mapping) -> list[str]:
-    """A line for each key that differs and must not when a run goes on."""
+def changes(there: Mapping, now: Mapping) -> list[str]:
+    """Return a line for each key that differs and must not change when a run is resumed."""
     from jaxvid.config import options  # which imports this file
 
-    there = renamed.migrate(hashable(there))
+    there = former_keys.migrate(hashable(there))
     old, new = (flat(hashable(options.completed(hashable(c)))) for c in (there, now))
-    differ = [k for k in old.keys() | new.keys() if old.get(k) != new.get(k) and not is_free(k)]
-    return [f"config.{k}: {old.get(k)} there, {new.get(k)} now" for k in sorted(differ)]
+    keys = [key for key in sorted(old | new) if not is_free(key)]
+    return differences(*({f"config.{key}": c.get(key) for key in keys} for c in (old, new)))
 
 
 def is_free(key: str) -> bool:
-    """Whether a key may change when a run goes on."""
+    """Return whether a key may change when a run is resumed."""
     return any(key == k or key.startswith(k + ".") for k in FREE)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from jaxvid import plug
-from jaxvid.config import flat, renamed, unknown_key
+from jaxvid.config import flat, former_keys, unknown_key
 from jaxvid.config.keys import REQUIRED, Key, Keys, keys_of, prefixed, settable
 from jaxvid.config.settings import Settings
 from jaxvid.config.values import describe, mismatch, nested_spec
@@ -172,7 +172,7 @@ def named_keys(package: str, spec: Mapping, where: str, attr: str = "build") -> 
         raise UserError(f"config.{where}.name is missing: it must be {describe(name.kind)}")
     if wrong := mismatch(spec["name"], name.kind):
         raise UserError(name.refuse(f"{where}.name", spec["name"], wrong.hint))
-    if package == "models" and (new := renamed.migrate({"model": spec})["model"]) != spec:
+    if package == "models" and (new := former_keys.migrate({"model": spec})["model"]) != spec:
         raise UserError(f"config.{where} is that of an earlier version; write it as {new}")
     module = plug.module(package, spec["name"])
     if not hasattr(module, attr):

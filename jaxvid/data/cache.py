@@ -66,10 +66,9 @@ def make_version(folder: Path, make: Callable[[Path], object], version: Mapping)
     def ready() -> bool:
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             return False
-        found = files.read_settings(folder / VERSION) if folder.is_dir() else None
-        if found != version:
-            differ = files.differences(found, version) if found else "other files"
-            raise UserError(f"{folder} holds something else ({differ}): name another folder")
+        if not (folder / VERSION).exists():
+            raise UserError(f"{folder} holds other files; name another folder")
+        files.claim(folder / VERSION, version, "name another folder")
         return True
 
     with files.explained(folder):

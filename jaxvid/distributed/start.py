@@ -157,10 +157,20 @@ def all_reduce(mesh: Mesh) -> float:
     return seconds
 
 
-def claim(workdir: Path, config: Mapping, timeout: float):
-    """`config.claim` by process 0; the others check that they see the same folder."""
-    if jax.process_index() == 0:
-        configs.claim(workdir, config)
+def claim_workdir(workdir: Path, config: Mapping, timeout: float):
+    """Keep a workdir for one config; process 0 does so, the others check that they see its file.
+
+    A folder without a checkpoint is free, because no run has left results there.
+
+    Raises:
+      UserError: the folder has checkpoints of another config (lists the keys that differ), or the
+        processes do not share it.
+    """
+    if is_first():
+        path = workdir / "config.json"
+        if not any((workdir / "checkpoints").glob("[0-9]*")):
+            path.unlink(missing_ok=True)
+        files.claim(path, config, "use another --workdir", configs.changes)
     if peers.alone():
         return
     peers.meet("the claim of the workdir", timeout)

@@ -20,7 +20,7 @@ import jax
 
 from jaxvid import class_names, compare, param_rules, plug
 from jaxvid.checkpoints import integrity, store
-from jaxvid.config import hashable, renamed
+from jaxvid.config import former_keys, hashable
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.weights import download, safetensors_file, torch_file, zoo
 from jaxvid.weights.convert import Weights, convert, find_leaf, rename, to_flax
@@ -74,11 +74,11 @@ def find(spec: str | Path) -> Origin:
     if path.is_dir():
         folder = store.find(path)
         meta = store.read_meta(folder)
-        config = renamed.migrate(hashable(meta["config"]))
+        config = former_keys.migrate(hashable(meta["config"]))
         return Origin(folder, config, tuple(meta["names"]), meta)
     if path.is_file():
         if exported := exported_meta(path):
-            config, names = renamed.migrate(hashable(exported["config"])), exported["names"]
+            config, names = former_keys.migrate(hashable(exported["config"])), exported["names"]
             return Origin(path, config, tuple(names), exported, exported["upstream"])
         row = zoo.of_file(path)
         return published(row, path) if row else Origin(path, None, (), {})

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from configs import quickstart
-from jaxvid.config import claim, flat, hashable, plain
+from jaxvid.config import flat, hashable, plain
+from jaxvid.distributed import start
 from jaxvid.errors import UserError
 
 
@@ -18,17 +19,17 @@ def changed(**keys):
 
 
 def test_a_run_that_came_to_nothing_leaves_its_workdir_free(tmp_path):
-    claim(tmp_path, changed(batch=8))
-    claim(tmp_path, changed(batch=16))
+    start.claim_workdir(tmp_path, changed(batch=8), timeout=1)
+    start.claim_workdir(tmp_path, changed(batch=16), timeout=1)
     assert json.loads((tmp_path / "config.json").read_text())["batch"] == 16
 
 
 def test_a_run_with_checkpoints_keeps_its_workdir(tmp_path):
-    claim(tmp_path, changed(batch=8))
+    start.claim_workdir(tmp_path, changed(batch=8), timeout=1)
     (tmp_path / "checkpoints" / "00000001").mkdir(parents=True)
-    claim(tmp_path, changed(batch=8, log_every=3, sharding="fsdp"))
+    start.claim_workdir(tmp_path, changed(batch=8, log_every=3, sharding="fsdp"), timeout=1)
     with pytest.raises(UserError, match=r"config\.batch: 8 there, 16 now"):
-        claim(tmp_path, changed(batch=16))
+        start.claim_workdir(tmp_path, changed(batch=16), timeout=1)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_a_run_with_checkpoints_keeps_its_workdir(tmp_path):
     ],
 )
 def test_a_run_goes_on_where_nothing_changes_what_it_learns(tmp_path, key, value, free):
-    claim(tmp_path, changed())
+    start.claim_workdir(tmp_path, changed(), timeout=1)
     (tmp_path / "checkpoints" / "00000001").mkdir(parents=True)
     config = changed()
     *folders, last = key.split(".")
@@ -58,10 +59,10 @@ def test_a_run_goes_on_where_nothing_changes_what_it_learns(tmp_path, key, value
         part = part[folder]
     part[last] = value
     if free:
-        claim(tmp_path, config)
+        start.claim_workdir(tmp_path, config, timeout=1)
     else:
         with pytest.raises(UserError, match=key):
-            claim(tmp_path, config)
+            start.claim_workdir(tmp_path, config, timeout=1)
 
 
 @pytest.mark.parametrize("text", ["", '{"batch":', "[]", "null"])
@@ -69,7 +70,7 @@ def test_a_damaged_config_is_named(tmp_path, text):
     (tmp_path / "checkpoints" / "00000001").mkdir(parents=True)
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(UserError, match=r"config\.json: .* settings.*; remove it"):
-        claim(tmp_path, changed())
+        start.claim_workdir(tmp_path, changed(), timeout=1)
 
 
 def test_configs_survive_json():

@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from configs import quickstart, slowfast_k400, swin_k400
 from jaxvid import api, cli, main, plug
-from jaxvid.config import claim, hashable, options, plain, schema
+from jaxvid.config import hashable, options, plain, schema
+from jaxvid.distributed import start
 from jaxvid.errors import UserError
 from tests.models import test_contract as contract
 
@@ -121,15 +122,15 @@ def test_what_this_version_does_not_know_stays_as_it_is(config):
 
 def test_a_run_of_a_version_that_did_not_spell_them_goes_on(tmp_path):
     before = quickstart.get_config()
-    claim(tmp_path, plain(before))
+    start.claim_workdir(tmp_path, plain(before), timeout=1)
     (tmp_path / "checkpoints" / "00000001").mkdir(parents=True)
     now = quickstart.get_config()
     options.complete(now)
-    claim(tmp_path, plain(now))
+    start.claim_workdir(tmp_path, plain(now), timeout=1)
     with now.unlocked():
         now.model.window = (2, 2, 2)
     with pytest.raises(UserError, match=r"config\.model\.window: \(4, 4, 4\) there, \(2, 2, 2\)"):
-        claim(tmp_path, plain(now))
+        start.claim_workdir(tmp_path, plain(now), timeout=1)
 
 
 def test_every_variant_of_every_family_can_be_spelled():

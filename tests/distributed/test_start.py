@@ -168,7 +168,7 @@ def test_alone_everything_is_agreed_at_once(tmp_path):
     assert peers.alone()
     assert peers.agreed("stop", 5, True)
     assert not peers.agreed("stop", 5, False)
-    start.claim(tmp_path, {"batch": 8}, timeout=1)
+    start.claim_workdir(tmp_path, {"batch": 8}, timeout=1)
     assert (tmp_path / "config.json").exists()
     with pytest.raises(UserError, match="mine"), peers.together(stopped=KeyboardInterrupt):
         raise UserError("mine")

@@ -188,7 +188,7 @@ for step in range(1, 100):
 
 def test_a_workdir_that_is_not_shared_is_an_error(tmp_path):
     patched = "time.monotonic = (lambda now: lambda: now() * 30)(time.monotonic);"
-    claims = [f"start.claim(Path({str(tmp_path / p)!r}), {{}}, 60)" for p in "ab"]
+    claims = [f"start.claim_workdir(Path({str(tmp_path / p)!r}), {{}}, 60)" for p in "ab"]
     zero, one = ended(claims[0] + "; time.sleep(60)", patched + claims[1])
     assert (zero.code, one.code) == (1, 1)
     assert "--workdir must be a folder that all hosts share" in one.out

@@ -73,7 +73,10 @@ def test_a_folder_is_extracted_and_goes_on(videos, tmp_path, capsys):
     assert FrameFolder(target / "sub" / "b c", "{:03}.png").frames == 7
     assert not list(target.rglob("*.part"))
     assert extract_frames.main([*arguments, "--fps", "5"]) == 1
-    assert "rgb.json: other settings (fps 0.0 there, 5.0 now)" in capsys.readouterr().err
+    assert (
+        "rgb.json: other settings; write to another folder:\n  fps: 0.0 there, 5.0 now"
+        in capsys.readouterr().err
+    )
     arguments = [str(videos), str(tmp_path / "other"), "--list", str(tmp_path / "none.txt")]
     assert extract_frames.main(arguments) == 1
     assert "none.txt: no such list of videos" in capsys.readouterr().err

@@ -78,7 +78,7 @@ def test_a_folder_is_written_again_and_goes_on(originals, tmp_path, capsys):
     assert not list(target.rglob("*.part"))
 
     assert transcode.main([*arguments, "--crf", "30"]) == 1
-    assert "other settings (crf 18 there, 30 now)" in capsys.readouterr().err
+    assert "write to another folder:\n  crf: 18 there, 30 now" in capsys.readouterr().err
 
 
 def test_a_replaced_original_is_written_again(tmp_path, capsys):

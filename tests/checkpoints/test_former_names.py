@@ -9,7 +9,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxvid import plug
 from jaxvid.checkpoints import store
-from jaxvid.checkpoints.renamed import saved_names
+from jaxvid.checkpoints.former_names import saved_names
 from jaxvid.errors import UserError
 from jaxvid.param_rules import flatten
 from tests.conftest import fill

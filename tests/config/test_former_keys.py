@@ -6,7 +6,7 @@ import pytest
 
 from configs import quickstart, slowfast_ava21
 from jaxvid import compare, plug
-from jaxvid.config import differences, flat, hashable, plain, renamed, schema
+from jaxvid.config import changes, flat, former_keys, hashable, plain, schema
 from jaxvid.errors import UserError
 from jaxvid.ops.augment import Augment
 from jaxvid.ops.heatmap import Drawing
@@ -24,7 +24,7 @@ FORMER = {
 
 
 def migrated(task):
-    return renamed.migrate({"task": task, "data": {}})["task"]
+    return former_keys.migrate({"task": task, "data": {}})["task"]
 
 
 def test_the_task_of_an_older_checkpoint_is_what_it_was():
@@ -50,7 +50,7 @@ def test_several_labels_have_a_task_of_their_own():
 def test_other_tasks_and_todays_configs_stay_as_they_are(task):
     assert migrated(task) == task
     today = plain(quickstart.get_config())
-    assert renamed.migrate(today) == today
+    assert former_keys.migrate(today) == today
 
 
 def test_a_run_of_an_earlier_version_goes_on():
@@ -58,10 +58,10 @@ def test_a_run_of_an_earlier_version_goes_on():
     former = dict(today, task=formerly(today["task"]))
     assert former["task"].keys() == FORMER.keys()
     former["data"] = dict(today["data"], recipe=CLIP | dict(area=[0.85, 1.0]))
-    assert differences(former, today) == []
-    assert compare.preprocessing(renamed.migrate(former), today) == {}
+    assert changes(former, today) == []
+    assert compare.preprocessing(former_keys.migrate(former), today) == {}
     former["task"]["mixup"] = 0.3
-    assert differences(former, today) == ["config.task.augment.mixup: 0.3 there, 0.0 now"]
+    assert changes(former, today) == ["config.task.augment.mixup: 0.3 there, 0.0 now"]
 
 
 def formerly(task):
@@ -118,21 +118,21 @@ SEGMENTS = {
     ],
 )
 def test_the_recipe_of_an_older_checkpoint_is_what_it_was(former, changes, today):
-    found = renamed.migrate({"data": {"recipe": hashable(former | changes)}})["data"]["recipe"]
+    found = former_keys.migrate({"data": {"recipe": hashable(former | changes)}})["data"]["recipe"]
     kept = {k: former[k] for k in ("name", "frames", "size", "short_side")}
     kept |= {k: former[k] for k in ("stride", "test_short_side") if k in former}
     assert found == plug.spec("data.recipes", **kept, **today)
     assert plug.load("data.recipes", found, split="train")
-    assert renamed.migrate({"data": {"recipe": found}})["data"]["recipe"] == found
+    assert former_keys.migrate({"data": {"recipe": found}})["data"]["recipe"] == found
 
 
 def test_a_row_of_few_keys_keeps_what_it_does_not_say():
     row = {"name": "segments", "frames": 8, "dense": True}
-    found = renamed.migrate({"data": {"recipe": row}})["data"]["recipe"]
+    found = former_keys.migrate({"data": {"recipe": row}})["data"]["recipe"]
     assert found == {"name": "segments", "frames": 8, "sampler": ("dense",)}
 
 
-@pytest.mark.parametrize("key", renamed.RENAMED)
+@pytest.mark.parametrize("key", former_keys.RENAMED)
 def test_a_former_key_is_an_error_that_names_todays(key):
     config = quickstart.get_config().to_dict()
     *folders, last = key.split(".")
@@ -147,7 +147,7 @@ def test_a_former_key_is_an_error_that_names_todays(key):
 
 
 def test_all_options_of_augmentation_were_once_those_of_recognition():
-    assert {f"task.{f.name}" for f in dataclasses.fields(Augment)} <= renamed.RENAMED.keys()
+    assert {f"task.{f.name}" for f in dataclasses.fields(Augment)} <= former_keys.RENAMED.keys()
 
 
 # Detectors
@@ -175,8 +175,8 @@ def test_all_options_of_augmentation_were_once_those_of_recognition():
 def test_a_stored_spec_of_an_earlier_version_is_one_of_this(old, backbone):
     config = dict(model=dict(name="fast_rcnn", background=True, mlp=True, **old), batch=8)
     new = dict(name="fast_rcnn", backbone=backbone, background=True, mlp=True)
-    assert renamed.migrate(config) == dict(model=new, batch=8)
-    assert renamed.migrate(dict(model=new)) == dict(model=new)
+    assert former_keys.migrate(config) == dict(model=new, batch=8)
+    assert former_keys.migrate(dict(model=new)) == dict(model=new)
     assert config["model"]["variant"] == old["variant"]
     head = plug.load("models", new, num_classes=5).head
     assert (head.background, head.mlp, head.context) == (True, True, False)
