@@ -5,7 +5,8 @@
     python -m jaxvid.predict VIDEO --checkpoint runs/bmn_own --out timeline.png
 
 DIR also holds train.json and val.json, {"VIDEO": {"duration": 9.5, "annotations": [{"segment":
-[1.0, 4.5], "label": "jump"}]}} in seconds, see jaxvid/data/sources/activitynet.py.
+[1.0, 4.5], "label": "jump"}]}} in seconds, see jaxvid/data/sources/activitynet.py. If it also holds
+test.json, evaluations use that instead of val.json.
 """
 
 from configs import base, datasets
@@ -21,8 +22,9 @@ def get_config(variant="base"):
     c.batch = 16
     c.model = dict(name="bmn", variant=variant, samples=samples, remat=False)
     c.task = plug.spec("tasks", "localization", late=0, low=0.0, high=0.0)
-    source = dict(name="activitynet", features="features", suffix=".npz")
-    c.data = datasets.own(*({**source, "file": f"{split}.json"} for split in ("train", "val")))
+    c.data = datasets.own(
+        dict(name="activitynet", file="{split}.json", features="features", suffix=".npz")
+    )
     c.data.recipe = plug.spec("data.recipes", "localization", frames=frames, resample=True)
     c.optim = dict(name="adam", lr=lr, weight_decay=1e-4, clip=40.0)
     c.schedule = dict(name="cosine")

@@ -5,9 +5,10 @@
         --out seen.mp4
 
 DIR holds videos/, train.csv and val.csv, a line a box and class: VIDEO,SECONDS,x1,y1,x2,y2,CLASS,
-corners as shares of the picture, 0..1, classes by name. Evaluation looks into the true boxes; to
-measure with those of a detector, name its file: --config.data.val.proposals=people.csv, and for
-training, too; see jaxvid/data/annotations/boxes.py.
+corners as shares of the picture, 0..1, classes by name. If it also holds test.csv, evaluations use
+that instead of val.csv. Evaluation looks into the true boxes; to measure with those of a detector,
+name its file: --config.data.val.proposals=people.csv, and for training, too; see
+jaxvid/data/annotations/boxes.py.
 """
 
 from configs import base, datasets
@@ -27,10 +28,8 @@ def get_config(variant="base"):
     c.model = dict(name="fast_rcnn", backbone=backbone, dropout=0.0 if mini else 0.5)
     c.task = plug.spec("tasks", "detection")
     source = dict(name="ava", exclude="", prefix="videos", template="", start=0.0, fps=0.0)
-    source |= dict(first_class=1, meaning="", least=0.9)
-    c.data = datasets.own(
-        dict(source, file="train.csv", proposals=""), dict(source, file="val.csv", proposals="true")
-    )
+    source |= dict(file="{split}.csv", first_class=1, meaning="", least=0.9)
+    c.data = datasets.own(dict(source, proposals=""), dict(source, proposals="true"))
     shape = dict(size=side, short_side=side, short_side_max=side * 5 // 4)
     shape |= dict(canvas=(side, side * 5 // 2))
     c.data.recipe = plug.spec("data.recipes", "detection", frames=frames, stride=stride, **shape)

@@ -63,6 +63,9 @@ def write(
             if made.prefix(name):
                 prefix = made.prefix(name)
                 _link(out / prefix, Path(folder))
+            if path.exists() and any(path.samefile(file) for file in made.inputs):
+                print(f"{path}: not replaced, because the clips were read from it, prefix={prefix}")
+                continue
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(made.list_text(clips, counts), encoding="utf-8")
             print(f"{path}: {len(clips):,} lines, prefix={prefix}")

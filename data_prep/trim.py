@@ -1,7 +1,7 @@
-"""Cutting clips out of long videos, where a data set is published as times."""
+"""Cuts clips out of long videos, for data sets that are published as times in videos."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,9 @@ from jaxvid.data.video.containers import VideoError
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.encode import write_video
 from jaxvid.data.video.timeline import ROUNDING
-from jaxvid.tools.jobs import SPAWN
+from jaxvid.tools import jobs
+
+LIMIT = 12 * 3600.0  # seconds to cut one video, which may be hours long
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,32 @@ class Cut:
 
 
 def cut_all(cuts: Mapping[Path, Sequence[Cut]]) -> None:
-    """Cuts the clips that are not there yet; says what could not be cut."""
-    there = {video: todo for video, todo in cuts.items() if video.is_file()}
-    print(f"{len(there):,} of {len(cuts):,} videos are there")
-    with ProcessPoolExecutor(mp_context=SPAWN) as pool:
-        for number, problems in enumerate(pool.map(cut, there, there.values()), 1):
-            for problem in problems:
+    """Cut the clips that do not exist yet, in worker processes, and print what cannot be cut.
+
+    Args:
+      cuts: the clips of each video. Videos that do not exist are counted.
+    """
+    found = [(video, own) for video, own in cuts.items() if video.is_file()]
+    print(f"{len(found):,} of {len(cuts):,} videos are there")
+    with contextlib.closing(jobs.run(_cut, found, what="cutting", timeout=LIMIT)) as done:
+        for each in done:
+            for problem in [f"{each.item[0]}: {each.error}"] if each.error else each.result:
                 print(f"  {problem}")
-            print(f"{number} of {len(there)} videos cut")
+    print(f"{len(found):,} videos cut")
+
+
+def _cut(job: tuple[Path, Sequence[Cut]]) -> list[str]:
+    return cut(*job)
 
 
 def cut(video: Path, cuts: Sequence[Cut]) -> list[str]:
-    """Cuts one video, re-encoded with every frame kept and without sound; returns problems."""
+    """Cut the clips of one video that do not exist yet.
+
+    The clips are encoded again, with every frame and without sound.
+
+    Returns:
+      What could not be cut, a line each.
+    """
     problems = []
     todo = [cut for cut in cuts if not cut.path.exists()]
     if not todo:

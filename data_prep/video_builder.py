@@ -43,6 +43,7 @@ class VideoBuilder(FileReaderBuilder):
       content: what is stored of a clip.
       multi_label: whether a clip has any number of labels.
       label_file: of the class names, where the configs of this data set read one beside the lists.
+      inputs: lists that `clips` has read and that `data_prep.lists` must not replace.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -66,6 +67,7 @@ class VideoBuilder(FileReaderBuilder):
         if file_format != "array_record":
             raise UserError(f'file_format="{file_format}": only array_record can be read back')
         super().__init__(file_format=file_format, **kwargs)
+        self.inputs: list[Path] = []
 
     @property
     def variant(self) -> str:

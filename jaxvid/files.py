@@ -110,15 +110,20 @@ def probe(folder: Path) -> bool:
             return name.with_name(name.name.upper()).exists()
 
 
-def probe_file(path: str | os.PathLike | None):
+def probe_file(path: str | os.PathLike | None, inputs: Iterable[str | os.PathLike] = ()):
     """Check before long work that the file `path` can be written; None is of no file.
 
+    Args:
+      inputs: files that the work reads, and that it must not replace.
+
     Raises:
-      UserError: it is a folder, lies in none, or where nothing can be written.
+      UserError: it is a folder or an input, lies in no folder, or where nothing can be written.
     """
     if path is None:
         return
     path = Path(path)
+    if any(os.path.exists(file) and path.exists() and path.samefile(file) for file in inputs):
+        raise UserError(f"{path}: this is an input; write to another file")
     if path.is_dir():
         raise UserError(f"{path}: this is a folder; name a file")
     if not path.parent.is_dir():
@@ -325,23 +330,41 @@ class Record:
 
 
 def outputs(
-    sources: Iterable[Path], output: Callable[[Path], Path], ignore_case: bool
+    root: Path,
+    target: Path,
+    sources: Iterable[Path],
+    rename: Callable[[Path], Path] = lambda path: path,
 ) -> dict[Path, Path]:
-    """{output: source} of all sources.
+    """Return {output: source}: the output of `root/a/b` is `target/a/b`.
 
     Args:
-      output: the output of a source.
-      ignore_case: whether names are the same that differ in capitals only, see `probe`.
+      root: the folder of the sources, or the only source.
+      target: the folder of the outputs, which need not exist.
+      rename: maps the path of an output below `target` to the one to use instead.
 
     Raises:
-      UserError: two sources would share an output.
+      UserError: `target` is the folder of the sources, lies in it, or cannot be written to. Or an
+        output would replace a source or lie among sources, or two sources would share an output.
     """
+    base = root if root.is_dir() else root.parent
+    real, inputs = base.resolve(), set()
+    folder = target.resolve()
+    if folder == real or (root.is_dir() and folder.is_relative_to(real)):
+        raise UserError(f"{target}: write to another folder than that of the originals")
+    ignore_case = probe(target)
     found: dict[Path, Path] = {}
     taken: dict[str, Path] = {}
     for source in sources:
-        path = output(source)
+        below = source.relative_to(base)
+        path = target / rename(below)
         other = taken.setdefault(str(path).casefold() if ignore_case else str(path), source)
         if other != source:
             raise UserError(f"{other} and {source} would both be written to {path}; rename one")
         found[path] = source
+        inputs |= {real / below, *(real / below).parents}
+    for path in found:
+        if folder / path.relative_to(target) in inputs:
+            raise UserError(
+                f"{path}: this would be written among the originals; write to another folder"
+            )
     return found

@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def report(args: argparse.Namespace):
     """Predict and print, as the command's arguments say."""
-    probe_file(args.out)
+    probe_file(args.out, args.videos)
     model = load(args.checkpoint)
     for video in args.videos:
         found = model.predict(video, args.topk, labels=args.labels)

@@ -244,14 +244,55 @@ def test_a_record_that_was_cut_short_goes_on(made):
         files.Record(path)
 
 
-def test_outputs_are_one_to_one():
-    sources = [Path("a.mp4"), Path("sub/a.mp4"), Path("A.mp4")]
+@pytest.mark.parametrize("ignore_case", [False, True])
+def test_outputs_are_one_to_one(tmp_path, monkeypatch, ignore_case):
+    monkeypatch.setattr(files, "probe", lambda folder: ignore_case)
+    root, target = tmp_path / "in", tmp_path / "out"
+    root.mkdir()
 
-    def output(source):
-        return Path("out", source.with_suffix(".npz"))
+    def outputs(*names):
+        sources = [root / name for name in names]
+        return files.outputs(root, target, sources, lambda path: path.with_suffix(".npz"))
 
-    assert len(files.outputs(sources, output, ignore_case=False)) == 3
-    with pytest.raises(UserError, match=r"a\.mp4 and A\.mp4 would both be written to out/A\.npz"):
-        files.outputs(sources, output, ignore_case=True)
-    with pytest.raises(UserError, match=r"a\.mp4 and a\.mkv would both be written to out/a\.npz"):
-        files.outputs([Path("a.mp4"), Path("a.mkv")], output, ignore_case=False)
+    assert outputs("a.mp4", "sub/a.mp4") == {
+        target / "a.npz": root / "a.mp4",
+        target / "sub/a.npz": root / "sub/a.mp4",
+    }
+    if ignore_case:
+        with pytest.raises(UserError, match=r"a\.mp4 and .*A\.mp4 would both be .*out/A\.npz"):
+            outputs("a.mp4", "A.mp4")
+    else:
+        assert len(outputs("a.mp4", "A.mp4")) == 2
+    with pytest.raises(UserError, match=r"a\.mp4 and .*a\.mkv would both be written to .*a\.npz"):
+        outputs("a.mp4", "a.mkv")
+
+
+def test_outputs_do_not_lie_among_the_originals(tmp_path):
+    root = tmp_path / "videos"
+    (root / "videos").mkdir(parents=True)
+    sources = [root / "a.mp4", root / "videos" / "a.mp4"]
+    for source in sources:
+        source.touch()
+    (tmp_path / "link").symlink_to(root)
+    for target in (root, root / "new", root / "videos" / "..", tmp_path / "link" / "new"):
+        with pytest.raises(UserError, match=f"{target}: write to another folder than that of"):
+            files.outputs(root, target, sources)
+        assert sorted(root.iterdir()) == [root / "a.mp4", root / "videos"]
+    with pytest.raises(UserError, match=f"{root}: write to another folder than that of"):
+        files.outputs(sources[0], root, sources[:1])
+    assert files.outputs(sources[0], root / "new", sources[:1]) == {root / "new/a.mp4": sources[0]}
+    # videos/videos/a.mp4 would be written to videos/a.mp4, which is another original.
+    with pytest.raises(UserError, match=f"{sources[0]}: this would be written among the originals"):
+        files.outputs(root, tmp_path, sources)
+    (root / "videos.mp4").touch()  # and its frames to the folder videos
+    with pytest.raises(UserError, match=f"{root}: this would be written among the originals"):
+        files.outputs(root, tmp_path, [root / "videos.mp4"], lambda path: path.with_suffix(""))
+
+
+def test_an_output_file_is_no_input(tmp_path):
+    (tmp_path / "a.npz").touch()
+    (tmp_path / "link.npz").symlink_to(tmp_path / "a.npz")
+    for name in ("a.npz", "link.npz"):
+        with pytest.raises(UserError, match=f"{name}: this is an input; write to another file"):
+            files.probe_file(tmp_path / name, ["swin_tiny_k400", tmp_path / "a.npz"])
+    files.probe_file(tmp_path / "b.npz", [tmp_path / "a.npz"])

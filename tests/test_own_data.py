@@ -129,6 +129,31 @@ def test_evaluation_takes_the_test_list_that_split_writes(tmp_path):
     assert len(dataset.for_evaluation(data, names)) == 4  # a config that names one keeps it
 
 
+SEGMENTS = {"v": {"duration": 9.0, "annotations": [{"segment": [1.0, 4.5], "label": "jump"}]}}
+LISTS = {
+    "bmn_own": (".json", json.dumps(SEGMENTS)),
+    "fast_rcnn_own": (".csv", "v.mp4,1.5,0.1,0.1,0.5,0.5,jump\n"),
+    "skeleton_own": (".pkl", pickle.dumps(annotations(0))),
+    "retrieval_own": (".csv", "video,caption\nv.mp4,he jumps\n"),
+    "multi_label_own": (".csv", "path,label\nv.mp4,jump\n"),
+    "actionclip_own": (".csv", "path,label\nv.mp4,jump\n"),
+    "finetune": (".csv", "path,label\nv.mp4,jump\n"),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_task_evaluates_on_a_test_list_if_there_is_one(name, tmp_path):
+    ending, content = LISTS[name]
+    content = content if isinstance(content, bytes) else content.encode()
+    data = loading.load(f"{name}:mini").data.to_dict() | dict(root=str(tmp_path), checks=())
+    for part in ("train", "val"):
+        (tmp_path / f"{part}{ending}").write_bytes(content)
+    assert "test" not in dataset.with_test(data)
+    (tmp_path / f"test{ending}").write_bytes(content)
+    source = dataset.build(splits=("test",), **{**dataset.with_test(data), "recipe": {}})
+    assert source.splits["test"].origin == str(tmp_path / f"test{ending}")
+
+
 def test_a_class_may_be_called_test(tmp_path):
     clips(tmp_path, "test/a.mp4", "test/b.mp4", "run/a.mp4", "run/b.mp4")
     assert not user_clips.holds(str(tmp_path), "test")

@@ -113,6 +113,7 @@ class Kinetics(VideoBuilder):
         """The published lists, where they are there; else the parts, by the rule of the README."""
         lists = [source / f"kinetics710/k{p[-3:]}_{split}_list_videos.txt" for p in PARTS]
         if all(path.is_file() for path in lists):
+            self.inputs += lists
             return [
                 clip
                 for part, path in zip(PARTS, lists, strict=True)

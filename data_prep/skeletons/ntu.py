@@ -16,18 +16,19 @@ Shape letters: m people, t frames, j joints.
 """
 
 import argparse
+import contextlib
 import pickle
 import re
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxvid import cli
+from jaxvid import cli, errors, files
+from jaxvid.data.video.containers import VideoError
 from jaxvid.errors import UserError
-from jaxvid.tools.jobs import SPAWN
+from jaxvid.tools import jobs
 
 BODIES, JOINTS = 4, 25
 BODY, JOINT = 10, 12  # numbers in a line
@@ -48,39 +49,44 @@ SETUPS_OF_60 = 17
 
 
 def convert(source: Path, out: Path, classes: int) -> None:
-    """Writes the pickle of a folder of `.skeleton` files.
+    """Write the pickle of a folder of `.skeleton` files.
 
     Args:
-      classes: 60 or 120; with 60, files of the setups that were added for 120 are left out.
+      classes: 60 or 120. With 60, files of the setups that were added for 120 are left out.
 
     Raises:
-      UserError: there are no such files, or one of them is damaged.
+      UserError: the folder has no such files, some of them are damaged, or `out` cannot be written.
     """
-    missing = set(MISSING.read_text().split())
-    files = [path for path in sorted(source.rglob("*.skeleton")) if wanted(path.stem, classes)]
-    kept = [path for path in files if path.stem not in missing]
+    incomplete = set(MISSING.read_text().split())
+    listed = [path for path in sorted(source.rglob("*.skeleton")) if belongs(path.stem, classes)]
+    kept = [path for path in listed if path.stem not in incomplete]
     if not kept:
         raise UserError(f"{source}: no .skeleton files of NTU RGB+D {classes} in it")
-    print(f"{len(kept):,} files, {len(files) - len(kept)} left out as incomplete")
-    annotations = []
-    with ProcessPoolExecutor(mp_context=SPAWN) as pool:
-        for number, annotation in enumerate(pool.map(annotate, kept, chunksize=64), 1):
-            annotations.append(annotation)
-            if not number % 5000:
-                print(f"{number:,} of {len(kept):,} read")
+    files.probe_file(out, kept)
+    print(f"{len(kept):,} files, {len(listed) - len(kept)} left out as incomplete")
+    found, damaged = {}, []
+    with contextlib.closing(jobs.run(annotate, kept, what="reading")) as done:
+        for each in done:
+            found[each.item] = each.result
+            damaged += [f"{each.item}: {each.error}"] if each.error else []
+    if damaged:
+        raise errors.problems(f"{source}: some files cannot be used:", sorted(damaged))
+    annotations = [found[path] for path in kept]
     content = {"split": splits([path.stem for path in kept], classes), "annotations": annotations}
-    part = out.with_suffix(".part")
-    with part.open("wb") as file:
+    with files.explained(out), files.replacing(out) as part, part.open("wb") as file:
         pickle.dump(content, file, protocol=4)
-    part.replace(out)
     print(f"{out}: {len(annotations):,} samples")
 
 
 def annotate(path: Path) -> dict[str, Any]:
-    """The annotation of one file."""
+    """Return the annotation of one file.
+
+    Raises:
+      VideoError: the file is damaged, or shows nobody.
+    """
     keypoint = people(bodies(path)).astype(np.float16)
     if not len(keypoint):
-        raise UserError(f"{path}: there is nobody in it; add its name to {MISSING.name}")
+        raise VideoError(str(path), f"there is nobody in it; add its name to {MISSING.name}")
     *_, action = _numbers(path.stem)
     return {
         "frame_dir": path.stem,
@@ -91,7 +97,14 @@ def annotate(path: Path) -> dict[str, Any]:
 
 
 def bodies(path: Path) -> np.ndarray:
-    """x, y, z of the joints (m t j 3), in the order Kinect lists bodies; zeros for nobody."""
+    """Read x, y, z of the joints of all bodies, as (m t j 3).
+
+    The bodies are in the order in which Kinect lists them. A body that a frame does not list is
+    zero there.
+
+    Raises:
+      VideoError: the file is truncated, or has another format.
+    """
     try:
         numbers = np.array(path.read_text().split(), np.float64)
         found, at = np.zeros((BODIES, int(numbers[0]), JOINTS, 3)), 1
@@ -105,12 +118,15 @@ def bodies(path: Path) -> np.ndarray:
                 if body < BODIES:
                     found[body, frame] = lines[:JOINTS, :3]
     except (ValueError, IndexError):
-        raise UserError(f"{path}: truncated, or not a .skeleton file") from None
+        raise VideoError(str(path), "truncated, or not a .skeleton file") from None
     return found
 
 
 def people(found: np.ndarray) -> np.ndarray:
-    """The two bodies that move most (m t j 3), most first; without those that are all zeros."""
+    """Return the two bodies that move most, the one that moves more first, as (m t j 3).
+
+    A body that is zero in all frames is left out.
+    """
     spread = []
     for body in found:
         seen = body[body.sum((1, 2)) != 0]
@@ -120,7 +136,11 @@ def people(found: np.ndarray) -> np.ndarray:
 
 
 def splits(names: list[str], classes: int) -> dict[str, list[str]]:
-    """Training and validation names of the benchmarks: by subject, by camera or by setup."""
+    """Return the names of the samples of each split of the benchmarks.
+
+    "xsub" divides the samples by subject. "xview" divides those of NTU RGB+D 60 by camera, and
+    "xset" those of NTU RGB+D 120 by setup.
+    """
     other = "xview" if classes == 60 else "xset"
     found: dict[str, list[str]] = {
         f"{b}_{s}": [] for b in ("xsub", other) for s in ("train", "val")
@@ -140,8 +160,11 @@ def _numbers(name: str) -> list[int]:
     return [int(number) for number in match.groups()]
 
 
-def wanted(name: str, classes: int) -> bool:
-    """Whether a sample belongs to the data set with this number of classes."""
+def belongs(name: str, classes: int) -> bool:
+    """Return whether a sample is part of NTU RGB+D 60 or 120, as `classes` says.
+
+    The samples of NTU RGB+D 60 are those of the first 17 setups, and 120 contains all samples.
+    """
     return classes == 120 or _numbers(name)[0] <= SETUPS_OF_60
 
 

@@ -161,12 +161,19 @@ def for_training(data: Mapping, task: Mapping | None = None, **options: Any) -> 
 
 
 def with_test(data: Mapping) -> Mapping:
-    """`config.data` with its test set, where the source of validation knows one in its folder."""
+    """Return `config.data` with the test set that lies beside the validation set, if there is one.
+
+    The source of the validation set looks for it, or `file` names both with "{split}".
+    """
     spec = data.get("val") or {}
     if data.get("test") or "name" not in spec:
         return data
-    holds = getattr(plug.module("data.sources", spec["name"]), "holds", None)
-    found = holds is not None and holds(os.path.expanduser(data["root"]), "test")
+    root, file = os.path.expanduser(data["root"]), spec.get("file", "")
+    if "{split}" in file:
+        found = Path(root, lists.of_split(file, "test")).is_file()
+    else:
+        holds = getattr(plug.module("data.sources", spec["name"]), "holds", None)
+        found = holds is not None and holds(root, "test")
     return {**data, "test": spec} if found else data
 
 

@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def report(args: argparse.Namespace):
     """Detect and print, as the command's arguments say."""
-    files.probe_file(args.out)
+    files.probe_file(args.out, filter(None, (args.video, args.proposals)))
     proposals = args.proposals or find(args.detector)
     model = load(args.checkpoint)
     options = dict(every=args.every, start=args.start, least=args.least, topk=args.topk)

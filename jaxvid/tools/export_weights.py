@@ -33,7 +33,7 @@ def write(spec: str, upstream: str, out: str | None) -> Path:
     """Export what `spec` names; returns the file."""
     folder = Path(spec) if Path(spec).is_dir() else Path()
     path = Path(out) if out else folder / f"{upstream}.safetensors"
-    files.probe_file(path)
+    files.probe_file(path, [spec])
     model = load(spec)
     tables = resolve.tables(model.config["model"], model.net)
     if upstream not in tables:

@@ -50,14 +50,10 @@ def extract(args: argparse.Namespace):
     Raises:
       UserError: videos that cannot be read, after all others are done; before anything is done,
         features of other weights or settings, two videos for one file, or a folder that cannot be
-        written to.
+        written to or has originals in it.
     """
-    root = args.videos if args.videos.is_dir() else args.videos.parent
-    todo = files.outputs(
-        jobs.find(args.videos),
-        lambda video: args.out / video.relative_to(root).with_suffix(".npz"),
-        files.probe(args.out),
-    )
+    videos = jobs.find(args.videos)
+    todo = files.outputs(args.videos, args.out, videos, lambda path: path.with_suffix(".npz"))
     model = load(args.checkpoint, "val")
     window = clip_of(args, model)
     extractor = Extractor(model, *window, args.fps, args.rows)

@@ -178,8 +178,9 @@ def run(
       How many videos failed.
 
     Raises:
-      UserError: nothing to do, another run's settings, names that collide, lists that are not
-        there, a folder that cannot be written to, or in which another run works.
+      UserError: there are no videos, a list is missing, an earlier run had other settings, names
+        collide, or the folder cannot be written to, has originals in it, or is in use by another
+        run.
     """
     FrameFolder(target, settings.template, total=1)  # the template is one
     if settings.kind == "flow":
@@ -187,12 +188,7 @@ def run(
     for path in lists:
         if not path.is_file():
             raise UserError(f"{path}: no such list of videos")
-    base = source if source.is_dir() else source.parent
-    todo = files.outputs(
-        jobs.find(source),
-        lambda path: target / path.relative_to(base).with_suffix(""),
-        files.probe(target),
-    )
+    todo = files.outputs(source, target, jobs.find(source), lambda path: path.with_suffix(""))
     fix = "wait for it, or write to another folder"
     with files.hold(target, fix=fix, name=f".{settings.kind}.lock"):
         files.claim(target / f"{settings.kind}.json", asdict(settings))

@@ -241,7 +241,7 @@ def report(args: argparse.Namespace):
     weights = args.weights or [1.0] * len(args.dumps)
     if len(weights) != len(args.dumps):
         raise UserError(f"--weights has {len(weights)} values for {len(args.dumps)} dumps")
-    files.probe_file(args.out)
+    files.probe_file(args.out, args.dumps)
     dumps = match([read(path) for path in args.dumps])
     names = _class_names(args.names, dumps[0]) if args.names else dumps[0].class_names
     fused = fuse(dumps, weights)

@@ -216,6 +216,8 @@ def _serve(function, pipe):
                 answer = function(item), ""
             except VideoError as error:
                 answer = None, error.reason
+            except UserError as error:
+                answer = None, str(error)
             except Exception as error:
                 answer = None, f"{type(error).__name__}: {error}"
             pipe.send(answer)

@@ -29,7 +29,6 @@ from jaxvid.cli import guard
 from jaxvid.data.video.containers import open_media, plain_words
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.encode import write_video
-from jaxvid.errors import UserError
 from jaxvid.tools import jobs
 
 logger = logging.getLogger("jaxvid.tools.transcode")
@@ -159,20 +158,14 @@ def run(
       How many files failed.
 
     Raises:
-      UserError: nothing to do, other settings than an earlier run's, names that collide, a folder
-        that cannot be written to, or in which another run works.
+      UserError: there are no videos, an earlier run had other settings, names collide, or the
+        folder cannot be written to, has originals in it, or is in use by another run.
     """
-    if not source.exists():
-        raise UserError(f"{source}: no such file or folder")
-    base = source if source.is_dir() else source.parent
-    if target.resolve().is_relative_to(base.resolve()):
-        raise UserError(f"{target}: write to another folder than that of the originals")
 
-    def output(path: Path) -> Path:
-        to = target / path.relative_to(base)
-        return to.with_suffix(suffix) if suffix else to
+    def rename(path: Path) -> Path:
+        return path.with_suffix(suffix) if suffix else path
 
-    todo = files.outputs(jobs.find(source), output, files.probe(target))
+    todo = files.outputs(source, target, jobs.find(source), rename)
     with files.hold(target, fix="wait for it, or write to another folder"):
         files.claim(target / "transcode.json", asdict(settings))
         return _write(target, todo, settings, workers)

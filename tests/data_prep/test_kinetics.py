@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from data_prep import lists
 from data_prep.kinetics.kinetics import RENAMED
 from jaxvid import class_names
 from jaxvid.data.sources import video_list
@@ -160,7 +161,7 @@ def test_kinetics_710_joins_the_three(tmp_path):
     assert stored("kinetics/k710", tmp_path) == {"train": 3, "val": 2}
 
 
-def test_kinetics_710_by_its_published_lists(tmp_path):
+def test_kinetics_710_by_its_published_lists(tmp_path, capsys):
     parts(tmp_path)
     for part, clip in {
         "400": "bbbbbbbbbbb_000000",
@@ -175,6 +176,17 @@ def test_kinetics_710_by_its_published_lists(tmp_path):
         ("kinetics600/videos_train/aaaaaaaaaaa_000003.mp4", (7,)),
         ("kinetics700/videos_train/x.mp4", (7,)),
     ]
+    # The lists for a root that has all, too, do not replace the published ones.
+    fakes.text(tmp_path / "kinetics710/k400_val_list_videos.txt", "ddddddddddd_000000_000010.mp4 9")
+    fakes.text(
+        tmp_path / "kinetics710/k400_train_list_videos.txt",
+        "bbbbbbbbbbb_000000_000010.mp4 7",
+        "gone.mp4 8",
+    )
+    before = {p: p.read_text() for p in (tmp_path / "kinetics710").iterdir()}
+    lists.main(["kinetics/k710", "--source", str(tmp_path), "--out", str(tmp_path)])
+    assert "k400_train_list_videos.txt: not replaced" in capsys.readouterr().out
+    assert {p: p.read_text() for p in before} == before
 
 
 def test_every_class_of_the_parts_is_one_of_710(data_folder):

@@ -137,7 +137,7 @@ def test_the_list_of_incomplete_samples_is_the_authors(data_folder):
     ours = set(ntu.MISSING.read_text().split())
     for file, classes in (("NTU_RGBD", 60), ("NTU_RGBD120", 120)):
         path = data_folder / f"skeleton/{file}_samples_with_missing_skeletons.txt"
-        assert {n for n in ours if ntu.wanted(n, classes)} == set(path.read_text().split())
+        assert {n for n in ours if ntu.belongs(n, classes)} == set(path.read_text().split())
 
 
 @pytest.mark.parametrize(
@@ -154,11 +154,17 @@ def test_a_damaged_file_is_named(tmp_path, content, message):
     path.write_text(content)
     with pytest.raises(UserError, match=rf"A013\.skeleton: {message}"):
         ntu.annotate(path)
+    out = tmp_path / "x.pkl"
+    with pytest.raises(UserError, match=rf"some files cannot be used:\n  {path}: {message}"):
+        ntu.convert(tmp_path, out, 60)
+    assert not out.exists()
+    with pytest.raises(UserError, match="this is an input"):
+        ntu.convert(tmp_path, path, 60)
     path.rename(tmp_path / "clip.skeleton")
     with pytest.raises(UserError, match=r"clip\.skeleton: names are like"):
-        ntu.convert(tmp_path, tmp_path / "x.pkl", 60)
+        ntu.convert(tmp_path, out, 60)
     with pytest.raises(UserError, match=r"no \.skeleton files of NTU RGB\+D 60"):
-        ntu.convert(tmp_path / "nowhere", tmp_path / "x.pkl", 60)
+        ntu.convert(tmp_path / "nowhere", out, 60)
 
 
 # Pickles to ArrayRecord

@@ -1,5 +1,11 @@
 """Clips cut from long videos: which frames are in them, and their names."""
 
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +93,35 @@ def test_what_cannot_be_cut_is_said(tmp_path, capsys):
     (tmp_path / "ok.mp4").write_bytes(b"kept")  # a second run cuts only what is not there
     trim.cut_all(cuts)
     assert (tmp_path / "ok.mp4").read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_all_processes_ends_cutting_without_a_trace(tmp_path, number):
+    """A terminal or a scheduler sends it to the workers, too."""
+    base = tmp_path / "kinetics_raw_200_train"
+    for name in "abcd":
+        long_video(base / f"{name}.mp4", 600)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "data_prep.omnisource.trim", "--source", str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while not list(base.rglob("part_*.mp4")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.killpg(process.pid, number)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + number
+    assert re.fullmatch(r"stopped after \d of 4; run it again to go on\n(inter|stop).*\n", err)
+    assert not list(base.rglob(".*"))  # what was half written
+    with VideoReader(next(base.rglob("part_*.mp4"))) as reader:
+        assert reader.duration == 10
 
 
 def test_gym(tmp_path):

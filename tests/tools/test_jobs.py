@@ -27,6 +27,8 @@ def work(item: str) -> str:
         time.sleep(60)
     if kind == "video":
         raise VideoError("a.mp4", "too dark")
+    if kind == "user":
+        raise UserError("a.mp4: rename it")
     if kind == "bug":
         raise KeyError("x")
     if kind == "slow":
@@ -42,7 +44,7 @@ def work(item: str) -> str:
 def test_a_job_can_do_no_harm_but_fail(monkeypatch):
     monkeypatch.setattr(jobs, "GRACE", 0.5)
     started = time.monotonic()
-    items = ["a", "crash", "b", "video", "bug", "hang", "c", *map(str, range(20))]
+    items = ["a", "crash", "b", "video", "user", "bug", "hang", "c", *map(str, range(20))]
     found = {each.item: each for each in jobs.run(work, items, what="", workers=2, timeout=1.5)}
     assert sorted(found) == sorted(items)
     assert time.monotonic() - started < 30
@@ -50,6 +52,7 @@ def test_a_job_can_do_no_harm_but_fail(monkeypatch):
     assert errors == {
         "crash": "the process that read it crashed",
         "video": "too dark",
+        "user": "a.mp4: rename it",
         "bug": "KeyError: 'x'",
         "hang": "no answer within 1.5 s",
     }

@@ -25,13 +25,18 @@ WORD = re.compile(r'"((?:[^"]|"")*)"(?!\S)|(\S+)')  # of a line that is no csv
 MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}  # what a file begins with
 
 
+def of_split(file: str, split: str) -> str:
+    """Return the name of the file of a split, which replaces "{split}" in `file`."""
+    return file.replace("{split}", split)
+
+
 def find(root: str, file: str, split: str, what: str = "annotations", key: str = "file") -> Path:
-    """The path of a file that the source of a split names with `key`.
+    """Return the path of a file that the source of a split names with `key`, see `of_split`.
 
     Raises:
-      UserError: it is not there.
+      UserError: it does not exist.
     """
-    path = Path(root, file)
+    path = Path(root, of_split(file, split))
     if not path.is_file():
         raise UserError(
             f"{path}: no such {split} {what}; set config.data.root or config.data.{split}.{key}"

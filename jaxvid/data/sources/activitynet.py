@@ -90,7 +90,7 @@ def build(
     Args:
       split: "train", "val" or "test": of a file with subsets, which one.
       root: folder that `file` and `features` lie in.
-      file: Annotations, a json file.
+      file: Annotations, a json file. "{split}" in its name stands for the name of the split.
       features: Folder of the feature files. The features of a video are in
         `features/PREFIX + name + SUFFIX`.
       suffix: File extension of the feature files: .csv, .npy or .npz.

@@ -51,7 +51,7 @@ def build(
     Args:
       split: without proposals, "train" learns from the true boxes alone.
       root: folder that all files and `prefix` lie in.
-      file: Annotations, a csv file.
+      file: Annotations, a csv file. "{split}" in its name stands for the name of the split.
       proposals: File of boxes to classify (see `data/annotations/boxes.py`); "true" uses the
         annotated boxes.
       exclude: csv file with the key frames to leave out, as lines VIDEO,TIME. "" leaves nothing

@@ -70,7 +70,7 @@ def build(
     Args:
       split: only for messages.
       root: folder that `file` and `prefix` lie in.
-      file: The list.
+      file: The list. "{split}" in its name stands for the name of the split.
       prefix: Folder that contains the folders of frames.
       template: Pattern of the file names of frames, such as "img_{:05}.jpg". For optical flow, such
         as "{}_{:05d}.jpg", where the first field is x or y.

@@ -39,7 +39,8 @@ def build(
     """Read the tubes of a split, and the proposals for its key frames.
 
     Args:
-      file: Annotations, a pickle, relative to `root`.
+      file: Annotations, a pickle, relative to `root`. "{split}" in its name stands for the name of
+        the split.
       proposals: File of boxes to classify (see `data/annotations/boxes.py`), relative to `root`, in
         which videos are called VIDEO + suffix; "true" uses the annotated boxes.
       prefix: Folder of the videos, relative to `root`.

@@ -81,7 +81,7 @@ def build(
     Args:
       split: "train" or "val".
       root: folder that `file` and `prefix` lie in.
-      file: Annotations, a pickle.
+      file: Annotations, a pickle. "{split}" in its name stands for the name of the split.
       subset: Name of the split in the file, such as "xsub_train". "" uses the name of the split in
         the config. All samples are used if the file has no splits.
       prefix: With a `suffix`, the folder of the files of samples.

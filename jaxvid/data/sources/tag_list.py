@@ -48,7 +48,7 @@ def build(
     Args:
       split: only for messages.
       root: folder that `file` and `prefix` lie in.
-      file: The list, a json file.
+      file: The list, a json file. "{split}" in its name stands for the name of the split.
       prefix: Folder of the videos, or of the folders of frames.
       template: Pattern of the file names of frames in folders, such as "img_{:05}.jpg".
       first: Number of the first frame of a folder. None means 0 if a frame with this number exists,

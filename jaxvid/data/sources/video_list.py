@@ -81,7 +81,7 @@ def build(
     Args:
       split: only for messages.
       root: folder that `file` and `prefix` lie in.
-      file: The list, a text or csv file.
+      file: The list, a text or csv file. "{split}" in its name stands for the name of the split.
       prefix: Folder of the videos.
       suffix: File extension that is added to paths without the extension of a video, such as
         ".mp4".

@@ -85,7 +85,8 @@ def build(
     Args:
       split: "train", or another.
       root: folder that `file` and `prefix` lie in.
-      file: The captions, a json, csv or text file.
+      file: The captions, a json, csv or text file. "{split}" in its name stands for the name of the
+        split.
       prefix: Folder of the videos.
       suffix: File extension that is added to names without the extension of a video.
       subset: Split in MSR-VTT's own file: "train", "validate" or "test".
