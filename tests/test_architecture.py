@@ -66,14 +66,14 @@ IMPORTS = {
     "ops": ".errors .config.values .skeletons .ops jax numpy optax dm_pix",
     "layers": ".config.values .ops .layers jax flax numpy einops",
     "models": ".errors .config.values .layers .ops .models .weights.convert .weights.inflate"
-    " jax flax numpy einops",
+    " .weights.names jax flax numpy einops",
     "metrics": ".errors .log .ops .metrics numpy",
     "draw": ".draw numpy cv2 PIL",
     "results": "",
     "inference": "",
-    "inference.detect": ".errors .data .results numpy",
+    "inference.detect": ".errors .data .inference.model .results numpy",
     "inference.draw": ".errors .data .draw .results cv2 numpy",
-    "inference.features": ".errors .data .distributed.mesh jax numpy",
+    "inference.features": ".errors .data .distributed.mesh .inference.model jax numpy",
     "inference.model": ".errors .compare .config .plug .data .distributed .inference .train"
     " .weights jax numpy",
     "samples": ".errors .skeletons .data .draw numpy",
@@ -85,11 +85,10 @@ IMPORTS = {
     "data.text.tokenizer": ".errors numpy regex",
     "data.sources.tfds": ".errors .config.values .data numpy cv2 tensorflow_datasets",
     "checkpoints": ".errors .files .param_rules .checkpoints jax orbax flax.traverse_util numpy",
-    "weights": ".errors .files .param_rules .pickles .weights jax flax.traverse_util"
-    " numpy ml_dtypes",
-    "weights.inflate": ".errors .ops.position numpy",
+    "weights": ".errors .files .param_rules .pickles .weights jax flax numpy ml_dtypes",
+    "weights.inflate": ".errors .ops.position flax numpy",
     "weights.resolve": ".errors .class_names .compare .config .plug .param_rules"
-    " .checkpoints .weights jax",
+    " .checkpoints .weights jax flax",
     "versions": "packaging",
     "writers": ".errors .files .plug .writers numpy",
     "writers.tensorboard": ".draw.canvas numpy tensorboardX",

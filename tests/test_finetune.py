@@ -90,7 +90,7 @@ def test_without_a_network_it_says_which_file_goes_where(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "keep", unreachable)
     monkeypatch.setenv("JAXVID_CACHE", str(tmp_path))
     monkeypatch.delenv("JAXVID_WEIGHTS_DIR", raising=False)
-    row = zoo.find("swin_tiny_k400")
+    row = zoo.get("swin_tiny_k400")
     with pytest.raises(UserError) as caught:
         resolve.starting_from({"weights": row.name, "skip": ()}, None, dict(name="swin"))
     for part in (row.url, row.file, "JAXVID_WEIGHTS_DIR", "--config.init.weights= trains from"):
@@ -104,7 +104,7 @@ def test_without_a_network_it_says_which_file_goes_where(tmp_path, monkeypatch):
 def test_a_published_file_in_the_weights_folder(tmp_path, monkeypatch, said):
     """All but the head comes from the .pth; the log says which file, and that the head is new."""
     row = dataclasses.replace(
-        zoo.find("tsn_r50_k400"),
+        zoo.get("tsn_r50_k400"),
         name="tsn_test_u8_k400",
         model=dict(name="tsn", variant="test"),
         sha256="",

@@ -45,7 +45,7 @@ def test_mini_starts_from_random_values_and_others_from_published_ones(name):
         found = resolve.resolve(config.init.weights, config.model.to_dict())
         assert bool(found) == (variant != "mini"), variant
         if found:
-            published = zoo.find(found)
+            published = zoo.get(found)
             assert published.model["name"] == config.model.name
             assert published.model["variant"] == config.model.variant
             if published.kind == "skeleton":

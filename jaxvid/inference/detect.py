@@ -20,13 +20,14 @@ from jaxvid.data.annotations import boxes as files
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.timeline import Reader
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.inference.model import Model
 from jaxvid.results import Moments
 
 Detector = Callable[[np.ndarray], Any]
 
 
 def detect(
-    model: Any,
+    model: Model,
     video: str | Path,
     proposals: str | Path | Detector,
     *,

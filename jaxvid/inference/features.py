@@ -8,7 +8,7 @@ Shapes: t rows of features, f frames of a clip, c channels.
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +21,13 @@ from jaxvid.data.transforms.video import Decode, Open
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
 
+if TYPE_CHECKING:
+    from jaxvid.inference.model import Model  # which imports this module
+
 INSTEAD = "take the features of a recogniser of videos, such as swin_tiny_k400"
 
 
-def video_steps(model: Any) -> tuple[Transform, list[Transform]]:
+def video_steps(model: "Model") -> tuple[Transform, list[Transform]]:
     """The transforms of a model that open a video, and those from decoding on.
 
     Raises:
@@ -40,7 +43,7 @@ def video_steps(model: Any) -> tuple[Transform, list[Transform]]:
     return model.pipeline[kinds.index(Open)], model.pipeline[kinds.index(Decode) :]
 
 
-def task_of(model: Any) -> str:
+def task_of(model: "Model") -> str:
     """The name of a model's task."""
     return model.config["task"]["name"]
 
@@ -59,7 +62,7 @@ class Extractor:
     """
 
     def __init__(
-        self, model: Any, frames: int, stride: int, every: int, fps: float = 0.0, rows: int = 32
+        self, model: "Model", frames: int, stride: int, every: int, fps: float = 0.0, rows: int = 32
     ):
         if min(frames, stride, every) < 1 or fps < 0:
             raise UserError(

@@ -112,15 +112,3 @@ class NonLocalResNet(resnet.ResNet):
     def gathers(self, stage: int, i: int) -> bool:
         """Whether a non-local layer follows block `i` of a stage, both from 0."""
         return bool(self.non_local) and i in self.non_local_blocks[stage]
-
-
-def rows(torch: str, ours: str) -> tuple[tuple[str, str], ...]:
-    """Return the rename rows of the layer after a block of these names, as MMAction2 has them.
-
-    "backbone.layer2.0.non_local_block.g.0.conv.weight" -> "backbone/layer2_0/non_local/g/kernel"
-    """
-    names = {"g.0.conv": "g", "theta.conv": "theta", "phi.0.conv": "phi", "conv_out": "conv_out"}
-    return tuple(
-        (f"{torch}.non_local_block.{theirs}", f"{ours}/non_local/{name}")
-        for theirs, name in names.items()
-    )

@@ -195,24 +195,3 @@ class ResNet(nn.Module):
     def lift(self, h: int, w: int, t: int = 1) -> Ints:
         """Return a kernel or strides over the axes that kernels span."""
         return (t, h, w) if self.spans_time else (h, w)
-
-
-# How upstreams name the parts of a ResNet at backbone/
-
-BUFFERS = (".*num_batches_tracked",)
-ORDER = (
-    "backbone cls_head slow_path fast_path conv1 bn1 conv2 bn2 conv3 bn3 downsample layer1 layer2"
-    " layer3 layer4 conv1_lateral layer1_lateral layer2_lateral layer3_lateral fc block"
-    " non_local_block g conv_out theta phi conv bn weight bias running_mean running_var"
-)
-# torchvision: "layer1.0.downsample.1.running_var" -> "backbone/layer1_0/downsample/bn/var"
-TORCHVISION = (
-    ("conv1", "backbone/conv1/conv"),
-    ("bn1", "backbone/conv1/bn"),
-    ("layer{s}.{b}.conv{i}", "backbone/layer{s}_{b}/conv{i}/conv"),
-    ("layer{s}.{b}.bn{i}", "backbone/layer{s}_{b}/conv{i}/bn"),
-    ("layer{s}.{b}.downsample.0", "backbone/layer{s}_{b}/downsample/conv"),
-    ("layer{s}.{b}.downsample.1", "backbone/layer{s}_{b}/downsample/bn"),
-)
-# MMAction2: "backbone.layer1.0.conv2.bn.weight" -> "backbone/layer1_0/conv2/bn/scale"
-OPENMMLAB = (("backbone", "backbone"), ("backbone.layer{s}.{b}", "backbone/layer{s}_{b}"))

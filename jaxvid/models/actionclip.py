@@ -17,6 +17,7 @@ from jaxvid.layers.clip import Transformer, normal
 from jaxvid.models import clip4clip
 from jaxvid.models.clip4clip import TwoTowers, backbone, example
 from jaxvid.weights.convert import Weights
+from jaxvid.weights.names import clip
 
 VARIANTS = clip4clip.VARIANTS
 
@@ -71,9 +72,6 @@ def build(
 
 # Weights
 
-ROWS = (*clip4clip.blocks("adapter.transformer", "adapter"), ("adapter", "adapter"))
-WEIGHTS = {
-    "mmaction": Weights(
-        (*clip4clip.towers("clip."), *ROWS), order=clip4clip.ORDER, adapt=clip4clip.other_size
-    )
-}
+# "adapter.transformer.resblocks.0.ln_1.bias" -> "adapter/block0/norm1/bias"
+ROWS = (*clip.blocks("adapter.transformer", "adapter"), ("adapter", "adapter"))
+WEIGHTS = {"mmaction": Weights((*clip.towers("clip."), *ROWS), order=clip.ORDER, adapt=clip.adapt)}

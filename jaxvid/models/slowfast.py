@@ -20,6 +20,7 @@ from jaxvid.layers import heads, resnet
 from jaxvid.layers.conv import Conv, ConvNorm
 from jaxvid.layers.norm import BatchNorm
 from jaxvid.weights.convert import Weights
+from jaxvid.weights.names import resnet as names
 
 VARIANTS: dict[str, dict] = {
     "test": dict(depths=(1, 1), fast_depths=(1, 1), width=16, alpha=2),
@@ -156,4 +157,4 @@ def openmmlab(net):
     return tuple(rows)
 
 
-WEIGHTS = {"mmaction": Weights(openmmlab, resnet.BUFFERS, resnet.ORDER)}
+WEIGHTS = {"mmaction": Weights(openmmlab, names.BUFFERS, names.ORDER)}

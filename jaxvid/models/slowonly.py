@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxvid.config.values import Count, Rate
 from jaxvid.layers import heads, non_local, resnet
-from jaxvid.models import tsn
+from jaxvid.weights.names import resnet as names
 
 VARIANTS: dict[str, dict] = {
     "test": dict(depths=(1, 2), width=4, time=(1, 3)),
@@ -46,9 +46,6 @@ def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **ove
 
 
 WEIGHTS = {
-    "mmaction": tsn.upstream(
-        (*resnet.OPENMMLAB, *non_local.rows(*resnet.OPENMMLAB[-1])), "cls_head.fc_cls"
-    ),
-    # an image network, to start from
-    "torchvision": tsn.WEIGHTS["torchvision"],
+    "mmaction": names.recognizer((*names.OPENMMLAB, *names.non_local()), "cls_head.fc_cls"),
+    "torchvision": names.IMAGES,
 }

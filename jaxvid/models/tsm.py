@@ -12,9 +12,9 @@ import jax.numpy as jnp
 
 from jaxvid.config.values import Count, Natural, Rate
 from jaxvid.layers import heads, non_local, resnet
-from jaxvid.models import tsn
 from jaxvid.weights import inflate
 from jaxvid.weights.convert import Weights
+from jaxvid.weights.names import resnet as names
 
 VARIANTS: dict[str, dict] = {
     "test": dict(depths=(1, 2), width=4),
@@ -121,13 +121,13 @@ def openmmlab(net):
 
     "backbone.layer2.net.1.block.conv1.conv.net.weight" -> "backbone/layer2_1/conv1/conv/kernel"
     """
-    rows = [*resnet.OPENMMLAB, ("cls_head.fc_cls", "head/fc")]
+    rows = [*names.OPENMMLAB, ("cls_head.fc_cls", "head/fc")]
     for s, depth in enumerate(net.backbone.depths):
         for b in range(depth):
             wrapped = ".net" if s == 1 and net.backbone.pool_time else ""
             torch, ours = f"backbone.layer{s + 1}{wrapped}.{b}", f"backbone/layer{s + 1}_{b}"
             if net.backbone.gathers(s, b):
-                rows += non_local.rows(torch, ours)
+                rows += names.non_local(torch, ours)
                 torch += ".block"
             rows.append((torch, ours))
             if net.backbone.shifted(s, b):
@@ -136,8 +136,7 @@ def openmmlab(net):
 
 
 WEIGHTS = {
-    "mmaction": Weights(openmmlab, resnet.BUFFERS, resnet.ORDER, adapt=inflate.kernels),
-    # a TSN, or an image network, to start from
-    "tsn": tsn.WEIGHTS["mmaction"],
-    "torchvision": tsn.WEIGHTS["torchvision"],
+    "mmaction": Weights(openmmlab, names.BUFFERS, names.ORDER, adapt=inflate.kernels),
+    "tsn": names.recognizer(names.OPENMMLAB, "cls_head.fc_cls"),  # a TSN to start from
+    "torchvision": names.IMAGES,
 }

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 
 from jaxvid.config.values import NonNegative, Rate
 from jaxvid.layers import heads, resnet
-from jaxvid.weights import inflate
-from jaxvid.weights.convert import Weights
+from jaxvid.weights.names import resnet as names
 
 VARIANTS: dict[str, dict] = {
     "test": dict(depths=(1, 2), width=4),
@@ -50,18 +49,7 @@ def build(
     return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
 
 
-def upstream(backbone, head):
-    """Return the table of a ResNet and its head, inflated where the model spans time.
-
-    Args:
-      backbone: Rename rows of the backbone, such as `resnet.OPENMMLAB`.
-      head: Name of the last linear layer, such as "cls_head.fc_cls" -> "head/fc".
-    """
-    rows = (*backbone, (head, "head/fc"))
-    return Weights(rows, resnet.BUFFERS, resnet.ORDER, adapt=inflate.kernels)
-
-
 WEIGHTS = {
-    "mmaction": upstream(resnet.OPENMMLAB, "cls_head.fc_cls"),
-    "torchvision": upstream(resnet.TORCHVISION, "fc"),
+    "mmaction": names.recognizer(names.OPENMMLAB, "cls_head.fc_cls"),
+    "torchvision": names.IMAGES,
 }

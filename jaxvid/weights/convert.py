@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import flax.linen as nn
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -54,11 +55,11 @@ class Weights:
     adapt: Callable[[Any, str, np.ndarray, tuple[int, ...]], np.ndarray] | None = None
     fix: tuple[Callable[[Mapping], dict], Callable[[Mapping], dict]] | None = None
 
-    def rows(self, net: Any = None) -> Table:
+    def rows(self, net: nn.Module | None = None) -> Table:
         """The rename table of one model."""
         return self.rename(net) if callable(self.rename) else self.rename
 
-    def with_head(self, head: "Weights | None", net: Any) -> "Weights":
+    def with_head(self, head: "Weights | None", net: nn.Module | None) -> "Weights":
         """Return the table of a model that has this one's backbone and another head.
 
         Tensors of this one's head are skipped, so that training can start from its files.
@@ -99,7 +100,7 @@ def convert(
     weights: Weights,
     *,
     skip: tuple[str, ...] = (),
-    net: Any = None,
+    net: nn.Module | None = None,
 ) -> tuple[dict, Coverage]:
     """Fill the tree of `variables` from torch-named `tensors`.
 
@@ -160,7 +161,9 @@ def convert(
     ), coverage
 
 
-def export(variables: Mapping, weights: Weights, net: Any = None) -> dict[str, np.ndarray]:
+def export(
+    variables: Mapping, weights: Weights, net: nn.Module | None = None
+) -> dict[str, np.ndarray]:
     """Variables as torch tensors: upstream's names, layouts and order, with its buffers."""
     flat: dict[str, Any] = flatten_dict(variables, sep="/")  # type: ignore[assignment]
     back = tuple((target, source) for source, target in weights.rows(net))

@@ -4,8 +4,8 @@ The aim in each case: a clip that is constant in time gives what the image model
 """
 
 import math
-from typing import Any
 
+import flax.linen as nn
 import numpy as np
 
 from jaxvid.errors import UserError
@@ -22,7 +22,9 @@ def kernel(image: np.ndarray, frames: int) -> np.ndarray:
     return np.repeat(image[None], frames, 0) / frames
 
 
-def kernels(net: Any, path: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def kernels(
+    net: nn.Module | None, path: str, value: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
     """The kernels of a 2-D network for a 3-D one, or for inputs of another kind (`Weights.adapt`).
 
     A first kernel meets inputs of another channel count, such as stacked optical flow, with the

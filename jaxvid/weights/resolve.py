@@ -12,15 +12,17 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 
 from jaxvid import class_names, compare, param_rules, plug
 from jaxvid.checkpoints import integrity, store
 from jaxvid.config import former_keys, hashable
+from jaxvid.config.settings import Settings
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.weights import download, safetensors_file, torch_file, zoo
 from jaxvid.weights.convert import Weights, convert, find_leaf, rename, to_flax
@@ -61,7 +63,7 @@ class Origin:
                 f"{self.source}: a file of weights without a config; name the model with --config,"
                 " or rename the file to that of its row in `python -m jaxvid.tools.zoo`"
             )
-        return {**self.config, "mesh": dict(data=-1, model=1), "sharding": "replicated"}
+        return {**self.config, "mesh": asdict(Settings.mesh), "sharding": Settings.sharding}
 
 
 def find(spec: str | Path) -> Origin:
@@ -85,7 +87,7 @@ def find(spec: str | Path) -> Origin:
     if path.suffix or len(path.parts) > 1:
         hint = "" if path.suffix else did_you_mean(path.name, store.runs_beside(path))
         raise UserError(f"{spec}: no such workdir, checkpoint or file{hint and '.'}{hint}")
-    row = zoo.find(spec)
+    row = zoo.get(str(spec))
     plug.module("models", row.model["name"])  # before a download that nothing could read
     return published(row, download.fetch(row))
 
@@ -93,13 +95,7 @@ def find(spec: str | Path) -> Origin:
 def published(row: zoo.Row, path: Path) -> Origin:
     """A row of the zoo as the config of an evaluation."""
     config = dict(
-        dtype="float32",
-        mesh=dict(data=-1, model=1),
-        sharding="replicated",
-        batch=1,
-        eval_batch=0,
-        eval=dict(views=1),
-        loader=dict(workers=-1, on_error="replace", eval_on_error="raise"),
+        **asdict(Settings(dtype="float32", batch=1)),
         model=dict(row.model),
         task=dict(row.task),
         data=dict(recipe=dict(row.recipe)),
@@ -114,7 +110,7 @@ def identity(source: Path) -> str:
     return integrity.identity(source) if source.is_dir() else download.sha256(source)[:12]
 
 
-def read(origin: Origin, like: Mapping, net: Any, model: Mapping) -> tuple[dict, str]:
+def read(origin: Origin, like: Mapping, net: nn.Module, model: Mapping) -> tuple[dict, str]:
     """The variables of `origin`, where `like` (shapes with shardings) says, and a line on them.
 
     Args:
@@ -160,7 +156,7 @@ def find_initial(spec: str) -> Origin:
 
 def starting_from(
     init: Mapping,
-    net: Any,
+    net: nn.Module,
     model: Mapping,
     names: Sequence[str] = (),
     config: Mapping | None = None,
@@ -241,21 +237,20 @@ class Tensors:
     note: str = ""
 
     @classmethod
-    def of(cls, origin: Origin, like: Mapping, net: Any, model: Mapping) -> "Tensors":
+    def of(cls, origin: Origin, like: Mapping, net: nn.Module, model: Mapping) -> "Tensors":
         """Read a file; the table and the prefix are those by which most tensors find a place."""
         known = tables(model, net)
         if origin.upstream in known:
             known = {origin.upstream: known[origin.upstream]}
-        notes: list[str] = []
         best, most = None, -1
-        for note, named in spellings(torch_file.load(origin.source, say=notes.append)):
+        for note, named in spellings(torch_file.load(origin.source)):
             table = likeliest(named, known, like, net)
             if (count := fitting(named, table, like, net)) > most:
-                best, most = cls(named, table, "".join([note, *notes])), count
+                best, most = cls(named, table, note), count
         assert best is not None  # the names as they are come first
         return best
 
-    def other_head(self, like: Mapping, net: Any) -> str:
+    def other_head(self, like: Mapping, net: nn.Module) -> str:
         """How the head differs in shape from that of `like`; "" where it does not."""
         want = {
             k: v
@@ -275,7 +270,7 @@ class Tensors:
         return ""
 
 
-def tables(model: Mapping, net: Any) -> dict[str, Weights]:
+def tables(model: Mapping, net: nn.Module) -> dict[str, Weights]:
     """Return how upstreams name the tensors of a model, by upstream.
 
     Where a spec holds that of a backbone, the table of the backbone's family names its tensors.
@@ -308,7 +303,7 @@ def spellings(tensors: Mapping) -> Iterator[tuple[str, dict]]:
 
 
 def place(
-    origin: Origin, tensors: Tensors, like: Mapping, net: Any, skip: tuple[str, ...] = ()
+    origin: Origin, tensors: Tensors, like: Mapping, net: nn.Module, skip: tuple[str, ...] = ()
 ) -> tuple[dict, str]:
     """Convert the tensors of a file and put them where `like` says."""
     variables, coverage = convert(tensors.named, like, tensors.table, skip=skip, net=net)
@@ -319,13 +314,13 @@ def place(
 
 
 def likeliest(
-    tensors: Mapping, tables: Mapping[str, Weights], like: Mapping, net: Any = None
+    tensors: Mapping, tables: Mapping[str, Weights], like: Mapping, net: nn.Module | None = None
 ) -> Weights:
     """The table by which most tensors find a place."""
     return max(tables.values(), key=lambda table: fitting(tensors, table, like, net))
 
 
-def fitting(tensors: Mapping, table: Weights, like: Mapping, net: Any = None) -> int:
+def fitting(tensors: Mapping, table: Weights, like: Mapping, net: nn.Module | None = None) -> int:
     """How many tensors find a place by a table."""
     want, rows = param_rules.flatten(like), table.rows(net)
     names = [rename(name, rows) for name in tensors]

@@ -8,12 +8,12 @@ and pages come in when they are used. A file must stay unchanged while its array
 are not checksummed here; the hash of a downloaded file is.
 """
 
+import logging
 import math
 import mmap
 import re
 import struct
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ import numpy as np
 from jaxvid import pickles
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.weights import safetensors_file
+
+logger = logging.getLogger(__name__)
 
 # Where training code keeps the tensors of the model, best first.
 WRAPPERS = (
@@ -65,18 +67,16 @@ STORAGES = {
 }
 
 
-def load(
-    path: str | Path, key: str | None = None, say: Callable[[str], object] = lambda text: None
-) -> dict[str, np.ndarray]:
-    """The tensors of a checkpoint by their names.
+def load(path: str | Path, key: str | None = None) -> dict[str, np.ndarray]:
+    """Read the tensors of a checkpoint, by their names.
 
-    Dictionaries around the tensors (`WRAPPERS`) are opened and what lies beside is left out; the
-    prefixes of DataParallel and torch.compile are cut off.
+    Where the tensors are inside other dictionaries (`WRAPPERS`), only they are returned. If a file
+    holds several sets of tensors, a message names the one that is read. The prefixes of
+    DataParallel and torch.compile are removed.
 
     Args:
       path: .pth, .pt, .bin, .ckpt, .safetensors or .npz.
       key: the entry to read where a file holds several sets of weights, such as "ema_state_dict".
-      say: is called with which of several sets was read, '; its "model", not its "ema"'.
 
     Returns:
       {name: read-only array}, bfloat16 and float8 as those of ml_dtypes.
@@ -94,7 +94,7 @@ def load(
     else:
         value, places = _read_legacy(data, path)
     arrays = {}
-    for name, tensor in _unwrap(value, key, path, say).items():
+    for name, tensor in _unwrap(value, key, path).items():
         try:
             arrays[name] = tensor.view(data, places) if isinstance(tensor, Tensor) else tensor
         except (ValueError, TypeError, OverflowError) as error:
@@ -320,10 +320,8 @@ NAMES: dict[str, Any] = {
 }
 
 
-def _unwrap(
-    value: Any, key: str | None, path: str | Path, say: Callable[[str], object]
-) -> dict[str, Tensor | np.ndarray]:
-    """The dictionary that holds the tensors, its other entries and the common prefix left out."""
+def _unwrap(value: Any, key: str | None, path: str | Path) -> dict[str, Tensor | np.ndarray]:
+    """Return the tensors of the dictionary that holds them, without their common prefix."""
     outer = value
     for _ in range(LEVELS):
         if not isinstance(value, dict):
@@ -340,7 +338,7 @@ def _unwrap(
             if name != inner[0] and isinstance(entry, dict) and any(map(_is_tensor, entry.values()))
         ]
         if others:
-            say(f'; its "{inner[0]}", not its {", ".join(others)[:200]}')
+            logger.info(f'{path}: reading its "{inner[0]}", not its {", ".join(others)[:200]}')
         value = value[inner[0]]
     groups = [k for k, v in outer.items() if isinstance(v, dict)] if isinstance(outer, dict) else []
     groups = [group[:50] for group in groups if isinstance(group, str)]

@@ -11,6 +11,7 @@ import pytest
 from jaxvid.layers import resnet
 from jaxvid.layers.conv import Conv, ConvNorm
 from jaxvid.weights.convert import Weights, export
+from jaxvid.weights.names.resnet import TORCHVISION
 from tests.conftest import fill
 
 pytestmark = pytest.mark.long
@@ -69,7 +70,7 @@ def torch_resnet(state, x):
 @pytest.mark.parametrize("bottleneck", [True, False])
 def test_frames_are_those_of_an_image_network(bottleneck):
     net, variables = build(depths=(2, 1, 2), bottleneck=bottleneck)
-    table = Weights(tuple((t, o.removeprefix("backbone/")) for t, o in resnet.TORCHVISION))
+    table = Weights(tuple((t, o.removeprefix("backbone/")) for t, o in TORCHVISION))
     frames = VIDEO.reshape(-1, *VIDEO.shape[2:])
     want = torch_resnet(export(variables, table), frames.transpose(0, 3, 1, 2))
     got = run(net, variables)

@@ -84,7 +84,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_counts(name):
-    row = zoo.find(name)
+    row = zoo.get(name)
     net = plug.load("models", row.model, num_classes=row.num_classes, dtype=jnp.float32)
     x = jax.ShapeDtypeStruct((1, *PUBLISHED[name]), jnp.float32)
     variables = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), x)

@@ -49,5 +49,5 @@ def test_operations_of_a_step_are_six_a_published_multiply_add():
     config = stgcnpp_ntu60.get_config("2d_j")
     config.batch, config.accumulate = 16, 2
     planned, _, batch = rehearse(config, meshes.build())
-    published = zoo.find("stgcnpp_2d_joint_ntu60").flops_g * 1e9
+    published = zoo.get("stgcnpp_2d_joint_ntu60").flops_g * 1e9
     assert planned.flops(batch) == pytest.approx(6 * published * 16 / 8, rel=0.05)

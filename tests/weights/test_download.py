@@ -94,7 +94,7 @@ def row(site):
 
 
 def row_of(url, sha256=DIGEST[:8], mirrors=()):
-    row = zoo.find("swin_tiny_k400")
+    row = zoo.get("swin_tiny_k400")
     return dataclasses.replace(row, url=url, sha256=sha256, mirrors=mirrors)
 
 

@@ -34,7 +34,7 @@ def mirror(tmp_path, monkeypatch):
     """A folder with the file of one invented row of the zoo."""
     net, variables = build()
     row = dataclasses.replace(
-        zoo.find("swin_tiny_k400"),
+        zoo.get("swin_tiny_k400"),
         name="swin_test_4x1_k400",
         model=dict(name="swin", variant="test"),
         sha256="",
@@ -139,7 +139,7 @@ def test_starting_from_published_weights_with_another_head(mirror, said):
 def test_an_export_needs_nothing_beside_it(tmp_path):
     """What tools.export_weights writes, read back: the same bits, and it predicts by itself."""
     net, variables = build()
-    origin = resolve.published(zoo.find("swin_tiny_k400"), tmp_path)
+    origin = resolve.published(zoo.get("swin_tiny_k400"), tmp_path)
     config = origin.config | {"model": {"name": "swin", "variant": "test"}}
     config["data"] = {"recipe": RECIPE}
     told = dict(config=config, names=class_names.of("k400"), upstream="official", step=3)

@@ -97,35 +97,23 @@ def rows() -> tuple[Row, ...]:
     return tuple(sorted(read, key=lambda row: row.name))
 
 
-def find(spec: str | Path) -> Row:
-    """The row of a name, of a short name, or of a published file on this machine.
-
-    A file is known by its published name, or by a zoo name with any suffix.
+def get(name: str) -> Row:
+    """Return the row of a name, or of a short name.
 
     Raises:
       UserError: no such row; suggests the nearest name.
     """
     known = by_name()
-    if str(spec) in known:
-        return known[str(spec)]
-    path = Path(spec)
-    if path.is_file():
-        row = of_file(path)
-        if row is None:
-            raise UserError(
-                f"{path}: neither a published file's name nor a zoo name; rename it to the name of"
-                f" what it holds, such as {rows()[0].name}{path.suffix}"
-            )
-        return row
-    family = str(spec).partition("_")[0]
+    if name in known:
+        return known[name]
+    family = name.partition("_")[0]
     families = {name.partition("_")[0] for name in known}
     if family in families:
-        names = [name for name in known if name.partition("_")[0] == family]
-        hint = did_you_mean(str(spec), names)
+        hint = did_you_mean(name, [n for n in known if n.partition("_")[0] == family])
     else:
         hint = did_you_mean(family, families)
     raise UserError(
-        f'there are no published weights named "{spec}".{hint} `python -m jaxvid.tools.zoo` lists'
+        f'there are no published weights named "{name}".{hint} `python -m jaxvid.tools.zoo` lists'
         " all of them"
     )
 
