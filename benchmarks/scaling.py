@@ -154,7 +154,7 @@ def compiled(
     config.batch *= devices
     config.sharding, config.dtype = layout, args.dtype
     planned, _, batch = rehearse(config, mesh)
-    step = planned.step().compile(planned.places, batch)
+    step = planned.step().compile(planned.state_shapes, batch)
     return step.as_text() or "", planned, batch
 
 

@@ -37,10 +37,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import peers
+from jaxvid.config.values import EXAMPLE_CLASSES
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.train.flops import flops
-from jaxvid.train.plan import CLASSES, Plan, rehearse
+from jaxvid.train.plan import Plan, rehearse
 from jaxvid.train.step import init_state, init_variables
 
 # family -> config, its variant, what else the model's spec has, and the recipe's small sizes
@@ -116,9 +117,9 @@ class Ours:
 def train_step(planned: Plan, batch: Any, variables: Any) -> Ours:
     config = planned.config
     state = init_state(variables, planned.tx, config.seed, config.ema)
-    held = [jax.device_put(jax.tree.map(jnp.copy, state), planned.layout)]
+    held = [jax.device_put(jax.tree.map(jnp.copy, state), planned.state_shardings)]
     step = planned.step()
-    step.compile(planned.places, batch)
+    step.compile(planned.state_shapes, batch)
 
     def run():
         held[0], logs = step(held[0], batch)
@@ -211,7 +212,10 @@ def measure(name: str, args: argparse.Namespace):
         arrays = {k: np.asarray(x) for k, x in planned.task.inputs(ready).items()}
         shown = "; ".join(" x ".join(map(str, x.shape)) for x in arrays.values())
         makers, missing = peers.available(full) if args.peers else ({}, [])
-        found = {p: make(arrays, config.data.num_classes or CLASSES) for p, make in makers.items()}
+        found = {
+            p: make(arrays, config.data.num_classes or EXAMPLE_CLASSES)
+            for p, make in makers.items()
+        }
         notes += missing
         for package, peer in found.items():
             if peer.parameters != count:

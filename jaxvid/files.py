@@ -46,6 +46,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
+def is_bound() -> bool:
+    """Return whether this process may use only some of the cores of the machine."""
+    return cores() < (os.cpu_count() or 1)
+
+
 # Writing
 
 

@@ -103,6 +103,7 @@ IMPORTS = {
     "train.step": TRAIN + " flax",
     "train.loop": TRAIN + " flax",
     "train.plan": TRAIN + " flax",
+    "train.report": TRAIN + " flax",
     "train.progress": TRAIN + " rich",
     "main": "*",
     "predict": "*",

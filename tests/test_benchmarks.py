@@ -108,7 +108,7 @@ def test_every_model_with_a_peer_has_a_config(name):
 def test_actionclip_takes_the_clips_of_clip4clip(small):
     config = train_step.configure("actionclip", small, batch=8)
     planned, *_ = rehearse(config, meshes.build())
-    assert "adapter" in planned.places.params
+    assert "adapter" in planned.state_shapes.params
 
 
 def test_an_unknown_model_is_named():

@@ -95,7 +95,7 @@ def test_it_learns_what_is_in_each_box(run):
     train = [line for line in lines if "train/loss" in line]
     assert train[-1]["train/loss"] < 0.7 * train[0]["train/loss"]
     assert train[-1]["train/recall_top3"] > 0.95
-    assert store.read_meta(store.find(workdir))["names"] == list(people.CLASSES)
+    assert store.read_meta(store.best_checkpoint(workdir))["names"] == list(people.CLASSES)
 
 
 @pytest.fixture(scope="module")

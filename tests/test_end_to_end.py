@@ -111,8 +111,8 @@ def test_the_last_and_the_best_checkpoint_are_kept(workdir):
         (x for x in lines(workdir) if "val/top1" in x), key=lambda x: (x["val/top1"], x["step"])
     )
     assert set(store.all_steps(workdir / "checkpoints")) == {best["step"], 36}
-    assert store.find(workdir).name == f"{best['step']:08d}"
-    meta = store.read_meta(store.find(workdir))
+    assert store.best_checkpoint(workdir).name == f"{best['step']:08d}"
+    meta = store.read_meta(store.best_checkpoint(workdir))
     assert meta["names"] == list(motion.CLASSES)
     assert meta["config"]["data"]["recipe"]["size"] == 32
     assert meta["metrics"]["val/top1"] == best["val/top1"]

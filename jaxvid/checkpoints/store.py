@@ -188,8 +188,11 @@ def read_meta(folder: Path) -> dict:
     return meta
 
 
-def find(spec: str | Path) -> Path:
-    """A workdir -> the folder of its best checkpoint, else of its latest; a checkpoint -> itself.
+def best_checkpoint(spec: str | Path) -> Path:
+    """Return the folder of the best checkpoint of a workdir, or of its latest if none is best.
+
+    Args:
+      spec: a workdir, its folder of checkpoints, or the folder of one checkpoint.
 
     Raises:
       UserError: nothing there.

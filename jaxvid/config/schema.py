@@ -7,12 +7,11 @@ from jaxvid import plug
 from jaxvid.config import flat, former_keys, unknown_key
 from jaxvid.config.keys import REQUIRED, Key, Keys, keys_of, prefixed, settable
 from jaxvid.config.settings import Settings
-from jaxvid.config.values import describe, mismatch, nested_spec
+from jaxvid.config.values import EXAMPLE_CLASSES, describe, mismatch, nested_spec
 from jaxvid.errors import UserError, did_you_mean
 
 SECTIONS = ("model", "task", "data", "optim", "schedule")
 SPLITS = ("train", "val", "test")
-SOME_CLASSES = 1000  # where only the data will say
 NAMES = {
     "models": "Family of the model, a file of jaxvid/models.",
     "tasks": "Task, a file of jaxvid/tasks.",
@@ -90,7 +89,7 @@ def _check_together(config: Mapping) -> None:
         plug.load("data.recipes", config["data"]["recipe"], split=split)
     count = config["data"].get("num_classes")
     try:
-        task = plug.load("tasks", config["task"], num_classes=count or SOME_CLASSES)
+        task = plug.load("tasks", config["task"], num_classes=count or EXAMPLE_CLASSES)
     except UserError:
         if count:
             raise

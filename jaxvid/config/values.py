@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from jaxvid.errors import UserError, did_you_mean
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+EXAMPLE_CLASSES = 1000  # number of classes where only the data would have it, and there are none
 
 
 @dataclass(frozen=True)

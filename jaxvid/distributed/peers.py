@@ -98,7 +98,7 @@ def meet(place: str, timeout: float):
     put(here)
 
     def explain():
-        there, hosts = told(here), told(HOSTS)
+        there, hosts = values(here), values(HOSTS)
         late = [p for p in range(global_state.num_processes) if p not in there]
         names = [f"process {p} ({hosts.get(p, 'unknown host')})" for p in late]
         return f"waited {timeout:.0f} s at {place} for {', '.join(first(names, 8))}"
@@ -106,25 +106,28 @@ def meet(place: str, timeout: float):
     everyone = f"jaxvid/all at/{place}"
     with deadline(timeout, explain):
         # The client's own barrier would keep the thread of the deadline from running.
-        while global_state.process_id == 0 and len(told(here)) < global_state.num_processes:
+        while global_state.process_id == 0 and len(values(here)) < global_state.num_processes:
             time.sleep(0.1)
         if global_state.process_id == 0:
             client().key_value_set(everyone, "")
         client().blocking_key_value_get(everyone, int((timeout + 60) * 1000))
 
 
-def agreed(what: str, step: int, wish: bool) -> bool:
-    """Whether all do something after this step; all ask at every step, and hear the same.
+def agreed(what: str, step: int, wish: bool, lead: int = 1) -> bool:
+    """Return whether all processes do something at this step; all ask at every step.
 
-    It is done at the step after the first wish. The one who wishes says so before that step, which
-    nobody finishes without him: so all have heard of it at its end.
+    It is done `lead` steps after the first wish, so that all processes have read it by then.
+
+    Args:
+      lead: one more than the number of steps that a process may begin before it has waited for a
+        step that needs all processes.
     """
     if alone():
         return wish
     key = f"jaxvid/agreed/{what}"
     if wish:
         with suppress(jax.errors.JaxRuntimeError):  # another wish was first
-            client().key_value_set(key, str(step + 1))
+            client().key_value_set(key, str(step + lead))
     try:
         return step >= int(client().key_value_try_get(key))
     except jax.errors.JaxRuntimeError:  # no wish yet
@@ -169,24 +172,26 @@ def compared(what: str, value: float) -> dict[int, float]:
         return {}
     folder = f"jaxvid/last {what}/"
     client().key_value_set(f"{folder}{global_state.process_id}", str(value), allow_overwrite=True)
-    return {process: float(text) for process, text in told(folder).items()}
+    return {process: float(text) for process, text in values(folder).items()}
 
 
-def told(folder: str) -> dict[int, str]:
-    """What processes have put there, by their number."""
+def values(folder: str) -> dict[int, str]:
+    """Return what processes have put there, by their number."""
     return {int(k.rsplit("/")[-1]): v for k, v in client().key_value_dir_get(folder)}
 
 
 def workers(wanted: int) -> int:
-    """Data workers of this process: so many, or for -1 one a core that is left to it.
+    """Return the number of data workers of this process.
 
-    Processes on one host share its cores, unless each is bound to some.
+    Args:
+      wanted: their number, or -1 for one per core. Processes on one host share its cores, unless
+        each is bound to some of them.
     """
-    every = os.cpu_count() or 1
-    cores = files.cores()
-    if wanted >= 0 or alone() or cores < every:
-        return cores if wanted < 0 else wanted
-    return max(1, every // list(told(HOSTS).values()).count(socket.gethostname()))
+    if wanted >= 0:
+        return wanted
+    if alone() or files.is_bound():
+        return files.cores()
+    return max(1, files.cores() // list(values(HOSTS).values()).count(socket.gethostname()))
 
 
 def client() -> Any:
@@ -224,7 +229,7 @@ def give_signs(over: threading.Event, silence: Counter[int], pause: float):
         with suppress(jax.errors.JaxRuntimeError):
             # Without a network this waits for ever.
             client().key_value_set(key, str(count), allow_overwrite=True)
-            signs = told(ALIVE) if global_state.process_id == 0 else {0: str(count)}
+            signs = values(ALIVE) if global_state.process_id == 0 else {0: str(count)}
             for process in signs:
                 if signs[process] != last.get(process):
                     silence[process] = 0
@@ -241,7 +246,7 @@ def lose(process: int, patience: float):
     """End this process, and all others that can be reached, as one gave no sign of life."""
     why = f"for {patience:.0f} s: it is gone, or stuck, or the network between is cut"
     if process:
-        host = told(HOSTS).get(process, "unknown host")
+        host = values(HOSTS).get(process, "unknown host")
         fail(f"process {process} ({host}) gave no sign of life {why}")
     # Nobody is there to be told.
     _ending.acquire(timeout=GRACE)
@@ -258,7 +263,7 @@ def _end():
             # The others hear of it from process 0, which goes last.
             while global_state.process_id == 0 and time.monotonic() < limit:
                 time.sleep(0.2)
-                if len(told("jaxvid/ended/")) == global_state.num_processes:
+                if len(values("jaxvid/ended/")) == global_state.num_processes:
                     break
             time.sleep(0.3)  # from their last word to their end
     finally:

@@ -110,7 +110,7 @@ def health_check(mesh: Mesh, digest: Mapping[str, str], timeout: float):
         if jax.process_index() == 0:
             peers.put("jaxvid/digest/", json.dumps(digest))
         peers.meet("the start", timeout)
-        first = json.loads(peers.told("jaxvid/digest/")[0])
+        first = json.loads(peers.values("jaxvid/digest/")[0])
         keys = sorted(k for k in first.keys() | digest.keys() if first.get(k) != digest.get(k))
         if keys:
             lines = [f"{k}: {digest.get(k)} here, {first.get(k)} on process 0" for k in keys]
@@ -124,7 +124,7 @@ def health_check(mesh: Mesh, digest: Mapping[str, str], timeout: float):
     if mesh.size > 1:
         logger.info(f"all-reduce of 1 MiB over {mesh.size} devices: {seconds * 1e3:.1f} ms")
     if not peers.alone():
-        log.bullets(logger, places(mesh))
+        log.bullets(logger, positions(mesh))
 
 
 def digest(config: Mapping, sources: Mapping[str, Any]) -> dict[str, str]:
@@ -153,7 +153,9 @@ def all_reduce(mesh: Mesh) -> float:
     total = jax.block_until_ready(add(terms))
     seconds = time.monotonic() - began
     if (wrong := np.asarray(total) != mesh.size * (mesh.size + 1) / 2).any():
-        raise UserError(f"a sum over {mesh.size} devices is wrong in {wrong.mean():.0%} of places")
+        raise UserError(
+            f"a sum over {mesh.size} devices is wrong in {wrong.mean():.0%} of elements"
+        )
     return seconds
 
 
@@ -198,14 +200,14 @@ def hold(workdir: Path) -> Iterator[None]:
         yield
 
 
-def places(mesh: Mesh) -> list[str]:
-    """A line for each of the first processes: its host, and where on the mesh its devices are."""
-    hosts = peers.told(peers.HOSTS)
+def positions(mesh: Mesh) -> list[str]:
+    """Return a line for each of the first processes: its host and its positions on the mesh."""
+    hosts = peers.values(peers.HOSTS)
     owners = np.vectorize(lambda device: device.process_index)(mesh.devices)
     lines = []
     for process in sorted(hosts):
-        places = zip(mesh.axis_names, np.nonzero(owners == process), strict=True)
-        spans = ", ".join(f"{axis} {np.unique(at).tolist()}" for axis, at in places)
+        axes = zip(mesh.axis_names, np.nonzero(owners == process), strict=True)
+        spans = ", ".join(f"{axis} {np.unique(at).tolist()}" for axis, at in axes)
         lines.append(f"process {process} ({hosts[process]}): {spans}")
     return first(lines, SHOWN)
 

@@ -69,10 +69,10 @@ class Stragglers:
             return []
         waits = peers.compared("wait", wait)
         seconds = peers.compared("probe", self._probe())
-        return told(waits, seconds, peers.told(peers.HOSTS))
+        return describe(waits, seconds, peers.values(peers.HOSTS))
 
 
-def told(
+def describe(
     waits: Mapping[int, float], seconds: Mapping[int, float], hosts: Mapping[int, str]
 ) -> list[str]:
     """The lines, by what each process measured: its share of waiting, and its probe's seconds."""

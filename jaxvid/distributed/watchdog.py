@@ -70,7 +70,7 @@ class Watchdog:
             with suppress(jax.errors.JaxRuntimeError):
                 if stuck:
                     peers.put(STUCK, self._doing)
-                others = sorted(peers.told(STUCK))
+                others = sorted(peers.values(STUCK))
         if stuck or others:
             who = "here" if stuck else f"on process {others[0]}"
             found = [f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(PREFIXES)]

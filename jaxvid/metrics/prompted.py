@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxvid.metrics.classification import Accuracy
+from jaxvid.metrics.retrieval import contrastive_loss
 
 
 def class_scores(
@@ -30,12 +31,17 @@ def class_scores(
 
 
 class PromptedAccuracy(Accuracy):
-    """Top-k and mean class accuracy of `video` (b, f), by the `text` (b, n, f) of all classes."""
+    """Top-k and mean class accuracy of `video` (b, f), by the `text` (b, n, f) of all classes.
+
+    With `logit_scale` (b,), `loss` is the contrastive loss of all videos and the first texts of
+    their classes.
+    """
 
     def __init__(self, num_classes: int, temperature: float):
         super().__init__(num_classes)
         self._temperature = temperature
         self._texts: list[np.ndarray] = []
+        self._scale: float | None = None
 
     def update(self, preds: dict[str, Any]) -> None:
         """Take a batch: video, text, label (b,), mask (b,)."""
@@ -43,6 +49,17 @@ class PromptedAccuracy(Accuracy):
         self._scores.append(np.asarray(preds["video"], np.float32)[valid])
         self._texts.append(np.asarray(preds["text"], np.float32)[valid])
         self._labels.append(np.asarray(preds["label"])[valid])
+        if "logit_scale" in preds:
+            self._scale = float(preds["logit_scale"][0])
+
+    def compute(self) -> dict[str, float]:
+        """Return the values of `Accuracy`, and "loss"."""
+        values = super().compute()
+        if self._scale is None:
+            return values
+        video, label = super()._collected()
+        text = np.concatenate(self._texts)[:, 0]
+        return {"loss": contrastive_loss(video, text, self._scale, label), **values}
 
     def _collected(self) -> tuple[np.ndarray, np.ndarray]:
         video, label = super()._collected()

@@ -15,11 +15,12 @@ logger = logging.getLogger(__name__)
 
 RECALLS = (1, 5, 10)
 CHANCE = 3  # recall at 1 below so many times that of chance may have a reason
+ROWS = 1024  # of similarities at once
 ENOUGH = 2000  # videos, and texts, to find it in
 
 
 def ranks(score: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """float (q,): place of the best candidate that is right, from 1.
+    """Return the rank of the best candidate that is right, from 1: float (q,).
 
     Ties count half, so that a model that cannot tell candidates apart is as good as chance. NaN is
     below all other scores.
@@ -33,10 +34,10 @@ def ranks(score: np.ndarray, target: np.ndarray) -> np.ndarray:
     return 1 + ((score > best) & ~target).sum(1) + ((score == best) & ~target).sum(1) / 2
 
 
-def summary(places: np.ndarray) -> dict[str, float]:
+def summary(ranks: np.ndarray) -> dict[str, float]:
     """Recall among the first 1, 5 and 10, median and mean of ranks."""
-    recalls = {f"r{k}": float((places <= k).mean()) for k in RECALLS}
-    return recalls | {"median_rank": float(np.median(places)), "mean_rank": float(places.mean())}
+    recalls = {f"r{k}": float((ranks <= k).mean()) for k in RECALLS}
+    return recalls | {"median_rank": float(np.median(ranks)), "mean_rank": float(ranks.mean())}
 
 
 def both_ways(video: np.ndarray, text: np.ndarray, owner: np.ndarray) -> tuple:
@@ -54,18 +55,52 @@ def both_ways(video: np.ndarray, text: np.ndarray, owner: np.ndarray) -> tuple:
     return ranks(score, own), ranks(best.T, np.eye(len(video), dtype=bool))
 
 
+def contrastive_loss(
+    video: np.ndarray, text: np.ndarray, scale: float, label: np.ndarray | None = None
+) -> float:
+    """Return the contrastive loss over all samples, the mean of both directions.
+
+    It is the loss of training for one batch of all samples. So it does not depend on how they are
+    divided into batches, and it grows with the logarithm of their number.
+
+    Args:
+      video, text: (n, f) of length 1, a text for each video.
+      scale: factor of the cosine similarities.
+      label: int (n,); samples of the same label are right for each other. By default a sample is
+        right for itself only.
+    """
+    label = np.arange(len(video)) if label is None else label
+
+    def entropy(queries, candidates):
+        total = 0.0
+        for start in range(0, len(queries), ROWS):
+            rows = slice(start, start + ROWS)
+            score = scale * (queries[rows] @ candidates.T).astype(np.float64)
+            target = label[rows, None] == label
+            top = score.max(1)
+            logsumexp = top + np.log(np.exp(score - top[:, None]).sum(1))
+            total += (logsumexp - (score * target).sum(1) / target.sum(1)).sum()
+        return total / len(queries)
+
+    return float(entropy(video, text) + entropy(text, video)) / 2
+
+
 @dataclass
 class Retrieval:
     """`t2v_*` for videos by text and `v2t_*` for texts by video: `r1`, `r5`, `r10` and ranks.
 
-    Predictions have `video` (b, f), `text` (b, n, f) of length 1, and `text_mask` (b, n).
+    Predictions have `video` (b, f), `text` (b, n, f) of length 1, `text_mask` (b, n), and perhaps
+    `logit_scale` (b,). With it, `loss` is the contrastive loss of all videos and their first texts.
     """
 
     rows: list[dict[str, np.ndarray]] = field(default_factory=list)
+    scale: float | None = field(default=None, init=False)
 
     def update(self, preds: dict[str, Any]) -> None:
         keep = preds["mask"] > 0
         self.rows.append({k: preds[k][keep] for k in ("video", "text", "text_mask")})
+        if "logit_scale" in preds:
+            self.scale = float(preds["logit_scale"][0])
 
     def collected(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Features of videos (n, f) and texts (texts, f), and the video of each text (texts,)."""
@@ -91,7 +126,11 @@ class Retrieval:
             explained = "\n  ".join(reasons)
             warn_once(logger, f"t2v_r1 is {recall:.2%}:\n  {explained}")
         named = zip(("t2v", "v2t"), ways, strict=True)
-        return {f"{way}_{k}": v for way, places in named for k, v in summary(places).items()}
+        values = {f"{way}_{k}": v for way, ranks in named for k, v in summary(ranks).items()}
+        if self.scale is None:
+            return values
+        _, first = np.unique(owner, return_index=True)
+        return {"loss": contrastive_loss(video, text[first], self.scale), **values}
 
 
 def diagnose(video: np.ndarray, text: np.ndarray, owner: np.ndarray) -> list[str]:

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Protocol
 import jax
 import numpy as np
 
+from jaxvid.results import Detected, Localized, Recognized
+
 Batch = dict[str, jax.Array]
 
 
@@ -63,19 +65,21 @@ class Task(Protocol):
 
     Attributes:
       compares: the loss of a sample depends on the outputs of others, as in contrastive learning,
-        and is not the mean over the parts of a batch.
-      has_eval_loss: what `prepare` makes for evaluation is enough for `loss`, too.
+        and is not the mean over the parts of a batch. In evaluation a metric then computes "loss"
+        over all samples. Otherwise it is the mean over all samples of `loss`.
       label_shape: of the `label` of a sample: (), or (classes,) of 0/1.
     """
 
     compares: ClassVar[bool]
-    has_eval_loss: ClassVar[bool]
 
     @property
     def label_shape(self) -> tuple[int, ...]: ...
 
     def prepare(self, rng: jax.Array, batch: Batch, train: bool) -> Batch:
-        """uint8 to float, normalise, augment over the batch, build targets."""
+        """uint8 to float, normalise, augment over the batch, build targets.
+
+        In evaluation, targets are such that the loss of a sample does not depend on the others.
+        """
         ...
 
     def inputs(self, batch: Batch) -> dict[str, Any]:
@@ -94,7 +98,7 @@ class Task(Protocol):
 
     def describe(
         self, preds: dict[str, np.ndarray], names: tuple[str, ...], topk: int | None
-    ) -> Any:
+    ) -> Recognized | Localized | Detected:
         """What users get of one sample, without its batch axis: a dataclass of `results.py`.
 
         Args:

@@ -1,10 +1,10 @@
 """Spatio-temporal detection: actions of people in boxes of key frames (Gu et al., 2018, AVA).
 
-Boxes are given. In training they are the true ones and the proposals that overlap one of them
-closely; in evaluation all proposals are classified.
+Boxes are given. In training they are the annotated ones and the proposals that overlap one of them
+closely. In evaluation all proposals are classified, and the annotated boxes count for the loss.
 
-Shapes: b batch, t frames, h height, w width, n proposals, k true boxes, r boxes in training, c
-classes.
+Shapes: b batch, t frames, h height, w width, n proposals, k annotated boxes, r boxes that go
+through the model, c classes.
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,6 @@ class Detection:
     """
 
     compares: ClassVar[bool] = False
-    has_eval_loss: ClassVar[bool] = False
     label_shape: ClassVar[tuple[int, ...]] = ()
 
     num_classes: int
@@ -84,11 +83,15 @@ class Detection:
     def prepare(self, rng, batch, train):
         video = augment.normalize(batch["video"], self.mean, self.std)
         batch = batch | {"video": video}
-        if not train:
+        if "boxes" not in batch:  # a video to predict
             return batch | {"rois": batch["proposals"]}
         keys = ("boxes", "box_mask", "box_label", "proposals", "proposal_mask")
-        given = (batch[key] for key in keys)
-        rois, target, weight = jax.vmap(self._draw)(jax.random.split(rng, len(video)), *given)
+        rois, target, usable = jax.vmap(self._labelled)(*(batch[key] for key in keys))
+        if not train:  # the boxes of a sample count alike
+            weight = usable / jnp.maximum(usable.sum(1, keepdims=True), 1)
+            return batch | {"rois": rois, "target": target, "weight": weight}
+        rngs = jax.random.split(rng, len(video))
+        rois, target, weight = jax.vmap(self._draw)(rngs, rois, target, usable)
         # Boxes count alike over the whole batch, so that the loss of a sample is a sum, and their
         # mean is right also where the batch goes through in parts.
         mask = batch["mask"]
@@ -96,14 +99,21 @@ class Detection:
         weight = weight * (mask.sum() / jnp.maximum(weight.sum(), 1))
         return batch | {"rois": rois, "target": target, "weight": weight}
 
-    def _draw(self, rng, truth, present, label, proposals, found):
-        """Of one key frame: boxes (r, 4), targets (r, c), and 0 for what is padding (r,)."""
-        owner = boxes.assign(proposals, truth, present, self.match)
-        fits = jnp.concatenate([present > 0, (owner >= 0) & (found > 0)])
-        chosen, weight = boxes.choose(rng, fits, min(self.rois, len(fits)))
-        every = jnp.concatenate([truth, proposals])
+    def _labelled(self, annotated, box_mask, label, proposals, proposal_mask):
+        """Label the annotated boxes and the proposals of one key frame, in this order.
+
+        Returns:
+          boxes (k + n, 4), targets (k + n, c), and bool (k + n,): which have a label.
+        """
+        owner = boxes.assign(proposals, annotated, box_mask, self.match)
+        usable = jnp.concatenate([box_mask > 0, (owner >= 0) & (proposal_mask > 0)])
         targets = jnp.concatenate([label, label[owner]]).astype(jnp.float32)
-        return every[chosen], targets[chosen], weight
+        return jnp.concatenate([annotated, proposals]), targets, usable
+
+    def _draw(self, rng, rois, targets, usable):
+        """Draw the boxes of one key frame that are trained on: (r, 4), (r, c), and weights (r,)."""
+        chosen, weight = boxes.choose(rng, usable, min(self.rois, len(usable)))
+        return rois[chosen], targets[chosen], weight
 
     def inputs(self, batch):
         return {"video": batch["video"][:, 0], "boxes": batch["rois"]}
@@ -122,10 +132,10 @@ class Detection:
         total = losses.masked_mean((weight * loss).sum(1), mask)
         return total, {"recall_top3": losses.masked_mean((weight * recall).sum(1), mask)}
 
-    def predict(self, out, batch):  # out (b, n, c)
-        """Scores, and boxes in pixels of the original video."""
+    def predict(self, out, batch):  # out (b, n, c), or (b, k + n, c) where boxes are annotated
+        """Scores of the proposals, and boxes in pixels of the original video."""
         squash = jax.nn.sigmoid if self.multi_label else jax.nn.softmax
-        found = {"score": squash(out)}
+        found = {"score": squash(out[:, -batch["proposals"].shape[1] :])}
         back = 1 / batch["scale"][:, None, jnp.array([1, 0, 1, 0])]
         for key in ("proposals", "boxes"):
             if key in batch:

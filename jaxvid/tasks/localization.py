@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -46,7 +47,6 @@ class Localization:
     """
 
     compares: ClassVar[bool] = False
-    has_eval_loss: ClassVar[bool] = False
     label_shape: ClassVar[tuple[int, ...]] = ()
 
     num_classes: int
@@ -59,14 +59,28 @@ class Localization:
     keep: Count = 100
 
     def prepare(self, rng, batch, train):
-        if not train:
-            return batch
+        if train:
+            return batch | self._targets(rng, batch)
+
+        # In evaluation, the loss of a video is that of a batch of this video alone.
+        def alone(number, video):
+            batch = jax.tree.map(lambda x: x[None], video)
+            targets = self._targets(jax.random.fold_in(rng, number), batch)
+            return jax.tree.map(lambda x: x[0], targets)
+
+        numbers = batch.get("index", jnp.arange(len(batch["mask"])))
+        return batch | jax.vmap(alone)(numbers, batch)
+
+    def _targets(self, rng, batch):
+        """Return what the loss needs, with weights that are balanced over the batch.
+
+        So the loss of a video is a sum, and the mean over videos is the loss of the batch, also
+        when it goes through in micro-batches.
+        """
         mask, t = batch["mask"], batch["feature"].shape[1]
         duration = jnp.maximum(batch["duration"], 1e-6)[:, None, None]  # of skipped samples 0
         segments = jnp.clip(batch["segments"] / duration, 0, 1)
         overlap, start, end = boundary_targets(segments, batch["segment_label"] >= 0, t)
-        # Weights are balanced over the whole batch here, so that the loss of a sample is a sum and
-        # the mean over samples that of the batch, also where it goes through in parts.
         count = jnp.maximum(mask.sum(), 1)
 
         def balanced(positive, negative, entries):
@@ -80,7 +94,7 @@ class Localization:
         real, valid = mask[:, None, None], jnp.asarray(valid_cells(t))
         good, others = (overlap > 0.9) * real, (overlap <= 0.9) * valid * real
         drawn = losses.overlap_weights(rng, overlap * real, valid) * real
-        return batch | {
+        return {
             "overlap": overlap,
             "overlap_weight": drawn**2 * (0.5 * count / jnp.maximum(drawn.sum(), 1)),
             "start_weight": boundary(start),

@@ -48,7 +48,6 @@ class Recognition:
     """
 
     compares: ClassVar[bool] = False
-    has_eval_loss: ClassVar[bool] = True
     multi_label: ClassVar[bool] = False
 
     num_classes: int

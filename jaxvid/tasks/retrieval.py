@@ -36,7 +36,6 @@ class Retrieval:
     """
 
     compares: ClassVar[bool] = True
-    has_eval_loss: ClassVar[bool] = False
     label_shape: ClassVar[tuple[int, ...]] = ()
 
     num_classes: int
@@ -62,12 +61,16 @@ class Retrieval:
         return (texts + videos) / 2, {"t2v_r1": t2v, "v2t_r1": v2t}
 
     def predict(self, out, batch):
-        """`video` (b, f) and `text` (b, n, f) of length 1; `text_mask` (b, n)."""
-        found = {"video": unit(out.video)}
+        """`video` (b, f) and `text` (b, n, f) of length 1; `text_mask` (b, n).
+
+        Also `logit_scale` (b,), the learned factor of the cosine similarities in the loss.
+        """
+        preds = {"video": unit(out.video)}
         if out.text is None:
-            return found
+            return preds
         mask = (batch["text"] > 0).any(-1).astype(jnp.float32)
-        return found | {"text": unit(out.text), "text_mask": mask}
+        scale = jnp.full(len(out.video), out.scale)
+        return preds | {"text": unit(out.text), "text_mask": mask, "logit_scale": scale}
 
     def metrics(self):
         return [Ranks()]

@@ -55,7 +55,7 @@ def needing(config: Any, most: float = math.inf) -> Callable[[int], int]:
         if (likely := estimate.training(planned, shapes)) > most:
             return likely
         step = planned.step()
-        step.compile(planned.places, shapes)
+        step.compile(planned.state_shapes, shapes)
         return step.memory
 
     return needs

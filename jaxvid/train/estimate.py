@@ -26,18 +26,18 @@ def training(planned: Plan, batch: Any) -> int:
     Args:
       batch: shapes of a global batch.
     """
-    config, places = planned.config, planned.places
+    config, state = planned.config, planned.state_shapes
     function = make_train_step(
         planned.model, planned.task, planned.tx, config.accumulate, config.ema
     )
-    # A layout over the model axis cuts activations, too, which the trace does not know.
-    temporary = peak(function, whole(places), of_device(batch, planned.mesh))
-    params = sum(liveness.size(leaf) for leaf in jax.tree.leaves(places.params))
-    held = size_on_device(places) + size_on_device(batch)
-    # Parameters that are cut are gathered for the step.
-    held += params - size_on_device(places.params)
+    # A layout over the model axis shards activations, too, which the trace does not know.
+    temporary = peak(function, whole(state), of_device(batch, planned.mesh))
+    params = sum(liveness.size(leaf) for leaf in jax.tree.leaves(state.params))
+    held = size_on_device(state) + size_on_device(batch)
+    # Parameters that are sharded between steps are gathered for the step.
+    held += params - size_on_device(state.params)
     if config.offload and jax.default_backend() != "cpu":  # on a CPU it is the same memory
-        optimizer = size_on_device(places.opt_state)
+        optimizer = size_on_device(state.opt_state)
         held -= optimizer
         temporary = max(temporary, params + optimizer)  # it comes back when gradients are there
     return int(held + params + MARGIN * temporary)
@@ -46,9 +46,10 @@ def training(planned: Plan, batch: Any) -> int:
 def evaluation(planned: Plan, batch: Any) -> int:
     """Return the bytes that an evaluation step of a run needs on a device, state included."""
     function = make_eval_step(planned.model, planned.task, planned.config.eval.views)
-    places = whole({"params": planned.places.params, **planned.places.model_state})
-    temporary = peak(function, places, of_device(batch, planned.mesh))
-    held = size_on_device(planned.places) + size_on_device(batch)
+    state = planned.state_shapes
+    variables = whole({"params": state.params, **state.model_state})
+    temporary = peak(function, variables, of_device(batch, planned.mesh))
+    held = size_on_device(state) + size_on_device(batch)
     return int(held + EVALUATION_MARGIN * temporary)
 
 

@@ -105,10 +105,9 @@ class Fit:
         for split, what in (("val", "validation"), ("test", "the test on all views")):
             try:
                 sample = example(planned.config, split, planned.task)
+                yield from self._of_split(planned, split, what, sample, at_once)
             except UserError as error:  # this run may never need it
                 yield f"{what} will not run: {error}"
-            else:
-                yield from self._of_split(planned, split, what, sample, at_once)
 
     def _of_split(
         self, planned: Plan, split: str, what: str, sample: Sample, at_once: int

@@ -1,6 +1,7 @@
 """A loss or gradient that is not finite: where it began, and for which samples."""
 
 import logging
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from jaxvid.train.step import TrainState
 logger = logging.getLogger(__name__)
 
 POLICIES = ("stop", "skip")
+AHEAD = 2  # steps that are computed, or wait for it, when the host looks at the one before them
 IN_A_ROW = 10  # skipped steps that end a run all the same
 SHOWN = 5  # samples named
 
@@ -38,31 +40,33 @@ class Nonfinite:
             raise UserError(f'config.nonfinite: "{policy}" is none of {", ".join(POLICIES)}')
         self._policy, self._planned, self._source = policy, planned, source
         self._row = self.skipped = 0
-        self._newest: tuple[int, dict, dict] | None = None
+        self._pending: deque[tuple[int, dict, dict]] = deque()
 
     def follow(self, step: int, state: TrainState, batch: dict, logs: dict):
-        """Look at the step before this one, which is still to be computed.
+        """Check the step that is `AHEAD` steps older than this one, and wait for it if need be.
 
-        So a device always has its next step to do. Where the step before was not finite, and this
-        one is, what is searched for the reason are parameters that are one step younger.
+        The device has those steps still to do, so it never waits for the host. They bound the
+        number of batches that are on the device at once. The step itself has kept the old
+        parameters where it was not finite, so only the report comes later. If a step was not
+        finite but the steps after it are, the report is made with their parameters.
 
         Raises:
-          UserError: the step before was not finite, and that ends the run.
+          UserError: the older step was not finite, and that ends the run.
         """
-        self.settle(state)
-        self._newest = step, batch, logs
+        self._pending.append((step, batch, logs))
+        while len(self._pending) > AHEAD:
+            self._check(state, *self._pending.popleft())
 
     def settle(self, state: TrainState):
-        """Wait for the newest step and look at it.
+        """Wait for the newest step, and check all steps that are left.
 
         Raises:
-          UserError: it was not finite, and that ends the run.
+          UserError: one was not finite, and that ends the run.
         """
-        newest, self._newest = self._newest, None
-        if newest is not None:
-            self._look(state, *newest)
+        while self._pending:
+            self._check(state, *self._pending.popleft())
 
-    def _look(self, state: TrainState, step: int, batch: dict, logs: dict):
+    def _check(self, state: TrainState, step: int, batch: dict, logs: dict):
         if is_finite(logs):
             self._row = 0
             return
@@ -121,8 +125,7 @@ def first_bad(
         rows = jax.tree.map(lambda x: good_rows(x, len(batch["mask"])), (task.inputs(ready), found))
         return *rows, jax.tree.map(lambda x: jnp.isfinite(x).all(), grads), batch["index"]
 
-    places = meshes.replicated(planned.mesh)
-    run = jax.jit(run, out_shardings=places)
+    run = jax.jit(run, out_shardings=meshes.replicated(planned.mesh))
     try:
         inputs, found, grads, index = jax.device_get(run(state, batch))
     except jax.errors.JaxRuntimeError as error:  # it keeps all outputs, and no parts of the batch

@@ -17,6 +17,7 @@ import optax
 
 from jaxvid import plug
 from jaxvid.checkpoints import store
+from jaxvid.config.values import EXAMPLE_CLASSES
 from jaxvid.data.sample import Sample
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError, did_you_mean
@@ -35,9 +36,7 @@ from jaxvid.train.step import (
 logger = logging.getLogger(__name__)
 
 OFFLOADS = ("", "optimizer")
-# For a plan without data, where these hardly matter.
-CLASSES = 400
-STEPS = 1000.0  # of an epoch
+STEPS = 1000.0  # of an epoch, for a plan without data, where it hardly matters
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,9 @@ class Plan:
       tx: the optimizer.
       rate: step -> learning rate.
       fresh: batch -> the state at step 0.
-      places: the state's shapes, with shardings.
-      gather: all-gathers the parameters that are sharded between steps.
-      fetch: brings the optimizer state to the device.
+      state_shapes: shapes of the state, with shardings.
+      all_gather: replicates the parameters that are sharded between steps.
+      to_device: brings the optimizer state to the device.
       notes: lines on what the plan changes of the config.
     """
 
@@ -62,31 +61,39 @@ class Plan:
     tx: optax.GradientTransformation
     rate: Callable[[int], float]
     fresh: Callable[[Any], TrainState]
-    places: TrainState
-    gather: Callable[[Any], Any]
-    fetch: Callable[[Any], Any]
+    state_shapes: TrainState
+    all_gather: Callable[[Any], Any]
+    to_device: Callable[[Any], Any]
     notes: tuple[str, ...] = ()
 
     @property
-    def layout(self) -> Any:
+    def state_shardings(self) -> Any:
         """Tree of shardings of the state."""
-        return jax.tree.map(lambda leaf: leaf.sharding, self.places)
+        return jax.tree.map(lambda leaf: leaf.sharding, self.state_shapes)
 
     def step(self, level: int = logging.DEBUG) -> Compiled:
         """Return the training step, not compiled yet, which logs its compilation at `level`."""
         config = self.config
         function = make_train_step(
-            self.model, self.task, self.tx, config.accumulate, config.ema, self.gather, self.fetch
+            self.model,
+            self.task,
+            self.tx,
+            config.accumulate,
+            config.ema,
+            self.all_gather,
+            self.to_device,
         )
-        places = (self.layout, meshes.replicated(self.mesh))
-        return Compiled(function, level, donate_argnums=0, out_shardings=places)
+        shardings = (self.state_shardings, meshes.replicated(self.mesh))
+        return Compiled(function, level, donate_argnums=0, out_shardings=shardings)
 
     def flops(self, batch: Any) -> float:
         """Return the model's floating-point operations in a training step on one device."""
         rng = jax.random.key(0)
         ready = jax.eval_shape(lambda b: self.task.prepare(rng, b, train=True), batch)
         in_training = functools.partial(forward, self.model, self.task)
-        operations = flops(in_training, self.places.params, self.places.model_state, ready, rng)
+        operations = flops(
+            in_training, self.state_shapes.params, self.state_shapes.model_state, ready, rng
+        )
         return TRAINING * operations / self.mesh.size
 
 
@@ -122,10 +129,10 @@ def plan(
     if config.offload:
         layout = replace(layout, opt_state=meshes.on_host(layout.opt_state))
 
-    def gather(params):
+    def all_gather(params):
         return jax.lax.with_sharding_constraint(params, meshes.gathered(on_device.params))
 
-    def fetch(opt_state):
+    def to_device(opt_state):
         return jax.device_put(opt_state, on_device.opt_state) if config.offload else opt_state
 
     return Plan(
@@ -137,8 +144,8 @@ def plan(
         lambda step: settings["lr"] * float(factor(step)),
         fresh,
         jax.tree.map(meshes.shape_on, abstract, layout),
-        gather,
-        fetch,
+        all_gather,
+        to_device,
         notes,
     )
 
@@ -158,7 +165,7 @@ def begin(
         logger.info(line)
     newest = checkpoints.latest()
     if newest is not None:
-        state, meta = checkpoints.restore(newest, planned.places)
+        state, meta = checkpoints.restore(newest, planned.state_shapes)
         logger.info(f"resumed from step {newest} in {checkpoints.folder}")
         return state, meta
     if initial is None and (frozen := planned.config.optim.get("freeze")):
@@ -168,7 +175,7 @@ def begin(
         )
     # Runs once, so it is not worth optimising: that would take longer than the rest.
     quick = {"xla_backend_optimization_level": 0}
-    make = jax.jit(planned.fresh, out_shardings=planned.layout, compiler_options=quick)
+    make = jax.jit(planned.fresh, out_shardings=planned.state_shardings, compiler_options=quick)
     state = make(batch)
     if initial:
         loaded = initial({"params": state.params, **state.model_state})
@@ -212,7 +219,7 @@ def rehearse(config: Any, mesh: jax.sharding.Mesh) -> tuple[Plan, Sample, dict[s
     Raises:
       UserError: a part that `config` names does not exist, or does not take what it is given.
     """
-    classes = config.data.num_classes or CLASSES
+    classes = config.data.num_classes or EXAMPLE_CLASSES
     model = plug.load("models", config.model, num_classes=classes, dtype=jnp.dtype(config.dtype))
     task = plug.load("tasks", config.task, num_classes=classes)
     sample = example(config, "train", task)
@@ -236,7 +243,7 @@ def example(config: Any, split: str, task: Task) -> Sample:
 
 def classes_of(task: Task) -> int:
     """Return the number of classes of a task, or a usual one where it has none."""
-    return getattr(task, "num_classes", 0) or CLASSES
+    return getattr(task, "num_classes", 0) or EXAMPLE_CLASSES
 
 
 def shapes_of(sample: Sample, rows: int, mesh: jax.sharding.Mesh) -> dict[str, Any]:

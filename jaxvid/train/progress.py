@@ -48,7 +48,7 @@ def parameter_table(params) -> Table:
 
 
 class Writer:
-    """Gives the numbers and pictures of a run to its writers, in process 0.
+    """Gives the numbers and images of a run to its writers, in process 0.
 
     Args:
       workdir: folder of the run.
@@ -74,7 +74,7 @@ class Writer:
                 writer.write(step, values)
 
     def picture(self, step: int, name: str, pixels: np.ndarray):
-        """Write a picture, uint8 (h, w, 3)."""
+        """Write an image, uint8 (h, w, 3)."""
         with files.explained(self._workdir):
             for writer in self._writers:
                 writer.picture(step, name, pixels)

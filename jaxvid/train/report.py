@@ -8,7 +8,7 @@ WORKDIR/eval/report.csv        a row a class
 WORKDIR/eval/confusion.csv     rows are the true classes
 WORKDIR/eval/manifest.json     checkpoint, metrics, videos, preprocessing, which files there are
 
-and the pictures of `train/pictures.py`.
+and the figures of `train/figures.py`.
 """
 
 import csv
@@ -16,29 +16,50 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import flax.linen as nn
 import jax
 import numpy as np
 
 from jaxvid import files, log
 from jaxvid.data.loading import loader
-from jaxvid.data.sample import Source
+from jaxvid.data.sample import Source, Transform
 from jaxvid.distributed import mesh as meshes
 from jaxvid.distributed import peers
-from jaxvid.tasks.base import Report
-from jaxvid.train import pictures
+from jaxvid.tasks.base import Report, Task
+from jaxvid.train import figures
 from jaxvid.train.evaluate import Predictions, batch_size, evaluate
 from jaxvid.train.progress import Writer, metrics_line
+from jaxvid.train.step import Compiled, make_eval_step
 
 logger = logging.getLogger(__name__)
 
 
-def test(model: Any, source: Source, workdir: Path) -> dict[str, float]:
-    """Evaluate `model` (a `jaxvid.inference.model.Model`) on `source` and write the files above.
+class Model(Protocol):
+    """A trained model, as a test needs it: the class of `jaxvid.inference.model`."""
+
+    config: dict[str, Any]
+    meta: dict[str, Any]
+    names: tuple[str, ...]
+    source: Path
+    mesh: jax.sharding.Mesh
+    task: Task
+    net: nn.Module
+    pipeline: Sequence[Transform]
+
+    @cached_property
+    def variables(self) -> dict: ...
+    @cached_property
+    def identity(self) -> str: ...
+
+
+def test(model: Model, source: Source, workdir: Path) -> dict[str, float]:
+    """Evaluate a trained model on `source` and write the files above.
 
     Returns:
       The metrics under "test/".
@@ -58,7 +79,7 @@ def test(model: Any, source: Source, workdir: Path) -> dict[str, float]:
     writer.write(step, model.meta.get("epoch", 0.0), metrics)
     if jax.process_index() == 0:
         report = write(workdir / "eval", model, source, table, metrics, identity)
-        shown = pictures.of_test(workdir, model, source, table["index"], report)
+        shown = figures.of_test(workdir, model.pipeline, source, table["index"], report)
         logger.info(f"{', '.join(f'{name}.png' for name in shown)} are in {workdir / 'eval'}")
         for name, pixels in shown.items():
             writer.picture(step, f"test/{name}", pixels)
@@ -75,7 +96,7 @@ def against_published(metrics: dict, published: Mapping, evaluated: int) -> Iter
             yield f"{name}: {ours:.2%} ± {spread:.2%}, published {theirs:.2%}: {verdict}"
 
 
-def collect(model: Any, source: Source) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+def collect(model: Model, source: Source) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """All predictions, as arrays ordered by `index`, and the metrics of the task."""
     config = model.config
     options = config["loader"]
@@ -89,8 +110,10 @@ def collect(model: Any, source: Source) -> tuple[dict[str, np.ndarray], dict[str
     )
     collected = Predictions()
     ready = loader.Prefetch(batches, lambda batch: meshes.put_batch(model.mesh, batch))
+    function = make_eval_step(model.net, model.task, config["eval"]["views"], loss=True)
+    step = Compiled(function, out_shardings=meshes.replicated(model.mesh))
     with closing(ready):
-        metrics = evaluate(model.step, model.variables, ready, [*model.task.metrics(), collected])
+        metrics = evaluate(step, model.variables, ready, [*model.task.metrics(), collected])
     return collected.table(), metrics
 
 
@@ -101,7 +124,7 @@ def views(config: Mapping) -> int:
 
 
 def write(
-    folder: Path, model: Any, source: Source, table: dict, metrics: dict, identity: str
+    folder: Path, model: Model, source: Source, table: dict, metrics: dict, identity: str
 ) -> Report:
     """The files of a test, in place of those of an earlier one; `table` is what `collect` returns.
 

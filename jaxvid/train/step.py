@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from jaxvid.errors import UserError
 from jaxvid.tasks.base import Batch, Task
 from jaxvid.train import micro_batches
 
@@ -70,8 +71,8 @@ def make_train_step(
     tx: optax.GradientTransformation,
     accumulate: int = 1,
     ema: float = 0.0,
-    gather: Callable[[Any], Any] = lambda params: params,
-    fetch: Callable[[Any], Any] = lambda opt_state: opt_state,
+    all_gather: Callable[[Any], Any] = lambda params: params,
+    to_device: Callable[[Any], Any] = lambda opt_state: opt_state,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Batch]]:
     """Return a function that makes one optimizer step on one global batch.
 
@@ -79,20 +80,20 @@ def make_train_step(
       accumulate: number of micro-batches that the batch goes through in, one after the other; the
         gradient is that of the full batch.
       ema: decay of the moving average of the parameters; 0 keeps none.
-      gather: all-gathers the parameters that are sharded between steps.
-      fetch: brings the optimizer state to the device, when it stays elsewhere between steps.
+      all_gather: replicates the parameters that are sharded between steps.
+      to_device: brings the optimizer state to the device, when it stays elsewhere between steps.
     """
-    of_model = functools.partial(forward, model, task)
 
     def loss_fn(params, model_state, batch, rng):
-        out, model_state = of_model(params, model_state, batch, rng)
+        out, model_state = forward(model, task, params, model_state, batch, rng)
         loss, logs = task.loss(out, batch)
         return loss, (model_state, logs | {"loss": loss})
 
     if accumulate == 1:
         gradient = jax.grad(loss_fn, has_aux=True)
     elif task.compares:
-        gradient = micro_batches.compared(of_model, task.loss, accumulate)
+        network = functools.partial(forward, model, task)
+        gradient = micro_batches.compared(network, task.loss, accumulate)
     else:
         gradient = micro_batches.averaged(loss_fn, accumulate)
 
@@ -101,22 +102,23 @@ def make_train_step(
         augment_rng, dropout_rng = jax.random.split(rng)
         batch = task.prepare(augment_rng, batch, train=True)
 
-        params = gather(state.params)
+        params = all_gather(state.params)
         grads, (model_state, logs) = gradient(params, state.model_state, batch, dropout_rng)
         logs = logs | {"grad_norm": optax.tree.norm(grads)}
 
-        before = fetch(state.opt_state)
-        updates, opt_state = tx.update(grads, before, state.params)
+        old_opt_state = to_device(state.opt_state)
+        updates, opt_state = tx.update(grads, old_opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        average = (ema and optax.incremental_update(params, state.ema, 1 - ema)) or None
+        average = optax.incremental_update(params, state.ema, 1 - ema) if ema else None
 
+        # The device decides whether to keep the result, so that the host need not wait.
         finite = jnp.isfinite(logs["loss"]) & jnp.isfinite(logs["grad_norm"])
         new = replace(
             state,
             step=state.step + 1,
             params=keep_if(finite, params, state.params),
             model_state=keep_if(finite, model_state, state.model_state),
-            opt_state=keep_if(finite, opt_state, before),
+            opt_state=keep_if(finite, opt_state, old_opt_state),
             ema=keep_if(finite, average, state.ema),
         )
         return new, logs
@@ -139,40 +141,65 @@ def keep_if(finite: jax.Array, new: Any, old: Any) -> Any:
 def make_eval_step(
     model: nn.Module, task: Task, views: int = 1, loss: bool = False
 ) -> Callable[[dict, Batch], Batch]:
-    """Predictions for one batch, with the rows' `index` and `mask`.
+    """Return a function that predicts one batch, with the `index` and `mask` of its samples.
 
     Args:
-      views: clips of a sample that go through the model at once (0: all). The result does not
-        depend on it, the memory does.
-      loss: also the mean `loss` over the batch, if the task can tell it in evaluation.
+      views: number of views of each sample that go through the model at once (0: all). It decides
+        the memory, not the result. Batches of samples with fewer views take all at once.
+      loss: also return the mean `loss` over the batch, unless the task compares samples.
+
+    Raises:
+      UserError: when traced, `views` does not divide the views of a sample.
     """
 
     def eval_step(variables: dict, batch: Batch) -> Batch:
         batch = task.prepare(jax.random.key(0), batch, train=False)
-        inputs = task.inputs(batch)
-        b = len(batch["mask"])
-        v = len(jax.tree.leaves(inputs)[0]) // b
-        k = views if views and v % views == 0 else v if not views else 1
+        inputs, samples = task.inputs(batch), len(batch["mask"])
+        total = len(jax.tree.leaves(inputs)[0]) // samples
 
-        def forward(part):
-            return model.apply(variables, **part, train=False)
+        def forward(inputs):
+            return model.apply(variables, **inputs, train=False)
 
-        def split(x):  # (b v, ...) -> (v/k, b k, ...): a device keeps its rows
-            x = jnp.moveaxis(x.reshape(b, v // k, k, *x.shape[1:]), 1, 0)
-            return x.reshape(v // k, b * k, *x.shape[3:])
-
-        def join(y):
-            y = jnp.moveaxis(y.reshape(v // k, b, k, *y.shape[2:]), 0, 1)
-            return y.reshape(b * v, *y.shape[3:])
-
-        if k == v:
+        at_once = min(views or total, total)
+        if total % at_once:
+            divisors = [n for n in range(1, total + 1) if total % n == 0]
+            raise UserError(
+                f"config.eval.views={views} does not divide the {total} views of a sample; use one"
+                f" of {', '.join(map(str, divisors))}, or 0 for all at once"
+            )
+        if at_once == total:
             out = forward(inputs)
         else:
-            out = jax.tree.map(join, jax.lax.map(forward, jax.tree.map(split, inputs)))
-        found = task.predict(out, batch) | {"index": batch["index"], "mask": batch["mask"]}
-        return found | {"loss": task.loss(out, batch)[0]} if loss and task.has_eval_loss else found
+            out = in_groups_of_views(forward, inputs, samples, at_once)
+        predictions = task.predict(out, batch) | {"index": batch["index"], "mask": batch["mask"]}
+        if loss and not task.compares:
+            predictions["loss"] = task.loss(out, batch)[0]
+        return predictions
 
     return eval_step
+
+
+def in_groups_of_views(forward: Callable[[Any], Any], inputs: Any, samples: int, views: int) -> Any:
+    """Apply `forward` to `views` views of every sample at a time, one group after the other.
+
+    Each group has views of all samples, so that a device keeps its samples.
+
+    Args:
+      inputs: arrays (samples * all views, ...), sample-major.
+
+    Returns:
+      The outputs, in the same order.
+    """
+
+    def split(x):  # (b v, ...) -> (groups, b views, ...)
+        x = jnp.moveaxis(x.reshape(samples, -1, views, *x.shape[1:]), 1, 0)
+        return x.reshape(len(x), samples * views, *x.shape[3:])
+
+    def join(y):
+        y = jnp.moveaxis(y.reshape(len(y), samples, views, *y.shape[2:]), 0, 1)
+        return y.reshape(-1, *y.shape[3:])
+
+    return jax.tree.map(join, jax.lax.map(forward, jax.tree.map(split, inputs)))
 
 
 class Compiled:

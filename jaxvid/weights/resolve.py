@@ -74,7 +74,7 @@ def find(spec: str | Path) -> Origin:
     """
     path = Path(spec).expanduser()  # shells leave "--checkpoint=~/run" as it is
     if path.is_dir():
-        folder = store.find(path)
+        folder = store.best_checkpoint(path)
         meta = store.read_meta(folder)
         config = former_keys.migrate(hashable(meta["config"]))
         return Origin(folder, config, tuple(meta["names"]), meta)

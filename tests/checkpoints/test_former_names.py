@@ -87,7 +87,7 @@ def test_a_run_goes_on(saved):
 def test_variables_are_the_moving_average(saved):
     workdir, state = saved
     like = {"params": shapes(state["params"])}
-    found, kind = store.load_variables(store.find(workdir), like)
+    found, kind = store.load_variables(store.best_checkpoint(workdir), like)
     assert kind == "EMA"
     same(found["params"], state["ema"])
 
@@ -95,7 +95,7 @@ def test_variables_are_the_moving_average(saved):
 def test_a_part_can_stay_as_it_is(saved):
     workdir, state = saved
     fresh = jax.tree.map(jnp.zeros_like, {"params": state["params"]})
-    found = store.load_into(fresh, store.find(workdir), skip=("text/.*",))
+    found = store.load_into(fresh, store.best_checkpoint(workdir), skip=("text/.*",))
     same(found["params"], {**state["ema"], "text": fresh["params"]["text"]})
 
 
@@ -104,7 +104,7 @@ def test_another_model_is_described_by_todays_names(saved):
     params = dict(state["params"])
     params["text"] = {k: v for k, v in params["text"].items() if k != "norm"}
     with pytest.raises(UserError, match=r"ema/text/norm/scale .* is only in the checkpoint"):
-        store.load_variables(store.find(workdir), {"params": shapes(params)})
+        store.load_variables(store.best_checkpoint(workdir), {"params": shapes(params)})
 
 
 def test_names_of_other_families_stay():

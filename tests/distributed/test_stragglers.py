@@ -23,7 +23,7 @@ HOSTS = {0: "a", 1: "b", 2: "c"}
     ],
 )
 def test_the_process_that_starves_is_named(waits, said):
-    assert stragglers.told(waits, {}, HOSTS) == said
+    assert stragglers.describe(waits, {}, HOSTS) == said
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_the_process_that_starves_is_named(waits, said):
 )
 def test_the_process_that_computes_slowly_is_named(seconds, said):
     line = "process {} ({}) computes slowly, and all wait for it: {} ms for what takes others {}"
-    assert stragglers.told({}, seconds, HOSTS) == [line.format(*row) for row in said]
+    assert stragglers.describe({}, seconds, HOSTS) == [line.format(*row) for row in said]
 
 
 def test_both_are_told():
-    lines = stragglers.told({0: 0.5, 1: 0.1}, {0: 0.01, 1: 0.02}, HOSTS)
+    lines = stragglers.describe({0: 0.5, 1: 0.1}, {0: 0.01, 1: 0.02}, HOSTS)
     assert [line.split(")")[0] for line in lines] == ["process 0 (a", "process 1 (b"]
 
 

@@ -108,12 +108,14 @@ def test_padding_is_never_trained_on():
 def test_evaluation_takes_all_proposals():
     given = batch(([A], [{0}], [FAR, B]))
     found = prepare(make(), given, train=False)
-    np.testing.assert_array_equal(found["rois"], given["proposals"])
-    inputs = make().inputs(found)
-    assert {key: value.shape for key, value in inputs.items()} == {
-        "video": (1, 2, 8, 8, 3),
-        "boxes": (1, 4, 4),
-    }
+    np.testing.assert_array_equal(found["rois"][:, 4:], given["proposals"])
+    np.testing.assert_array_equal(found["rois"][:, :4], given["boxes"])  # for the loss
+    out = draw(1, 8, CLASSES)
+    np.testing.assert_array_equal(predict(make(), found, out)["score"], jax.nn.sigmoid(out[:, 4:]))
+    alone = {key: x for key, x in given.items() if not key.startswith("box")}
+    inputs = make().inputs(prepare(make(), alone, train=False))
+    np.testing.assert_array_equal(inputs["boxes"], given["proposals"])
+    assert inputs["video"].shape == (1, 2, 8, 8, 3)
 
 
 def test_pixels_are_normalised():

@@ -11,6 +11,7 @@ from jaxvid import main
 from jaxvid.checkpoints import integrity, store
 from jaxvid.errors import UserError
 from jaxvid.train import loop
+from jaxvid.train.calendar import milestones
 from jaxvid.train.plan import full_rates
 
 TIMED = ("time", "train/step_time", "train/clips_per_s", "train/data_wait")
@@ -75,7 +76,7 @@ def test_a_stop_in_the_last_evaluation_is_made_up_for(config, tmp_path, monkeypa
             main.train(config, tmp_path / "stopped")
     assert main.train(config, tmp_path / "stopped") == whole
     assert metrics(tmp_path / "stopped") == metrics(tmp_path / "whole")
-    newest = store.find(tmp_path / "stopped")
+    newest = store.best_checkpoint(tmp_path / "stopped")
     assert store.read_meta(newest)["metrics"] == whole and not integrity.damage(newest)
     assert main.train(config, tmp_path / "stopped") == {}
     assert "nothing to do" in capsys.readouterr().out
@@ -143,7 +144,7 @@ def test_low_rates_are_for_weights_to_start_from():
 
 
 def test_milestones():
-    assert loop.milestones(4, 10) == {4, 8, 10}
-    assert loop.milestones(0, 10) == {10}
-    assert loop.milestones(2.5, 10) == {2, 5, 8, 10}
-    assert loop.milestones(100, 10) == {10}
+    assert milestones(4, 10) == {4, 8, 10}
+    assert milestones(0, 10) == {10}
+    assert milestones(2.5, 10) == {2, 5, 8, 10}
+    assert milestones(100, 10) == {10}

@@ -54,7 +54,7 @@ def compiled(config):
     batch = shapes(mesh, config.batch)
     planned = plan(config, model, task, mesh, batch, 10.0)
     step = planned.step()
-    step.compile(planned.places, batch)
+    step.compile(planned.state_shapes, batch)
     return planned, step, batch
 
 
@@ -154,8 +154,8 @@ def test_memory_that_runs_out_all_the_same_is_explained(plain):
 def test_the_state_is_donated(plain):
     """The new state takes the memory of the old one."""
     planned, step, batch = plain
-    stats = step.compile(planned.places, batch).memory_analysis()
-    assert stats.alias_size_in_bytes >= estimate.size_on_device(planned.places)
+    stats = step.compile(planned.state_shapes, batch).memory_analysis()
+    assert stats.alias_size_in_bytes >= estimate.size_on_device(planned.state_shapes)
 
 
 @pytest.mark.parametrize("views", [1, 12])
@@ -163,7 +163,7 @@ def test_evaluation_needs_no_more_than_training(plain, views):
     planned, step, _ = plain
     rows = batch_size({**planned.config, "eval_batch": 0}, planned.mesh, views)
     batch = shapes(planned.mesh, rows, views)
-    variables = {"params": planned.places.params, **planned.places.model_state}
+    variables = {"params": planned.state_shapes.params, **planned.state_shapes.model_state}
     evaluation = Compiled(
         make_eval_step(planned.model, planned.task, 1),
         out_shardings=meshes.replicated(planned.mesh),
@@ -182,7 +182,7 @@ def test_the_optimisers_state_may_stay_on_the_host(plain):
             for key, x in shapes(planned.mesh, planned.config.batch).items()
         }
         batch["mask"] = jnp.ones_like(batch["mask"])
-        state = jax.device_put(fill(planned.places), planned.layout)
+        state = jax.device_put(fill(planned.state_shapes), planned.state_shardings)
         for _ in range(2):
             state, _ = step(state, batch)
         return state

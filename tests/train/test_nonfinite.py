@@ -150,13 +150,15 @@ def test_the_run_stops_with_the_reason(setup):
     watch.settle(bad)  # each step once
 
 
-def test_a_step_is_looked_at_after_the_next_one_has_begun(setup):
+def test_a_step_is_checked_after_the_next_ones_have_begun(setup):
     planned, _, state, batch = setup
     watch = nonfinite.Nonfinite("stop", planned, source())
     bad = batch | {"video": batch["video"].at[2].set(jnp.nan)}
     watch.follow(1, state, bad, dict(loss=np.nan, grad_norm=np.nan))
+    for step in range(2, 1 + nonfinite.AHEAD):
+        watch.follow(step, state, batch, dict(loss=1.0, grad_norm=1.0))
     with pytest.raises(UserError, match=r"at step 1: video of the batch.* for clip102\.mp4; try"):
-        watch.follow(2, state, batch, dict(loss=1.0, grad_norm=1.0))
+        watch.follow(1 + nonfinite.AHEAD, state, batch, dict(loss=1.0, grad_norm=1.0))
 
 
 def test_batches_are_skipped_but_not_for_ever(setup, said):
@@ -165,10 +167,11 @@ def test_batches_are_skipped_but_not_for_ever(setup, said):
     bad, good = dict(loss=1.0, grad_norm=np.inf), dict(loss=1.0, grad_norm=1.0)
     watch.follow(1, state, batch, bad)
     watch.follow(2, state, batch, good)
+    watch.settle(state)
     assert said[0].startswith("skipped: the loss is 1.0 and the gradient's norm inf")
     for step in range(3, 13):
         watch.follow(step, state, batch, bad)
-    assert len(said) == 10
+    assert len(said) == 11 - nonfinite.AHEAD
     with pytest.raises(UserError, match="so were the 9 steps before"):
         watch.settle(state)
     assert watch.skipped == 11

@@ -4,9 +4,10 @@ import jax
 import pytest
 
 from configs import bmn_own, fast_rcnn_own, quickstart, stgcnpp_ntu60
+from jaxvid.config.values import EXAMPLE_CLASSES
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
-from jaxvid.train.plan import CLASSES, rehearse
+from jaxvid.train.plan import rehearse
 from jaxvid.weights import zoo
 
 
@@ -17,14 +18,14 @@ def test_a_batch_has_the_shapes_that_data_would_give():
     assert shapes["video"].shape == (config.batch, *sample["video"].shape)
     assert shapes["video"].sharding == meshes.over_data(planned.mesh)
     assert planned.config is config
-    assert all(leaf.sharding for leaf in jax.tree.leaves(planned.places))
+    assert all(leaf.sharding for leaf in jax.tree.leaves(planned.state_shapes))
 
 
 def test_detection_has_the_truth_of_all_classes():
     config = fast_rcnn_own.get_config("mini")
     config.update_from_flattened_dict({"data.recipe.boxes": 4})
     _, _, shapes = rehearse(config, meshes.build())
-    assert shapes["box_label"].shape == (config.batch, 4, CLASSES)  # data would have told
+    assert shapes["box_label"].shape == (config.batch, 4, EXAMPLE_CLASSES)  # data would have told
     assert shapes["boxes"].shape == shapes["proposals"].shape == (config.batch, 4, 4)
 
 

@@ -14,6 +14,7 @@ from jax.sharding import PartitionSpec
 
 from jaxvid import plug
 from jaxvid.distributed import mesh as meshes
+from jaxvid.errors import UserError
 from jaxvid.train import optim
 from jaxvid.train.step import Compiled, init_state, init_variables, make_eval_step, make_train_step
 from tests.conftest import fill, gathers
@@ -132,6 +133,16 @@ def test_micro_batches_of_views_change_nothing(plain, views):
     np.testing.assert_allclose(got["score"], mean, rtol=1e-5)
 
 
+def test_a_number_of_views_that_does_not_divide_is_refused(plain):
+    net, task, state, *_ = plain
+    words = (
+        "config.eval.views=4 does not divide the 6 views of a sample; use one of 1, 2, 3, 6, or 0"
+    )
+    with pytest.raises(UserError, match=words):
+        jax.eval_shape(make_eval_step(net, task, 4), {"params": state.params}, batch(2, views=6))
+    jax.eval_shape(make_eval_step(net, task, 4), {"params": state.params}, batch(2, views=1))
+
+
 # Layouts
 
 EVERYTHING = dict(flip=0.5, mixup=0.4, cutmix=1.0, erasing=0.5)
@@ -146,7 +157,7 @@ def compile_on(layout, data, model, net, task, state, tx):
     rows = meshes.put_batch(mesh, batch())
     whole = meshes.gathered(shardings.params)
     function = make_train_step(
-        net, task, tx, gather=lambda params: jax.lax.with_sharding_constraint(params, whole)
+        net, task, tx, all_gather=lambda params: jax.lax.with_sharding_constraint(params, whole)
     )
     step = jax.jit(function, out_shardings=(shardings, meshes.replicated(mesh)))
     placed = jax.device_put(state, shardings)

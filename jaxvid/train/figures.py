@@ -1,4 +1,4 @@
-"""Pictures of a run: what it trains on, its curves, what it confuses, and its best and worst clips.
+"""Figures of a run: what it trains on, its curves, what it confuses, and its best and worst clips.
 
 WORKDIR/eval/curves.png      the metrics of training, over steps
 WORKDIR/eval/confusion.png   rows are the true classes, of one-label tasks
@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from jaxvid import files
-from jaxvid.data.sample import Source
+from jaxvid.data.sample import Source, Transform
 from jaxvid.data.video.containers import VideoError
 from jaxvid.draw import plots, sheets
 from jaxvid.draw.canvas import png
@@ -56,16 +56,16 @@ def rgb(clip: np.ndarray) -> np.ndarray:
 
 
 def of_test(
-    workdir: Path, model: Any, source: Source, index: np.ndarray, report: Report
+    workdir: Path, pipeline: Sequence[Transform], source: Source, index: np.ndarray, report: Report
 ) -> dict[str, np.ndarray]:
     """Write the files above for a test that `report` is of, in place of those of an earlier one.
 
     Args:
-      model: a `jaxvid.inference.model.Model`.
+      pipeline: the transforms of the test.
       index: rows of `source`, of each prediction.
 
     Returns:
-      The pictures by name.
+      The images by name.
     """
     curves = plots.curves_picture(plots.curves(jsonl.records(workdir)))
     found: dict[str, np.ndarray | None] = {"curves": curves, "confusion": None}
@@ -74,7 +74,7 @@ def of_test(
         found["confusion"] = plots.Matrix(counts, rows[0][1:]).picture()
     examples = {}
     for name, judged in (("worst", report.worst), ("best", report.best)):
-        entries = [(j, clip(model.pipeline, source, int(index[j.row]))) for j in judged]
+        entries = [(j, clip(pipeline, source, int(index[j.row]))) for j in judged]
         found[name], examples[name] = sheet(entries, [source.id(index[j.row]) for j in judged])
     folder = workdir / "eval"
     with files.explained(folder):
@@ -88,7 +88,7 @@ def of_test(
     return {name: pixels for name, pixels in found.items() if pixels is not None}
 
 
-def clip(pipeline: Sequence, source: Source, index: int) -> np.ndarray | None:
+def clip(pipeline: Sequence[Transform], source: Source, index: int) -> np.ndarray | None:
     """FRAMES frames of a sample as the model saw it; None where no video can be read."""
     sample, rng = dict(source[index]), np.random.default_rng(0)
     try:

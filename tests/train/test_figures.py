@@ -1,7 +1,6 @@
-"""The pictures of an evaluation and of a batch."""
+"""The figures of an evaluation and of a batch."""
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -12,7 +11,7 @@ import pytest
 from jaxvid.data.video.containers import VideoError
 from jaxvid.tasks import recognition
 from jaxvid.tasks.base import Judged, Report
-from jaxvid.train import pictures
+from jaxvid.train import figures
 
 NAMES = ("run", "sit", "jump")
 
@@ -34,7 +33,7 @@ def decode(sample, rng):
     return sample | {"video": video}
 
 
-MODEL = SimpleNamespace(pipeline=[decode])
+PIPELINE: list = [decode]
 JUDGED = [Judged(0, "run", "sit", 0.9), Judged(2, "jump", "run", 0.5)]
 CONFUSION = {
     "confusion.csv": [("true", *NAMES), ("run", 1, 2, 0), ("sit", 0, 3, 0), ("jump", 0, 0, 0)]
@@ -49,9 +48,9 @@ def run(tmp_path):
     return tmp_path
 
 
-def test_an_evaluation_leaves_its_pictures(run):
+def test_an_evaluation_leaves_its_figures(run):
     report = Report(CONFUSION, worst=JUDGED, best=JUDGED[:1])
-    shown = pictures.of_test(run, MODEL, Clips(), np.array([5, 6, 7]), report)
+    shown = figures.of_test(run, PIPELINE, Clips(), np.array([5, 6, 7]), report)
     assert set(shown) == {"curves", "confusion", "worst", "best"}
     for name, pixels in shown.items():
         stored = cv2.imread(str(run / "eval" / f"{name}.png"))
@@ -66,21 +65,21 @@ def test_an_evaluation_leaves_its_pictures(run):
         assert strip.shape[0] == 60 and (strip[30, 50::104] == level).all()
 
 
-def test_pictures_of_an_earlier_evaluation_go(run):
-    pictures.of_test(run, MODEL, Clips(), np.arange(3), Report(CONFUSION, worst=JUDGED))
+def test_figures_of_an_earlier_evaluation_go(run):
+    figures.of_test(run, PIPELINE, Clips(), np.arange(3), Report(CONFUSION, worst=JUDGED))
     (run / "metrics.jsonl").unlink()
-    assert pictures.of_test(run, MODEL, Clips(), np.arange(3), Report({})) == {}
+    assert figures.of_test(run, PIPELINE, Clips(), np.arange(3), Report({})) == {}
     assert [path.name for path in (run / "eval").iterdir()] == ["examples.json"]
 
 
 def test_clips_that_cannot_be_read_are_left_out_of_the_sheet(run):
     worst = [Judged(0, "run", "sit", 0.9), *JUDGED]
-    shown = pictures.of_test(run, MODEL, Clips(), np.array([3, 4, 5]), Report({}, worst=worst))
+    shown = figures.of_test(run, PIPELINE, Clips(), np.array([3, 4, 5]), Report({}, worst=worst))
     entries = json.loads((run / "eval/examples.json").read_text())["worst"]
     assert ["box" in entry for entry in entries] == [False, False, True]
     assert set(shown) == {"curves", "worst"}
-    model = SimpleNamespace(pipeline=[lambda sample, rng: sample])  # skeletons, features
-    shown = pictures.of_test(run, model, Clips(), np.arange(3), Report({}, worst=JUDGED))
+    others: list = [lambda sample, rng: sample]  # skeletons, features
+    shown = figures.of_test(run, others, Clips(), np.arange(3), Report({}, worst=JUDGED))
     assert set(shown) == {"curves"}
 
 
@@ -100,17 +99,17 @@ def test_a_batch_as_a_sheet():
     video = np.arange(10, dtype=np.uint8)[:, None, None, None, None, None]
     batch = {"video": np.broadcast_to(video + 50, (10, 1, 8, 60, 100, 3))}
     batch |= {"label": np.arange(10) % 3, "mask": np.ones(10)}
-    sheet = pictures.of_batch({k: jnp.asarray(v) for k, v in batch.items()}, NAMES)
+    sheet = figures.of_batch({k: jnp.asarray(v) for k, v in batch.items()}, NAMES)
     assert sheet is not None and sheet.shape[1] == 4 * 104
     levels = sheet[:, 50, 0]
     assert [int((levels == 50 + i).sum()) for i in range(9)] == [60] * 8 + [0]
     flow = {"video": jnp.zeros((2, 1, 4, 60, 100, 2), jnp.uint8), "label": jnp.eye(3)[:2]}
-    assert pictures.of_batch(flow, NAMES) is not None
-    assert pictures.of_batch({"keypoint": jnp.zeros((2, 3))}, NAMES) is None
-    assert pictures.of_batch({"video": jnp.zeros((2, 3), jnp.float32)}, NAMES) is None
+    assert figures.of_batch(flow, NAMES) is not None
+    assert figures.of_batch({"keypoint": jnp.zeros((2, 3))}, NAMES) is None
+    assert figures.of_batch({"video": jnp.zeros((2, 3), jnp.float32)}, NAMES) is None
 
 
 def test_classes_by_name():
-    assert pictures.classes(np.int32(1), NAMES) == "sit"
-    assert pictures.classes(np.array([1, 0, 1]), NAMES) == "run, jump"
-    assert pictures.classes(np.int32(7), NAMES) == ""
+    assert figures.classes(np.int32(1), NAMES) == "sit"
+    assert figures.classes(np.array([1, 0, 1]), NAMES) == "run, jump"
+    assert figures.classes(np.int32(7), NAMES) == ""

@@ -1,0 +1,53 @@
+"""When a run logs, evaluates and saves: after which of its steps."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+LOG_EVERY, LINES = 50, 10  # steps from line to line, and the fewest lines of a run
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The steps of a run after which something happens.
+
+    Attributes:
+      total: the last step.
+      lines: those with a line of averages.
+      evaluations, saves: those with a validation, and with a checkpoint.
+      synced: all of these, for which the loop waits until the step is done.
+    """
+
+    steps_per_epoch: float
+    total: int
+    lines: frozenset[int]
+    evaluations: frozenset[int]
+    saves: frozenset[int]
+
+    @classmethod
+    def of(cls, config: Any, clips: int) -> "Calendar":
+        """Return the calendar of a run.
+
+        Args:
+          clips: number of clips of an epoch.
+        """
+        steps_per_epoch = clips / config.batch
+        total = max(1, round(config.epochs * steps_per_epoch))
+        evaluations = milestones(config.eval_every * steps_per_epoch, total)
+        saves = milestones(config.save_every, total) | evaluations
+        lines = milestones(config.log_every or max(1, min(LOG_EVERY, total // LINES)), total)
+        return cls(steps_per_epoch, total, lines, evaluations, saves)
+
+    @cached_property
+    def synced(self) -> frozenset[int]:
+        return self.lines | self.saves
+
+    def epoch(self, step: int) -> float:
+        """Return the number of epochs that are done after a step."""
+        return step / self.steps_per_epoch
+
+
+def milestones(every: float, total: int) -> frozenset[int]:
+    """Steps at every multiple of `every` (0: none), and the last."""
+    count = int(total / every + 1e-9) if every else 0
+    return frozenset({max(1, round(i * every)) for i in range(1, count + 1)} | {total})

@@ -1,0 +1,82 @@
+"""What a run logs: averages of its steps, metrics of evaluations, and hints on its speed."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+
+from jaxvid import log
+from jaxvid.data.loading.loader import Batches
+from jaxvid.distributed.stragglers import Stragglers
+from jaxvid.train import figures
+from jaxvid.train.calendar import Calendar
+from jaxvid.train.plan import Plan
+from jaxvid.train.progress import Progress, Writer, metrics_line, peak_flops
+from jaxvid.train.step import Compiled
+from jaxvid.train.waits import Waits
+
+logger = logging.getLogger(__name__)
+
+
+class RunLog:
+    """Prints the lines of a run and gives its numbers to its writers.
+
+    Args:
+      start: the step that the run continues from.
+      train_step: its recompilations are counted.
+      stream: of the training batches.
+      averages: of the steps since the last line before a restart, as `state` returned them.
+    """
+
+    def __init__(
+        self,
+        workdir: Path,
+        planned: Plan,
+        when: Calendar,
+        start: int,
+        train_step: Compiled,
+        stream: Batches,
+        batch: Mapping[str, jax.Array],
+        averages: Mapping | None = None,
+    ):
+        config = planned.config
+        flops = planned.flops(batch) if peak_flops() else 0.0
+        self._planned, self._when, self._train_step = planned, when, train_step
+        self._progress = Progress(when.total, config.batch, flops, averages)
+        self._stragglers, self._waits = Stragglers(), Waits(stream)
+        self._writer = Writer(workdir, start, config.writers)
+
+    def clips(self, step: int, batch: Mapping[str, jax.Array], names: Sequence[str]):
+        """Write the first clips of a batch with their classes as an image, if it has videos."""
+        if (sheet := figures.of_batch(batch, names)) is not None:
+            self._writer.picture(step, "train/clips", sheet)
+
+    def add(self, logs: Mapping[str, jax.Array], seconds: float, waited: float):
+        """Add a step to the averages; its values stay on the device. See `Progress.add`."""
+        self._progress.add(logs, seconds, waited)
+
+    def averages(self, step: int):
+        """Print and write the averages since the last line, with hints on what slows the run."""
+        if not self._progress.steps:
+            return
+        values = self._progress.flush() | {"train/lr": self._planned.rate(step - 1)}
+        values["train/recompiles"] = self._train_step.count - 1
+        epoch, wait = self._when.epoch(step), values["train/data_wait"]
+        self._writer.write(step, epoch, values)
+        logger.info(self._progress.line(step, epoch, values))
+        log.bullets(logger, self._stragglers.lines(wait))
+        log.bullets(logger, self._waits.lines(wait, values["train/step_time"]))
+
+    def metrics(self, step: int, values: Mapping[str, float]):
+        """Print and write the metrics of an evaluation; nothing where there are none."""
+        if values:
+            self._writer.write(step, self._when.epoch(step), values)
+            logger.info(f"step {step}/{self._when.total}  {metrics_line(values)}")
+
+    def state(self) -> dict:
+        """Return what a checkpoint keeps, so that averages continue after a restart."""
+        return self._progress.state()
+
+    def close(self):
+        self._writer.close()
