@@ -160,7 +160,7 @@ def test_the_sum_over_all_devices_is_checked(monkeypatch):
     assert 0 < start.all_reduce(mesh) < 60
     real = jax.block_until_ready
     monkeypatch.setattr(jax, "block_until_ready", lambda x: real(x) + (np.arange(x.size) == 7))
-    with pytest.raises(UserError, match="a sum over 8 devices is wrong in 0% of places"):
+    with pytest.raises(UserError, match="a sum over 8 devices is wrong in 0% of elements"):
         start.all_reduce(mesh)
 
 
