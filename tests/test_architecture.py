@@ -387,7 +387,7 @@ def test_every_config_trains_what_it_says(file, variant):
     if "video" in batch:
         batch["video"] = batch["video"].astype(np.uint8)
     if "boxes" in batch:
-        batch["proposals"] = batch["boxes"][:, 0]
+        batch["proposals"] = batch.pop("boxes")[:, 0]
     shapes = jax.eval_shape(lambda b: init_variables(net, task, b, 0), batch)
     factor = optim.schedule(steps_per_epoch=10, epochs=config.epochs, **config.schedule)
     settings = scale_rate(config.optim, config.batch)

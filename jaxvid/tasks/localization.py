@@ -59,6 +59,8 @@ class Localization:
     keep: Count = 100
 
     def prepare(self, rng, batch, train):
+        if "segments" not in batch:  # a video to predict
+            return batch
         if train:
             return batch | self._targets(rng, batch)
 
