@@ -201,6 +201,7 @@ def test_flax_is_for_what_has_parameters():
         "train.step",
         "train.loop",
         "train.plan",
+        "train.report",
     )
     assert [m for m in users("flax") if not any(covers(p, m) for p in places)] == []
 
