@@ -25,7 +25,7 @@ from jaxvid import cli, files, log, plug
 from jaxvid.data import dataset
 from jaxvid.data.loading import loader
 from jaxvid.data.sample import Sample, Source, Transform
-from jaxvid.data.video.decode import VideoReader
+from jaxvid.data.video.packets import Demuxed
 
 SEEK = "  of which seek"
 
@@ -59,19 +59,19 @@ def timed(spent: dict[str, float], name: str) -> Iterator[None]:
 @contextmanager
 def timed_seeks(spent: dict[str, float]) -> Iterator[None]:
     """Times "Decode", and within it what goes to a keyframe."""
-    seek = VideoReader._seek
+    seek = Demuxed.seek
 
-    def watched(self, start):
+    def watched(self, index, start):
         with timed(spent, SEEK):
-            return seek(self, start)
+            return seek(self, index, start)
 
-    VideoReader._seek = watched  # type: ignore[method-assign]
+    Demuxed.seek = watched  # type: ignore[method-assign]
     try:
         with timed(spent, "Decode"):
             spent.setdefault(SEEK, 0.0)
             yield
     finally:
-        VideoReader._seek = seek
+        Demuxed.seek = seek
 
 
 @dataclass(frozen=True)

@@ -51,13 +51,13 @@ def test_every_stage_has_its_time(config, source):
 
 
 def test_seeks_are_watched_only_while_decoding(source):
-    from jaxvid.data.video.decode import VideoReader
+    from jaxvid.data.video.packets import Demuxed
 
-    before = VideoReader._seek
+    before = Demuxed.seek
     with pytest.raises(ZeroDivisionError), bench_loader.timed_seeks({}):
-        assert VideoReader._seek is not before
+        assert Demuxed.seek is not before
         raise ZeroDivisionError
-    assert VideoReader._seek is before
+    assert Demuxed.seek is before
 
 
 def test_rates_are_of_the_transforms(source):

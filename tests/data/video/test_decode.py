@@ -13,6 +13,7 @@ import pytest
 
 from jaxvid.data.video.decode import VideoError, VideoReader
 from jaxvid.data.video.encode import write_video
+from jaxvid.data.video.packets import Demuxed, Direct
 from jaxvid.errors import UserError
 from tests.data import video_files as make
 
@@ -41,9 +42,24 @@ def video(folder):
     return get
 
 
+@pytest.fixture(params=["index kept", "no index"])
+def path_of(request, video, tmp_path, monkeypatch):
+    """`video`, for files whose index is kept or cannot be."""
+    if request.param == "no index":
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("JAXVID_CACHE", str(tmp_path / "file"))
+        return video
+
+    def opened(name: str) -> Path:
+        with VideoReader(video(name)):
+            return video(name)
+
+    return opened
+
+
 @pytest.mark.parametrize("name", [*make.ENCODED, *make.MADE])
-def test_any_order_equals_sequential(video, name):
-    path = video(name)
+def test_any_order_equals_sequential(path_of, name):
+    path = path_of(name)
     expected = make.sequential(path)
     n, rng = len(expected), np.random.default_rng(0)
     with VideoReader(path) as reader:
@@ -76,52 +92,86 @@ def test_cut_between_keyframes_shows_what_decodes(video):
 
 
 @pytest.mark.parametrize("name", ["long.mp4", "hevc.mp4", "vp9.webm", "av1.mp4", "mpeg4.avi"])
-def test_more_threads_and_bytes_give_the_same(video, name):
-    path = video(name)
-    with VideoReader(path) as one, VideoReader(path.read_bytes(), threads=2) as two:
+def test_more_threads_and_bytes_give_the_same(path_of, name):
+    path = path_of(name)
+    content = path.read_bytes()
+    with (
+        VideoReader(path) as one,
+        VideoReader(content, threads=2) as two,
+        VideoReader(path, threads=2) as three,
+    ):
         for request in ([40, 3, 17], range(10, 30), [55, 56, 1]):
             np.testing.assert_array_equal(one.read(request), two.read(request))
-        assert two.path == f"<{path.stat().st_size} bytes>"
+            np.testing.assert_array_equal(one.read(request), three.read(request))
+        assert two.path == f"<{len(content)} bytes>"
 
 
 @pytest.fixture
 def fed(monkeypatch):
     """A list that grows by every packet put into a decoder."""
-    packets, original = [], VideoReader._packets
+    packets = []
 
-    def spy(self, start):
-        for item in original(self, start):
-            packets.append(item)
-            yield item
+    def watch(source):
+        original = source.start
 
-    monkeypatch.setattr(VideoReader, "_packets", spy)
+        def spy(self, index, packet):
+            for item in original(self, index, packet):
+                packets.append(item)
+                yield item
+
+        monkeypatch.setattr(source, "start", spy)
+
+    watch(Demuxed)
+    watch(Direct)
     return packets
 
 
-@pytest.mark.parametrize(("name", "most"), [("b.mp4", 16), ("b.mkv", 16), ("no_b.mp4", 12)])
-def test_seeking_decodes_one_group_of_pictures(video, fed, name, most):
-    with VideoReader(video(name)) as reader:
+@pytest.mark.parametrize(("name", "most"), [("b.mp4", 12), ("b.mkv", 12), ("no_b.mp4", 12)])
+def test_seeking_decodes_one_group_of_pictures(path_of, fed, name, most):
+    with VideoReader(path_of(name)) as reader:
         fed.clear()
         reader.read([59])
         assert 0 < len(fed) <= most
 
 
+@pytest.mark.parametrize(("wanted", "most"), [([16], 5), ([4, 16, 40], 15), ([14], 4)])
+def test_nothing_is_decoded_beyond_what_is_wanted(path_of, fed, wanted, most):
+    """Packets of a group of 12 in b.mp4 show the frames 0 4 2 1 3 8 6 5 7 11 9 10."""
+    with VideoReader(path_of("b.mp4")) as reader:
+        fed.clear()
+        assert make.numbers(reader.read(wanted)) == wanted
+        assert len(fed) <= most
+
+
 @pytest.mark.parametrize("step", [1, 2, 5])
 @pytest.mark.parametrize("name", ["long.mp4", "mpeg4.avi"])
-def test_reading_on_decodes_nothing_twice(video, fed, name, step):
-    with VideoReader(video(name)) as reader:
-        for start in range(0, reader.frames, 7):
-            request = range(start, min(start + 7, reader.frames), step)
-            assert make.numbers(reader.read(request)) == list(request)
+def test_reading_on_decodes_nothing_twice(path_of, fed, name, step):
+    with VideoReader(path_of(name)) as reader:
+        fed.clear()
+        frames = list(reader.read_on(range(0, reader.frames, step)))
+        assert make.numbers(frames) == list(range(0, reader.frames, step))
         assert len(fed) <= reader.frames + 1  # one flushes the decoder
 
 
-def test_unwanted_b_frames_are_not_decoded(video, fed, monkeypatch):
+@pytest.mark.parametrize("step", [1, 2, 5])
+@pytest.mark.parametrize("name", ["long.mp4", "mpeg4.avi"])
+def test_reads_in_a_row_decode_twice_only_what_the_first_one_has(path_of, fed, name, step):
+    with VideoReader(path_of(name)) as reader:
+        fed.clear()
+        counts = []
+        for start in range(0, reader.frames, 7):
+            request = range(start, min(start + 7, reader.frames), step)
+            assert make.numbers(reader.read(request)) == list(request)
+            counts.append(len(fed))
+        assert counts[0] <= 10 and counts[-1] <= reader.frames + 1 + counts[0]
+
+
+def test_unwanted_b_frames_are_not_decoded(path_of, fed, monkeypatch):
     out, original = [], VideoReader._decode
     monkeypatch.setattr(
         VideoReader, "_decode", lambda self, k: (out.append(f) or f for f in original(self, k))
     )
-    with VideoReader(video("long.mp4")) as reader:
+    with VideoReader(path_of("long.mp4")) as reader:
         reader.read([3, 190])
     assert len(fed) > 190 and len(out) < 120  # two frames in four are there to be left out
 
