@@ -34,7 +34,7 @@ FILES = {
 TRAIN = (
     ".errors .config.values .compare .files .param_rules .plug .signals .log .distributed"
     " .checkpoints .weights.zoo .tasks.base .train .data.video.containers .data.loading"
-    " .data.sample .draw .writers jax numpy optax"
+    " .data.sample .draw .ops.formulation .writers jax numpy optax"
 )
 IMPORTS = {
     "__init__": ".api .log",

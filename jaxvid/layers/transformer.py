@@ -85,13 +85,15 @@ class Attention(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool = False, **options: Any) -> jax.Array:
-        """Take the keyword arguments of `ops.attention.attention`, such as a bias or a mask."""
+    def __call__(
+        self, x: jax.Array, train: bool = False, attend: Callable = attention, **options: Any
+    ) -> jax.Array:
+        """Apply `attend` with its keyword arguments, such as a bias or a mask."""
         init: Any = dict(kernel_init=self.kernel_init, dtype=self.dtype)
         if self.attn_dropout and train:
             options["drop"] = nn.Dropout(self.attn_dropout, deterministic=False)
         q, k, v = Qkv(self.heads, use_bias=self.qkv_bias, **init, name="qkv")(x)
-        y = rearrange(attention(q, k, v, **options), "... n g d -> ... n (g d)")
+        y = rearrange(attend(q, k, v, **options), "... n g d -> ... n (g d)")
         y = nn.Dense(x.shape[-1], **init, name="proj")(y)
         return nn.Dropout(self.dropout, deterministic=not train)(y)
 

@@ -26,6 +26,7 @@ from jaxvid.layers.transformer import (
     normal,
     pad_to_multiple,
 )
+from jaxvid.ops.window_attention import relative_rows, window_attention
 from jaxvid.weights import inflate
 from jaxvid.weights.convert import Weights
 
@@ -111,9 +112,9 @@ class Block(transformer.Block):
 
     def attend(self, x, train):  # (b, t, h, w, c)
         size, shift = clip_window(x.shape[1:4], self.window, self.shifted)
-        windows, mask, undo = partition(x, size, shift)
+        windows, regions, undo = partition(x, size, shift)
         attention = self.make_attention(WindowAttention, window=self.window)
-        return undo(attention(windows, mask, train))
+        return undo(attention(windows, regions, train))
 
 
 class WindowAttention(transformer.Attention):
@@ -122,14 +123,14 @@ class WindowAttention(transformer.Attention):
     window: tuple[int, int, int] = (8, 7, 7)
 
     @nn.compact
-    def __call__(self, x, mask, train=False):  # (b, k, n, c), (k, n, n) or None -> (b, k, n, c)
-        n = x.shape[-2]
+    def __call__(self, x, regions, train=False):  # (b, k, n, c), (k, n) or None -> (b, k, n, c)
         offsets = math.prod(2 * s - 1 for s in self.window)
         table = self.param("relative_position_bias_table", normal, (offsets, self.heads))
         # A window clipped to a small grid takes the top-left part of the full window's index:
         # published weights were trained so.
-        bias = table[offset_index(self.window)[:n, :n]].transpose(2, 0, 1)
-        return super().__call__(x, train, bias=bias, mask=None if mask is None else mask[:, None])
+        codes = position_codes(self.window)[: x.shape[-2]]
+        options = dict(table=table, codes=codes, regions=regions)
+        return super().__call__(x, train, window_attention, **options)
 
 
 class PatchMerging(nn.Module):
@@ -149,11 +150,18 @@ class PatchMerging(nn.Module):
         )(x)
 
 
+def position_codes(size):
+    """(n,) position of each token in a full window, as a number.
+
+    The difference of two of them numbers the offset, and so the row of the bias table.
+    """
+    t, h, w = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij")).reshape(3, -1)
+    return (t * (2 * size[1] - 1) + h) * (2 * size[2] - 1) + w
+
+
 def offset_index(size):
     """(n, n) row of the bias table for each pair of tokens in a full window."""
-    grid = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij")).reshape(3, -1)
-    t, h, w = grid[:, :, None] - grid[:, None] + np.array(size)[:, None, None] - 1
-    return (t * (2 * size[1] - 1) + h) * (2 * size[2] - 1) + w
+    return relative_rows(position_codes(size), math.prod(2 * s - 1 for s in size))
 
 
 def clip_window(grid, size, shifted):
@@ -166,8 +174,8 @@ def partition(x, size, shift):
     """Cut (b, t, h, w, c) into windows of `size` after rolling it back by `shift`.
 
     Returns:
-      windows (b, k, n, c); a mask (k, n, n) that keeps apart tokens which only the roll made
-      neighbours, or None; and the map from windows back to (b, t, h, w, c).
+      windows (b, k, n, c); the regions (k, n) of tokens, which differ where only the roll made
+      them neighbours, or None; and the map from windows back to (b, t, h, w, c).
     """
     grid = x.shape[1:4]
     x = pad_to_multiple(x, size)
@@ -184,11 +192,11 @@ def partition(x, size, shift):
             y = jnp.roll(y, shift, (1, 2, 3))
         return y[:, : grid[0], : grid[1], : grid[2]]
 
-    return windows, shift_mask(padded, size, shift) if any(shift) else None, undo
+    return windows, shift_regions(padded, size, shift) if any(shift) else None, undo
 
 
-def shift_mask(grid, size, shift):
-    """(k, n, n): 0 where two tokens of a window were neighbours before the roll, else -100."""
+def shift_regions(grid, size, shift):
+    """(k, n) region of each token: two tokens of one region were neighbours before the roll."""
     region = np.zeros(grid, np.int32)
     for axis, (g, s, d) in enumerate(zip(grid, size, shift, strict=True)):
         label = np.zeros(g, np.int32)
@@ -196,8 +204,7 @@ def shift_mask(grid, size, shift):
             label[-s:], label[-d:] = 1, 2
         region = region * 3 + np.expand_dims(label, tuple(a for a in range(3) if a != axis))
     a, i, j = size
-    region = rearrange(region, "(t a) (h i) (w j) -> (t h w) (a i j)", a=a, i=i, j=j)
-    return np.where(region[:, :, None] == region[:, None], 0.0, -100.0).astype(np.float32)
+    return rearrange(region, "(t a) (h i) (w j) -> (t h w) (a i j)", a=a, i=i, j=j)
 
 
 def example(variant):

@@ -1,15 +1,29 @@
-"""Softmax attention. No other file computes it, so a faster formulation needs no other change.
+"""Softmax attention, in the formulation that costs least. No other file chooses one.
+
+The rule comes from measurements (docs/benchmarks.md); `ops.formulation` forces a formulation by its
+name. "plain" runs everywhere. "cudnn" is the fused attention of cuDNN, for GPUs. "kernel" is that
+of `ops.window_attention`; where there are no windows, the rule decides.
 
 Shapes: n queries, m keys, g heads, d channels of a query or a key, e of a value. What stands before
 them, such as a batch of windows, is the same for queries, keys and values.
 """
 
+import math
 from collections.abc import Callable
+from functools import cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+from jaxvid.ops.formulation import forced_name, log_once
+
+FORMULATIONS = ("plain", "cudnn", "kernel")
+HALF = (jnp.bfloat16, jnp.float16)
+# On an H100, cuDNN takes 2.5 times as long as XLA for 8 tokens and half as long for 392. Nothing
+# between them was measured.
+LONG = 128
 
 
 def attention(
@@ -31,24 +45,165 @@ def attention(
       v: (..., m, g, e).
       bias: Learned numbers for pairs of queries and keys; broadcast to (..., g, n, m).
       mask: Constants that broadcast to (..., g, n, m). Booleans are False where a key is hidden
-        from a query; numbers are added to the scores. Each query must see a key.
+        from a query; numbers are added to the scores, and -inf hides a key.
       causal: Hide from query i the keys after i.
       scale: Factor of the products; None is d ** -0.5.
       drop: Function that is applied to the weights (..., g, n, m), such as dropout.
 
     Returns:
-      (..., n, g, e) in the dtype of `v`. Scores and softmax are float32.
+      (..., n, g, e) in the dtype of `v`; 0 for a query that sees no key. Softmax is float32.
     """
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    bias, shown = _bias_and_shown(bias, mask)
+    name = forced_name("attention", FORMULATIONS)
+    if name == "cudnn" or (name != "plain" and _is_faster_on_cudnn(q, k, v, bias, shown, drop)):
+        reason = _reason_against_cudnn(q, k, v, drop) or _cudnn_problem(q, k, bias, shown, causal)
+        if not reason:
+            return _cudnn(q, k, v, bias, shown, causal, scale)
+        log_once(__name__, f"attention: plain XLA instead of cuDNN: {reason}")
+    return _plain(q, k, v, bias, shown, causal, scale, drop)
+
+
+def compile_error(function: Callable[..., jax.Array], *arguments: jax.ShapeDtypeStruct) -> str:
+    """Return why a function and its gradient do not compile on this machine; "" if they do."""
+
+    def total(*arguments):
+        return function(*arguments).astype(jnp.float32).sum()
+
+    every = tuple(range(len(arguments)))
+    try:
+        jax.jit(jax.value_and_grad(total, every)).lower(*arguments).compile()
+    except Exception as error:  # JAX, XLA and cuDNN each raise their own kinds
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    return ""
+
+
+def _bias_and_shown(bias, mask):
+    """Return what is added to the scores, and which keys are shown; each may be None."""
+    if mask is None or mask.dtype == bool:
+        return bias, mask
+    shown = mask > -jnp.inf
+    added = lax.stop_gradient(jnp.where(shown, mask, 0))
+    bias = added if bias is None else bias + added
+    is_finite = isinstance(shown, np.ndarray) and shown.all()
+    return bias, None if is_finite else shown
+
+
+def _plain(q, k, v, bias, shown, causal, scale, drop):
     q, k, v = (jnp.moveaxis(x, -2, -3) for x in (q, k, v))
-    factor = q.shape[-1] ** -0.5 if scale is None else scale
-    scores = jnp.einsum("...nd,...md->...nm", q * factor, k).astype(jnp.float32)
+    # The preset keeps the products of the gradient in bfloat16; float32 scores would widen them.
+    bf16 = q.dtype == k.dtype == jnp.bfloat16
+    scores = scale * jnp.einsum(
+        "...nd,...md->...nm",
+        q,
+        k,
+        precision=lax.DotAlgorithmPreset.BF16_BF16_F32 if bf16 else None,
+        preferred_element_type=jnp.promote_types(q.dtype, jnp.float32),
+    )
     if bias is not None:
         scores = scores + bias
-    if mask is not None and mask.dtype == bool:
-        scores = jnp.where(mask, scores, -jnp.inf)
-    elif mask is not None:
-        scores = scores + lax.stop_gradient(mask)
-    if causal:
-        scores = jnp.where(np.tri(*scores.shape[-2:], dtype=bool), scores, -jnp.inf)
-    weights = jax.nn.softmax(scores).astype(v.dtype)
+    weights = jax.nn.softmax(scores, where=_with_causal(shown, causal, scores.shape[-2:]))
+    weights = weights.astype(v.dtype)
     return jnp.moveaxis((drop(weights) if drop else weights) @ v, -3, -2)
+
+
+def _with_causal(shown, causal, shape):
+    if not causal:
+        return shown
+    earlier = np.tri(*shape, dtype=bool)
+    return earlier if shown is None else shown & earlier
+
+
+def _is_faster_on_cudnn(q, k, v, bias, shown, drop):
+    """Whether measurements say so; a bias or a mask that differs within the batch has none."""
+    batch = q.ndim - 3
+    return (
+        jax.default_backend() == "gpu"
+        and min(q.shape[-3], k.shape[-3]) >= LONG
+        and not _reason_against_cudnn(q, k, v, drop)
+        and _shared_axes(batch, bias, shown) == batch
+    )
+
+
+def _reason_against_cudnn(q, k, v, drop):
+    """Return what cuDNN does not support of these arrays; "" if it supports them."""
+    if jax.default_backend() != "gpu":
+        return "there is no GPU"
+    if q.dtype not in HALF or not q.dtype == k.dtype == v.dtype:
+        return f"it takes bfloat16 or float16, not {q.dtype}"
+    d, e = q.shape[-1], v.shape[-1]
+    if d != e or d % 8 or d > 128:
+        return f"a head has {d} and {e} channels, not a multiple of 8 up to 128 for both"
+    if drop:
+        return "weights are dropped"
+    return ""
+
+
+def _cudnn_problem(q, k, bias, shown, causal):
+    """Compile a small case of the same kind: an older GPU or cuDNN may have no plan for it."""
+    heads = [0 if x is None else 1 if x.ndim < 3 else min(2, x.shape[-3]) for x in (bias, shown)]
+    return _probe_cudnn(q.shape[-3], k.shape[-3], q.shape[-1], q.dtype, *heads, causal)
+
+
+@cache
+def _probe_cudnn(n, m, d, dtype, bias_heads, shown_heads, causal):
+    def run(q, k, v, bias):
+        shown = np.ones((shown_heads, n, m), bool) if shown_heads else None
+        return _cudnn(q, k, v, bias if bias_heads else None, shown, causal, 1.0)
+
+    queries, keys = (jax.ShapeDtypeStruct((2, x, 2, d), dtype) for x in (n, m))
+    bias = jax.ShapeDtypeStruct((bias_heads, n, m), jnp.float32)
+    return compile_error(run, queries, keys, keys, bias)
+
+
+def _shared_axes(batch, *pairs):
+    """Count the leading ones of `batch` axes over which none of `pairs` (..., g, n, m) differs."""
+    shapes = [(1,) * (batch + 3 - x.ndim) + x.shape for x in pairs if x is not None]
+    return next((i for i in range(batch) if any(s[i] > 1 for s in shapes)), batch)
+
+
+def _cudnn(q, k, v, bias, shown, causal, scale):
+    """Call cuDNN, which takes even lengths, with one axis of batch."""
+    *batch, n, g, _ = q.shape
+    m = k.shape[-3]
+    # cuDNN takes one bias for each head, and sums its gradient over the batch. So axes over which
+    # the bias or the mask differs become heads: windows with different masks, for example. They
+    # come after the heads, which devices may share.
+    shared = _shared_axes(len(batch), bias, shown)
+    size, own = math.prod(batch[:shared]), batch[shared:]
+
+    def fold(x):  # (..., n, g, d) -> (size, n, heads, d)
+        x = jnp.moveaxis(x.reshape(size, *own, *x.shape[-3:]), (-3, -2), (1, 2))
+        return _pad_to_even(x.reshape(*x.shape[:2], -1, x.shape[-1]), 0, (1,))
+
+    def fold_pairs(x, value):  # (..., g, n, m) -> (1, heads, n, m)
+        x = x.reshape((1,) * (len(own) + 3 - x.ndim) + x.shape[max(0, x.ndim - len(own) - 3) :])
+        x = jnp.broadcast_to(x, (*own, g if own else x.shape[-3], n, m))
+        return _pad_to_even(jnp.moveaxis(x, -3, 0).reshape(1, -1, n, m), value, (2, 3))
+
+    # Padded keys are after all queries, so a causal mask hides them.
+    is_padded = m % 2 and not (causal and n <= m)
+    y = jax.nn.dot_product_attention(
+        fold(q),
+        fold(k),
+        fold(v),
+        None if bias is None else fold_pairs(bias.astype(q.dtype), 0),
+        None if shown is None else fold_pairs(jnp.asarray(shown), True),
+        scale=scale,
+        is_causal=causal,
+        key_value_seq_lengths=jnp.full(size, m, jnp.int32) if is_padded else None,
+        implementation="cudnn",
+    )
+    y = jnp.moveaxis(y[:, :n].reshape(size, n, g, *own, -1), (1, 2), (-3, -2)).reshape(q.shape)
+    if shown is None:
+        return y
+    # Where all keys are hidden, cuDNN gives the mean of all values.
+    sees = jnp.atleast_2d(_with_causal(shown, causal, (n, m)).any(-1))
+    return jnp.where(jnp.swapaxes(sees, -2, -1)[..., None], y, 0)
+
+
+def _pad_to_even(x, value, axes):
+    if not any(x.shape[axis] % 2 for axis in axes):
+        return x
+    pads = [(0, x.shape[axis] % 2 if axis in axes else 0) for axis in range(x.ndim)]
+    return jnp.pad(x, pads, constant_values=value)

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from jaxvid.ops.formulation import forced
 from jaxvid.train.liveness import programs
 
 # A training step has the forward pass and, for every product in it, two in the backward pass: for
@@ -27,7 +28,9 @@ def flops(function: Callable, *args: Any) -> float:
       function: traced, not compiled or run.
       *args: trees of arrays or of their shapes.
     """
-    return _of_program(jax.make_jaxpr(function)(*args).jaxpr)
+    with forced(attention="plain"):  # the products of other formulations are not in the program
+        # JAX would return an earlier trace of the same function, with another formulation.
+        return _of_program(jax.make_jaxpr(lambda *args: function(*args))(*args).jaxpr)
 
 
 def _of_program(program: Any) -> float:

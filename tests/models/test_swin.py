@@ -97,7 +97,7 @@ LAYOUTS = [
 @pytest.mark.parametrize("grid,size,shift", LAYOUTS)
 def test_partition_and_back(grid, size, shift):
     x = np.random.default_rng(0).standard_normal((2, *grid, 3)).astype(np.float32)
-    windows, mask, undo = swin.partition(jnp.asarray(x), size, shift)
+    windows, regions, undo = swin.partition(jnp.asarray(x), size, shift)
     many = [-(-g // s) for g, s in zip(grid, size, strict=True)]
     padded = [m * s for m, s in zip(many, size, strict=True)]
     assert windows.shape == (2, math.prod(many), math.prod(size), 3)
@@ -112,15 +112,16 @@ def test_partition_and_back(grid, size, shift):
         want = x[:, *at] if inside else np.zeros((2, 3))
         np.testing.assert_array_equal(windows[:, k, n], want)
     np.testing.assert_array_equal(undo(windows), x)
-    assert (mask is None) == (not any(shift))
+    assert (regions is None) == (not any(shift))
 
 
 @pytest.mark.parametrize("grid,size,shift", [row for row in LAYOUTS if any(row[2])])
-def test_shift_mask_keeps_apart_what_only_the_roll_joined(grid, size, shift):
+def test_regions_keep_apart_what_only_the_roll_joined(grid, size, shift):
     grid = [-(-g // s) * s for g, s in zip(grid, size, strict=True)]
-    mask = swin.shift_mask(grid, size, shift)
+    regions = swin.shift_regions(grid, size, shift)
     many = [g // s for g, s in zip(grid, size, strict=True)]
-    assert mask.shape == (math.prod(many), math.prod(size), math.prod(size))
+    assert regions.shape == (math.prod(many), math.prod(size))
+    assert regions.min() >= 0
     for k, window in enumerate(cells(many)):
         for (m, p), (n, q) in itertools.product(enumerate(cells(size)), repeat=2):
             joined = False  # was either token wrapped around an axis where the other was not?
@@ -128,7 +129,7 @@ def test_shift_mask_keeps_apart_what_only_the_roll_joined(grid, size, shift):
                 start = window[axis] * size[axis]
                 wrapped = [start + c[axis] + d >= grid[axis] for c in (p, q)]
                 joined |= wrapped[0] != wrapped[1]
-            assert mask[k, m, n] == (-100 if joined else 0)
+            assert (regions[k, m] != regions[k, n]) == joined
 
 
 @pytest.mark.parametrize("size", [(2, 2, 3), (1, 2, 3), (2, 2, 2)])
@@ -138,10 +139,10 @@ def test_attention_in_full_and_clipped_windows(size):
     layer = swin.WindowAttention(g, window=window)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 3, n, c)).astype(np.float32)
-    mask = np.where(rng.random((3, n, n)) < 0.3, -100, 0).astype(np.float32)
-    shapes = jax.eval_shape(lambda x: layer.init(jax.random.key(0), x, mask), x)
+    regions = rng.integers(0, 3, (3, n))
+    shapes = jax.eval_shape(lambda x: layer.init(jax.random.key(0), x, regions), x)
     params = fill(shapes)["params"]
-    got = jax.jit(layer.apply)({"params": params}, x, mask)
+    got = jax.jit(lambda p, x: layer.apply(p, x, regions))({"params": params}, x)
 
     index = swin.offset_index(window)
     table = params["relative_position_bias_table"]
@@ -154,7 +155,7 @@ def test_attention_in_full_and_clipped_windows(size):
             [
                 q[b, w, i, of] @ k[b, w, j, of] / math.sqrt(c / g)
                 + table[index[i, j], head]
-                + mask[w, i, j]
+                - (0 if regions[w, i] == regions[w, j] else np.inf)
                 for j in range(n)
             ]
         )

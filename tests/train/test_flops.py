@@ -2,10 +2,13 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax import lax
 
 from jaxvid import plug
+from jaxvid.ops.formulation import forced
+from jaxvid.ops.window_attention import window_attention
 from jaxvid.train.flops import flops
 from jaxvid.weights import zoo
 
@@ -48,6 +51,19 @@ def test_products(function, products):
 def test_a_batched_product():
     x, y = jnp.zeros((3, 4, 5)), jnp.zeros((3, 6, 5))
     assert flops(lambda x, y: jnp.einsum("bik,bjk->bij", x, y), x, y) == 2 * 3 * 4 * 6 * 5
+
+
+def test_attention_counts_in_every_formulation():
+    n, g, d = 12, 2, 16
+    tokens = jax.ShapeDtypeStruct((3, 4, n, g, d), jnp.float32)
+    table = jax.ShapeDtypeStruct((2 * n - 1, g), jnp.float32)
+
+    def windows(x, table):
+        return window_attention(x, x, x, table, np.arange(n))
+
+    with forced(attention="kernel"):
+        assert "pallas_call" in str(jax.make_jaxpr(windows)(tokens, table))
+        assert flops(windows, tokens, table) == 2 * 2 * 3 * 4 * g * n * n * d
 
 
 def test_a_convolution_and_its_gradients():
