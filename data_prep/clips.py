@@ -109,8 +109,8 @@ class Frames:
             names = set(os.listdir(clip.file))
         except (FileNotFoundError, NotADirectoryError):
             return
-        places = sum(field is not None for _, field, *_ in string.Formatter().parse(self.template))
-        axis = ("x",) if places == 2 else ()
+        fields = sum(name is not None for _, name, *_ in string.Formatter().parse(self.template))
+        axis = ("x",) if fields == 2 else ()
         number = self.first
         while (name := self.template.format(*axis, number)) in names:
             yield os.path.join(clip.file, name)

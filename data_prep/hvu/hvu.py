@@ -53,17 +53,17 @@ class Hvu(VideoBuilder):
         return {f"hvu_{split}{'_video' if kind == 'videos' else ''}.json": clips}
 
     def list_text(self, clips, counts):
-        """MMAction2's form: tags by category, numbered within it."""
-        places = {
-            number: (category, place)
+        """The list as MMAction2 writes it: tags by category, which are numbered within it."""
+        tags = {
+            number: (category, tag)
             for category, numbers in by_category(self.names).items()
-            for place, number in enumerate(numbers)
+            for tag, number in enumerate(numbers)
         }
         entries = []
         for clip, count in zip(clips, counts or [0] * len(clips), strict=True):
             label: dict[str, list[int]] = {}
-            for category, place in (places[number] for number in clip.labels):
-                label.setdefault(category, []).append(place)
+            for category, tag in (tags[number] for number in clip.labels):
+                label.setdefault(category, []).append(tag)
             about = (
                 {"frame_dir": clip.path, "total_frames": count}
                 if count

@@ -222,7 +222,7 @@ def test_wrong_options_are_refused():
     fails('policy=.* Did you mean "grayscale"', policy=(("augmix",), ("greyscale", 0.1)))
     fails("probability must be a number from 0 to 1", policy=("grayscale", 2.0))
     fails('"plain" takes 0 arguments at most', crop=("plain", 3))
-    fails("places must be 0, 5 or 13. The nearest is 13", crop=("scales", 12))
+    fails("positions must be 0, 5 or 13. The nearest is 13", crop=("scales", 12))
     fails('"every" needs every', sampler=("every",))
     fails('takes no "dense".* It is now config.data.recipe.sampler=\\("dense",\\)', dense=True)
     fails("a val crop of 32 pixels does not fit a short side of 20; raise short", "val", size=32)

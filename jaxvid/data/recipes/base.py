@@ -1,4 +1,4 @@
-"""Functions that recipes of videos share: crops, changes of pixels, the steps of a split."""
+"""Functions that the recipes of videos share: crops, augmentation, the transforms of a split."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -11,27 +11,42 @@ from jaxvid.errors import UserError
 
 
 def resized(area: ShareRange = (0.08, 1.0), *, size: int) -> Transform:
+    """Return a crop of a random box, which is resized to a square (Szegedy et al., 2015).
+
+    Args:
+      area: smallest and largest share of the frame that the box covers.
+      size: side of the square in pixels.
+    """
     return spatial.RandomResizedCrop(size, area)
 
 
 def scales(
-    places: Literal[0, 5, 13] = 5,
+    positions: Literal[0, 5, 13] = 5,
     scales: tuple[Share, ...] = (1.0, 0.875, 0.75, 0.66),
     gap: Natural = 1,
     *,
     size: int,
 ) -> Transform:
-    return spatial.MultiScaleCrop(size, scales, gap, places)
+    """Return a crop of one of a few sizes, which is resized to a square (Wang et al., TSN, 2016).
+
+    Args:
+      positions: number of possible positions of the crop: 5 (corners and centre), 13, or 0 for any.
+      scales: possible heights and widths, as shares of the short side of the frame.
+      gap: largest distance in the list `scales` between height and width.
+      size: side of the square in pixels.
+    """
+    return spatial.MultiScaleCrop(size, scales, gap, positions)
 
 
 def plain(*, size: int) -> Transform:
+    """Return a crop of `size` x `size` pixels at a random position, without resizing."""
     return spatial.RandomCrop(size)
 
 
 # Crops of training clips.
 CROPS = Choice({"resized": resized, "scales": scales, "plain": plain})
 Crop = Annotated[tuple, CROPS]
-# Changes of the pixels of training clips.
+# Augmentation policies of training clips.
 POLICIES = Choice(
     policies.POLICIES | {"color_jitter": color.ColorJitter, "grayscale": color.Grayscale},
     several=True,
@@ -47,7 +62,13 @@ VIEWS: dict[int, Callable[[int], Transform]] = {
 
 
 def augmentation(crop: tuple, policy: tuple, size: int) -> list[Transform]:
-    """Return the crop and the changes of pixels of a training clip."""
+    """Return the transforms that augment a training clip.
+
+    Args:
+      crop: a name in CROPS, and its arguments.
+      policy: a name in POLICIES, and its arguments; or several such tuples, or none.
+      size: side of the crop in pixels.
+    """
     return [
         *CROPS.build("data.recipe.crop", crop, size=size),
         *POLICIES.build("data.recipe.policy", policy),
@@ -55,7 +76,7 @@ def augmentation(crop: tuple, policy: tuple, size: int) -> list[Transform]:
 
 
 def reorder(order: str) -> list[Transform]:
-    """Return what puts the frames of a clip in another order, if it is another."""
+    """Return the transform that changes the order of the frames of a clip; none for "forward"."""
     return [] if order == "forward" else [sampling.Reorder(order)]
 
 
@@ -72,16 +93,15 @@ def pipeline(
     test_size: int,
     test_short_side: int,
 ) -> list[Transform]:
-    """Return all steps of a split: open, sample, decode, augment or crop, pack.
+    """Return the transforms of one split: open, sample, decode, augment or crop, pack.
 
     Args:
-      samplers: Steps between opening a video and decoding it.
-      augment: Steps of training after decoding; other splits crop.
-
-    All others are those of `recipes.clip.build`.
+      samplers: transforms between opening a video and decoding it.
+      augment: transforms of training after decoding. Validation and test crop instead.
+      **: the other arguments are those of `recipes.clip.build`.
 
     Raises:
-      UserError: a crop that does not fit the short side, or another number of crops.
+      UserError: the crop is larger than the frame, or there is no such number of crops.
     """
     check_split(split)
     if crops not in VIEWS:

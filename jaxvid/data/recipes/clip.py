@@ -1,4 +1,14 @@
-"""The pipelines of models that see a clip in time: sample, decode, resize, crop."""
+"""Recipes of models that take clips of consecutive frames: sample, decode, resize, crop.
+
+The samplers below make the transform that selects the frames of a split. They have these arguments
+in common:
+
+  split: "train" selects at random; "val" selects one clip, and "test" `clips` of them, always the
+    same ones.
+  frames: frames in a clip.
+  stride: distance between neighbouring frames of a clip, in frames of the video.
+  clips: clips of a video in test.
+"""
 
 from typing import Annotated, Literal
 
@@ -13,20 +23,47 @@ from jaxvid.data.video.readers import ArrayReader
 
 
 def clip(fps: NonNegative = 0.0, *, split: str, frames: int, stride: int, clips: int) -> Transform:
+    """Return a sampler of clips at a fixed stride, MMAction2's SampleFrames.
+
+    Args:
+      fps: rate in frames per second at which `stride` counts. 0 is the rate of the video.
+    """
     views = clips if split == "test" else 1
     return sampling.SampleClips(frames, stride, views, split == "train", target_fps=fps)
 
 
 def uniform(exact: bool = False, *, split: str, frames: int, stride: int, clips: int) -> Transform:
+    """Return a sampler of one frame from each of `frames` equal parts of the video.
+
+    This is the sampling of SlowFast and Video Swin for Something-Something. `stride` is not used.
+
+    Args:
+      exact: select the frames of MMAction2's UniformSample in val and test, whose parts may end
+        between two frames.
+    """
     views = clips if split == "test" else 1
     return sampling.UniformFrames(frames, views, split == "train", exact)
 
 
 def dense(window: Count = 64, *, split: str, frames: int, stride: int, clips: int) -> Transform:
+    """Return a sampler of clips that start in windows of the video, MMAction2's DenseSampleFrames.
+
+    Training uses one random window. Val and test use `clips` windows that are evenly spaced.
+
+    Args:
+      window: length of a window, in frames of the video.
+    """
     return sampling.DenseClips(frames, stride, 1, split == "train", window, clips)
 
 
 def every(every: Count, *, split: str, frames: int, stride: int, clips: int) -> Transform:
+    """Return a sampler of clips at a fixed distance in test, for untrimmed videos.
+
+    Their number depends on the length of the video. Training and val are those of `clip`.
+
+    Args:
+      every: distance between the centres of two clips, in frames of the video.
+    """
     if split == "test":
         return sampling.ClipsEvery(frames, stride, every)
     return clip(split=split, frames=frames, stride=stride, clips=clips)
@@ -77,8 +114,8 @@ def build(
         value. 0 turns this off.
       crop: Training crop. "resized" crops a random share of the frame, between the two values of
         `area`. "scales" draws height and width from the list `scales`, as shares of the short side.
-        They differ by at most `gap` positions in this list. `places` is the number of possible
-        positions of the crop: 5 (corners and centre), 13, or 0 for any position. "plain" crops
+        They differ by at most `gap` positions in this list. `positions` is the number of
+        possible positions of the crop: 5 (corners and centre), 13, or 0 for any. "plain" crops
         `size` x `size` pixels at a random position.
       policy: Augmentation policies of the pixels of training clips, one or several, applied in
         their order. The default () changes nothing. "randaugment" is the version of imgaug, and
@@ -109,5 +146,5 @@ def build(
 
 
 def example(channels: int = 3, **_) -> Sample:
-    """A sample as a source gives it, for its shapes: a short black video."""
+    """Return a sample as sources return it, a short black video, to infer shapes from."""
     return {"reader": ArrayReader(np.zeros((32, 64, 64, channels), np.uint8), 25.0)}

@@ -1,7 +1,7 @@
-"""The pipelines of spatio-temporal detection: the clip around a key frame, and boxes in it.
+"""Recipe of spatio-temporal action detection: the clip around a key frame, and boxes in it.
 
-Boxes come as shares of the picture and leave as pixels of `video` (1, t, h, w, 3), in arrays of
-fixed length with masks: see `transforms.boxes.PackBoxes`.
+Sources give the corners of boxes as shares of the frame. The recipe returns them in pixels of
+`video` (1, t, h, w, 3), in arrays of fixed length with masks (see `transforms.boxes.PackBoxes`).
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ def build(
     """The transforms of one split.
 
     Args:
-      split: "train" (random scale, crop, mirror), or "val" and "test" (the whole picture).
+      split: "train" (random scale, crop, mirror), or "val" and "test" (the whole frame).
       frames: Frames in a clip.
       stride: Distance between neighbouring frames of the clip, in frames of the video.
       late: Number of frames by which the centre of the clip is later than the key frame (see
@@ -68,7 +68,7 @@ def build(
 
 
 def example(num_classes: int = 1, **_) -> Sample:
-    """A sample as a source gives it, for its shapes: a short black video, one box."""
+    """Return a sample as sources return it, a black video and a box, to infer shapes from."""
     box = np.array([[0, 0, 1, 1]], np.float32)
     truth = {"boxes": box, "box_label": np.ones((1, num_classes), np.uint8)}
     return clip.example() | truth | {"time": np.float32(0), "proposals": box}

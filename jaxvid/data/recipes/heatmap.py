@@ -1,7 +1,8 @@
-"""Heat maps of key points for PoseC3D (Duan et al., "Revisiting Skeleton-based Action
-Recognition", 2022): `heatmap` float32 (v t h w j), one channel per joint or limb.
+"""Recipe of PoseC3D (Duan et al., "Revisiting Skeleton-based Action Recognition", 2022).
 
-Or the key points alone, `keypoint` (v m t j 3) in pixels of the maps, for `ops.heatmap.draw`.
+It draws key points as heat maps: `heatmap` float32 (v t h w j), with one channel for each joint or
+limb. It can also return the key points, `keypoint` (v m t j 3) in pixels of the heat maps, which
+`ops.heatmap.draw` draws on the device.
 """
 
 from jaxvid.config.values import Count, Positive, Probability, ShareRange

@@ -1,4 +1,4 @@
-"""Temporal localization on features that were extracted before: a fixed number per video."""
+"""Recipe of temporal localization on features that were extracted before."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from jaxvid.config.values import Count, Natural
 from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import features
 
-CHANNELS = 2048  # of an example, where any number will do: those of a ResNet-50
+CHANNELS = 2048  # of an example without a given number: those of a ResNet-50
 
 
 def build(
@@ -29,5 +29,5 @@ def build(
 
 
 def example(frames: int = 100, channels: int = 0, **_) -> Sample:
-    """A sample as a source gives it, for its shapes: a video of zeros."""
+    """Return a sample as sources return it, features of zeros, to infer shapes from."""
     return {"feature": np.zeros((frames, channels or CHANNELS), np.float32), "duration": 1.0}

@@ -1,5 +1,7 @@
-"""Clips and the heat maps of the people in them for RGBPose-Conv3D (Duan et al., 2022): `video`
-uint8 (v t h w 3) and `heatmap` float32 (v t h w j), with separate frame numbers and sizes.
+"""Recipe of RGBPose-Conv3D (Duan et al., 2022): clips, and heat maps of the people in them.
+
+It returns `video` uint8 (v t h w 3) and `heatmap` float32 (v t h w j). Each has its own number
+of frames and its own size.
 """
 
 from jaxvid.config.values import Count, Positive, Probability, ShareRange
@@ -60,5 +62,5 @@ def build(
 
 
 def example(layout: str = "coco", **_) -> Sample:
-    """A sample as a source gives it, for its shapes: a black video of one person."""
+    """Return a sample as sources return it, a black video of one person, to infer shapes from."""
     return clip.example() | skeleton.example(layout)

@@ -1,7 +1,15 @@
-"""The pipelines of 2-D recognisers: one frame from each of several equal segments.
+"""Recipes of 2-D recognition models: one frame from each of several equal segments of a video.
 
-The frames of all segments are the time of one view (TSN, Wang et al. 2016; TSM, TANet, ...):
-`video` (v, t segments, h, w, 3). Crops and several passes over a video are views.
+The frames of all segments form one clip, as in TSN (Wang et al., 2016), TSM and TANet: `video` is
+(v, t, h, w, 3), with a frame of each segment along t. Several crops and clips of a video are views,
+along v.
+
+The samplers below make the transform that selects the frames. They have these arguments in common:
+
+  split: "train" selects at random; "val" and "test" select always the same frames.
+  frames: frames of each segment: 1, or more for a stack of optical flow.
+  segments: segments of a clip.
+  clips: clips of a video in test.
 """
 
 from typing import Annotated, Literal
@@ -15,6 +23,14 @@ from jaxvid.errors import UserError
 
 
 def segments(*, split: str, frames: int, segments: int, clips: int) -> Transform:
+    """Return a sampler that divides the whole video into segments (Wang et al., TSN, 2016).
+
+    Training takes a random frame of each segment, and val and test the one in its middle. With
+    `clips` = 2, test adds a clip of the first frames of all segments (TSM's twice_sample).
+
+    Raises:
+      UserError: `clips` is neither 1 nor 2.
+    """
     if clips not in (1, 2):
         raise UserError(f"config.data.recipe.clips is 1, or 2 for twice the segments, not {clips}")
     twice = split == "test" and clips == 2
@@ -22,6 +38,13 @@ def segments(*, split: str, frames: int, segments: int, clips: int) -> Transform
 
 
 def dense(window: Count = 64, *, split: str, frames: int, segments: int, clips: int) -> Transform:
+    """Return a sampler that divides windows of the video into segments (Lin et al., TSM, 2019).
+
+    Training uses one random window. Val and test use `clips` windows that are evenly spaced.
+
+    Args:
+      window: length of a window, in frames of the video.
+    """
     return sampling.DenseClips(frames, 1, segments, split == "train", window, clips)
 
 
@@ -80,5 +103,5 @@ def build(
 
 
 def example(flow: int = 0, **_) -> Sample:
-    """A sample as a source gives it, for its shapes: a short black video."""
+    """Return a sample as sources return it, a short black video, to infer shapes from."""
     return clip.example(channels=2 if flow else 3)

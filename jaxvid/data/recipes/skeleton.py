@@ -1,8 +1,8 @@
-"""The pipelines of skeleton models: normalise, make the streams, select frames and people.
+"""Recipe of skeleton models: normalise, compute streams, select frames and people.
 
-ST-GCN (Yan et al., 2018), 2s-AGCN (Shi et al., 2019), ST-GCN++ (Duan et al., 2022) as MMAction2
-trains them: 100 frames, 2 people. The result is `keypoint` float32 (v m t j c), with c = 3 for a
-stream: x, y, score or x, y, z.
+The defaults are those with which MMAction2 trains ST-GCN (Yan et al., 2018), 2s-AGCN (Shi et al.,
+2019) and ST-GCN++ (Duan et al., 2022). The result is `keypoint` float32 (v m t j c). A stream has
+three channels along c: x, y, score, or x, y, z.
 """
 
 from typing import Literal
@@ -56,7 +56,7 @@ def build(
 
 
 def example(layout: str = "coco", **_) -> Sample:
-    """A sample as a source gives it, for its shapes: one person who does not move."""
+    """Return a sample as sources return it, a person who does not move, to infer shapes from."""
     points = np.ones((1, 16, find(layout).joints, 3 if layout == "nturgb+d" else 2), np.float32)
     score = {} if layout == "nturgb+d" else {"keypoint_score": points[..., 0]}
     return {"keypoint": points, "size": np.array([64, 64]), **score}

@@ -1,4 +1,4 @@
-"""Videos with texts: frames of the whole video, and the tokens of the texts."""
+"""Recipe of models of videos and texts: frames of the whole video, and the tokens of the texts."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from jaxvid.data.transforms import sampling, spatial
 from jaxvid.data.transforms.text import Tokenize
 from jaxvid.data.video.readers import ArrayReader
 
-# Of labels, when a model tells a video from others by their names: ActionCLIP's published ones.
+# Prompts of models that recognize classes by their names, as ActionCLIP published them.
 TEMPLATES = (
     "a photo of action {}",
     "a picture of action {}",
@@ -72,6 +72,6 @@ def build(
 
 
 def example(**_) -> Sample:
-    """A sample as a source gives it, for its shapes: a short black video and one text."""
+    """Return a sample as sources return it, a black video and a text, to infer shapes from."""
     reader = ArrayReader(np.zeros((32, 64, 64, 3), np.uint8), 25.0)
     return {"reader": reader, "captions": ("a video",)}

@@ -113,10 +113,10 @@ def build(
     videos = {key.video: None for key in keys}
     index = {video: i for i, video in enumerate(videos)}
     folder = Path(root, prefix)
-    places = [str(folder / v) for v in videos] if template else find_files(folder, videos, suffix)
+    paths = [str(folder / v) for v in videos] if template else find_files(folder, videos, suffix)
     return KeyFrames(
         videos=tuple(videos),
-        files=tuple(places),
+        files=tuple(paths),
         video=np.array([index[key.video] for key in keys], np.int32),
         time=np.array([key.time for key in keys]),
         start=start,

@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 VIDEO = ("video_id", "video", "path")  # columns of a csv
 CAPTION = ("sentence", "caption", "text")
-Place = int | str  # a line, or what to look for in a json once the line is asked for
-Captions = dict[str, list[tuple[str, Place]]]
+Position = int | str  # a line, or what to look for in a json once the line is asked for
+Captions = dict[str, list[tuple[str, Position]]]
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,7 +41,7 @@ class Captioned(Source):
       paths: one a row.
       captions: of each row; as many everywhere, filled up with empty ones.
       ids: a name for each row.
-      places: of each row's first caption.
+      positions: the line of the first caption of each row, or a text to find it by.
       origin: the file.
       labels, names: one class for all rows: what tells them apart is their text.
     """
@@ -49,7 +49,7 @@ class Captioned(Source):
     paths: tuple[str, ...]
     captions: tuple[tuple[str, ...], ...]
     ids: tuple[str, ...]
-    places: tuple[Place, ...]
+    positions: tuple[Position, ...]
     origin: str
     labels: np.ndarray
     names: tuple[str, ...] = ("text",)
@@ -65,7 +65,7 @@ class Captioned(Source):
         return self.ids[index]
 
     def where(self, index: int) -> str:
-        return f"{self.origin}:{_line(self.origin, self.places[index])}"
+        return f"{self.origin}:{_line(self.origin, self.positions[index])}"
 
 
 def build(
@@ -102,12 +102,12 @@ def build(
     text = lists.read_text(path)
     kinds = {".json": _json, ".csv": _table, ".tsv": _table}
     found: Captions = {}
-    for video, caption, place in kinds.get(path.suffix.lower(), _lines)(path, text, subset):
+    for video, caption, position in kinds.get(path.suffix.lower(), _lines)(path, text, subset):
         caption = caption.strip()
         if not video or not caption:
             what = f'"{video}" has an empty caption' if video else "the video has no name"
-            raise UserError(f"{path}:{_line(path, place)}: {what}; remove it")
-        found.setdefault(video, []).append((caption, place))
+            raise UserError(f"{path}:{_line(path, position)}: {what}; remove it")
+        found.setdefault(video, []).append((caption, position))
     if not found:
         raise UserError(f"{path}: there are no captions" + (f" of {subset}" if subset else ""))
     if keep:
@@ -116,7 +116,7 @@ def build(
 
 
 def _rows(found: Captions, folder: Path, suffix: str, single: bool, origin: str) -> Captioned:
-    paths, captions, ids, places = [], [], [], []
+    paths, captions, ids, positions = [], [], [], []
     most = 1 if single else max(map(len, found.values()))
     for video, texts in found.items():
         path = with_ending(str(folder / video), suffix)
@@ -125,12 +125,12 @@ def _rows(found: Captions, folder: Path, suffix: str, single: bool, origin: str)
             paths.append(path)
             captions.append((*(caption for caption, _ in group), *[""] * (most - len(group))))
             ids.append(f"{path}#{i}" if i else path)
-            places.append(group[0][1])
+            positions.append(group[0][1])
     labels = np.zeros(len(paths), np.int32)
-    return Captioned(tuple(paths), tuple(captions), tuple(ids), tuple(places), origin, labels)
+    return Captioned(tuple(paths), tuple(captions), tuple(ids), tuple(positions), origin, labels)
 
 
-Found = Iterator[tuple[str, str, Place]]  # video, caption
+Found = Iterator[tuple[str, str, Position]]  # video, caption
 
 
 def _json(path: Path, text: str, subset: str) -> Found:
@@ -203,12 +203,12 @@ def _msrvtt(content: Entry, path: Path, subset: str) -> Found:
         )
 
 
-def _line(path: str | Path, place: Place, last: bool = False) -> int:
+def _line(path: str | Path, position: Position, last: bool = False) -> int:
     """A line, or that in which a string of a json stands first, or last."""
-    if isinstance(place, int):
-        return place
+    if isinstance(position, int):
+        return position
     rows = enumerate(lists.split_lines(lists.read_text(Path(path))), 1)
-    forms = json.dumps(place), json.dumps(place, ensure_ascii=False)
+    forms = json.dumps(position), json.dumps(position, ensure_ascii=False)
     lines = [number for number, row in rows if any(form in row for form in forms)] or [1]
     return lines[-1 if last else 0]
 
@@ -217,8 +217,8 @@ def _table(path: Path, text: str, subset: str) -> Found:
     table = lists.rows(path, header=True)
     number, header = next(table, (1, []))
     header = [cell.lower() for cell in header]
-    places = [header.index(k) for kind in (VIDEO, CAPTION) for k in kind if k in header]
-    if len(places) != 2:
+    columns = [header.index(k) for kind in (VIDEO, CAPTION) for k in kind if k in header]
+    if len(columns) != 2:
         raise UserError(
             f"{path}:{number}: the header needs a column {' or '.join(VIDEO)} and one"
             f" {' or '.join(CAPTION)}; it has {', '.join(header)}"
@@ -229,7 +229,7 @@ def _table(path: Path, text: str, subset: str) -> Found:
                 f"{path}:{number}: {len(cells)} cells, but {len(header)} columns;"
                 " quote captions that hold commas"
             )
-        video, caption = (cells[place] if place < len(cells) else "" for place in places)
+        video, caption = (cells[i] if i < len(cells) else "" for i in columns)
         yield video, caption, number
 
 

@@ -47,16 +47,17 @@ class Load:
 class Resample:
     """`feature` (t, c) -> (frames, c): means over equal parts of the video.
 
-    A row stands for the middle of its part of the time; between rows is linear interpolation. Each
-    part is sampled at `places`.
+    The time of a row is the middle of the part of the video that it covers. Values between two rows
+    are interpolated. A row of the result is the mean of `points` values, which are evenly spaced.
 
     Attributes:
-      frames: rows of the result; as many stay as they are.
-      exact: other numbers of rows are an error.
+      frames: rows of the result. Features that have as many rows are not changed.
+      points: values that are averaged for each row of the result.
+      exact: make other numbers of rows an error.
     """
 
     frames: int
-    places: int = 3
+    points: int = 3
     exact: bool = False
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -69,12 +70,12 @@ class Resample:
                 f"{sample.get('path', 'the features')}: {rows} rows, but {self.frames} are"
                 " expected; set config.data.recipe.resample=True to stretch or shrink them"
             )
-        count = self.frames * self.places
+        count = self.frames * self.points
         at = np.clip((np.arange(count) + 0.5) / count * rows - 0.5, 0, rows - 1)
         low = np.minimum(at.astype(int), max(rows - 2, 0))
         share = (at - low)[:, None].astype(np.float32)
         values = feature[low] * (1 - share) + feature[np.minimum(low + 1, rows - 1)] * share
-        return {**sample, "feature": values.reshape(self.frames, self.places, -1).mean(1)}
+        return {**sample, "feature": values.reshape(self.frames, self.points, -1).mean(1)}
 
 
 @dataclass(frozen=True)

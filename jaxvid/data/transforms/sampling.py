@@ -113,7 +113,7 @@ class DenseClips:
 
     MMAction2's DenseSampleFrames: with clips of one frame, the dense sampling of TSM (Lin et al.
     2019). In training the window is drawn (the last place where it fits never is, as published);
-    in evaluation windows at `windows` places are taken, evenly spread. A video shorter than the
+    evaluation uses `windows` windows that are evenly spaced. A video shorter than the
     window goes round.
 
     Attributes:

@@ -206,25 +206,25 @@ class RandomCrop:
 
 @dataclass(frozen=True)
 class MultiScaleCrop:
-    """A box with sides out of a few, at one of a few places, resized (Wang et al., TSN, 2016).
+    """A crop of one of a few sizes at one of a few positions, resized (Wang et al., TSN, 2016).
 
     Attributes:
       size: of the result in pixels. Sides less than 3 pixels from it are taken to be it.
       scales: the sides, in shares of the frame's short side.
-      gap: how many places apart in `scales` height and width may be.
-      places: 5, the corners and the middle; 13, those halfway between them too; 0, anywhere.
+      gap: largest distance in the list `scales` between height and width.
+      positions: 5 are the corners and the centre, 13 also those halfway between, and 0 any.
       interpolation: one of INTERPOLATIONS.
     """
 
     size: Size
     scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     gap: int = 1
-    places: int = 5
+    positions: int = 5
     interpolation: str = "bilinear"
 
     def __post_init__(self):
-        if self.places not in (0, 5, 13):
-            raise UserError(f"a multi-scale crop has 0, 5 or 13 places, not {self.places}")
+        if self.positions not in (0, 5, 13):
+            raise UserError(f"a multi-scale crop has 0, 5 or 13 positions, not {self.positions}")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         sample = cropped(sample, self.box(*truth.picture(sample), rng))
@@ -242,15 +242,15 @@ class MultiScaleCrop:
         size_h, size_w = sides(self.size)
         h = size_h if abs(h - size_h) < 3 and size_h <= height else h
         w = size_w if abs(w - size_w) < 3 and size_w <= width else w
-        if not self.places:
+        if not self.positions:
             left, top = rng.integers(width - w + 1), rng.integers(height - h + 1)
             return int(top), int(left), h, w
-        quarters = QUARTERS[: self.places]
+        quarters = QUARTERS[: self.positions]
         x, y = quarters[rng.integers(len(quarters))]
         return y * ((height - h) // 4), x * ((width - w) // 4), h, w
 
 
-# Places of a crop (x, y), in quarters of the room that it has; whole pixels are cut off each.
+# Positions of a crop (x, y), in quarters of the room around it, which are rounded down to pixels.
 QUARTERS = (
     *((0, 0), (4, 0), (0, 4), (4, 4), (2, 2)),
     *((0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3)),

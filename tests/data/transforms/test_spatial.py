@@ -152,9 +152,9 @@ def test_multi_scale_crop(args, given, expected, seed):
     """Upstream draws from Python's generator."""
     rng = legacy(seed)
     rng.integers = random.Random(seed).randrange  # type: ignore[method-assign]
-    places = 0 if args.get("random_crop") else args.get("num_fixed_crops", 5)
+    positions = 0 if args.get("random_crop") else args.get("num_fixed_crops", 5)
     gap, scales = args["max_wh_scale_gap"], tuple(args["scales"])
-    crop = spatial.MultiScaleCrop(args["input_size"], scales, gap, places)
+    crop = spatial.MultiScaleCrop(args["input_size"], scales, gap, positions)
     box = crop.box(*given["img_shape"], rng)  # type: ignore[arg-type]
     assert xyxy(box) == expected["crop_bbox"]
     assert list(box[2:]) == expected["img_shape"]
@@ -167,14 +167,14 @@ def test_multi_scale_crops_draw_every_pair_of_sides_and_every_place():
 
     sides = {box[2:] for box in drawn(gap=1)}
     assert sides == {(100, 100), (100, 75), (75, 100), (75, 75), (75, 50), (50, 75), (50, 50)}
-    for places, room in ((5, 5), (13, 13)):
-        boxes = {box[:2] for box in drawn(gap=0, places=places) if box[2:] == (50, 50)}
+    for positions, room in ((5, 5), (13, 13)):
+        boxes = {box[:2] for box in drawn(gap=0, positions=positions) if box[2:] == (50, 50)}
         assert len(boxes) == room
         assert {(0, 0), (0, 88), (48, 0), (48, 88), (24, 44)} <= boxes
-    tops = {box[0] for box in drawn(gap=0, places=0) if box[2:] == (75, 75)}
+    tops = {box[0] for box in drawn(gap=0, positions=0) if box[2:] == (75, 75)}
     assert tops == set(range(26))
-    with pytest.raises(UserError, match="0, 5 or 13 places, not 9"):
-        spatial.MultiScaleCrop(90, places=9)
+    with pytest.raises(UserError, match="0, 5 or 13 positions, not 9"):
+        spatial.MultiScaleCrop(90, positions=9)
 
 
 def test_a_side_close_to_the_size_does_not_leave_the_frame():
