@@ -5,7 +5,7 @@
         --out seen.mp4
 
 DIR holds videos/, train.csv and val.csv, a line a box and class: VIDEO,SECONDS,x1,y1,x2,y2,CLASS,
-corners as shares of the picture, 0..1, classes by name. If it also holds test.csv, evaluations use
+corners as shares of the frame, 0..1, classes by name. If it also holds test.csv, evaluations use
 that instead of val.csv. Evaluation looks into the true boxes; to measure with those of a detector,
 name its file: --config.data.val.proposals=people.csv, and for training, too; see
 jaxvid/data/annotations/boxes.py.

@@ -12,7 +12,7 @@ from jaxvid.data.video import video_files
 from jaxvid.errors import UserError, did_you_mean
 
 
-def find(source: Path, *names: str) -> Path:
+def first_existing(source: Path, *names: str) -> Path:
     """The first of these files or folders below `source` that is there.
 
     Raises:

@@ -56,7 +56,7 @@ class Split:
         return list(zip(starts, [*starts[1:], len(self.sizes)], strict=True))
 
 
-def find(clips: Iterable[Clip], content: Content) -> Split:
+def existing(clips: Iterable[Clip], content: Content) -> Split:
     """What is there of the listed clips.
 
     They are ordered by a hash of their names: random, but the same everywhere, so that reading a

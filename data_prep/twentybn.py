@@ -17,7 +17,7 @@ class FrameSet(VideoBuilder):
     published: str
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:
-        frames = layout.find(source, f"20bn-{self.stem}", "rawframes")
+        frames = layout.first_existing(source, f"20bn-{self.stem}", "rawframes")
         lists = {"train": "train", "val": "validation"}
         return {split: self._read(source, frames, name) for split, name in lists.items()}
 
@@ -26,5 +26,7 @@ class FrameSet(VideoBuilder):
 
     def _read(self, source: Path, frames: Path, name: str) -> list[Clip]:
         file = f"{self.stem}-{name}.csv"
-        rows = layout.table(layout.find(source, file, f"annotations/{file}"), delimiter=";")
+        rows = layout.table(
+            layout.first_existing(source, file, f"annotations/{file}"), delimiter=";"
+        )
         return [Clip(str(frames), row[0], (self.label(row[1]),)) for row in rows]

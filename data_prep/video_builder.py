@@ -133,7 +133,7 @@ class VideoBuilder(FileReaderBuilder):
         """
         splits = {}
         for name, clips in listed.items():
-            split = splits[name] = shards.find(clips, self.content)
+            split = splits[name] = shards.existing(clips, self.content)
             for clip in split.clips:
                 if not all(0 <= label < len(self.names) for label in clip.labels):
                     labels, last = ", ".join(map(str, clip.labels)), len(self.names) - 1

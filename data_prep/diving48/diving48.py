@@ -23,11 +23,11 @@ class Diving48(VideoBuilder):
     expected = {"train": 15_027, "val": 1_970}  # noqa: RUF012
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:
-        videos = layout.find(source, "rgb", "videos")
+        videos = layout.first_existing(source, "rgb", "videos")
 
         def read(name):
             file = f"Diving48_V2_{name}.json"
-            items = layout.json_file(layout.find(source, file, f"annotations/{file}"))
+            items = layout.json_file(layout.first_existing(source, file, f"annotations/{file}"))
             return [Clip(str(videos), f"{i['vid_name']}.mp4", (i["label"],)) for i in items]
 
         return {"train": read("train"), "val": read("test")}

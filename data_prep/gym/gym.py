@@ -23,10 +23,12 @@ class Gym(VideoBuilder):
     expected = {"train": 20_484, "val": 8_521}  # noqa: RUF012
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:
-        videos = layout.find(source, "subactions")
+        videos = layout.first_existing(source, "subactions")
 
         def read(*files):
-            file = layout.find(source, *(f"{f}{n}" for n in files for f in ("", "annotations/")))
+            file = layout.first_existing(
+                source, *(f"{f}{n}" for n in files for f in ("", "annotations/"))
+            )
             for line in layout.lines(file):
                 name, label = line.split()
                 yield Clip(str(videos), f"{name}.mp4", (int(label),))

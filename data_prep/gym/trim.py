@@ -29,7 +29,7 @@ ANNOTATIONS = tuple(
 def cuts(source: Path) -> dict[Path, list[Cut]]:
     """What to cut from each video."""
     found: dict[Path, list[Cut]] = {}
-    for video, events in layout.json_file(layout.find(source, *ANNOTATIONS)).items():
+    for video, events in layout.json_file(layout.first_existing(source, *ANNOTATIONS)).items():
         for event, about in events.items():
             begin = about["timestamps"][0][0]
             for name, action in (about["segments"] or {}).items():

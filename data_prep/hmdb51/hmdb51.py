@@ -29,8 +29,8 @@ class Hmdb51(VideoBuilder):
     expected = {"train": 3570, "val": 1530}  # noqa: RUF012
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:
-        videos = layout.find(source, "hmdb51_org", "videos")
-        lists = layout.find(source, "testTrainMulti_7030_splits", "annotations")
+        videos = layout.first_existing(source, "hmdb51_org", "videos")
+        lists = layout.first_existing(source, "testTrainMulti_7030_splits", "annotations")
         clips: dict[str, list[Clip]] = {"train": [], "val": []}
         for label, name in enumerate(self.names):
             for line in layout.lines(lists / f"{name}_test_{self.variant}.txt"):

@@ -34,8 +34,8 @@ class Hvu(VideoBuilder):
         tags = {name.partition("/")[2]: number for number, name in enumerate(self.names)}
 
         def read(split, name):
-            videos = layout.find(source, f"videos_{split}", split)
-            file = layout.find(source, f"{name}.csv", f"annotations/hvu_{split}.csv")
+            videos = layout.first_existing(source, f"videos_{split}", split)
+            file = layout.first_existing(source, f"{name}.csv", f"annotations/hvu_{split}.csv")
             for row in layout.records(file, "Tags", "youtube_id", "time_start", "time_end"):
                 start, end = (int(float(row[key]) * 10) for key in ("time_start", "time_end"))
                 path = f"{row['youtube_id']}_{start:06}_{end:06}.mp4"

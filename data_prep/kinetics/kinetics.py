@@ -141,7 +141,7 @@ class Kinetics(VideoBuilder):
 
 def video_folder(source: Path, split: str) -> Path:
     """Where the videos of a split are."""
-    return layout.find(source, f"videos_{split}", f"videos/{split}", split, "videos")
+    return layout.first_existing(source, f"videos_{split}", f"videos/{split}", split, "videos")
 
 
 def rows(source: Path, split: str) -> Iterator[Mapping[str, str]]:
@@ -150,7 +150,7 @@ def rows(source: Path, split: str) -> Iterator[Mapping[str, str]]:
     files = [
         f"{f}{p}{n}.csv" for n in names for p in ("", "kinetics_") for f in ("annotations/", "")
     ]
-    return layout.records(layout.find(source, *files), *COLUMNS)
+    return layout.records(layout.first_existing(source, *files), *COLUMNS)
 
 
 def _below(source: Path, clip: Clip) -> Clip:

@@ -24,8 +24,8 @@ class Mit(VideoBuilder):
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:
         def read(name):
-            videos = layout.find(source, name, f"videos/{name}")
-            file = layout.find(source, f"{name}Set.csv", f"annotations/{name}Set.csv")
+            videos = layout.first_existing(source, name, f"videos/{name}")
+            file = layout.first_existing(source, f"{name}Set.csv", f"annotations/{name}Set.csv")
             for row in layout.table(file):
                 label = self.label(row[0].split("/")[0])
                 yield Clip(str(videos), row[0], (label,))

@@ -25,10 +25,10 @@ class Mmit(VideoBuilder):
     multi_label = True
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:
-        videos = layout.find(source, "videos")
+        videos = layout.first_existing(source, "videos")
 
         def read(name):
-            file = layout.find(source, f"{name}Set.csv", f"annotations/{name}Set.csv")
+            file = layout.first_existing(source, f"{name}Set.csv", f"annotations/{name}Set.csv")
             for path, *labels in layout.table(file):
                 yield Clip(str(videos), path, tuple(map(int, labels)))
 

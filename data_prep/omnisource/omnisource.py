@@ -46,7 +46,7 @@ class Omnisource(VideoBuilder):
         return {"train": 76_030, "val": 4_838} if self.variant == "kinetics" else {}
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:
-        lists = layout.find(source, "annotations")
+        lists = layout.first_existing(source, "annotations")
         if self.variant == "kinetics":
             return {
                 split: _read(

@@ -63,7 +63,7 @@ class Poses:
             )
             for key, count in self.axes
         }
-        if self.axes != DENSE_3D:  # of the picture, (h, w)
+        if self.axes != DENSE_3D:  # (h, w) of the frames
             found["size"] = tfds.features.Tensor(shape=(2,), dtype=np.int64)
         return found
 
@@ -120,7 +120,7 @@ class Skeletons(VideoBuilder):
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:
         table = skeleton_files.read(
-            str(skeleton_files.ensure(layout.find(source, f"{self.variant}.pkl")))
+            str(skeleton_files.ensure(layout.first_existing(source, f"{self.variant}.pkl")))
         ).table
         clips = {}
         for key in (key for key in table if key.startswith("split.")):

@@ -23,12 +23,12 @@ class Ssv2(VideoBuilder):
     expected = {"train": 168_913, "val": 24_777}  # noqa: RUF012
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:
-        videos = layout.find(source, "20bn-something-something-v2", "videos")
+        videos = layout.first_existing(source, "20bn-something-something-v2", "videos")
         found = layout.stems(videos)
 
         def read(name):
             old = f"something-something-v2-{name}.json"
-            file = layout.find(source, f"labels/{name}.json", f"annotations/{old}", old)
+            file = layout.first_existing(source, f"labels/{name}.json", f"annotations/{old}", old)
             for item in layout.json_file(file):
                 label = self.label(item["template"].replace("[", "").replace("]", ""))
                 path = found.get(item["id"], f"{item['id']}.webm")

@@ -33,8 +33,8 @@ class Ucf101(VideoBuilder):
         return {"train": train, "val": val}
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:
-        videos = layout.find(source, "UCF-101", "videos")
-        lists = layout.find(source, "ucfTrainTestlist", "annotations")
+        videos = layout.first_existing(source, "UCF-101", "videos")
+        lists = layout.first_existing(source, "ucfTrainTestlist", "annotations")
         number = self.variant[-1]
 
         def read(file):

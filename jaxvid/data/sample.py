@@ -15,7 +15,7 @@ segments.
 | video    | uint8 (v t h w c) | RGB; c is 2 for optical flow (x, y), 10 for 5 of them stacked     |
 | keypoint | float32           | joints: x, y, score or x, y, z; before frames are selected, and   |
 |          | (v m t j c)       | while `keypoint_score` holds the scores, of any float (m t j c)   |
-| size     | int64 (2,)        | (h, w) of the picture of key points without video; removed        |
+| size     | int64 (2,)        | (h, w) of the frames of key points without video; removed         |
 | heatmap  | float32           | joints or limbs, drawn: 0 to their score                          |
 |          | (v t h w j)       |                                                                   |
 | captions | tuple of str      | what is said of a video; removed by Tokenize                      |
@@ -29,12 +29,12 @@ segments.
 | time     | float32 ()        | of a key frame, seconds from the video's start                    |
 | fps      | float             | frames per unit of `time` that annotations state, for frames      |
 |          |                   | without timestamps; 1 where `time` counts frames; removed, too    |
-| boxes    | float32 (n 4)     | true boxes of a key frame, x1 y1 x2 y2: shares of the picture as  |
+| boxes    | float32 (n 4)     | true boxes of a key frame, x1 y1 x2 y2: shares of the frame as    |
 |          |                   | annotated, then pixels of `video`                                 |
 | box_label| uint8 (n c)       | one 0/1 per class for each of them                                |
 | proposals| float32 (n 4)     | the boxes that a detector found                                   |
 | box_mask, proposal_mask | float32 (n,) | 0 for padding                                           |
-| scale    | float32 (2,)      | (h, w) of the picture over those of the video                     |
+| scale    | float32 (2,)      | (h, w) of `video` over those of the file                          |
 | excluded | int32 (c,)        | true boxes that no sample has and metrics count                   |
 | tube     | int32 (n,)        | what each true box is a part of                                   |
 | label    | int32 () or (c,)  | class, or one 0/1 per class for multi-label sets                  |

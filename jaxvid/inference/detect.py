@@ -67,7 +67,7 @@ def detect(
 
 
 def run(detector: Detector, video: str | Path, every: float) -> Iterator[tuple[float, np.ndarray]]:
-    """Seconds, and boxes as shares of the picture with scores (n, 5)."""
+    """Seconds, and boxes as shares of the frame with scores (n, 5)."""
     with VideoReader(video) as reader:
         size = np.array([reader.width, reader.height] * 2)
         for time in moments(reader, every):

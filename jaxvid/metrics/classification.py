@@ -254,26 +254,26 @@ def per_label_report(
 
 
 def precision_recall_curve(
-    scores: np.ndarray, truth: np.ndarray
+    scores: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Precision, recall (t + 1,) and thresholds (t,) of one class: scores, 0/1 truth (n,).
+    """Precision, recall (t + 1,) and thresholds (t,) of one class: scores, 0/1 labels (n,).
 
     Thresholds are the distinct scores in rising order, from the highest that finds every positive;
     sample i is predicted where `scores[i] >= threshold`. The last point is precision 1, recall 0.
     Without a positive the recall is NaN.
     """
     order = np.argsort(-scores, kind="stable")
-    scores, truth = scores[order], np.asarray(truth)[order] > 0
+    scores, labels = scores[order], np.asarray(labels)[order] > 0
     ends = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # of runs of equal scores
-    found = np.cumsum(truth)[ends]
+    found = np.cumsum(labels)[ends]
     ends, found = (v[: np.searchsorted(found, found[-1]) + 1][::-1] for v in (ends, found))
     recall = found / found[0] if found[0] else np.full(len(found), np.nan)
     return np.append(found / (ends + 1), 1.0), np.append(recall, 0.0), scores[ends]
 
 
-def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
+def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
     """Area under the precision-recall steps of one class (n,); NaN without a positive."""
-    precision, recall, _ = precision_recall_curve(scores, truth)
+    precision, recall, _ = precision_recall_curve(scores, labels)
     return float(-np.sum(np.diff(recall) * precision[:-1]))
 
 

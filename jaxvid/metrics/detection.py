@@ -33,7 +33,7 @@ class Frame(NamedTuple):
     Attributes:
       scores: (n, c).
       boxes: (n, 4), x1 y1 x2 y2 in pixels.
-      truth: (k, 4).
+      true_boxes: (k, 4).
       labels: (k, c), 0/1.
       clip, time: number of its video, and when in it.
       tube: (k,), what each true box is a part of, where that is known.
@@ -41,7 +41,7 @@ class Frame(NamedTuple):
 
     scores: np.ndarray
     boxes: np.ndarray
-    truth: np.ndarray
+    true_boxes: np.ndarray
     labels: np.ndarray
     clip: int
     time: float
@@ -184,7 +184,7 @@ def class_precision(
 def hits(frame: Frame, scores: np.ndarray) -> np.ndarray:
     """bool (n, c): a box finds a true box of a class; those of score -inf are the last to."""
     right = np.zeros(scores.shape, bool)
-    overlap = iou(frame.boxes, frame.truth)
+    overlap = iou(frame.boxes, frame.true_boxes)
     for c in np.flatnonzero(frame.labels.any(0)):
         right[:, c] = found_first(overlap[:, frame.labels[:, c]], scores[:, c], IOU)
     return right
@@ -275,7 +275,7 @@ def diagnose(frames: Sequence[Frame], least: float) -> list[str]:
 
 
 def unproposed(frames: Sequence[Frame]) -> list[str]:
-    """How many key frames have no proposal, or the whole picture in place of one."""
+    """How many key frames have no proposal, or the whole frame in place of one."""
     found, far = [], {}
     if without := sum(not len(f.boxes) for f in frames):
         found.append(
@@ -283,7 +283,7 @@ def unproposed(frames: Sequence[Frame]) -> list[str]:
             " recognised there"
         )
     for f in frames:
-        corners = np.concatenate([f.boxes, f.truth])[:, 2:].max(0, initial=0)
+        corners = np.concatenate([f.boxes, f.true_boxes])[:, 2:].max(0, initial=0)
         far[f.clip] = np.maximum(far.get(f.clip, 0), corners)
     whole = sum(
         len(f.boxes) == 1 and np.allclose(f.boxes[0], [0, 0, *far[f.clip]]) and not same(f)
@@ -291,7 +291,7 @@ def unproposed(frames: Sequence[Frame]) -> list[str]:
     )
     if whole:
         found.append(
-            f"{whole:,} of {len(frames):,} key frames have the whole picture as their only"
+            f"{whole:,} of {len(frames):,} key frames have the whole frame as their only"
             " proposal, as where the file of proposals has none"
         )
     return found
@@ -299,18 +299,18 @@ def unproposed(frames: Sequence[Frame]) -> list[str]:
 
 def same(frame: Frame) -> bool:
     """Whether the proposals of a key frame are its true boxes."""
-    return np.array_equal(frame.boxes, frame.truth)
+    return np.array_equal(frame.boxes, frame.true_boxes)
 
 
 def misplaced(frames: Sequence[Frame], share: float) -> list[str]:
     """Why only a `share` of the true boxes overlap a proposal."""
     filled = [f for f in frames if len(f.boxes)]
     found = [f"{share:.0%} of the true boxes overlap a proposal by {IOU:g} or more"]
-    size, true_size = extent([f.boxes for f in filled]), extent([f.truth for f in filled])
+    size, true_size = extent([f.boxes for f in filled]), extent([f.true_boxes for f in filled])
     if size and true_size and not 0.05 < size / true_size < 20:
         found.append(
             f"proposals are {size:.3g} pixels wide and true boxes {true_size:.3g}: one of the"
-            " files has pixels where shares of the picture, 0..1, are wanted"
+            " files has pixels where shares of the frame, 0..1, are wanted"
         )
     other, step = shifted(frames)
     if other > max(2 * share, 0.1):
@@ -338,12 +338,12 @@ def misnumbered(frames: Sequence[Frame], least: float) -> list[str]:
     return []
 
 
-def covered(truth: Sequence[Frame], boxes: Sequence[Frame]) -> float:
+def covered(true_boxes: Sequence[Frame], boxes: Sequence[Frame]) -> float:
     """Share of the true boxes that a proposal overlaps by enough; frames in pairs."""
     best = [
-        iou(b.boxes, t.truth).max(0, initial=0)
-        for t, b in zip(truth, boxes, strict=True)
-        if len(t.truth)
+        iou(b.boxes, t.true_boxes).max(0, initial=0)
+        for t, b in zip(true_boxes, boxes, strict=True)
+        if len(t.true_boxes)
     ]
     return float((np.concatenate(best) >= IOU).mean()) if best else 0.0
 

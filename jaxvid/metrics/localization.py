@@ -30,7 +30,7 @@ class Video(NamedTuple):
     """Proposals (n, 3) of one video, and its true segments (k, 2) with labels (k,)."""
 
     proposals: np.ndarray
-    truth: np.ndarray
+    true_segments: np.ndarray
     labels: np.ndarray
 
     @property
@@ -77,8 +77,8 @@ class ProposalMetrics:
         for row in np.flatnonzero(np.asarray(preds["mask"]) > 0):
             sample = {key: value[row] for key, value in preds.items()}
             real = sample["segment_label"] >= 0
-            truth, labels = sample["segments"][real], sample["segment_label"][real]
-            self.videos.append(Video(self.detect(sample)[: self.limit], truth, labels))
+            true_segments, labels = sample["segments"][real], sample["segment_label"][real]
+            self.videos.append(Video(self.detect(sample)[: self.limit], true_segments, labels))
 
     @property
     def larger_is_better(self) -> tuple[str, ...]:
@@ -89,11 +89,11 @@ class ProposalMetrics:
 
         Warns of what may make them low.
         """
-        videos = [video for video in self.videos if len(video.truth)]
+        videos = [video for video in self.videos if len(video.true_segments)]
         if not videos:
             raise UserError("nothing to evaluate: no video of the split has a segment")
         recall = average_recall(
-            [v.truth for v in videos], [v.proposals for v in videos], self.limit
+            [v.true_segments for v in videos], [v.proposals for v in videos], self.limit
         )
         values = {f"ar{k}": recall.at(k) for k in (1, 5, 10, 100)} | {"auc": recall.auc}
         if recall.auc < SUSPICIOUS and (reasons := diagnose(videos)):
@@ -110,11 +110,11 @@ class ProposalMetrics:
     def per_class(self, names: Sequence[str]) -> list[ClassRow]:
         """A row for every class, in class order."""
 
-        def recall(truth, found):
-            real = [i for i, segments in enumerate(truth) if len(segments)]
+        def recall(true_segments, found):
+            real = [i for i, segments in enumerate(true_segments) if len(segments)]
             if not real:
                 return np.nan
-            pair = [truth[i] for i in real], [found[i] for i in real]
+            pair = [true_segments[i] for i in real], [found[i] for i in real]
             return average_recall(*pair, self.limit).at(100)
 
         rows = []
@@ -128,7 +128,7 @@ class ProposalMetrics:
         """`function` of the true segments of a class, and of the proposals of its videos."""
         nothing = np.zeros((0, 3))
         return function(
-            [video.truth[video.labels == label] for video in self.videos],
+            [video.true_segments[video.labels == label] for video in self.videos],
             [video.proposals if video.label == label else nothing for video in self.videos],
         )
 
@@ -157,7 +157,7 @@ class Recall(NamedTuple):
 
 
 def average_recall(
-    truth: Sequence[np.ndarray],
+    true_segments: Sequence[np.ndarray],
     proposals: Sequence[np.ndarray],
     limit: float | None = None,
     thresholds: np.ndarray = THRESHOLDS,
@@ -168,20 +168,20 @@ def average_recall(
     and only on average their number is `limit`.
 
     Args:
-      truth, proposals: (k, 2) and (n, 3) of each video.
+      true_segments, proposals: (k, 2) and (n, 3) of each video.
       limit: proposals a video, on average; None takes all.
 
     Raises:
       UserError: there is no true segment.
     """
-    videos, total = len(truth), sum(map(len, proposals))
-    positives = sum(map(len, truth))
+    videos, total = len(true_segments), sum(map(len, proposals))
+    positives = sum(map(len, true_segments))
     if not positives:
         raise UserError("recall needs a true segment")
     limit = total / videos if limit is None else limit
     ratio = limit * videos / max(total, 1)
     overlaps = []
-    for segments, found in zip(truth, proposals, strict=True):
+    for segments, found in zip(true_segments, proposals, strict=True):
         found = found[np.argsort(found[:, 2], kind="stable")[::-1]].astype(np.float32)
         found = found[: min(int(len(found) * ratio), len(found)), :2]
         overlaps.append(iou(segments[:, None].astype(np.float32), found))
@@ -197,7 +197,7 @@ def average_recall(
 
 
 def average_precision(
-    truth: Sequence[np.ndarray],
+    true_segments: Sequence[np.ndarray],
     detections: Sequence[np.ndarray],
     thresholds: np.ndarray = THRESHOLDS,
 ) -> np.ndarray:
@@ -208,17 +208,17 @@ def average_precision(
     by the threshold.
 
     Args:
-      truth, detections: (k, 2) and (n, 3) of each video.
+      true_segments, detections: (k, 2) and (n, 3) of each video.
     """
-    positives = sum(map(len, truth))
+    positives = sum(map(len, true_segments))
     if not positives:
         return np.full(len(thresholds), np.nan)
     owner = [video for video, found in enumerate(detections) for _ in found]
     rows = np.concatenate([np.zeros((0, 3)), *detections])
     right = np.zeros((len(thresholds), len(rows)), bool)
-    free = [np.ones((len(thresholds), len(segments)), bool) for segments in truth]
+    free = [np.ones((len(thresholds), len(segments)), bool) for segments in true_segments]
     for place, row in enumerate(np.argsort(rows[:, 2], kind="stable")[::-1].tolist()):
-        segments, left = truth[owner[row]], free[owner[row]]
+        segments, left = true_segments[owner[row]], free[owner[row]]
         if len(segments):
             overlap = np.where(left, iou(rows[row, :2], segments), -1)
             best = overlap.argmax(1)
@@ -256,7 +256,7 @@ def diagnose(videos: Sequence[Video]) -> list[str]:
             " infinite: training diverged, or the weights are damaged"
         )
     filled = [video for video in videos if len(video.proposals)]
-    late = [(v.truth[:, 0] >= v.proposals[:, 1].max()) for v in filled]
+    late = [(v.true_segments[:, 0] >= v.proposals[:, 1].max()) for v in filled]
     if late and (share := float(np.concatenate(late).mean())) > 0.5:
         found.append(
             f"{share:.0%} of the true segments start after the end of the last proposal of their"

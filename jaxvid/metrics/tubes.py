@@ -95,7 +95,7 @@ class MultiSportsMAP(Frames):
 
     def video_precision(self, scores: Sequence[np.ndarray]) -> dict[str, float]:
         """ "video_map..." at each of RANGES, for scores (n, c) of each frame, -inf but for one."""
-        truth = true_tubes(self.frames)
+        annotated = true_tubes(self.frames)
         found: dict[int, list[Tube]] = {}
         for (clip, label), boxes in by_class(self.frames, scores).items():
             found.setdefault(label, []).extend(link(clip, boxes))
@@ -103,7 +103,7 @@ class MultiSportsMAP(Frames):
         for name, thresholds in RANGES.items():
             each = [
                 [tube_precision(found.get(c, []), tubes, least) for least in thresholds]
-                for c, tubes in truth.items()
+                for c, tubes in annotated.items()
                 if c not in self.unscored
             ]
             values[f"video_map{name}"] = float(np.mean(each)) if each else 0.0
@@ -132,7 +132,7 @@ def true_tubes(frames: Sequence[Frame]) -> dict[int, list[Tube]]:
     parts: dict[tuple[int, int, int], list[tuple[int, np.ndarray]]] = {}
     for f in frames:
         tubes = f.tube if f.tube is not None else ()
-        for box, labels, tube in zip(f.truth, f.labels, tubes, strict=True):
+        for box, labels, tube in zip(f.true_boxes, f.labels, tubes, strict=True):
             for label in np.flatnonzero(labels).tolist():
                 parts.setdefault((label, f.clip, int(tube)), []).append((round(f.time), box))
     found: dict[int, list[Tube]] = {}
@@ -205,16 +205,16 @@ def suppress(rows: np.ndarray) -> np.ndarray:
     return rows[np.argsort(rows[:, 4], kind="stable")[::-1]]
 
 
-def tube_precision(found: Sequence[Tube], truth: Sequence[Tube], least: float) -> float:
+def tube_precision(found: Sequence[Tube], annotated: Sequence[Tube], least: float) -> float:
     """Average precision of the tubes of one class, for a threshold of their overlap."""
     scores = np.array([tube.score for tube in found])
     right = np.zeros(len(found), bool)
-    for clip in {tube.clip for tube in truth}:
+    for clip in {tube.clip for tube in annotated}:
         own = np.array([i for i, tube in enumerate(found) if tube.clip == clip], int)
-        real = [tube for tube in truth if tube.clip == clip]
+        real = [tube for tube in annotated if tube.clip == clip]
         overlap = np.array([[tube_iou(found[i], t) for t in real] for i in own])
         right[own] = found_first(overlap.reshape(len(own), len(real)), scores[own], least)
-    return ranked_precision(scores, right, len(truth))
+    return ranked_precision(scores, right, len(annotated))
 
 
 def tube_iou(a: Tube, b: Tube) -> float:

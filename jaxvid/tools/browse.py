@@ -22,7 +22,7 @@ import numpy as np
 
 from jaxvid import cli, files, plug
 from jaxvid.data import dataset
-from jaxvid.data.loading.loader import Fetch
+from jaxvid.data.loading.loader import LoadSample
 from jaxvid.data.sample import Source
 from jaxvid.data.video.encode import write_video
 from jaxvid.draw.sheets import View, contact_sheet, mosaic
@@ -79,7 +79,7 @@ def draw(source: Source, recipe: Sequence, count: int, seed: int) -> dict[str, n
     """A batch of `count` samples at random; says which could not be read."""
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(source))[:count]
-    samples = [Fetch(source, recipe, masked=False)(row, rng) for row in rows]
+    samples = [LoadSample(source, recipe, masked=False)(row, rng) for row in rows]
     for why in (why for sample in samples for why in sample.pop("why") if why):
         logger.info(f"replaced by another: {why}")
     return {key: np.stack([sample[key] for sample in samples]) for key in samples[0]}

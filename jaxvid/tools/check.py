@@ -40,7 +40,7 @@ MEANING = {
 }
 
 
-def find(data: Dataset, manifest: Mapping[str, Row] | None = None) -> dict[str, list[str]]:
+def run_checks(data: Dataset, manifest: Mapping[str, Row] | None = None) -> dict[str, list[str]]:
     """{check: what is wrong, a line a problem}, of the checks that could be made."""
     known = data.splits, data.num_classes, data.names
     found = {name: list(getattr(dataset, f"check_{name}")(*known)) for name in dataset.CHECKS}
@@ -122,7 +122,7 @@ def check(config: Any, manifest: Path | None, classes: bool, lines: int):
     given = dataset.with_test(config.data)
     splits = tuple(split for split in SPLITS if given.get(split))
     data = dataset.for_training(given, config.task, splits=splits, checks=())
-    found = find(data, manifests.read(manifest) if manifest else None)
+    found = run_checks(data, manifests.read(manifest) if manifest else None)
     left_out = set(dataset.CHECKS) - set(config.data.get("checks", dataset.CHECKS))
     console = Console(highlight=False, soft_wrap=True)
     for table in (

@@ -4,7 +4,7 @@
     python -m jaxvid.tools.detect VIDEO --checkpoint slowonly_r50_ava21 --detector my_module:people
 
 Boxes of people come from a file, lines VIDEO,TIME,x1,y1,x2,y2,score with corners as shares of the
-picture (.json and .pkl: see `data/annotations/boxes.py`), or from a function of yours, which gets
+frame (.json and .pkl: see `data/annotations/boxes.py`), or from a function of yours, which gets
 frames uint8 (h, w, 3) and returns boxes (n, 4) in pixels, or with scores (n, 5).
 """
 
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
 def report(args: argparse.Namespace):
     """Detect and print, as the command's arguments say."""
     files.probe_file(args.out, filter(None, (args.video, args.proposals)))
-    proposals = args.proposals or find(args.detector)
+    proposals = args.proposals or load_function(args.detector)
     model = load(args.checkpoint)
     options = dict(every=args.every, start=args.start, least=args.least, topk=args.topk)
     found = detect(model, args.video, proposals, **options)
@@ -63,7 +63,7 @@ def report(args: argparse.Namespace):
         logger.info(f"wrote {args.out}")
 
 
-def find(name: str) -> Detector:
+def load_function(name: str) -> Detector:
     """The function MODULE:FUNCTION, of a module here or installed.
 
     Raises:

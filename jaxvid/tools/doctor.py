@@ -68,7 +68,7 @@ def facts() -> Iterator[tuple[str, bool, str]]:
 
 
 def cache() -> tuple[bool, str]:
-    """Generated clips, fetched weights and compiled programs are kept there."""
+    """Generated clips, downloaded weights and compiled programs are kept there."""
     try:
         files.probe(files.cache_root())
     except UserError as error:

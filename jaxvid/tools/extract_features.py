@@ -52,7 +52,7 @@ def extract(args: argparse.Namespace):
         features of other weights or settings, two videos for one file, or a folder that cannot be
         written to or has originals in it.
     """
-    videos = jobs.find(args.videos)
+    videos = jobs.videos_below(args.videos)
     todo = files.outputs(args.videos, args.out, videos, lambda path: path.with_suffix(".npz"))
     model = load(args.checkpoint, "val")
     window = clip_of(args, model)

@@ -188,7 +188,9 @@ def run(
     for path in lists:
         if not path.is_file():
             raise UserError(f"{path}: no such list of videos")
-    todo = files.outputs(source, target, jobs.find(source), lambda path: path.with_suffix(""))
+    todo = files.outputs(
+        source, target, jobs.videos_below(source), lambda path: path.with_suffix("")
+    )
     fix = "wait for it, or write to another folder"
     with files.hold(target, fix=fix, name=f".{settings.kind}.lock"):
         files.claim(target / f"{settings.kind}.json", asdict(settings))

@@ -46,7 +46,7 @@ class Done:
     error: str = ""
 
 
-def find(root: Path) -> list[Path]:
+def videos_below(root: Path) -> list[Path]:
     """The videos below a folder, sorted, as training finds them; or the file `root` itself.
 
     Prints how many other files there are.

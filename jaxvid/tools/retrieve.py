@@ -50,7 +50,7 @@ def retrieve(args: argparse.Namespace):
     if not args.query.strip():
         raise UserError("the query is empty")
     (query,) = model.texts(captions=(args.query,))
-    videos, bad = jobs.find(args.videos), []
+    videos, bad = jobs.videos_below(args.videos), []
     file = args.index or default_index(args.videos, model.identity)
     files.probe(file.parent)
     feature, found = index(model, videos, file, bad)

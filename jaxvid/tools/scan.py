@@ -118,7 +118,7 @@ def _update(
     known = manifests.read(out) if out.exists() else {}
     base = out.parent.absolute()
     found, todo = {}, {}
-    for path in jobs.find(root):
+    for path in jobs.videos_below(root):
         key = os.path.abspath(path)
         job = Job(path, Path(os.path.relpath(key, base)).as_posix(), decode, sha256)
         if key in known and is_fresh(known[key], job):

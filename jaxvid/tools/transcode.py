@@ -75,8 +75,8 @@ def transcode(job: Job) -> tuple[int, int]:
     shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
     part.mkdir(parents=True)
     try:
-        made = part / "picture.mp4"
-        start = write_picture(job.source, made, job.settings)
+        made = part / "video.mp4"
+        start = write_frames(job.source, made, job.settings)
         if job.settings.audio == "keep":
             made = add_sound(made, job.source, start, part / "both.mp4")
         made.replace(job.target)
@@ -85,11 +85,11 @@ def transcode(job: Job) -> tuple[int, int]:
     return job.source.stat().st_size, job.target.stat().st_size
 
 
-def write_picture(source: Path, target: Path, settings: Settings) -> Fraction:
-    """Write `target`, the pictures of `source` as H.264.
+def write_frames(source: Path, target: Path, settings: Settings) -> Fraction:
+    """Write `target`, the frames of `source` as H.264.
 
     Returns:
-      The timestamp in `source` of the first picture, in seconds.
+      The timestamp in `source` of the first frame, in seconds.
     """
     with VideoReader(source) as video:
         small = min(video.height, video.width, settings.short_side or video.height)
@@ -112,20 +112,20 @@ def write_picture(source: Path, target: Path, settings: Settings) -> Fraction:
         return video.start
 
 
-def add_sound(picture: Path, source: Path, start: Fraction, target: Path) -> Path:
-    """`target`: the video of `picture` and the sound of `source` from `start` on, as it is.
+def add_sound(silent: Path, source: Path, start: Fraction, target: Path) -> Path:
+    """`target`: the video of `silent` and the sound of `source` from `start` on, as it is.
 
     Returns:
-      `target`, or `picture` where `source` has no sound.
+      `target`, or `silent` where `source` has no sound.
     """
     with (
         plain_words(str(source)),
-        av.open(str(picture)) as video,
+        av.open(str(silent)) as video,
         open_media(f"file:{source}") as both,
         av.open(str(target), "w") as out,
     ):
         if not both.streams.audio:
-            return picture
+            return silent
         sound = both.streams.audio[0]
         to_video = out.add_stream_from_template(video.streams.video[0])
         to_sound = out.add_stream_from_template(sound)
@@ -165,7 +165,7 @@ def run(
     def rename(path: Path) -> Path:
         return path.with_suffix(suffix) if suffix else path
 
-    todo = files.outputs(source, target, jobs.find(source), rename)
+    todo = files.outputs(source, target, jobs.videos_below(source), rename)
     with files.hold(target, fix="wait for it, or write to another folder"):
         files.claim(target / "transcode.json", asdict(settings))
         return _write(target, todo, settings, workers)

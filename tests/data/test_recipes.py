@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxvid import plug
-from jaxvid.data.transforms import color, policies, sampling, spatial, truth, video
+from jaxvid.data.transforms import color, coordinates, policies, sampling, spatial, video
 from jaxvid.data.transforms.repeat import Repeat
 from jaxvid.data.video.readers import ArrayReader
 from jaxvid.errors import UserError
@@ -272,6 +272,6 @@ def test_repeated_views_differ_in_pixels_only():
     flip = Repeat((spatial.Flip(1.0, labels=((0, 1),)),), 2)
     with pytest.raises(UserError, match="cannot change the label of some views"):
         flip(sample, np.random.default_rng(0))
-    for key in (*truth.BOXES, truth.POINTS):
+    for key in (*coordinates.BOXES, coordinates.POINTS):
         with pytest.raises(UserError, match=f"repeated augmentation would leave the {key} behind"):
             Repeat((), 2)(sample | {key: np.zeros((1, 4))}, np.random.default_rng(0))

@@ -260,7 +260,7 @@ def test_a_shift_in_time_is_named():
 
 def test_pixels_for_shares_are_named():
     frames = [batch([[0.9, 0.1, 0.1]], box / 640, box, [[1, 0, 0]], time=k) for k, box in people()]
-    assert "pixels where shares of the picture, 0..1, are wanted" in reasons(frames)
+    assert "pixels where shares of the frame, 0..1, are wanted" in reasons(frames)
 
 
 def test_what_fits_by_chance_is_no_shift_in_time():
@@ -322,7 +322,7 @@ def test_key_frames_without_proposals_are_counted_and_no_model_is_blamed():
 def test_the_whole_picture_in_place_of_proposals_is_counted():
     picture = np.array([[0, 0, 800, 600]])
     frames = [batch([[0.9, 0.1, 0.1]], picture, box, [[1, 0, 0]], time=k) for k, box in people()]
-    assert "40 of 40 key frames have the whole picture as their only proposal" in reasons(frames)
+    assert "40 of 40 key frames have the whole frame as their only proposal" in reasons(frames)
 
 
 def test_scores_that_are_nan_are_counted():

@@ -190,7 +190,7 @@ def test_all_metrics_of_a_batch():
     found.update(batch())
     values = found.compute()
     assert found.larger_is_better == tuple(values)
-    truth = [video.truth for video in found.videos[:2]]
+    truth = [video.true_segments for video in found.videos[:2]]
     recall = m.average_recall(truth, list(PROPOSALS[:2]), 3)
     assert values["ar100"] == recall.mean[-1] == pytest.approx((10 + 6 + 10) / 30)
     assert values["auc"] == pytest.approx(recall.auc)

@@ -262,7 +262,7 @@ def test_predictions_carry_the_truth_to_the_metric():
     given = batch(mask=np.array([1, 1, 0, 1], np.float32))
     preds = jax.jit(task().predict)(outputs(), given)
     metric.update(jax.device_get(preds) | {"mask": given["mask"]})
-    assert [len(video.truth) for video in metric.videos] == [1, 2, 1]
+    assert [len(video.true_segments) for video in metric.videos] == [1, 2, 1]
     assert set(metric.compute()) >= {"ar1", "ar5", "ar10", "ar100", "auc", "map", "map50"}
 
 

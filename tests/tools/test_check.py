@@ -42,7 +42,7 @@ def build(folder: Path) -> dataset.Dataset:
 
 
 def problems(folder: Path, manifest=None) -> dict[str, list[str]]:
-    found = check.find(build(folder), manifest)
+    found = check.run_checks(build(folder), manifest)
     return {k: [line.replace(f"{folder}/", "") for line in v] for k, v in found.items() if v}
 
 
@@ -90,7 +90,7 @@ def test_a_third_split_overlaps_with_neither(folder):
     (folder / "test.csv").write_text("c.mp4,run\ne.mp4,sit\n")
     specs: Any = {s: dict(name="video_list", file=f"{s}.csv") for s in ("train", "val", "test")}
     data = dataset.build(root=str(folder), splits=tuple(specs), checks=(), **specs)
-    lines = [line.replace(f"{folder}/", "") for line in check.find(data)["overlap"]]
+    lines = [line.replace(f"{folder}/", "") for line in check.run_checks(data)["overlap"]]
     assert lines == [
         "test.csv:1: c.mp4 is also in training (train.csv:3)",
         "test.csv:2: e.mp4 is also in val (val.csv:2)",
@@ -108,7 +108,7 @@ def test_the_manifest_knows_bad_files_and_copies(folder, tmp_path):
         "content": ["val.csv:2: e.mp4 has the content of a.mp4"],
     }
     manifests.write(path, [dataclasses.replace(row, sha256="") for row in good.values()])
-    found = check.find(build(folder), manifests.read(path))
+    found = check.run_checks(build(folder), manifests.read(path))
     assert "unreadable" in found and "content" not in found  # no hashes, no answer
     code, out, _ = run(folder, "--manifest", str(path))
     assert code == 0 and "files are good, by the manifest" in out

@@ -126,9 +126,11 @@ def touch(folder: Path, *names: str):
 
 def test_videos_are_found_at_any_depth(tmp_path):
     touch(tmp_path, "b.MP4", "a/2.avi", "a/1.webm", "a/x.txt", ".h/c.mp4", "a/.d.mp4", "a/b/3.ts")
-    found = [path.relative_to(tmp_path).as_posix() for path in jobs.find(tmp_path)]
+    found = [path.relative_to(tmp_path).as_posix() for path in jobs.videos_below(tmp_path)]
     assert found == ["a/1.webm", "a/2.avi", "a/b/3.ts", "b.MP4"]
-    assert jobs.find(tmp_path / "a" / "x.txt") == [tmp_path / "a" / "x.txt"]  # asked for by name
+    assert jobs.videos_below(tmp_path / "a" / "x.txt") == [
+        tmp_path / "a" / "x.txt"
+    ]  # asked for by name
 
 
 def test_links_are_followed_once(tmp_path):
@@ -136,12 +138,12 @@ def test_links_are_followed_once(tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "there").symlink_to(tmp_path / "real")
     (tmp_path / "real" / "loop").symlink_to(tmp_path / "set")
-    assert jobs.find(tmp_path / "set") == [tmp_path / "set" / "there" / "1.mp4"]
+    assert jobs.videos_below(tmp_path / "set") == [tmp_path / "set" / "there" / "1.mp4"]
 
 
 def test_nothing_to_find(tmp_path):
     with pytest.raises(UserError, match="/none: no such file or folder"):
-        jobs.find(tmp_path / "none")
+        jobs.videos_below(tmp_path / "none")
     touch(tmp_path, "a.txt")
     with pytest.raises(UserError, match=r"no videos in it \(endings: \.mp4 "):
-        jobs.find(tmp_path)
+        jobs.videos_below(tmp_path)

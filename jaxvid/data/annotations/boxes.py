@@ -6,7 +6,7 @@
 | .json  | {"VIDEO,TIME": [[x1, y1, x2, y2, score], ...]}                         |
 | .csv   | a line a box: VIDEO,TIME,x1,y1,x2,y2,score; perhaps a header before    |
 
-Corners are shares of the picture, and scores are 0..1; scores may be left out.
+Corners are shares of the frame, and scores are 0..1; scores may be left out.
 
 Shapes: n proposals of a key frame, k of all.
 """
@@ -63,7 +63,7 @@ def certain(rows: np.ndarray, least: float) -> np.ndarray:
 
 
 def select(keys: Sequence[Key], found: Mapping[Key, np.ndarray], least: float, path: Path) -> Boxes:
-    """The proposals of key frames; the whole picture where there are none, as published.
+    """The proposals of key frames; the whole frame where there are none, as published.
 
     Args:
       found: of `read`.
@@ -91,7 +91,7 @@ def select(keys: Sequence[Key], found: Mapping[Key, np.ndarray], least: float, p
         warn_once(
             logger,
             f"{path}: no proposals for {len(without):,} of {len(keys):,} key frames, such as"
-            f' "{without[0]}"; the whole picture stands for them',
+            f' "{without[0]}"; the whole frame stands for them',
         )
     if empty:
         warn_once(

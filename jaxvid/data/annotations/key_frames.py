@@ -1,7 +1,7 @@
 """Key frames: moments of videos, with the boxes of the people in them and what they do.
 
 A key frame has true boxes, each with one 0/1 a class, and proposals: boxes in which a detector
-found people. Both are shares of the picture's width and height, 0..1.
+found people. Both are shares of the frame's width and height, 0..1.
 
 Shapes: n key frames, v videos, k boxes of all key frames, c classes.
 """
@@ -19,7 +19,7 @@ from jaxvid.data.sample import Sample, Source
 from jaxvid.data.video import video_files
 from jaxvid.errors import UserError
 
-TOLERANCE = 0.01  # boxes may reach so far beyond the picture: annotations are rounded
+TOLERANCE = 0.01  # boxes may reach so far beyond the frame: annotations are rounded
 
 
 class Key(NamedTuple):
@@ -60,7 +60,7 @@ class KeyFrames(Source):
       video: int (n,), the video of each key frame.
       time: float (n,), in the units of the annotations.
       start: the time at which the files begin.
-      truth: the true boxes.
+      true_boxes: the true boxes.
       box_label: uint8 (k, c), 0/1.
       proposals: those of a detector.
       names: class names by label; may be empty.
@@ -78,7 +78,7 @@ class KeyFrames(Source):
     video: np.ndarray
     time: np.ndarray
     start: float
-    truth: Boxes
+    true_boxes: Boxes
     box_label: np.ndarray
     proposals: Boxes
     names: tuple[str, ...] = ()
@@ -91,17 +91,17 @@ class KeyFrames(Source):
     labels: np.ndarray = field(init=False)
 
     def __post_init__(self):
-        starts = np.concatenate([[0], self.truth.ends])[: len(self.video)]
+        starts = np.concatenate([[0], self.true_boxes.ends])[: len(self.video)]
         labels = np.maximum.reduceat(self.box_label, starts) if len(starts) else self.box_label
         object.__setattr__(self, "labels", labels)
 
     def __getitem__(self, index: int) -> Sample:
-        own = self.truth.of(index)
+        own = self.true_boxes.of(index)
         sample: Sample = {
             "path": self.files[self.video[index]],
             "clip": np.int32(self.video[index]),
             "time": np.float32(self.time[index] - self.start),
-            "boxes": self.truth.all[own],
+            "boxes": self.true_boxes.all[own],
             "box_label": self.box_label[own],
             "proposals": self.proposals.all[self.proposals.of(index)],
         }
@@ -145,11 +145,11 @@ def find_files(folder: Path, videos: Iterable[str], suffix: str = "") -> tuple[s
 def check_boxes(
     boxes: np.ndarray, where: Callable[[int], str], tolerance: float = TOLERANCE
 ) -> None:
-    """Whether boxes (k, 4) lie within the picture, their corners in order.
+    """Whether boxes (k, 4) lie within the frame, their corners in order.
 
     Args:
       where: where box i is from, for the message.
-      tolerance: how far boxes may reach beyond the picture, as a share of it.
+      tolerance: how far boxes may reach beyond the frame, as a share of it.
 
     Raises:
       UserError: names the first that is not so.
@@ -163,6 +163,6 @@ def check_boxes(
     for i in np.flatnonzero(outside).tolist():
         pixels = "; these look like pixels: divide by width and height"
         hint = pixels if np.abs(boxes[i]).max() > 2 else ""
-        say(i, f"is outside 0..1: corners are shares of the picture{hint}")
+        say(i, f"is outside 0..1: corners are shares of the frame{hint}")
     for i in np.flatnonzero((boxes[:, 2:] < boxes[:, :2]).any(1)).tolist():
         say(i, "has swapped corners: it is x1 y1 x2 y2, from the upper left to the lower right")

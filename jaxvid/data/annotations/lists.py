@@ -30,7 +30,7 @@ def of_split(file: str, split: str) -> str:
     return file.replace("{split}", split)
 
 
-def find(root: str, file: str, split: str, what: str = "annotations", key: str = "file") -> Path:
+def file_of(root: str, file: str, split: str, what: str = "annotations", key: str = "file") -> Path:
     """Return the path of a file that the source of a split names with `key`, see `of_split`.
 
     Raises:

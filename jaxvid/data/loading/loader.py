@@ -40,7 +40,7 @@ POLICIES = ("raise", "replace", "skip")
 
 
 @dataclass(frozen=True)
-class Fetch:
+class LoadSample:
     """Index -> sample. Past the end: the last sample with mask 0. Unreadable: another one.
 
     `bad` and `why` tell the parent process which rows failed; what follows from it is decided
@@ -102,13 +102,13 @@ class Batches:
       seconds: {stage of reading a sample: what it took so far, over all workers}.
     """
 
-    def __init__(self, dataset: grain.MapDataset, fetch: Fetch, policy: str, workers: int):
-        self._dataset, self._fetch, self._policy = dataset, fetch, policy
+    def __init__(self, dataset: grain.MapDataset, load: LoadSample, policy: str, workers: int):
+        self._dataset, self._load, self._policy = dataset, load, policy
         cores = files.cores()
         if workers > cores:
             logger.warning(f"{workers} data workers share {cores} cores: more are hardly faster")
         self.workers = min(cores if workers < 0 else workers, len(dataset))
-        self.seconds = dict.fromkeys(fetch.stages, 0.0)
+        self.seconds = dict.fromkeys(load.stages, 0.0)
         self.unreadable: dict[int, str] = {}
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
@@ -139,7 +139,7 @@ class Batches:
                 for row, why in zip(batch.pop("bad").flat, batch.pop("why").flat, strict=True):
                     if row >= 0 and int(row) not in self.unreadable:
                         self._report(int(row), str(why))
-                for stage, spent in zip(self._fetch.stages, batch.pop("spent").sum(0), strict=True):
+                for stage, spent in zip(self._load.stages, batch.pop("spent").sum(0), strict=True):
                     self.seconds[stage] += float(spent)
                 yield batch
                 sent = self._next(iterator, reading)
@@ -170,11 +170,11 @@ class Batches:
             timer.cancel()
 
     def _files(self, reading: np.ndarray) -> str:
-        files = [self._fetch.source.id(row) for row in reading.tolist() if row >= 0]
+        files = [self._load.source.id(row) for row in reading.tolist() if row >= 0]
         return f" Workers were reading {', '.join(files)}" if files else ""
 
     def _report(self, row: int, reason: str):
-        source = self._fetch.source
+        source = self._load.source
         self.unreadable[row] = reason
         if self._policy == "raise":
             where = source.where(row)
@@ -206,12 +206,12 @@ def train_batches(
       on_error: what becomes of an unreadable video: "raise", "replace" or "skip".
       process: (index, number) of this process.
     """
-    fetch = Fetch(source, tuple(transforms), masked=_masked(on_error))
+    load = LoadSample(source, tuple(transforms), masked=_masked(on_error))
     rows = sampling.build(source, balance, seed)
     if (length := sampling.length(source, balance)) != len(source):
         logger.warning(f"an epoch draws {length:,} clips from {len(source):,} videos")
-    dataset = _shard(rows, fetch, batch, process)[start:stop]
-    return Batches(dataset, fetch, on_error, workers)
+    dataset = _shard(rows, load, batch, process)[start:stop]
+    return Batches(dataset, load, on_error, workers)
 
 
 def eval_batches(
@@ -224,10 +224,10 @@ def eval_batches(
     process: tuple[int, int] = (0, 1),
 ) -> Batches:
     """One pass over all samples in order; see `train_batches`."""
-    fetch = Fetch(source, tuple(transforms), masked=_masked(on_error) or on_error == "raise")
+    load = LoadSample(source, tuple(transforms), masked=_masked(on_error) or on_error == "raise")
     rows = grain.MapDataset.range(-(-len(source) // batch) * batch).seed(0)
-    dataset = _shard(rows, fetch, batch, process)
-    return Batches(dataset, fetch, on_error, workers)
+    dataset = _shard(rows, load, batch, process)
+    return Batches(dataset, load, on_error, workers)
 
 
 class Prefetch(Iterator):
@@ -302,7 +302,7 @@ def start_worker(stream: str, index: int, count: int):
     signals.die_with_parent()
 
 
-def _shard(rows: grain.MapDataset, fetch: Fetch, batch: int, process: tuple[int, int]):
+def _shard(rows: grain.MapDataset, load: LoadSample, batch: int, process: tuple[int, int]):
     index, count = process
     if batch % count:
         raise UserError(
@@ -310,7 +310,7 @@ def _shard(rows: grain.MapDataset, fetch: Fetch, batch: int, process: tuple[int,
             " config.eval_batch"
         )
     # Local batches in order are p0 b0, p1 b0, p0 b1 ...: the global batch cut into equal runs.
-    return rows.random_map(fetch).batch(batch // count, batch_fn=stack)[index::count]
+    return rows.random_map(load).batch(batch // count, batch_fn=stack)[index::count]
 
 
 def stack(samples: Sequence[Sample]) -> dict[str, np.ndarray | shared_memory.Segment]:

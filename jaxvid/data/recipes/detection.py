@@ -70,5 +70,5 @@ def build(
 def example(num_classes: int = 1, **_) -> Sample:
     """Return a sample as sources return it, a black video and a box, to infer shapes from."""
     box = np.array([[0, 0, 1, 1]], np.float32)
-    truth = {"boxes": box, "box_label": np.ones((1, num_classes), np.uint8)}
-    return clip.example() | truth | {"time": np.float32(0), "proposals": box}
+    annotated = {"boxes": box, "box_label": np.ones((1, num_classes), np.uint8)}
+    return clip.example() | annotated | {"time": np.float32(0), "proposals": box}

@@ -104,7 +104,7 @@ def build(
     Raises:
       UserError: no such file, or a list of what is wrong, each with its video and segment.
     """
-    path = lists.find(root, file, split)
+    path = lists.file_of(root, file, split)
     videos = read_videos(path, split)
     if outside not in ("error", "kept"):
         raise UserError(f'config.data.{split}.outside is error or kept, not "{outside}"')

@@ -1,7 +1,7 @@
 """A csv of boxes and actions of people in key frames, as AVA publishes it (Gu et al., 2018).
 
 A line a box and class: `VIDEO,TIME,x1,y1,x2,y2,class,person`, TIME in seconds or frames, corners as
-shares of the picture. Classes are numbers, or names. A line of VIDEO and TIME alone, as for frames
+shares of the frame. Classes are numbers, or names. A line of VIDEO and TIME alone, as for frames
 without people, is left out, and so is what is after the class.
 """
 
@@ -77,13 +77,13 @@ def build(
     Raises:
       UserError: no such file, or a line that cannot be used; it names file, line and why.
     """
-    path = lists.find(root, file, split, "list")
+    path = lists.file_of(root, file, split, "list")
     table, classes, lines = read_csv(path, start)
     source = Path(root, meaning) if meaning else None
     labels, names = number_classes(classes, names, num_classes, first_class, source, path, lines)
     left_out = set()
     if exclude:
-        left_out = read_keys(lists.find(root, exclude, split, "list", "exclude"))
+        left_out = read_keys(lists.file_of(root, exclude, split, "list", "exclude"))
     frames: dict[Key, dict[tuple, set[int]]] = {}
     first_line: dict[Key, int] = {}
     again = []
@@ -106,8 +106,8 @@ def build(
         lines_like = "1 line" if len(again) == 1 else f"{len(again):,} lines like it"
         warn_once(logger, f"{again[0]}; {lines_like} counted once, remove them")
     keys = list(frames)
-    truth = flat([np.array(list(boxes)) for boxes in frames.values()])
-    box_label = np.zeros((len(truth.all), count), np.uint8)
+    true_boxes = flat([np.array(list(boxes)) for boxes in frames.values()])
+    box_label = np.zeros((len(true_boxes.all), count), np.uint8)
     for row, found in enumerate(found for boxes in frames.values() for found in boxes.values()):
         box_label[row, list(found)] = 1
     videos = {key.video: None for key in keys}
@@ -120,9 +120,9 @@ def build(
         video=np.array([index[key.video] for key in keys], np.int32),
         time=np.array([key.time for key in keys]),
         start=start,
-        truth=truth,
+        true_boxes=true_boxes,
         box_label=box_label,
-        proposals=proposed(keys, truth, root, proposals, least, split),
+        proposals=proposed(keys, true_boxes, root, proposals, least, split),
         names=names,
         origin=str(path),
         lines=tuple(first_line[key] for key in keys),
@@ -133,11 +133,11 @@ def build(
 
 
 def proposed(
-    keys: Sequence[Key], truth: Boxes, root: str, name: str, least: float, split: str
+    keys: Sequence[Key], true_boxes: Boxes, root: str, name: str, least: float, split: str
 ) -> Boxes:
     """The proposals that `proposals=name` asks for."""
     if name == "true":
-        return truth
+        return true_boxes
     if name:
         path = Path(root, name)
         return files.select(keys, files.read(path), least, path)

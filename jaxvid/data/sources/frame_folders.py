@@ -84,7 +84,7 @@ def build(
     Raises:
       UserError: no such file, or a line that cannot be read; it names file and line.
     """
-    path = lists.find(root, file, split, "list")
+    path = lists.file_of(root, file, split, "list")
     expected = "folder offset frames label" if offset else "folder frames label"
     paths, counts, raw, lines = [], [], [], []
     for number, cells in lists.rows(path):

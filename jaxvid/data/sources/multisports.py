@@ -20,7 +20,7 @@ from jaxvid.data.sources.ava import proposed
 from jaxvid.errors import UserError
 
 LISTS = {"train": "train_videos", "val": "test_videos", "test": "test_videos"}
-BEYOND = 0.25  # boxes of people who leave the picture may reach so far beyond it
+BEYOND = 0.25  # boxes of people who leave the frame may reach so far beyond it
 Tube = tuple[int, np.ndarray, np.ndarray]  # label, frames (t,), boxes (t, 4) in shares
 
 
@@ -52,7 +52,7 @@ def build(
     Raises:
       UserError: no such file, something lacks in it, or names are not as many as its classes.
     """
-    path = lists.find(root, file, split)
+    path = lists.file_of(root, file, split)
     about = entry(pickles.load(path.read_bytes(), str(path)), str(path))
     for key in ("labels", LISTS[split], "gttubes", "resolution"):
         if key not in about.values:
@@ -74,7 +74,7 @@ def build(
     if not frames:
         raise UserError(f"{path}: no tube of {split} in it")
     keys = sorted(frames)
-    truth = flat([np.stack([box for box, _, _ in frames[key]]) for key in keys])
+    true_boxes = flat([np.stack([box for box, _, _ in frames[key]]) for key in keys])
     label = [label for key in keys for _, label, _ in frames[key]]
     videos = tuple(dict.fromkeys(key.video for key in keys))
     index = {video: i for i, video in enumerate(videos)}
@@ -84,9 +84,9 @@ def build(
         video=np.array([index[key.video] for key in keys], np.int32),
         time=np.array([key.time for key in keys]),
         start=1.0,
-        truth=truth,
+        true_boxes=true_boxes,
         box_label=np.eye(len(known), dtype=np.uint8)[label],
-        proposals=proposed(keys, truth, root, proposals, least, split),
+        proposals=proposed(keys, true_boxes, root, proposals, least, split),
         names=names or known,
         origin=str(path),
         fps=1.0,

@@ -95,7 +95,7 @@ def build(
     Raises:
       UserError: no such file or split, or an annotation that cannot be used.
     """
-    path = lists.find(root, file, split)
+    path = lists.file_of(root, file, split)
     folder = skeleton_files.ensure(path)
     found = skeleton_files.read(str(folder))
     if not suffix and "keypoint" not in found.flat:

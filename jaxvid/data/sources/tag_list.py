@@ -61,7 +61,7 @@ def build(
     Raises:
       UserError: no such file, or an entry that cannot be read; it names file and entry, from 0.
     """
-    path = lists.find(root, file, split, "list")
+    path = lists.file_of(root, file, split, "list")
     if not names or not all("/" in name for name in names):
         raise UserError(f'{path}: tags need class names "category/tag", as config.data.names="hvu"')
     entries = _read(path)

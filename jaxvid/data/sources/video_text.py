@@ -98,7 +98,7 @@ def build(
         listed twice; it names file and line.
     """
     del names, num_classes
-    path = lists.find(root, file, split, "captions")
+    path = lists.file_of(root, file, split, "captions")
     text = lists.read_text(path)
     kinds = {".json": _json, ".csv": _table, ".tsv": _table}
     found: Captions = {}

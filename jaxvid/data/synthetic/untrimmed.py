@@ -2,8 +2,7 @@
 
 A video shows one class of `data/synthetic/motion.py` three to five times, for one to three clips
 each, and in between what does not count: a shape that holds still, or frames of a clip in random
-order. So neither a change of picture nor one of pose tells an action, only motion over several
-frames does.
+order. So neither a cut nor a change of pose is an action, but only motion over several frames.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Boxes of key frames: from shares of the picture to pixels, and to fixed shapes.
+"""Boxes of key frames: from shares of the frame to pixels, and to fixed shapes.
 
-`boxes`, `proposals` and how they follow the picture: see truth.py. Shapes: k true boxes, n
+`boxes`, `proposals` and how they change with the frame: see coordinates.py. Shapes: k true boxes, n
 proposals, c classes.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxvid.data.sample import Sample
-from jaxvid.data.transforms import truth
+from jaxvid.data.transforms import coordinates
 from jaxvid.errors import UserError
 
 FILL = (124, 116, 104)  # near 0 after the usual normalisation
@@ -17,14 +17,14 @@ FILL = (124, 116, 104)  # near 0 after the usual normalisation
 
 @dataclass(frozen=True)
 class ToPixels:
-    """`boxes` and `proposals` from shares of the picture to pixels of `video`.
+    """`boxes` and `proposals` from shares of the frame to pixels of `video`.
 
     Its size at this point stays behind, as `resolution` (height, width).
     """
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        height, width = truth.picture(sample)
-        return truth.scaled(sample, height, width) | {"resolution": np.array([height, width])}
+        height, width = coordinates.frame_size(sample)
+        return coordinates.scaled(sample, height, width) | {"resolution": np.array([height, width])}
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class PackBoxes:
     Attributes:
       room: boxes there is room for.
       crowd: take the first `room` proposals where there are more.
-      canvas: (height, width) of the video, whose picture goes to the upper left; () leaves it as
+      canvas: (height, width) of the video, whose frames go to its upper left; () leaves it as
         it is, and so is that of a sample without `boxes`, in prediction.
 
     Raises:
-      UserError: more boxes than there is room for, or a picture larger than the canvas.
+      UserError: more boxes than there is room for, or frames larger than the canvas.
     """
 
     room: int
@@ -50,7 +50,7 @@ class PackBoxes:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         sample = dict(sample)
-        shape = np.array(truth.picture(sample))
+        shape = np.array(coordinates.frame_size(sample))
         scale = (shape / sample.pop("resolution")).astype(np.float32)
         found = sample["proposals"][: self.room if self.crowd else None]
         packed = {"scale": scale, "proposals": self._pad(found), "proposal_mask": self._mask(found)}
@@ -79,7 +79,7 @@ class PackBoxes:
         height, width = video.shape[2:4]
         if height > self.canvas[0] or width > self.canvas[1]:
             raise UserError(
-                f"a picture of {height} x {width} is larger than config.data.recipe.canvas="
+                f"a frame of {height} x {width} is larger than config.data.recipe.canvas="
                 f"{self.canvas}; enlarge that"
             )
         placed = np.empty((*video.shape[:2], *self.canvas, 3), np.uint8)

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxvid.config.values import Probability
 from jaxvid.data.sample import Sample
-from jaxvid.data.transforms import truth
+from jaxvid.data.transforms import coordinates
 from jaxvid.data.transforms.spatial import Box
 
 GREY = np.array([0.2989, 0.587, 0.114], np.float32)
@@ -118,7 +118,7 @@ class RandomErasing:
         if rng.uniform(0, 1) >= self.probability:
             return sample
         video = sample["video"].copy()
-        top, left, height, width = self.box(*truth.picture(sample), rng)
+        top, left, height, width = self.box(*coordinates.frame_size(sample), rng)
         inside = video[:, :, top : top + height, left : left + width]
         inside[:] = self.fill
         if self.noise:

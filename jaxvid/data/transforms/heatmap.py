@@ -1,4 +1,4 @@
-"""Key points drawn as pictures: one Gaussian blob a joint, or one bar a limb (PoseC3D, 2022).
+"""Key points drawn as heat maps: a Gaussian for each joint, or a bar for each limb (PoseC3D, 2022).
 
 Shape letters: v views, m people, t frames, j joints or limbs, h height, w width; n things to draw,
 p pixels of them all.
@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxvid import skeletons
 from jaxvid.data.sample import Sample
-from jaxvid.data.transforms import truth
+from jaxvid.data.transforms import coordinates
 from jaxvid.errors import UserError
 
 FAINTEST = 1e-4  # score below which nothing is drawn
@@ -28,7 +28,7 @@ class Heatmaps:
       sigma: of the Gaussian in pixels. It is cut off where x or y differ by three of it.
       layout: of the joints, see `jaxvid.skeletons`.
       limbs: pairs of joints; without any, the joints are drawn.
-      scaling: of the picture that is drawn, to the one that the key points are pixels of.
+      scaling: size of the heat map, divided by that of the frame in which the key points lie.
       double: as many views again, mirrored left to right.
     """
 
@@ -40,7 +40,7 @@ class Heatmaps:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         sample = dict(sample)
-        size = truth.picture(sample)
+        size = coordinates.frame_size(sample)
         points = sample.pop("keypoint")
         scores = sample.pop("keypoint_score", np.ones(points.shape[:-1], np.float32))
         heatmap = self.draw(points, scores, *size)

@@ -1,7 +1,7 @@
 """What augmentation policies do to clips: Pillow's operations, the same for all frames.
 
 Shapes: n frames, h height, w width; `frames` is uint8 (n h w 3), RGB, in and out of every
-operation, which leaves its input unchanged. Operations that measure a picture (autocontrast,
+operation, which leaves its input unchanged. Operations that depend on the content (autocontrast,
 equalize, contrast) measure each frame. Where pixels move, the nearest one is taken, and new ones
 are grey. `equalize` follows Pillow also where level 255 does not occur, which imgaug does for small
 images only.
@@ -74,7 +74,7 @@ def solarize(frames: np.ndarray, amount: int) -> np.ndarray:
 
 
 def color(frames: np.ndarray, amount: float) -> np.ndarray:
-    """Saturation times `amount`: 0 is grey, 1 the picture."""
+    """Saturation times `amount`: 0 is grey, 1 the frame."""
     return _blend(_luma(frames)[..., None], frames, amount)
 
 
@@ -91,7 +91,7 @@ def brightness(frames: np.ndarray, amount: float) -> np.ndarray:
 
 
 def sharpness(frames: np.ndarray, amount: float) -> np.ndarray:
-    """Distance from the smoothed picture times `amount`."""
+    """Distance from the smoothed frame times `amount`."""
     return _blend(smooth(frames), frames, amount)
 
 
@@ -157,10 +157,10 @@ def _luma(frames: np.ndarray) -> np.ndarray:
     return ((19595 * r + 38470 * g + 7471 * b + 32768) >> 16).astype(np.uint8)
 
 
-def _blend(base: Any, picture: np.ndarray, amount: float) -> np.ndarray:
-    """uint8: from `base` (0) through `picture` (1) and beyond, cut to whole levels."""
+def _blend(base: Any, frame: np.ndarray, amount: float) -> np.ndarray:
+    """uint8: from `base` (0) through `frame` (1) and beyond, cut to whole levels."""
     base = np.asarray(base, np.float32)
-    mixed = base + np.float32(amount) * (picture.astype(np.float32) - base)
+    mixed = base + np.float32(amount) * (frame.astype(np.float32) - base)
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
 

@@ -1,6 +1,6 @@
 """Augmentation policies: which operations a clip goes through, drawn once for all its frames.
 
-All change `video` uint8 (v t h w 3) of samples whose truth has no place in the picture. A policy's
+All change `video` uint8 (v t h w 3) of samples without boxes and key points. A policy's
 table gives for each operation how its amount is drawn at a level 0..1, and what it does: operations
 are shared, the ranges of their amounts are each publication's own.
 """
@@ -13,8 +13,8 @@ import numpy as np
 
 from jaxvid.config.values import Count, Natural, NonNegative, Positive, Probability
 from jaxvid.data.sample import Sample, Transform
+from jaxvid.data.transforms import coordinates
 from jaxvid.data.transforms import operations as ops
-from jaxvid.data.transforms import truth
 from jaxvid.errors import UserError, did_you_mean
 
 Draw = Callable[[float, np.random.Generator], Any]
@@ -37,7 +37,7 @@ class RandAugment:
     2019. The paper leaves the strengths open. These are the operations and the distribution of
     imgaug 0.4's RandAugment, with which Video Swin Transformer (Liu et al. 2021) learned
     Something-Something v2 (ops=4, magnitude=7): signs by a fair coin, and before the operations a
-    crop of up to magnitude / 224 of the picture from each side. A magnitude need not be whole.
+    crop of up to magnitude / 224 of the frame from each side. A magnitude need not be whole.
 
     imgaug also mirrors half of the clips, whatever their label; here mirroring is left to the task
     (`task.augment.flip`), which can be off or swap labels.
@@ -167,7 +167,7 @@ POLICIES: dict[str, Callable[..., Transform]] = {
 
 def _open(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     """The video, and its frames (n h w 3)."""
-    truth.refuse(sample, "an augmentation policy moves pixels and")
+    coordinates.refuse(sample, "an augmentation policy moves pixels and")
     video = sample["video"]
     return video, video.reshape(-1, *video.shape[-3:])
 

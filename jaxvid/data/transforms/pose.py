@@ -1,4 +1,4 @@
-"""Key points of people: from files, which frames of them, and where people are in the picture.
+"""Key points of people: from files, which frames of them, and where people are in the frame.
 
 `keypoint` is (m t j c), and (v m t j c) once frames are selected; `keypoint_score` is the same
 without c; c is x, y in pixels, or x, y, z. A joint at 0, 0 is missing, and so is a person of zeros.
@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxvid.data.annotations import skeleton_files
 from jaxvid.data.sample import Sample
-from jaxvid.data.transforms import truth
+from jaxvid.data.transforms import coordinates
 from jaxvid.data.transforms.spatial import Box
 from jaxvid.data.video.decode import VideoError
 from jaxvid.data.video.video_files import has_ending, numpy_reason
@@ -190,23 +190,25 @@ class FitVideo:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample["video"].shape[2:4]
-        image = truth.picture({key: value for key, value in sample.items() if key != "video"})
-        return truth.scaled(sample, height / image[0], width / image[1])
+        image = coordinates.frame_size(
+            {key: value for key, value in sample.items() if key != "video"}
+        )
+        return coordinates.scaled(sample, height / image[0], width / image[1])
 
 
 @dataclass(frozen=True)
 class CropToPeople:
-    """Cut the picture to the box around all people in all frames (PoseC3D's PoseCompact).
+    """Crop the frame to the box around all people in all frames (PoseC3D's PoseCompact).
 
     Joints at x = 0 or y = 0 are missing and stay so. `video`, where there is one, is cut too; it
     is black beyond its borders.
 
     Attributes:
       padding: that the box grows by on both sides, as a share of half its side.
-      smallest: pixels; with a smaller box the picture stays as it is.
+      smallest: pixels; if the box is smaller, the frame stays as it is.
       ratio: least height over width of the box, and its inverse the least width over height, so
         that 1 makes a square; 0 leaves the box as it is.
-      outside: the box may reach over the border of the picture.
+      outside: the box may reach over the border of the frame.
     """
 
     padding: float = 0.25
@@ -215,7 +217,7 @@ class CropToPeople:
     outside: bool = True
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        box = self.box(sample["keypoint"], *truth.picture(sample))
+        box = self.box(sample["keypoint"], *coordinates.frame_size(sample))
         if box is None:
             return sample
         top, left, height, width = box

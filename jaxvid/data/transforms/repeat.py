@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxvid.data.sample import Sample, Transform
-from jaxvid.data.transforms import truth
+from jaxvid.data.transforms import coordinates
 from jaxvid.errors import UserError
 
 
@@ -24,7 +24,7 @@ class Repeat:
     times: int
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        truth.refuse(sample, "repeated augmentation")
+        coordinates.refuse(sample, "repeated augmentation")
         videos = []
         for _ in range(self.times):
             out = sample

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxvid import skeletons
 from jaxvid.data.sample import Sample
-from jaxvid.data.transforms import truth
+from jaxvid.data.transforms import coordinates
 from jaxvid.errors import UserError
 
 STREAMS = ("j", "b", "jm", "bm")
@@ -20,10 +20,10 @@ STREAMS = ("j", "b", "jm", "bm")
 
 @dataclass(frozen=True)
 class Normalize2D:
-    """Pixels -> -1 to 1 over the picture."""
+    """Scale pixels to -1 .. 1 over the frame."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        height, width = truth.picture(sample)
+        height, width = coordinates.frame_size(sample)
         points = np.array(sample["keypoint"], np.float32)
         points[..., :2] = points[..., :2] / np.array([width / 2, height / 2], np.float32) - 1
         return sample | {"keypoint": points}

@@ -1,7 +1,8 @@
 """Resizing, crops and mirrors of clips: `video` uint8 (v t h w c) in and out, alike in all frames.
 
 Sizes are (height, width), or one number for a square; boxes of a crop are (top, left, height,
-width). What has a place in the picture follows it, also where there is no video: see truth.py.
+width). Boxes and key points change with the frame, also
+without a video (see coordinates.py).
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 
 from jaxvid.data.sample import Sample
-from jaxvid.data.transforms import truth
+from jaxvid.data.transforms import coordinates
 from jaxvid.data.video.decode import fit
 from jaxvid.errors import UserError, did_you_mean
 
@@ -79,17 +80,17 @@ def sides(size: Size) -> tuple[int, int]:
 
 
 def resized(sample: Sample, height: int, width: int, interpolation: str = "bilinear") -> Sample:
-    """`sample` with its picture at (height, width)."""
-    h, w = truth.picture(sample)
-    sample = truth.scaled(sample, height / h, width / w)
+    """Return `sample` with frames of (height, width)."""
+    h, w = coordinates.frame_size(sample)
+    sample = coordinates.scaled(sample, height / h, width / w)
     if "video" not in sample:
         return sample | {"size": np.array([height, width])}
     return sample | {"video": resize(sample["video"], height, width, interpolation)}
 
 
 def cropped(sample: Sample, box: Box) -> Sample:
-    """`sample` with its picture cut to the box."""
-    sample = truth.cut(sample, *box)
+    """Return `sample` with its frames cropped to the box."""
+    sample = coordinates.cropped(sample, *box)
     if "video" not in sample:
         return sample | {"size": np.array(box[2:])}
     return sample | {"video": crop(sample["video"], box)}
@@ -103,7 +104,7 @@ class ResizeShort:
     interpolation: str = "bilinear"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        return resized(sample, *self.shape(*truth.picture(sample)), self.interpolation)
+        return resized(sample, *self.shape(*coordinates.frame_size(sample)), self.interpolation)
 
     def shape(self, height: int, width: int) -> tuple[int, int]:
         return fit(height, width, self.size)
@@ -126,7 +127,7 @@ class Resize:
     interpolation: str = "bilinear"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        return resized(sample, *self.shape(*truth.picture(sample)), self.interpolation)
+        return resized(sample, *self.shape(*coordinates.frame_size(sample)), self.interpolation)
 
     def shape(self, height: int, width: int) -> tuple[int, int]:
         if isinstance(self.size, float):
@@ -171,7 +172,7 @@ class RandomResizedCrop:
     interpolation: str = "bilinear"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        sample = cropped(sample, self.box(*truth.picture(sample), rng))
+        sample = cropped(sample, self.box(*coordinates.frame_size(sample), rng))
         return resized(sample, *sides(self.size), self.interpolation)
 
     def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
@@ -195,7 +196,7 @@ class RandomCrop:
     size: Size
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        return cropped(sample, self.box(*truth.picture(sample), rng))
+        return cropped(sample, self.box(*coordinates.frame_size(sample), rng))
 
     def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
         h, w = sides(self.size)
@@ -227,7 +228,7 @@ class MultiScaleCrop:
             raise UserError(f"a multi-scale crop has 0, 5 or 13 positions, not {self.positions}")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        sample = cropped(sample, self.box(*truth.picture(sample), rng))
+        sample = cropped(sample, self.box(*coordinates.frame_size(sample), rng))
         return resized(sample, *sides(self.size), self.interpolation)
 
     def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
@@ -264,7 +265,7 @@ class CenterCrop:
     size: Size
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        return cropped(sample, self.box(*truth.picture(sample)))
+        return cropped(sample, self.box(*coordinates.frame_size(sample)))
 
     def box(self, height: int, width: int) -> Box:
         h, w = sides(self.size)
@@ -281,7 +282,7 @@ class ThreeCrops:
     size: Size
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        truth.refuse(sample, "three crops of a frame")
+        coordinates.refuse(sample, "three crops of a frame")
         video = sample["video"]
         return sample | {"video": views(video, self.boxes(*video.shape[2:4]))}
 
@@ -304,7 +305,7 @@ class TenCrops:
     size: Size
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        truth.refuse(sample, "ten crops of a frame")
+        coordinates.refuse(sample, "ten crops of a frame")
         video = sample["video"]
         both = [(c, mirror(c)) for c in (crop(video, b) for b in self.boxes(*video.shape[2:4]))]
         return sample | {"video": np.concatenate([c for pair in both for c in pair])}
@@ -318,7 +319,7 @@ class TenCrops:
 
 @dataclass(frozen=True)
 class Flip:
-    """A mirror of the whole sample, pixels and truth, with some probability.
+    """Mirror a whole sample, with its boxes and key points, with some probability.
 
     Clips are better flipped on the device, by the task. This is for what the task does not flip:
     boxes, key points, optical flow.
@@ -332,8 +333,8 @@ class Flip:
 
     probability: float = 0.5
     direction: str = "horizontal"
-    labels: truth.Pairs = ()
-    joints: truth.Pairs = ()
+    labels: coordinates.Pairs = ()
+    joints: coordinates.Pairs = ()
 
     def __post_init__(self):
         if self.direction not in ("horizontal", "vertical"):
@@ -345,11 +346,11 @@ class Flip:
         if "video" in sample:
             sample = sample | {"video": mirror(sample["video"], self.direction)}
         if self.direction == "vertical":
-            truth.refuse(sample, "a vertical flip")
+            coordinates.refuse(sample, "a vertical flip")
             return sample
         if "label" in sample:
             sample = sample | {"label": self.label(sample["label"])}
-        return truth.mirrored(sample, truth.picture(sample)[1], self.joints)
+        return coordinates.mirrored(sample, coordinates.frame_size(sample)[1], self.joints)
 
     def label(self, label: np.ndarray) -> np.ndarray:
         """The class () or the 0/1 a class (c,), after a mirror."""

@@ -92,7 +92,7 @@ def test_a_canvas_holds_pictures_of_all_shapes():
     ).all()
     assert found["scale"].tolist() == [1, 1]
     np.testing.assert_allclose(found["boxes"][0], [6, 8, 30, 36], rtol=1e-6)
-    with pytest.raises(UserError, match=r"a picture of 40 x 60 is larger than .*canvas=\(40, 50\)"):
+    with pytest.raises(UserError, match=r"a frame of 40 x 60 is larger than .*canvas=\(40, 50\)"):
         pack(given, canvas=(40, 50))
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxvid.data.transforms import spatial, truth, video
+from jaxvid.data.transforms import coordinates, spatial, video
 from jaxvid.errors import UserError
 from tests.conftest import LegacyGenerator, cases
 
@@ -334,7 +334,7 @@ def test_boxes_and_key_points_stay_on_what_they_mark(transform):
         (top, left), (bottom, right) = white.min(0), white.max(0) + 1
         seen = np.array([left, top, right, bottom])
         # A box that is cut ends at the last pixel, as published, not at the border behind it.
-        for key in truth.BOXES:
+        for key in coordinates.BOXES:
             assert np.abs(out[key][0] - seen).max() <= 1.5
         xs = [left, right] if not isinstance(transform, spatial.Flip) else [right, left]
         points = out["keypoint"][0, 0]

@@ -37,7 +37,7 @@ def everywhere(clips: Path) -> list[str]:
     """Files below the class folder run/ as all readers of folders see them."""
     trained = class_folders.build("train", root=str(clips)).paths
     prepared = {str(clips / path) for path in layout.stems(clips).values()}
-    assert trained == [str(path) for path in jobs.find(clips)]
+    assert trained == [str(path) for path in jobs.videos_below(clips)]
     assert {Path(path).stem for path in trained} == {Path(path).stem for path in prepared}
     return [Path(path).relative_to(clips / "run").as_posix() for path in trained]
 
@@ -72,7 +72,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path, name):
     with pytest.raises(UserError, match=r"caf\\xe9.*not in UTF-8; rename it"):
         class_folders.build("train", root=str(tmp_path))
     with pytest.raises(UserError, match="not in UTF-8; rename it"):
-        jobs.find(tmp_path)
+        jobs.videos_below(tmp_path)
 
 
 def test_a_name_of_two_classes_is_named(tmp_path):
@@ -103,7 +103,7 @@ def test_what_is_left_out_is_said(tmp_path):
         f"{tmp_path}: 1 videos lie in no class, such as top.mp4",
     ]
     with logs() as said:
-        jobs.find(tmp_path)
+        jobs.videos_below(tmp_path)
     assert said == [f"{tmp_path}: {ignored}"]
 
 

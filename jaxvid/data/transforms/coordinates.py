@@ -1,9 +1,9 @@
-"""Boxes and key points that follow the picture when it is scaled, cut or mirrored.
+"""Coordinates of boxes and key points, which change when frames are scaled, cropped or mirrored.
 
 Coordinates are float32 (x, y) in pixels from the upper left corner. `boxes` and `proposals` are
 (n 4), x and y of the upper left and of the lower right corner; `keypoint` is (m t v c), whose first
 two channels are x and y, with `keypoint_score` (m t v) beside it: m people, t frames, v joints. The
-picture is `video`; key points without one say in `size`, (height, width), where they were found.
+frames are those of `video`. Without a video, `size` is their (height, width).
 """
 
 from collections.abc import Callable
@@ -19,27 +19,27 @@ POINTS = "keypoint"
 Pairs = tuple[tuple[int, int], ...]
 
 
-def picture(sample: Sample) -> tuple[int, int]:
-    """(height, width) of what the truth of a sample lies in."""
+def frame_size(sample: Sample) -> tuple[int, int]:
+    """Return (height, width) of the frames in which boxes and key points lie."""
     if "video" in sample:
         return sample["video"].shape[2:4]
     if "size" not in sample:
         raise UserError(
             f'{sample.get("path", "a sample without video")}: no "img_shape" in it: boxes and 2-D'
-            ' key points need the (height, width) of their picture, the "size" of a sample'
+            ' key points need the (height, width) of their frame, the "size" of a sample'
         )
     height, width = sample["size"]
     return int(height), int(width)
 
 
 def scaled(sample: Sample, y: float, x: float) -> Sample:
-    """After the picture became `y` times as high and `x` times as wide."""
+    """Return the sample after its frames became `y` times as high and `x` times as wide."""
     ratio = np.array([x, y], np.float32)
     return _moved(sample, lambda points: points * ratio)
 
 
-def cut(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
-    """After a rectangle was cut out; boxes are cut too, to its pixels, and may become empty."""
+def cropped(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
+    """Return the sample after a crop. Boxes are clipped to its pixels, and may become empty."""
     offset = np.array([left, top], np.float32)
     last = np.array([width - 1, height - 1] * 2, np.float32)
     sample = _moved(sample, lambda points: points - offset)
@@ -47,10 +47,10 @@ def cut(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
 
 
 def mirrored(sample: Sample, width: int, joints: Pairs = ()) -> Sample:
-    """After a mirror swapped left and right.
+    """Return the sample after a mirror that exchanged left and right.
 
     Args:
-      width: of the picture; a box edge at x goes to width - x, as published.
+      width: of the frame; a box edge at x goes to width - x, as published.
       joints: those that become one another. Joints with x = 0 are missing and stay so.
     """
     moved = {}
@@ -72,7 +72,7 @@ def mirrored(sample: Sample, width: int, joints: Pairs = ()) -> Sample:
 
 
 def refuse(sample: Sample, what: str) -> None:
-    """Raises UserError if the sample has truth that `what` would leave behind."""
+    """Raise a UserError if the sample has boxes or key points, which `what` would not change."""
     for key in (*BOXES, POINTS):
         if key in sample:
             raise UserError(f"{what} would leave the {key} behind")
