@@ -3,6 +3,7 @@
 They are also attributes of `jaxvid`, such as `jaxvid.train`.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxvid import main
-from jaxvid.config import flat, loading, options, plain, schema, unknown_key
+from jaxvid.config import loading, schema
+from jaxvid.config.overrides import set_values
 from jaxvid.errors import UserError
 from jaxvid.inference.model import Model, Video, load
 
@@ -24,8 +26,8 @@ def train(
 ) -> dict[str, float]:
     """Train a model, or resume a run that was stopped.
 
-    jaxvid.train("quickstart", "runs/quickstart")
-    jaxvid.train("finetune:tiny", "runs/mine", {"data.root": "CLIPS", "epochs": 5.0})
+        jaxvid.train("quickstart", "runs/quickstart")
+        jaxvid.train("finetune:tiny", "runs/mine", {"data.root": "CLIPS", "epochs": 5.0})
 
     Data workers import the script that calls this, so a script needs `if __name__ == "__main__":`.
 
@@ -42,9 +44,11 @@ def train(
       UserError: wrong config, wrong data, or a workdir of another run; the message says what to
         change.
     """
-    resolved = _config(config, overrides)
-    main.set_determinism(resolved)
-    return main.train(resolved, Path(workdir))
+    folder = _path("workdir", workdir)
+    changed = _copy(config)
+    set_values(changed, overrides or {})
+    main.set_determinism(changed)
+    return main.train(changed, folder)
 
 
 def evaluate(
@@ -55,8 +59,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Test a model on all views of its test or validation set.
 
-    jaxvid.evaluate("runs/quickstart")
-    jaxvid.evaluate("swin_tiny_k400", "runs/check", "swin_k400", {"data.root": "data/k400"})
+        jaxvid.evaluate("runs/quickstart")
+        jaxvid.evaluate("swin_tiny_k400", "runs/check", "swin_k400", {"data.root": "data/k400"})
 
     A script needs `if __name__ == "__main__":`, as for `train`.
 
@@ -65,7 +69,7 @@ def evaluate(
       workdir: predictions and reports go into its folder eval; by default `checkpoint`, if that is
         a folder.
       config: as in `train`; None takes the config of the checkpoint.
-      overrides: new values of keys of `config`, such as {"data.root": "moved"}.
+      overrides: new values of keys of that config, such as {"data.root": "moved"}.
 
     Returns:
       The metrics, such as {"test/top1": 0.93}.
@@ -73,22 +77,23 @@ def evaluate(
     Raises:
       UserError: no such checkpoint or data, or no workdir to write to.
     """
-    if workdir is None and not Path(checkpoint).is_dir():
+    source = _path("checkpoint", checkpoint)
+    if workdir is None and not source.is_dir():
         raise UserError(f"{checkpoint} is no folder of a run: name a workdir for the reports")
-    changed = list(overrides or {}) if config is None else None
-    if config is None and overrides:
-        config = main.config_of(checkpoint)
-    resolved = None if config is None else _config(config, overrides)
-    if resolved:
-        schema.check(resolved, only=changed)
-    return main.evaluate(resolved, Path(workdir or checkpoint), checkpoint)
+    folder = source if workdir is None else _path("workdir", workdir)
+    if config is None and not overrides:
+        return main.evaluate(None, folder, checkpoint)
+    changed = _copy(main.config_of(checkpoint) if config is None else config)
+    keys = set_values(changed, overrides or {})
+    schema.check(changed, only=keys if config is None else None)
+    return main.evaluate(changed, folder, checkpoint)
 
 
 def predict(video: Video | Sequence[Video], checkpoint: str | Path, **options: Any) -> Any:
     """Predict the classes of a video, or of each video of a list.
 
-    found = jaxvid.predict("clip.mp4", "runs/quickstart")
-    print(found.labels[0], found.scores[0])
+        found = jaxvid.predict("clip.mp4", "runs/quickstart")
+        print(found.labels[0], found.scores[0])
 
     Args:
       video: a path, an array uint8 (t, h, w, 3) RGB, or a list of them.
@@ -107,7 +112,7 @@ def predict(video: Video | Sequence[Video], checkpoint: str | Path, **options: A
 def features(video: Video | Sequence[Video], checkpoint: str | Path, fps: float = 0.0) -> Any:
     """Compute the feature maps of a model's backbone.
 
-    maps = jaxvid.features("clip.mp4", "swin_tiny_k400")  # float32 (views, t, h, w, channels)
+        maps = jaxvid.features("clip.mp4", "swin_tiny_k400")  # float32 (views, t, h, w, channels)
 
     Args:
       video, checkpoint: as in `predict`.
@@ -122,29 +127,14 @@ def features(video: Video | Sequence[Video], checkpoint: str | Path, fps: float 
     return load(checkpoint).features(video, fps)
 
 
-def _config(config: str | Path | ConfigDict, overrides: Mapping[str, Any] | None) -> ConfigDict:
-    """The config that is named, as a copy with overrides."""
+def _copy(config: str | Path | ConfigDict) -> ConfigDict:
+    """Return the config that is named, or a copy of one."""
     given = config if isinstance(config, ConfigDict) else loading.load(str(config))
-    copy = given.copy_and_resolve_references()
-    options.admit(copy, overrides or {})
-    for key, value in (overrides or {}).items():
-        _set(copy, key, value)
-    return copy
+    return given.copy_and_resolve_references()
 
 
-def _set(config: ConfigDict, key: str, value: Any) -> None:
-    """Give a key with dots another value.
-
-    Raises:
-      UserError: there is no such key, or its value has another type.
-    """
-    if message := unknown_key(key, flat(plain(config))):
-        raise UserError(message)
-    *folders, last = key.split(".")
-    tree: Any = config
-    for part in folders:
-        tree = tree[part]
-    try:
-        tree[last] = value
-    except TypeError as error:
-        raise UserError(f"config.{key}={value!r}: {error}") from None
+def _path(name: str, value: Any) -> Path:
+    """Return an argument as a path; a UserError if it is none."""
+    if not isinstance(value, str | os.PathLike):
+        raise UserError(f"{name}={value!r}: give a path, as text or as a pathlib.Path")
+    return Path(value)

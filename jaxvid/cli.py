@@ -1,60 +1,45 @@
-"""What commands share: flags, and errors that are one line instead of a traceback."""
+"""What commands share: flags, and errors that are one line instead of a traceback.
 
-import functools
-import itertools
+`jaxvid.main` has flags of absl, all other commands have a parser of argparse. Both leave
+--config.KEY=VALUE to `config`, so that every command takes them in the same way.
+"""
+
+import argparse
 import os
-import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from types import NoneType
-from typing import Any, get_args
 
 from absl import flags
-from ml_collections import ConfigDict, FieldReference, config_flags
+from ml_collections import ConfigDict
 
 from jaxvid import console, signals
-from jaxvid.config import flat, loading, options, plain, schema, unknown_key
-from jaxvid.errors import UserError
+from jaxvid.config import loading, options, overrides, schema
+from jaxvid.errors import UsageError, UserError
 
 CONFIG_HELP = "NAME of a shipped config or your FILE, with :VARIANT; --config.KEY=VALUE changes it"
 
 
-def run(main: Callable[[], object], default_config: Callable[[], str | None] = lambda: None) -> int:
-    """Parse `sys.argv` as absl flags and call `main()`; --help says what there is.
-
-    Args:
-      default_config: what --config is where it is not given, FILE or FILE:VARIANT.
+def run(main: Callable[[list[str]], object]) -> int:
+    """Parse `sys.argv` as absl flags, and call `main` with the arguments that are no such flags.
 
     Returns:
-      The exit code: 0; 1 after a UserError; 2 for flags that do not parse; 128 + N after
-      signal N, such as 130 after Ctrl-C.
+      The exit code: 0; 1 after a UserError; 2 for a wrong command line; 128 + N after signal N,
+      such as 130 after Ctrl-C.
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
         return guard(show_help)
-    wrong = ""
-
-    def parse():
-        nonlocal wrong
-        try:
-            if argument("config") is None and (name := default_config()):
-                sys.argv.insert(1, f"--config={name}")
-            rest = flags.FLAGS(sys.argv)[1:]
-            if rest:
-                raise UserError(f'unexpected argument "{rest[0]}"; flags look like --name=value')
-        except (flags.Error, AttributeError, KeyError, TypeError, ValueError, UserError) as error:
-            wrong = explain(error)
-
-    if code := guard(parse):  # stopped by a signal: a config imports for seconds
-        return code
-    if wrong:
-        print(f"error: {wrong}", file=sys.stderr)
+    flags.FLAGS.set_gnu_getopt(True)  # the value of --config.KEY VALUE does not end the flags
+    try:
+        _, *rest = flags.FLAGS(sys.argv, known_only=True)
+    except flags.Error as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
-    return guard(main)
+    return guard(lambda: main(rest))
 
 
 def guard(main: Callable[[], object]) -> int:
-    """Call `main()`; what the user can mend is printed as one line."""
+    """Call `main()`; an error that the user can correct is printed as one line."""
     show = sys.excepthook
 
     def quiet(kind, error, trace):
@@ -68,7 +53,7 @@ def guard(main: Callable[[], object]) -> int:
             main()
             sys.stdout.flush()
     except BrokenPipeError:
-        if not reader_left():
+        if not reader_has_left():
             raise
         return 141  # as a shell reports SIGPIPE
     except BaseException as error:
@@ -82,13 +67,13 @@ def guard(main: Callable[[], object]) -> int:
 
 
 def show_help() -> None:
+    """Print the docstring of the command, its flags, and what --config takes."""
     print(sys.modules["__main__"].__doc__, flags.FLAGS.main_module_help(), sep="")
-    if "config" in flags.FLAGS:
-        print("\n" + loading.overview())
+    print("\n" + loading.overview())
 
 
-def reader_left() -> bool:
-    """Whether nobody reads stdout any more, as after `| head`; if so, drop what is left of it."""
+def reader_has_left() -> bool:
+    """Return whether the reader of stdout has left, as after `| head`; if so, drop its rest."""
     try:
         print(flush=True)  # fails again, if it was stdout that broke
     except BrokenPipeError:
@@ -98,106 +83,56 @@ def reader_left() -> bool:
     return False
 
 
-def define_config(values: flags.FlagValues = flags.FLAGS) -> flags.FlagHolder:
-    """Define --config, which names a config, and --config.KEY, which change it."""
-    holder = config_flags.DEFINE_config_file("config", None, CONFIG_HELP, flag_values=values)
-    values["config"].parser.parse = load  # type: ignore[assignment]
-    return holder
-
-
-def load(spec: str) -> ConfigDict:
-    """The config that `spec` names, with what --config.KEY=VALUE can set besides.
-
-    These are keys that may be None, and options of the model that the file does not spell.
-
-    Raises:
-      UserError: see `loading.load`.
-    """
-    config = loading.load(spec)
-    options.admit(config, values())
-    given = plain(config)
-    try:
-        known = schema.keys(given)
-    except (UserError, KeyError):  # a part is missing or unknown, which the check will say
-        return config
-    with config.ignore_type():
-        for name in flat(given):
-            if name in known and NoneType in get_args(known[name].kind):
-                *folders, last = name.split(".")
-                part: Any = functools.reduce(getattr, folders, config)
-                part[last] = FieldReference(part[last], field_type=object)
-    return config
-
-
-def config_file() -> str | None:
-    """What --config names: NAME or FILE, with :VARIANT or without; None without --config."""
-    if flags.FLAGS["config"].present == 0:
-        return None
-    return config_flags.get_config_filename(flags.FLAGS["config"])
-
-
-def config(holder: flags.FlagHolder, of_checkpoint: bool = False) -> ConfigDict:
-    """The config with its overrides, checked.
+def parser(module: str, doc: str | None, with_config: bool = False) -> argparse.ArgumentParser:
+    """Return the parser of a command.
 
     Args:
-      of_checkpoint: it came with a checkpoint, so that only overrides are checked.
+      module: what `python -m` runs.
+      doc: its docstring, which --help prints.
+      with_config: add --config. The command passes it to `config`, with the arguments that
+        `parse_known_args` leaves.
+    """
+    found = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=not with_config,
+    )
+    if with_config:
+        found.add_argument("--config", help=CONFIG_HELP)
+        found.epilog = loading.overview()
+    return found
+
+
+def config(
+    base: str | ConfigDict | None,
+    arguments: Sequence[str],
+    *,
+    of_checkpoint: bool = False,
+    others: Iterable[str] = (),
+) -> ConfigDict:
+    """Return a config with the changes of a command line, checked.
+
+    Args:
+      base: what --config names, or a config.
+      arguments: --config.KEY=VALUE and the like.
+      of_checkpoint: `base` came with a checkpoint, so only the changes are checked.
+      others: names of the other flags of the command.
 
     Raises:
-      UserError: --config is missing, or a key of it is wrong.
+      UsageError: --config or another argument is wrong.
+      UserError: --config is missing, or the config is wrong.
     """
-    if config_file() is None:
+    if base is None:
         raise UserError(
             "--config is needed: the name of a shipped config, such as quickstart, or a file;"
             " --help lists them"
         )
-    schema.check(holder.value, only=changed() if of_checkpoint else None)
-    options.complete(holder.value)
-    return holder.value
-
-
-def argument(name: str) -> str | None:
-    """The value of a flag in `sys.argv`, before flags are parsed; None where it is not given."""
-    return given().get(name)
-
-
-def given() -> dict[str, str | None]:
-    """The flags in `sys.argv` and their values, which for --noFLAG are words that follow."""
-    found = {}
-    for arg, following in itertools.pairwise([*sys.argv[1:], None]):
-        if match := re.match(r"--?([^=]+)(=.*)?", arg or "", re.DOTALL):
-            found.setdefault(match[1], match[2][1:] if match[2] else following)
+    try:
+        found = loading.load(base) if isinstance(base, str) else base
+        changed = overrides.set_flags(found, arguments, others)
+    except UserError as error:
+        raise UsageError(str(error)) from error
+    schema.check(found, only=changed if of_checkpoint else None)
+    options.complete(found)
     return found
-
-
-def values() -> dict[str, str | None]:
-    """The values of the keys of the config that flags in `sys.argv` change."""
-    known = given()
-    return {key: known.get(f"config.{key}") for key in changed()}
-
-
-def overrides() -> list[str]:
-    """KEY=VALUE of each --config.KEY=VALUE in `sys.argv`."""
-    return [a.removeprefix("--config.") for a in sys.argv if a.startswith("--config.")]
-
-
-def changed() -> list[str]:
-    """The keys of all --config.KEY=VALUE, --config.KEY VALUE and --noconfig.KEY in `sys.argv`."""
-    found = (re.match(r"--?(?:no)?config\.([^=]+)", arg) for arg in sys.argv)
-    return [match[1] for match in found if match]
-
-
-def explain(error: Exception) -> str:
-    """Why flags did not parse: for keys of the config, what is allowed or the nearest name."""
-    text, named = " ".join(str(error).split()), argument("config")
-    if isinstance(error, UserError) or not named:
-        return str(error) if isinstance(error, UserError) else text
-    config = options.completed(plain(loading.load(named)))
-    known = flat(config)
-    if isinstance(error, flags.UnrecognizedFlagError) and not unknown_key(error.flagname, known):
-        return f"{text.split('. Did')[0]}. Did you mean --config.{error.flagname}?"
-    if bad := re.match(r"flag --config\.([\w.]+)=(.*?): ", text):
-        key = schema.keys(config).get(bad[1])
-        return key.refuse(bad[1], bad[2]) if key else text
-    if isinstance(error, KeyError | AttributeError | TypeError):
-        return next(filter(None, (unknown_key(key, known) for key in changed())), text)
-    return text

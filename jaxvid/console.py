@@ -87,7 +87,7 @@ def ending(error: BaseException) -> tuple[str, int] | None:
       None for any other error, which needs its traceback.
     """
     if isinstance(error, UserError):
-        return f"error: {error}", 1
+        return f"error: {error}", error.exit_code
     if isinstance(error, KeyboardInterrupt):
         code = error.code if isinstance(error, signals.Stopped) else 130
         return str(error) or "interrupted", code

@@ -5,7 +5,19 @@ from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
-    """Bad input. The message names the file, key or line and what to do about it."""
+    """Bad input. The message names the file, key or line and what to do about it.
+
+    Attributes:
+      exit_code: of a command that ends with it.
+    """
+
+    exit_code = 1
+
+
+class UsageError(UserError):
+    """A command line that is wrong."""
+
+    exit_code = 2
 
 
 def first(items: Sequence[str], most: int = 10, hint: str = "") -> list[str]:

@@ -9,11 +9,13 @@ import logging
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from jaxvid import cli, files, plug, signals
 from jaxvid.config import options, plain, schema
@@ -32,7 +34,7 @@ DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 # A program that calls `train` from Python may have flags of the same names.
 FLAGS = flags.FLAGS if __name__ == "__main__" else flags.FlagValues()
-CONFIG = cli.define_config(FLAGS)
+CONFIG = flags.DEFINE_string("config", None, cli.CONFIG_HELP, flag_values=FLAGS)
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run; by default runs/CONFIG_VARIANT.", flag_values=FLAGS
 )
@@ -50,28 +52,21 @@ CHECKPOINT = flags.DEFINE_string(
 )
 
 
-def config_of_checkpoint() -> str | None:
-    """What --config stands for where an evaluation only overrides keys of the checkpoint's."""
-    spec = cli.argument("checkpoint") or cli.argument("workdir")
-    if cli.argument("mode") != "eval" or not spec or not cli.overrides():
-        return None
-    return config_of(spec)
+def main(arguments: Sequence[str]):
+    """Train or evaluate as the flags say.
 
-
-def config_of(spec: str | Path) -> str:
-    """The config of a checkpoint, as --config takes it."""
-    return f"{Path(__file__).parent / 'config' / 'of_checkpoint.py'}:{spec}"
-
-
-def main():
+    Args:
+      arguments: --config.KEY=VALUE and the like.
+    """
     # From here, as the imports take seconds.
     with signals.raising(*STARTING) if MODE.value == "train" else nullcontext():
-        config = None
-        if MODE.value == "train":
-            config = cli.config(CONFIG)
-        elif name := cli.config_file():
-            config = cli.config(CONFIG, of_checkpoint=name == config_of_checkpoint())
-        workdir = Path(WORKDIR.value or default_workdir()).expanduser()
+        config, checkpoint = None, CHECKPOINT.value or WORKDIR.value
+        if MODE.value == "train" or CONFIG.value:
+            config = cli.config(CONFIG.value, arguments, others=FLAGS)
+        elif arguments and checkpoint:
+            own = config_of(checkpoint)
+            config = cli.config(own, arguments, of_checkpoint=True, others=FLAGS)
+        workdir = Path(WORKDIR.value or default_workdir(CONFIG.value)).expanduser()
         if config is not None:
             set_determinism(config)
 
@@ -83,7 +78,14 @@ def main():
             if MODE.value == "train":
                 train(config, workdir, START_TIMEOUT.value)
             else:
-                evaluate(config, workdir, CHECKPOINT.value or workdir, START_TIMEOUT.value)
+                evaluate(config, workdir, checkpoint or workdir, START_TIMEOUT.value)
+
+
+def config_of(checkpoint: str | Path) -> ConfigDict:
+    """Return the config that a checkpoint was trained with, for the devices of this machine."""
+    from jaxvid.weights import resolve
+
+    return ConfigDict(resolve.find(checkpoint).local_config).lock()
 
 
 def set_determinism(config: Any) -> None:
@@ -197,13 +199,13 @@ def cache_programs():
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 2.0)
 
 
-def default_workdir() -> str:
-    name = cli.config_file()
-    if name is None:
+def default_workdir(config: str | None) -> str:
+    """Return the folder of a run of a config, such as "runs/swin_k400_tiny"."""
+    if config is None:
         raise UserError("--workdir is needed")
-    file, _, variant = name.partition(":")
+    file, _, variant = config.partition(":")
     return f"runs/{Path(file).stem}" + (f"_{variant}" if variant else "")
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, config_of_checkpoint))
+    sys.exit(cli.run(main))

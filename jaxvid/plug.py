@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from types import ModuleType
 from typing import Any, Literal
@@ -142,13 +142,6 @@ def names(package: str) -> list[str]:
     return [m.name for m in pkgutil.iter_modules(path) if m.name != "base"]
 
 
-def refusal(where: str, key: str, known: Iterable[str]) -> str:
-    """Return the message for an argument that nothing takes, with its new or its nearest name."""
-    package, _, _ = where.partition("/")
-    now = former_keys.hint(f"{SPECS.get(package, package)}.{key}")
-    return f'{where} takes no "{key}".{now or did_you_mean(key, known)}'
-
-
 def call(function: Callable, where: str, /, **arguments) -> Any:
     """`function(**arguments)`; arguments it does not take or lacks are a UserError."""
     _check(arguments, keys_of(function), takes_any(function), where)
@@ -157,9 +150,11 @@ def call(function: Callable, where: str, /, **arguments) -> Any:
 
 def _check(arguments: Mapping, takes: Keys, others: bool, where: str, needed=True) -> None:
     """Raise a UserError for an argument that a function does not take, or one that it lacks."""
-    for key in arguments:
-        if key not in takes and not others:
-            raise UserError(refusal(where, key, takes))
+    unknown = [] if others else [key for key in arguments if key not in takes]
+    package, _, _ = where.partition("/")
+    former_keys.check({f"{SPECS.get(package)}.{key}": arguments[key] for key in unknown}, ())
+    for key in unknown:
+        raise UserError(f'{where} takes no "{key}".{did_you_mean(key, takes)}')
     for key, option in takes.items():
         if needed and option.default is REQUIRED and key not in arguments:
             raise UserError(f'{where} needs "{key}"')

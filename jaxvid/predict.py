@@ -12,8 +12,7 @@ import logging
 import sys
 from dataclasses import asdict
 
-from jaxvid import CallableModule
-from jaxvid.cli import guard
+from jaxvid import CallableModule, cli
 from jaxvid.files import probe_file
 from jaxvid.inference import draw
 from jaxvid.inference.model import load
@@ -22,7 +21,7 @@ logger = logging.getLogger("jaxvid.predict")
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.predict", description=__doc__)
+    parser = cli.parser("jaxvid.predict", __doc__)
     parser.add_argument("videos", nargs="+", metavar="VIDEO")
     parser.add_argument("--checkpoint", required=True, help="workdir of a run, or one checkpoint")
     parser.add_argument("--topk", type=int, help="classes (5) or segments (10) to print")
@@ -36,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.out and len(args.videos) > 1:
         parser.error("--out takes one VIDEO")
-    return guard(lambda: report(args))
+    return cli.guard(lambda: report(args))
 
 
 def report(args: argparse.Namespace):

@@ -4,35 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from absl import flags
 
 from jaxvid import cli
-from jaxvid.config import plain, schema
-from jaxvid.errors import UserError
-
-
-def parse(monkeypatch, name: str, *overrides: str) -> dict:
-    """The checked config of a command line."""
-    monkeypatch.setattr(sys, "argv", ["main", f"--config={name}", *overrides])
-    values = flags.FlagValues()
-    holder = cli.define_config(values)
-    values(sys.argv)
-    schema.check(holder.value)
-    return plain(holder.value)
-
-
-@pytest.mark.parametrize("name", ["finetune:mini", "fast_rcnn_own", "swin_k400"])
-@pytest.mark.parametrize("text,value", [("10", 10), ("None", None)])
-def test_a_key_that_may_be_none_takes_a_number_and_none(monkeypatch, name, text, value):
-    config = parse(monkeypatch, name, f"--config.data.num_classes={text}")
-    assert config["data"]["num_classes"] == value
-
-
-@pytest.mark.parametrize("text", ["0", "many", "1.5", "(3,)"])
-def test_a_key_that_may_be_none_takes_nothing_else(monkeypatch, text):
-    message = r"config\.data\.num_classes=.*: it must be an integer of at least 1, or None"
-    with pytest.raises(UserError, match=message):
-        parse(monkeypatch, "finetune:mini", f"--config.data.num_classes={text}")
 
 
 def test_a_file_that_may_not_be_read_is_one_line(capsys):
@@ -52,11 +25,43 @@ def test_a_command_without_arguments_says_what_it_needs(module):
     assert done.stderr.startswith("error: --config is needed")
 
 
-def test_flags_are_read_before_they_are_parsed(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["main", "--config", "a", "-workdir=b=c", "--flag"])
-    assert [cli.argument(name) for name in ("config", "workdir", "flag", "no")] == [
-        "a",
-        "b=c",
-        None,
-        None,
-    ]
+def call(*argv: str) -> tuple[int, str]:
+    done = subprocess.run([sys.executable, "-m", *argv], capture_output=True, text=True)
+    assert not done.stdout
+    return done.returncode, done.stderr
+
+
+def test_flags_may_stand_in_any_order():
+    code, err = call(
+        *("jaxvid.main", "--config.epochs", "3", "--config.data.root=none", "--workdir=none/run"),
+        *("--config", "bmn_own", "--config.log_every", "-2"),
+    )
+    assert (code, err) == (
+        1,
+        "error: config.log_every=-2: it must be an integer of at least 0. The nearest is 0.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "argv,message",
+    [
+        (["jaxvid.main", "--mode=evil"], "value should be one of <train|eval>"),
+        (["jaxvid.main", "--config=quickstart", "--wrokdir=x"], 'Did you mean "workdir"?'),
+        (["jaxvid.main", "--config=quickstart", "--batch=3"], "Did you mean --config.batch?"),
+        (["jaxvid.main", "--config=quickstart", "x"], 'unexpected argument "x"'),
+        (["jaxvid.main", "--mode=eval"], "--workdir is needed"),
+        (["jaxvid.tools.check", "--config=quickstart", "--linse=3"], "--help lists the flags."),
+        (["jaxvid.tools.check", "--config=quickstart", "--batch=3"], "Did you mean --config.batch"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(argv, message):
+    code, err = call(*argv)
+    assert code in (1, 2) and message in err
+
+
+def test_help_of_tools_explains_configs():
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxvid.tools.check", "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "--manifest FILE" in done.stdout and "variants: tiny small base large" in done.stdout

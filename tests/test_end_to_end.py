@@ -126,7 +126,7 @@ def test_a_finished_run_has_nothing_to_do(workdir):
 
 def test_another_config_in_the_same_workdir_is_refused(workdir):
     done = run(*TINY, f"--workdir={workdir}", "--config.optim.lr=0.5", ok=False)
-    assert "another config" in done.stderr
+    assert "use another --workdir:\n  config.optim.lr: " in done.stderr
     assert "config.optim.lr: 0.0015 there, 0.5 now" in done.stderr
 
 

@@ -15,13 +15,15 @@ def test_deterministic_runs_tell_xla_before_it_starts(wanted, monkeypatch, tmp_p
     config = quickstart.get_config()
     config.deterministic = wanted
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
-    monkeypatch.setattr(main.cli, "config", lambda _: config)
+    monkeypatch.setattr(main.cli, "config", lambda *_, **__: config)
     monkeypatch.setattr(main, "MODE", type("Flag", (), {"value": "train"}))
     monkeypatch.setattr(main, "WORKDIR", type("Flag", (), {"value": str(tmp_path)}))
+    monkeypatch.setattr(main, "CONFIG", type("Flag", (), {"value": "quickstart"}))
+    monkeypatch.setattr(main, "CHECKPOINT", type("Flag", (), {"value": None}))
     monkeypatch.setattr(main, "START_TIMEOUT", type("Flag", (), {"value": 1.0}))
     seen = []
     monkeypatch.setattr(main, "train", lambda *_: seen.append(os.environ["XLA_FLAGS"]))
-    main.main()
+    main.main([])
     flag = " --xla_gpu_deterministic_ops=true" if wanted else ""
     assert seen == [f"--xla_force_host_platform_device_count=8{flag}"]
 
@@ -29,13 +31,15 @@ def test_deterministic_runs_tell_xla_before_it_starts(wanted, monkeypatch, tmp_p
 def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
     """Shells leave it in --workdir=~/run, and a folder of that name is not what was meant."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(main.cli, "config", lambda _: quickstart.get_config())
+    monkeypatch.setattr(main.cli, "config", lambda *_, **__: quickstart.get_config())
     monkeypatch.setattr(main, "MODE", type("Flag", (), {"value": "train"}))
     monkeypatch.setattr(main, "WORKDIR", type("Flag", (), {"value": "~/run"}))
+    monkeypatch.setattr(main, "CONFIG", type("Flag", (), {"value": "quickstart"}))
+    monkeypatch.setattr(main, "CHECKPOINT", type("Flag", (), {"value": None}))
     monkeypatch.setattr(main, "START_TIMEOUT", type("Flag", (), {"value": 1.0}))
     seen = []
     monkeypatch.setattr(main, "train", lambda config, workdir, _: seen.append(workdir))
-    main.main()
+    main.main([])
     assert seen == [tmp_path / "run"]
     (tmp_path / "w.pth").write_bytes(b"0")
     assert resolve.find("~/w.pth").source == tmp_path / "w.pth"

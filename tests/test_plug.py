@@ -39,7 +39,7 @@ def test_load_leaves_the_spec_as_it_was():
             "tasks",
             dict(TASK, mixup=1.0),
             {"num_classes": 3},
-            "It is now config.task.augment.mixup.",
+            "config.task.mixup=1.0 is now config.task.augment.mixup=1.0",
         ),
         (
             "tasks",

@@ -54,8 +54,7 @@ def unknown_key(name: str, known: Iterable[str]) -> str:
         if part not in beside:
             inside = [k for k in known if k.startswith(start) and k.endswith(f".{part}")]
             nearest = did_you_mean(inside[0], inside) if len(inside) == 1 else ""
-            hint = former_keys.hint(name) or nearest or did_you_mean(part, beside)
-            return f'no config key "{name}".{hint}'
+            return f'no config key "{start}{part}".{nearest or did_you_mean(part, beside)}'
         start += f"{part}."
     return ""
 

@@ -1,27 +1,29 @@
-"""Keys that had another name: hints for configs, and migration of the configs of checkpoints."""
+"""Keys of earlier versions: what to write now, and migration of the configs of checkpoints."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from jaxvid.errors import UserError, problems
 
 AUGMENT = ("flip", "flip_labels", "flow", "crop", "color", "erasing", "mixup", "cutmix")
 HEATMAP = ("size", "sigma", "limbs")
-# Former key -> what to write now. Flags are written in the same way: --config.KEY=VALUE.
+# Former key -> the key that has its value now.
 RENAMED = {
-    **{f"task.{key}": f"config.task.augment.{key}" for key in AUGMENT},
-    **{f"task.heatmap_{key}": f"config.task.heatmap.{key}" for key in HEATMAP},
-    "task.multi_label": 'config.task.name="multi_label"',
-    "data.recipe.uniform": 'config.data.recipe.sampler=("uniform",)',
-    "data.recipe.exact": 'config.data.recipe.sampler=("uniform", True)',
-    "data.recipe.dense": 'config.data.recipe.sampler=("dense",)',
-    "data.recipe.every": 'config.data.recipe.sampler=("every", 16)',
-    "data.recipe.target_fps": 'config.data.recipe.sampler=("clip", 30.0)',
-    "data.recipe.area": 'config.data.recipe.crop=("resized", (0.08, 1.0))',
-    "data.recipe.places": 'config.data.recipe.crop=("scales", 13)',
-    "data.recipe.scales": 'config.data.recipe.crop=("scales", 5, (1.0, 0.8))',
-    "data.recipe.scale_gap": 'config.data.recipe.crop=("scales", 5, (1.0, 0.8), 0)',
-    "data.recipe.randaugment": 'config.data.recipe.policy=("randaugment", 4, 7.0)',
-    "data.recipe.color_jitter": 'config.data.recipe.policy=("color_jitter", 0.5, 0.5)',
-    "data.recipe.grayscale": 'config.data.recipe.policy=("grayscale", 0.2)',
+    **{f"task.{key}": f"task.augment.{key}" for key in AUGMENT},
+    **{f"task.heatmap_{key}": f"task.heatmap.{key}" for key in HEATMAP},
+    "task.multi_label": "task.name",
+    "data.recipe.uniform": "data.recipe.sampler",
+    "data.recipe.exact": "data.recipe.sampler",
+    "data.recipe.dense": "data.recipe.sampler",
+    "data.recipe.every": "data.recipe.sampler",
+    "data.recipe.target_fps": "data.recipe.sampler",
+    "data.recipe.area": "data.recipe.crop",
+    "data.recipe.places": "data.recipe.crop",
+    "data.recipe.scales": "data.recipe.crop",
+    "data.recipe.scale_gap": "data.recipe.crop",
+    "data.recipe.randaugment": "data.recipe.policy",
+    "data.recipe.color_jitter": "data.recipe.policy",
+    "data.recipe.grayscale": "data.recipe.policy",
 }
 # Arguments of the former crop "scales", and what they were by default.
 SCALES = {"places": 5, "scales": (1.0, 0.875, 0.75, 0.66), "scale_gap": 1}
@@ -30,9 +32,39 @@ AREA = (0.08, 1.0)
 DETECTION_HEAD = ("background", "pool", "context", "mlp", "dropout")
 
 
-def hint(key: str) -> str:
-    """Return ' It is now config.task.augment.flip.' for a former key, '' for any other."""
-    return f" It is now {RENAMED[key]}." if key in RENAMED else ""
+def check(given: Mapping[str, Any], known: Iterable[str], where: str = "config.") -> None:
+    """Check that a config has no keys of earlier versions.
+
+    Args:
+      given: keys with dots and their values.
+      known: keys that the config has today. A former name of one task can be a name of another.
+      where: what is written before a key: "config.", or "--config." for flags.
+
+    Raises:
+      UserError: there are such keys; lists all of them, and the keys and values to write instead.
+    """
+    former = {key: given[key] for key in RENAMED if key in given.keys() - set(known)}
+    if former:
+        lines = [f"{where}{key}={former[key]!r} is now {now}" for key, now in today(former, where)]
+        raise problems("keys of an earlier version:", lines) if lines[1:] else UserError(lines[0])
+
+
+def today(former: Mapping[str, Any], where: str) -> list[tuple[str, str]]:
+    """Return former keys, each with today's key and value."""
+    recipe: dict[str, Any] = {"name": "clip"}
+    if former.keys() & {f"data.recipe.{key}" for key in SCALES}:
+        recipe["crop"] = "scales"
+    config: dict[str, Any] = {"task": {"name": "recognition"}, "data": {"recipe": recipe}}
+    for key, value in former.items():
+        part, _, name = key.rpartition(".")
+        (recipe if part == "data.recipe" else config["task"])[name] = value
+    found = []
+    for key in former:
+        value = migrate(config)
+        for name in RENAMED[key].split("."):
+            value = value[name]
+        found.append((key, f"{where}{RENAMED[key]}={value!r}"))
+    return found
 
 
 def migrate(config: Mapping) -> dict[str, Any]:

@@ -110,8 +110,11 @@ def load(spec: str) -> ConfigDict:
             module = importlib.util.module_from_spec(module_spec)  # type: ignore[arg-type]
             loader.exec_module(module)
             config = _call(module, path, variant)
-        except UserError:
-            raise
+        except UserError as error:
+            where = _where(error, path)
+            if path.parent == SHIPPED or where == str(path):
+                raise
+            raise UserError(f"{where}: {error}") from error
         except Exception as error:
             raise UserError(f"{_where(error, path)}: {type(error).__name__}: {error}") from error
     if isinstance(config, dict):

@@ -36,11 +36,12 @@ def check(config: Any, only: Iterable[str] | None = None) -> None:
     if only is None:
         _check_sections(config)
     known, given = keys(config), flat(config)
+    former_keys.check(given, known)
     for name, value in given.items():
         if only is not None and not any(f"{name}.".startswith(f"{key}.") for key in only):
             continue
         if name not in known:
-            raise UserError(_refusal(name, known))
+            raise UserError(_refusal(name, known, given))
         if wrong := mismatch(value, known[name].kind):
             raise UserError(known[name].refuse(name, value, wrong.hint))
     if only is None:
@@ -70,12 +71,16 @@ def _check_missing(known: Keys, given: Mapping) -> None:
             raise UserError(f"config.{name} is missing{hint}")
 
 
-def _refusal(name: str, known: Keys) -> str:
+def _refusal(name: str, known: Keys, given: Mapping) -> str:
     """Return the message for a key that holds a value and is not known."""
     names = [*known, *(f"data.{split}.name" for split in SPLITS)]
-    inside = [key for key in names if key.startswith(f"{name}.")]
-    example = f"config.{name} must be a dict, with keys such as {''.join(inside[:1])}"
-    return unknown_key(name, names) or example
+    message = unknown_key(name, names)
+    if not message:
+        inside = [key for key in names if key.startswith(f"{name}.")]
+        return f"config.{name} must be a dict, with keys such as {inside[0]}"
+    specs = [key for key in given if key.endswith(".name") and name.startswith(key[:-4])]
+    # The key may be right, and the name in the spec be that of another family.
+    return f"{message} config.{specs[-1]} is {given[specs[-1]]!r}." if specs else message
 
 
 def _check_together(config: Mapping) -> None:

@@ -8,7 +8,6 @@ bring a batch from a worker to this process (transport) and from here to the dev
 the whole loader runs with each number of workers.
 """
 
-import argparse
 import math
 import sys
 import time
@@ -163,20 +162,17 @@ def needed(batch: int, step_ms: float, rates: Mapping[int, float]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.bench_loader", allow_abbrev=False)
-    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    parser = cli.parser("jaxvid.tools.bench_loader", __doc__, with_config=True)
     cores = files.cores()
     add = parser.add_argument
-    add("--config", required=True, help=cli.CONFIG_HELP)
     add("--clips", type=int, default=32, help="clips to time the stages with (%(default)s)")
     add("--batches", type=int, default=6, help="batches to time a loader with (%(default)s)")
     add("--workers", type=int, nargs="+", default=sorted({1, max(cores // 2, 1), cores}))
     add("--step-ms", type=float, default=0.0, help="time of a training step, in milliseconds")
-    args, overrides = parser.parse_known_args(argv)
-    given = {k: v for k, v in vars(args).items() if k != "config"}
-    sys.argv[1:] = [f"--config={args.config}", *overrides]  # read as flags of absl
-    config = cli.define_config()
-    return cli.run(lambda: report(cli.config(config), **given))
+    args, changes = parser.parse_known_args(argv)
+    options = vars(args)
+    config = options.pop("config")
+    return cli.guard(lambda: report(cli.config(config, changes), **options))
 
 
 if __name__ == "__main__":

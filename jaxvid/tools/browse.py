@@ -10,7 +10,6 @@ joints, and captions stand below their clip. Of optical flow the first channel i
 motion along x. Samples are drawn at random: --config.seed=N shows others.
 """
 
-import argparse
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -95,19 +94,16 @@ def classes(target: np.ndarray, names: tuple[str, ...], shown: int = 3) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.browse", allow_abbrev=False)
-    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    parser = cli.parser("jaxvid.tools.browse", __doc__, with_config=True)
     add = parser.add_argument
-    add("--config", required=True, help=cli.CONFIG_HELP)
     add("--split", choices=("train", "val", "test"), default="train", help="(%(default)s)")
     add("--count", type=int, default=8, help="how many samples (%(default)s)")
     add("--out", default="browse", help="path and beginning of the names (%(default)s)")
     add("--fps", type=float, default=8.0, help="frames per second of the video (%(default)s)")
-    args, overrides = parser.parse_known_args(argv)
-    given = {k: v for k, v in vars(args).items() if k != "config"}
-    sys.argv[1:] = [f"--config={args.config}", *overrides]  # read as flags of absl
-    config = cli.define_config()
-    return cli.run(lambda: show(cli.config(config), **given))
+    args, changes = parser.parse_known_args(argv)
+    options = vars(args)
+    config = options.pop("config")
+    return cli.guard(lambda: show(cli.config(config, changes), **options))
 
 
 if __name__ == "__main__":

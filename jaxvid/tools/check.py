@@ -10,7 +10,6 @@ The exit code is 1 where something is wrong that training refuses, or that the m
 check that the config leaves out of `data.checks` is only listed, as "allowed".
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -143,17 +142,15 @@ def check(config: Any, manifest: Path | None, classes: bool, lines: int):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.check", allow_abbrev=False)
-    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    parser = cli.parser("jaxvid.tools.check", __doc__, with_config=True)
     add = parser.add_argument
-    add("--config", required=True, help=cli.CONFIG_HELP)
     add("--manifest", metavar="FILE", type=Path, help="written by python -m jaxvid.tools.scan")
     add("--classes", action="store_true", help="list the classes with their counts")
     add("--lines", type=int, default=10, help="problems to list of each kind (%(default)s)")
-    args, overrides = parser.parse_known_args(argv)
-    sys.argv[1:] = [f"--config={args.config}", *overrides]  # read as flags of absl
-    config = cli.define_config()
-    return cli.run(lambda: check(cli.config(config), args.manifest, args.classes, args.lines))
+    args, changes = parser.parse_known_args(argv)
+    return cli.guard(
+        lambda: check(cli.config(args.config, changes), args.manifest, args.classes, args.lines)
+    )
 
 
 if __name__ == "__main__":

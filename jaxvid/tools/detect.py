@@ -16,8 +16,7 @@ import os
 import sys
 from dataclasses import asdict
 
-from jaxvid import files
-from jaxvid.cli import guard
+from jaxvid import cli, files
 from jaxvid.errors import UserError
 from jaxvid.inference import draw
 from jaxvid.inference.detect import Detector, detect
@@ -27,8 +26,7 @@ logger = logging.getLogger("jaxvid.tools.detect")
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.detect")
-    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    parser = cli.parser("jaxvid.tools.detect", __doc__)
     add = parser.add_argument
     add("video")
     add("--checkpoint", required=True, help="workdir, file or name of the zoo")
@@ -42,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--json", action="store_true", help="one JSON object a moment")
     add("--out", help="write the video with what was found")
     args = parser.parse_args(argv)
-    return guard(lambda: report(args))
+    return cli.guard(lambda: report(args))
 
 
 def report(args: argparse.Namespace):

@@ -3,7 +3,6 @@
 python -m jaxvid.tools.doctor
 """
 
-import argparse
 import os
 import platform
 import shutil
@@ -18,7 +17,7 @@ import jax
 import numpy as np
 
 import jaxvid
-from jaxvid import files, log, versions
+from jaxvid import cli, files, log, versions
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.encode import write_video
 from jaxvid.distributed import mesh as meshes
@@ -30,7 +29,7 @@ MIN_SHARED = 1 << 30
 
 def main(argv: list[str] | None = None) -> int:
     """Print a line a fact; the exit code is 1 if there are problems."""
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.doctor", description=__doc__)
+    parser = cli.parser("jaxvid.tools.doctor", __doc__)
     parser.parse_args(argv)
     problems = 0
     for subject, ok, fact in facts():

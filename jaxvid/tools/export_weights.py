@@ -7,13 +7,11 @@ file loads there with `strict=True`. Config and class names travel in the file's
 `jaxvid.load(FILE)` needs nothing else.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
 
-from jaxvid import files
-from jaxvid.cli import guard
+from jaxvid import cli, files
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.inference.model import load
 from jaxvid.weights import resolve, safetensors_file
@@ -21,12 +19,12 @@ from jaxvid.weights.convert import export
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.export_weights")
+    parser = cli.parser("jaxvid.tools.export_weights", __doc__)
     parser.add_argument("weights", help="workdir, checkpoint, file, or a name of the zoo")
     parser.add_argument("--to", default="mmaction", help="upstream whose names to write")
     parser.add_argument("--out", help="by default WORKDIR/UPSTREAM.safetensors")
     args = parser.parse_args(argv)
-    return guard(lambda: write(args.weights, args.to, args.out))
+    return cli.guard(lambda: write(args.weights, args.to, args.out))
 
 
 def write(spec: str, upstream: str, out: str | None) -> Path:

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from jaxvid import files
-from jaxvid.cli import guard
+from jaxvid import cli, files
 from jaxvid.data.annotations import feature_files
 from jaxvid.data.video.decode import VideoError
 from jaxvid.errors import UserError
@@ -28,8 +27,7 @@ from jaxvid.tools import jobs
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.extract_features")
-    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    parser = cli.parser("jaxvid.tools.extract_features", __doc__)
     add = parser.add_argument
     add("videos", type=Path, help="a folder, or one video")
     add("out", type=Path, help="folder of the features")
@@ -41,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--fps", type=float, default=0.0, help="rate at which frames count (each video's own)")
     add("--rows", type=int, default=32, help="clips that are computed at once (%(default)s)")
     args = parser.parse_args(argv)
-    return guard(lambda: extract(args))
+    return cli.guard(lambda: extract(args))
 
 
 def extract(args: argparse.Namespace):

@@ -14,7 +14,6 @@ name it in the config.
 Training on video files needs no such frames, and they take several times the space.
 """
 
-import argparse
 import contextlib
 import csv
 import logging
@@ -27,8 +26,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from jaxvid import files
-from jaxvid.cli import guard
+from jaxvid import cli, files
 from jaxvid.data.annotations import lists
 from jaxvid.data.video import video_files
 from jaxvid.data.video.decode import VideoError, VideoReader
@@ -248,8 +246,7 @@ def write_list(path: Path, out: Path, counts: dict[str, int]):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.extract_frames")
-    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    parser = cli.parser("jaxvid.tools.extract_frames", __doc__)
     parser.add_argument("source", metavar="FOLDER", type=Path, help="of the videos")
     parser.add_argument("target", metavar="NEW_FOLDER", type=Path, help="of the frames")
     default = Settings()
@@ -273,7 +270,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         nonlocal failed
         failed = run(**args, settings=settings)
 
-    return guard(write) or min(failed, 1)
+    return cli.guard(write) or min(failed, 1)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ not even the smallest batch fits, it names other settings that do. Without devic
 cluster, give their memory.
 """
 
-import argparse
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -81,15 +80,11 @@ def largest(fits: Callable[[int], bool], unit: int) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.find_batch", allow_abbrev=False)
-    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    parser = cli.parser("jaxvid.tools.find_batch", __doc__, with_config=True)
     add = parser.add_argument
-    add("--config", required=True, help=cli.CONFIG_HELP)
     add("--limit-gib", type=float, default=0.0, help="memory of a device; by default what it has")
-    args, overrides = parser.parse_known_args(argv)
-    sys.argv[1:] = [f"--config={args.config}", *overrides]  # read as flags of absl
-    config = cli.define_config()
-    return cli.run(lambda: report(cli.config(config), args.limit_gib))
+    args, changes = parser.parse_known_args(argv)
+    return cli.guard(lambda: report(cli.config(args.config, changes), args.limit_gib))
 
 
 if __name__ == "__main__":

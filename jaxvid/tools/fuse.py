@@ -23,8 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvid import compare, files
-from jaxvid.cli import guard
+from jaxvid import cli, compare, files
 from jaxvid.data.annotations import lists
 from jaxvid.data.video.video_files import numpy_reason
 from jaxvid.errors import UserError, did_you_mean
@@ -256,14 +255,13 @@ def report(args: argparse.Namespace):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.fuse", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = cli.parser("jaxvid.tools.fuse", __doc__)
     parser.add_argument("dumps", nargs="+", metavar="DUMP.npz", help="of one, its metrics")
     parser.add_argument("--weights", nargs="+", type=float, help="one a dump (default: 1 each)")
     parser.add_argument("--names", metavar="FILE", help="class names, to list the hardest classes")
     parser.add_argument("--out", metavar="FILE", help="write the fusion as a dump")
     args = parser.parse_args(argv)
-    return guard(lambda: report(args))
+    return cli.guard(lambda: report(args))
 
 
 if __name__ == "__main__":

@@ -6,23 +6,21 @@ DIR gets videos/ and their actions, in seconds, in train.json and val.json; see
 data/synthetic/untrimmed.py.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
-from jaxvid.cli import guard
+from jaxvid import cli
 from jaxvid.data.synthetic import untrimmed
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.make_untrimmed")
-    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    parser = cli.parser("jaxvid.tools.make_untrimmed", __doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--train", type=int, default=160, help="videos (%(default)s)")
     parser.add_argument("--val", type=int, default=40, help="videos (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
-    return guard(lambda: untrimmed.generate(args.folder, args.train, args.val, args.seed))
+    return cli.guard(lambda: untrimmed.generate(args.folder, args.train, args.val, args.seed))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ The page needs no network and no other file. It shows what there is: curves and 
 is under way, and the rest after `--mode eval`. Several runs, or a folder of runs, are compared.
 """
 
-import argparse
 import csv
 import json
 import math
@@ -20,8 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from jaxvid import files
-from jaxvid.cli import guard
+from jaxvid import cli, files
 from jaxvid.config import flat
 from jaxvid.draw import page, plots
 from jaxvid.draw.canvas import SERIES, Svg, data_uri, jpeg, png
@@ -241,14 +239,13 @@ def _rank(cell: str) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.report")
-    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    parser = cli.parser("jaxvid.tools.report", __doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="workdir of a run")
     parser.add_argument(
         "--out", type=Path, help="the page (RUN/report.html, of several runs beside RUN)"
     )
     args = parser.parse_args(argv)
-    return guard(lambda: print(f"wrote {write(args.runs, args.out)}"))
+    return cli.guard(lambda: print(f"wrote {write(args.runs, args.out)}"))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from jaxvid import files
-from jaxvid.cli import guard
+from jaxvid import cli, files
 from jaxvid.data.video.decode import VideoError
 from jaxvid.data.video.video_files import numpy_reason
 from jaxvid.errors import UserError
@@ -28,8 +27,7 @@ from jaxvid.tools import jobs
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.retrieve")
-    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
+    parser = cli.parser("jaxvid.tools.retrieve", __doc__)
     add = parser.add_argument
     add("query", help="what to look for")
     add("videos", type=Path, help="a folder, or one video")
@@ -37,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--topk", type=int, default=5, help="videos to print (%(default)s)")
     add("--index", type=Path, help="file of the videos' features (in the cache)")
     args = parser.parse_args(argv)
-    return guard(lambda: retrieve(args))
+    return cli.guard(lambda: retrieve(args))
 
 
 def retrieve(args: argparse.Namespace):

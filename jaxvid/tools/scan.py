@@ -9,7 +9,6 @@ opened again, so a scan that was stopped goes on. Training reads the manifest wi
 --config.data.train.manifest=FILE.
 """
 
-import argparse
 import contextlib
 import hashlib
 import logging
@@ -25,8 +24,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from jaxvid import files, log
-from jaxvid.cli import guard
+from jaxvid import cli, files, log
 from jaxvid.data.annotations import manifests
 from jaxvid.data.annotations.manifests import Row
 from jaxvid.data.video.decode import VideoError, VideoReader
@@ -198,8 +196,7 @@ def common(values: Iterable[str], shown: int = 4) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.scan", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = cli.parser("jaxvid.tools.scan", __doc__)
     parser.add_argument("root", metavar="FOLDER", type=Path, help="of the videos, at any depth")
     parser.add_argument("--out", metavar="FILE", type=Path, help="the manifest, .jsonl or .csv")
     parser.add_argument("--decode", action="store_true", help="decode all frames: slow, finds all")
@@ -215,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = scan(args.root, args.out, **options)
         Console(highlight=False).print(summary(list(rows.values())))
 
-    return guard(show)
+    return cli.guard(show)
 
 
 if __name__ == "__main__":

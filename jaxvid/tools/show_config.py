@@ -9,31 +9,42 @@ are all keys that there are.
 """
 
 import sys
-
-from absl import flags
+from collections.abc import Sequence
 
 from jaxvid import cli
 from jaxvid.config import flat, plain, reference
 
-CONFIG = cli.define_config()
-FLAT = flags.DEFINE_bool("flat", False, "One line a key, as flags are written.")
-EXPLAIN = flags.DEFINE_bool("explain", False, "Say what each key means and may be.")
-MARKDOWN = flags.DEFINE_bool("markdown", False, "With --explain, write Markdown.")
 
-
-def main():
-    if EXPLAIN.value:
-        config = cli.config(CONFIG).to_dict() if cli.config_file() else None
-        sections = reference.of_config(config) if config else reference.everything()
-        print(reference.markdown(sections) if MARKDOWN.value else reference.text(sections))
+def show(config: str | None, arguments: Sequence[str], flat_keys: bool):
+    """Print a config."""
+    found = cli.config(config, arguments)
+    if not flat_keys:
+        print(found)
         return
-    config = cli.config(CONFIG)
-    if FLAT.value:
-        for key, value in flat(plain(config)).items():
-            print(f"--config.{key}={value}")
+    for key, value in flat(plain(found)).items():
+        print(f"--config.{key}={value}")
+
+
+def explain(config: str | None, arguments: Sequence[str], as_markdown: bool):
+    """Print what each key of a config means, or each key that there is."""
+    if config is None and not arguments:
+        sections = reference.everything()
     else:
-        print(config)
+        sections = reference.of_config(cli.config(config, arguments).to_dict())
+    print(reference.markdown(sections) if as_markdown else reference.text(sections))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = cli.parser("jaxvid.tools.show_config", __doc__, with_config=True)
+    add = parser.add_argument
+    add("--flat", action="store_true", help="one line for each key, as flags are written")
+    add("--explain", action="store_true", help="what each key means and may be")
+    add("--markdown", action="store_true", help="with --explain, write Markdown")
+    args, changes = parser.parse_known_args(argv)
+    if args.explain:
+        return cli.guard(lambda: explain(args.config, changes, args.markdown))
+    return cli.guard(lambda: show(args.config, changes, args.flat))
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(main())

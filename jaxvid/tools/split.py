@@ -12,7 +12,6 @@ what they have in common, as a regular expression for the path below CLIPS. In U
 are v_Archery_g03_c01.avi, it is --group 'v_.*_g[0-9]+'; where S001P007.mp4 is person 7, 'P[0-9]+'.
 """
 
-import argparse
 import csv
 import io
 import os
@@ -26,8 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from jaxvid import files
-from jaxvid.cli import guard
+from jaxvid import cli, files
 from jaxvid.data.annotations.lists import NUMBER
 from jaxvid.data.sources import class_folders
 from jaxvid.data.sources.user_clips import CLASSES
@@ -157,8 +155,7 @@ def table(counts: dict[str, Counter[str]]) -> Table:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.split", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = cli.parser("jaxvid.tools.split", __doc__)
     parser.add_argument("folder", metavar="CLIPS", type=Path, help="with a folder for each class")
     parser.add_argument("--val", type=float, default=0.2, help="share of validation (%(default)s)")
     parser.add_argument("--test", type=float, default=0.0, help="share of a test set (none)")
@@ -167,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder of the lists (default: CLIPS)")
     parser.add_argument("--overwrite", action="store_true", help="replace lists that are there")
     args = vars(parser.parse_args(argv))
-    return guard(lambda: show(run(**args), args["out"] or args["folder"]))
+    return cli.guard(lambda: show(run(**args), args["out"] or args["folder"]))
 
 
 def show(counts: dict[str, Counter[str]], out: Path):

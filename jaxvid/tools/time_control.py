@@ -8,14 +8,12 @@ classes have an opposite (the quickstart's do), it also counts how often a clip
 played backwards is called the opposite.
 """
 
-import argparse
 import logging
 import sys
 
 import numpy as np
 
-from jaxvid import plug
-from jaxvid.cli import guard
+from jaxvid import cli, plug
 from jaxvid.data import dataset
 from jaxvid.data.synthetic import motion
 from jaxvid.errors import UserError
@@ -29,12 +27,10 @@ ORDERS = ("forward", "reverse", "shuffle", "freeze")
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m jaxvid.tools.time_control", description=__doc__
-    )
+    parser = cli.parser("jaxvid.tools.time_control", __doc__)
     parser.add_argument("--workdir", required=True, help="workdir of a run, or one checkpoint")
     args = parser.parse_args(argv)
-    return guard(lambda: compare(args.workdir))
+    return cli.guard(lambda: compare(args.workdir))
 
 
 def compare(workdir: str):

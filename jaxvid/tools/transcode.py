@@ -10,7 +10,6 @@ original has changed since are written again. NEW_FOLDER/transcode.jsonl says wh
 from. What cannot be read to its end is reported and left out.
 """
 
-import argparse
 import contextlib
 import heapq
 import logging
@@ -24,8 +23,7 @@ from typing import Any
 
 import av
 
-from jaxvid import files
-from jaxvid.cli import guard
+from jaxvid import cli, files
 from jaxvid.data.video.containers import open_media, plain_words
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.encode import write_video
@@ -195,8 +193,7 @@ def _write(target: Path, todo: Mapping[Path, Path], settings: Settings, workers:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.transcode", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = cli.parser("jaxvid.tools.transcode", __doc__)
     parser.add_argument("source", metavar="FOLDER", type=Path, help="of the originals")
     parser.add_argument("target", metavar="NEW_FOLDER", type=Path, help="what to write")
     default = Settings()
@@ -217,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         nonlocal failed
         failed = run(**args, settings=settings)
 
-    return guard(write) or min(failed, 1)
+    return cli.guard(write) or min(failed, 1)
 
 
 if __name__ == "__main__":

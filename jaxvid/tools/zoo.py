@@ -5,7 +5,6 @@
 A table on a terminal; elsewhere a line a row, fields separated by tabs, links in full.
 """
 
-import argparse
 import json
 import sys
 import urllib.parse
@@ -15,8 +14,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from jaxvid import plug
-from jaxvid.cli import guard
+from jaxvid import cli, plug
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.weights import zoo
 from jaxvid.weights.zoo import Row
@@ -106,14 +104,13 @@ def table(rows: Sequence[Row]) -> Table:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jaxvid.tools.zoo", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = cli.parser("jaxvid.tools.zoo", __doc__)
     parser.add_argument("--task", default="", help="such as recognition, skeleton, detection")
     parser.add_argument("--dataset", default="", help="such as k400, ssv2, ava22, ntu60")
     parser.add_argument("--family", default="", help="such as swin, slowfast, stgcn")
     parser.add_argument("--json", action="store_true", help="one JSON object a row, all its fields")
     args = parser.parse_args(argv)
-    return guard(lambda: show(select(args.task, args.dataset, args.family), args.json))
+    return cli.guard(lambda: show(select(args.task, args.dataset, args.family), args.json))
 
 
 def show(rows: Sequence[Row], as_json: bool) -> None:

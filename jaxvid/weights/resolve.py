@@ -72,6 +72,8 @@ def find(spec: str | Path) -> Origin:
     Raises:
       UserError: there is no such workdir, file or name; the nearest name is suggested.
     """
+    if not isinstance(spec, str | Path):
+        raise UserError(f"checkpoint={spec!r}: give a workdir, a file or a name of the zoo")
     path = Path(spec).expanduser()  # shells leave "--checkpoint=~/run" as it is
     if path.is_dir():
         folder = store.best_checkpoint(path)

@@ -7,6 +7,7 @@ import pytest
 from configs import quickstart, slowfast_ava21
 from jaxvid import compare, plug
 from jaxvid.config import changes, flat, former_keys, hashable, plain, schema
+from jaxvid.config.values import mismatch
 from jaxvid.errors import UserError
 from jaxvid.ops.augment import Augment
 from jaxvid.ops.heatmap import Drawing
@@ -132,18 +133,61 @@ def test_a_row_of_few_keys_keeps_what_it_does_not_say():
     assert found == {"name": "segments", "frames": 8, "sampler": ("dense",)}
 
 
-@pytest.mark.parametrize("key", former_keys.RENAMED)
-def test_a_former_key_is_an_error_that_names_todays(key):
-    config = quickstart.get_config().to_dict()
+# A value of each former key, and what to write now.
+VALUES = {
+    **{f"task.{key}": (value, f"task.augment.{key}", value) for key, value in (
+        ("flip", 0.5), ("flip_labels", ((0, 1),)), ("flow", True), ("crop", (0.5, 1.0)),
+        ("color", (0.4, 0.4, 0.4)), ("erasing", 0.25), ("mixup", 0.8), ("cutmix", 1.0),
+    )},
+    "task.heatmap_size": (48, "task.heatmap.size", 48),
+    "task.heatmap_sigma": (0.6, "task.heatmap.sigma", 0.6),
+    "task.heatmap_limbs": ((), "task.heatmap.limbs", ()),
+    "task.multi_label": (True, "task.name", "multi_label"),
+    "data.recipe.uniform": (True, "data.recipe.sampler", ("uniform",)),
+    "data.recipe.exact": (True, "data.recipe.sampler", ("clip",)),  # had an effect on uniform only
+    "data.recipe.dense": (True, "data.recipe.sampler", ("dense",)),
+    "data.recipe.every": (9, "data.recipe.sampler", ("every", 9)),
+    "data.recipe.target_fps": (15.0, "data.recipe.sampler", ("clip", 15.0)),
+    "data.recipe.area": ((0.5, 1.0), "data.recipe.crop", ("resized", (0.5, 1.0))),
+    "data.recipe.places": (13, "data.recipe.crop", ("scales", 13)),
+    "data.recipe.scales": ((1.0, 0.8), "data.recipe.crop", ("scales", 5, (1.0, 0.8))),
+    "data.recipe.scale_gap": (0, "data.recipe.crop", ("scales", 5, SCALES, 0)),
+    "data.recipe.randaugment": ((4, 7.0), "data.recipe.policy", ("randaugment", 4, 7.0)),
+    "data.recipe.color_jitter": ((0.5, 0.5), "data.recipe.policy", ("color_jitter", 0.5, 0.5)),
+    "data.recipe.grayscale": (0.2, "data.recipe.policy", ("grayscale", 0.2)),
+}  # fmt: skip
+
+
+def put(config, key, value):
     *folders, last = key.split(".")
-    tree = config
     for folder in folders:
-        tree = tree[folder]
-    tree[last] = 1
-    with pytest.raises(UserError, match=f'no config key "{key}". It is now config') as error:
+        config = config[folder]
+    config[last] = value
+
+
+@pytest.mark.parametrize("key", former_keys.RENAMED)
+def test_a_former_key_is_an_error_that_says_what_to_write_now(key):
+    config = quickstart.get_config().to_dict()
+    value, now, new = VALUES[key]
+    put(config, key, value)
+    with pytest.raises(UserError) as error:
         schema.check(config)
-    now = str(error.value).partition("It is now config.")[2].partition("=")[0].rstrip(".")
-    assert now in flat(quickstart.get_config().to_dict())
+    assert str(error.value) == f"config.{key}={value!r} is now config.{now}={new!r}"
+    config = quickstart.get_config().to_dict()
+    put(config, now, new)
+    found, known = flat(config)[now], schema.keys(config)
+    assert found == new and mismatch(new, known[now].kind) is None
+
+
+def test_all_former_keys_of_a_config_are_listed():
+    config = quickstart.get_config().to_dict()
+    for key in ("task.flip", "task.mixup", "data.recipe.dense"):
+        put(config, key, VALUES[key][0])
+    with pytest.raises(UserError) as error:
+        schema.check(config)
+    assert len(str(error.value).splitlines()) == 4
+    with pytest.raises(UserError, match=r"(?s)flip=0.5 is now .*mixup=0.8 is now"):
+        plug.spec("tasks", "recognition", flip=0.5, mixup=0.8)
 
 
 def test_all_options_of_augmentation_were_once_those_of_recognition():

@@ -1,11 +1,9 @@
 """Options of a model that a config file does not spell: flags reach them, and runs keep them."""
 
 import json
-import sys
 from typing import Any
 
 import pytest
-from absl import flags
 from ml_collections import ConfigDict
 
 from configs import quickstart, slowfast_k400, swin_k400
@@ -16,14 +14,9 @@ from jaxvid.errors import UserError
 from tests.models import test_contract as contract
 
 
-def parsed(monkeypatch, name: str, *overrides: str) -> ConfigDict:
+def parsed(name: str, *arguments: str) -> ConfigDict:
     """The config of a command line, as a run gets it."""
-    monkeypatch.setattr(sys, "argv", ["main", f"--config={name}", *overrides])
-    values = flags.FlagValues()
-    holder = cli.define_config(values)
-    values(sys.argv)
-    monkeypatch.setattr(flags, "FLAGS", values)
-    return cli.config(holder)
+    return cli.config(name, arguments)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +31,8 @@ def parsed(monkeypatch, name: str, *overrides: str) -> ConfigDict:
         ("slowonly_k400", "--noconfig.model.zero_init", "zero_init", False),
     ],
 )
-def test_a_flag_sets_an_option_that_the_file_does_not_spell(monkeypatch, name, flag, key, value):
-    model = parsed(monkeypatch, name, flag).model
+def test_a_flag_sets_an_option_that_the_file_does_not_spell(name, flag, key, value):
+    model = parsed(name, flag).model
     assert model[key] == value
     assert getattr(plug.load("models", model, num_classes=3).backbone, key, value) == value
 
@@ -47,29 +40,28 @@ def test_a_flag_sets_an_option_that_the_file_does_not_spell(monkeypatch, name, f
 @pytest.mark.parametrize(
     "flag,message",
     [
-        ("--config.model.windwo=(8,7,7)", 'no config key "model.windwo". Did you mean "window"?'),
+        ("--config.model.windwo=(8,7,7)", 'no config key "model.windwo". Did you mean "window"'),
         ("--config.model.window=8.5", r"config\.model\.window=.*: it must be a tuple of 3"),
         ("--config.model.init_std=-1.0", r"config\.model\.init_std=-1\.0: .* of at least 0"),
     ],
 )
-def test_such_a_flag_is_checked(monkeypatch, capsys, flag, message):
-    with pytest.raises((UserError, flags.Error, AttributeError, KeyError, TypeError)) as error:
-        parsed(monkeypatch, "swin_k400:tiny", flag)
-    assert message.replace("\\", "").split(".*")[0] in cli.explain(error.value)
+def test_such_a_flag_is_checked(flag, message):
+    with pytest.raises(UserError, match=message):
+        parsed("swin_k400:tiny", flag)
 
 
 @pytest.mark.parametrize(
     "flags", [["--config.model.backbone.name=swin"], ["--config.model.backbone.name", "swin"]]
 )
-def test_flags_reach_the_options_of_a_family_that_flags_choose(monkeypatch, flags):
+def test_flags_reach_the_options_of_a_family_that_flags_choose(flags):
     more = ("--config.model.backbone.variant=test", "--config.model.backbone.window=(2,2,2)")
-    backbone = parsed(monkeypatch, "fast_rcnn_own:mini", *flags, *more).model.backbone
+    backbone = parsed("fast_rcnn_own:mini", *flags, *more).model.backbone
     assert (backbone.name, backbone.window) == ("swin", (2, 2, 2))
     assert plug.load("models", dict(backbone), "backbone").window == (2, 2, 2)
 
 
-def test_the_resolved_config_has_all_options(monkeypatch):
-    config = parsed(monkeypatch, "swin_k400:tiny", "--config.model.variant=base")
+def test_the_resolved_config_has_all_options():
+    config = parsed("swin_k400:tiny", "--config.model.variant=base")
     assert config.model.depths == (2, 2, 18, 2)  # of the variant that was chosen last
     assert config.model.window == (8, 7, 7)
     schema.check(config)
@@ -92,23 +84,21 @@ def test_another_variant_keeps_what_was_chosen():
     assert (config.model.depths, config.model.alpha, config.batch) == ((3, 4, 23, 3), 4, 8)
 
 
-def test_options_of_a_spec_inside_are_reached_and_follow_their_variant(monkeypatch):
+def test_options_of_a_spec_inside_are_reached_and_follow_their_variant():
     flag = "--config.model.backbone.zero_init=False"
-    config = parsed(monkeypatch, "slowonly_ava21:r50_8x8_nl", flag)
+    config = parsed("slowonly_ava21:r50_8x8_nl", flag)
     assert not config.model.backbone.zero_init
     assert config.model.backbone.depths == (3, 4, 6, 3)
     options.change(config, {"model.backbone.variant": "r101"})
     backbone = config.model.backbone
     assert (backbone.depths, backbone.zero_init) == ((3, 4, 23, 3), False)
     assert (backbone.non_local, backbone.strides) == ("embedded_gaussian", (1, 2, 2, 1))
-    with pytest.raises(AttributeError) as outside:
-        parsed(monkeypatch, "slowonly_ava21", "--config.model.zero_init=False")
-    message = 'no config key "model.zero_init". Did you mean "model.backbone.zero_init"?'
-    assert cli.explain(outside.value) == message
-    with pytest.raises(AttributeError) as error:
-        parsed(monkeypatch, "slowonly_ava21", "--config.model.backbone.zero_inti=False")
-    message = 'no config key "model.backbone.zero_inti". Did you mean "zero_init"?'
-    assert cli.explain(error.value) == message
+    outside = 'no config key "model.zero_init". Did you mean "model.backbone.zero_init"'
+    with pytest.raises(UserError, match=outside):
+        parsed("slowonly_ava21", "--config.model.zero_init=False")
+    inside = 'no config key "model.backbone.zero_inti". Did you mean "zero_init"'
+    with pytest.raises(UserError, match=inside):
+        parsed("slowonly_ava21", "--config.model.backbone.zero_inti=False")
 
 
 @pytest.mark.parametrize(
