@@ -85,7 +85,7 @@ def config_of(checkpoint: str | Path) -> ConfigDict:
     """Return the config that a checkpoint was trained with, for the devices of this machine."""
     from jaxvid.weights import resolve
 
-    return ConfigDict(resolve.find(checkpoint).local_config).lock()
+    return ConfigDict(resolve.locate(checkpoint).local_config).lock()
 
 
 def set_determinism(config: Any) -> None:

@@ -78,7 +78,7 @@ def joints(points: np.ndarray, recipe: Mapping) -> np.ndarray:
     else:
         flat = points[..., :2]
         there &= (flat != -1).any(-1) & (points[..., -1] != 0)
-    return overlays.skeletons(flat, there, skeletons.find(recipe["layout"]).edges)
+    return overlays.skeletons(flat, there, skeletons.get(recipe["layout"]).edges)
 
 
 def with_boxes(

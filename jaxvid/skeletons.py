@@ -43,13 +43,17 @@ class Skeleton:
 
 
 def swap(items: Sequence[int], left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:
-    """`items` with the positions in `left` and `right` exchanged pair by pair."""
+    """Return the items, with those at the positions `left` and `right` exchanged pair by pair."""
     other = dict(zip((*left, *right), (*right, *left), strict=True))
     return tuple(items[other.get(i, i)] for i in range(len(items)))
 
 
-def find(layout: str) -> Skeleton:
-    """The skeleton of that name; UserError with the nearest name when there is none."""
+def get(layout: str) -> Skeleton:
+    """Return the skeleton of a name.
+
+    Raises:
+      UserError: there is no such skeleton; suggests the nearest name.
+    """
     if layout not in SKELETONS:
         raise UserError(f'no skeleton layout "{layout}".{did_you_mean(layout, SKELETONS)}')
     return SKELETONS[layout]

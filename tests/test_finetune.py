@@ -11,8 +11,8 @@ from jaxvid.errors import UserError
 from jaxvid.param_rules import flatten
 from jaxvid.weights import download, resolve, zoo
 from jaxvid.weights.convert import export
-from tests.test_starting import build, same
 from tests.weights.pickle_bytes import write_tensors
+from tests.weights.test_starting import build, same
 
 
 @pytest.mark.parametrize(

@@ -256,7 +256,7 @@ def test_a_recogniser_has_no_timeline(backbone, data, tmp_path, capsys):
     video = str(data / "videos" / "val_0001.mp4")
     command = [video, f"--checkpoint={backbone}", f"--out={tmp_path}/x.png"]
     assert predict.main(command) == 1
-    assert "a Recognized is no picture" in capsys.readouterr().err
+    assert "a Recognized cannot be drawn as one image" in capsys.readouterr().err
 
 
 # Learning

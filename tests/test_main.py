@@ -42,7 +42,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
     main.main([])
     assert seen == [tmp_path / "run"]
     (tmp_path / "w.pth").write_bytes(b"0")
-    assert resolve.find("~/w.pth").source == tmp_path / "w.pth"
+    assert resolve.locate("~/w.pth").source == tmp_path / "w.pth"
 
 
 def test_a_workdir_that_does_not_do_is_refused_before_the_data_are_read(tmp_path):

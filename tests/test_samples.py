@@ -59,7 +59,7 @@ def skeleton(joints: int, coordinates: int) -> np.ndarray:
 
 @pytest.mark.parametrize("layout", ["coco", "nturgb+d"])
 def test_people_are_drawn_in_a_colour_each(layout):
-    points = skeleton(skeletons.find(layout).joints, 3)
+    points = skeleton(skeletons.get(layout).joints, 3)
     recipe = dict(layout=layout, streams=("j",))
     clips, _ = samples.views({"keypoint": points}, TASK, recipe, NAMES)
     assert clips.shape == (1, 4, 240, 240, 3)

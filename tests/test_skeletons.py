@@ -13,7 +13,7 @@ from jaxvid.skeletons import SKELETONS
 
 @pytest.mark.parametrize("layout", SKELETONS)
 def test_every_joint_but_the_centre_leads_to_the_centre(layout):
-    skeleton = skeletons.find(layout)
+    skeleton = skeletons.get(layout)
     towards = dict(skeleton.edges)
     assert len(towards) == len(skeleton.edges) == skeleton.joints - 1
     assert towards.keys() | {skeleton.centre} == set(range(skeleton.joints))
@@ -51,7 +51,7 @@ def test_a_hand_has_five_fingers_of_four_joints():
 
 def test_an_unknown_layout_is_named_with_the_nearest():
     with pytest.raises(UserError, match=r'no skeleton layout "coco17"\. Did you mean "coco"\?'):
-        skeletons.find("coco17")
+        skeletons.get("coco17")
 
 
 @pytest.mark.skipif("JAXVID_GOLDENS" not in os.environ, reason="JAXVID_GOLDENS is not set")

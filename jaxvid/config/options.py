@@ -48,7 +48,14 @@ def admit(config: ConfigDict, changes: Mapping[str, Any]) -> None:
     options = flat(completed(spec))
     added = {k: options[k] for k in changes if k in options.keys() - flat(given).keys()}
     with config.unlocked():
-        config.update_from_flattened_dict(added)
+        for name, value in added.items():
+            *sections, key = name.split(".")
+            inside: Any = config
+            for section in sections:
+                if section not in inside:
+                    inside[section] = ConfigDict()
+                inside = inside[section]
+            inside[key] = value
 
 
 def change(config: ConfigDict, changes: Mapping[str, Any]) -> None:

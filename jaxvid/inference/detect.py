@@ -1,10 +1,10 @@
-"""What people do, from moment to moment of a video: boxes of a detector, and a model that looks.
+"""Actions of people at several moments of a video, in boxes of a detector or of a file.
 
     import jaxvid
     from jaxvid.inference.detect import detect
 
     model = jaxvid.load("slowonly_r50_ava21")
-    found = detect(model, "street.mp4", my_detector)   # frame uint8 (h, w, 3) -> boxes (n, 4 or 5)
+    moments = detect(model, "street.mp4", detector)  # frame uint8 (h, w, 3) -> boxes (n, 4 or 5)
 
 Shapes: n boxes of a frame, h height, w width.
 """
@@ -36,38 +36,41 @@ def detect(
     least: float = 0.9,
     topk: int | None = None,
 ) -> Moments:
-    """The classes of the boxes in a video.
+    """Classify the actions of the people in a video.
 
     Args:
-      model: of `jaxvid.load`, trained for detection.
-      video: a file.
-      proposals: a file, see `data/annotations/boxes.py`, whose VIDEO is the name of the video with
-        or without its ending; or a function of frames uint8 (h, w, 3) RGB, that returns boxes in
-        pixels (n, 4), x1 y1 x2 y2, or with scores (n, 5).
-      every: seconds from moment to moment, for a function; a file says which moments.
-      start: time in the file at which the video begins.
-      least: score of a box; the best one is taken where none has it.
-      topk: classes of each box; None leaves it to the task.
+      model: A model for detection, as `jaxvid.load` returns it.
+      video: A video file.
+      proposals: The boxes of people. A file (`data/annotations/boxes.py`) names the video with or
+        without its ending. A function takes a frame, uint8 (h, w, 3) RGB, and returns boxes
+        x1 y1 x2 y2 in pixels (n, 4), or with scores (n, 5).
+      every: Seconds between moments, for a function. A file has the times of its boxes.
+      start: Time in the file at which the video begins, in seconds.
+      least: Smallest score of a box. If no box of a moment reaches it, the best one is taken.
+      topk: Number of classes of each box; None means the number of the task.
 
     Raises:
-      UserError: a model of another task, a video or a file that cannot be read, a file without
-        boxes of this video, or boxes that are none.
+      UserError: the model is of another task, the video or the file cannot be read, the file has no
+        boxes of this video, or the detector returns no boxes.
     """
     if (task := model.config["task"]["name"]) != "detection":
         raise UserError(f"{model.source}: a model of {task}; detection takes one trained for that")
     if callable(proposals):
-        found = run(proposals, video, every)
+        boxes = run(proposals, video, every)
     else:
-        found = look_up(Path(proposals), Path(video), start)
+        boxes = read(Path(proposals), Path(video), start)
     samples = [
         {"path": str(video), "time": time, "proposals": files.certain(rows, least).astype("f4")}
-        for time, rows in found
+        for time, rows in boxes
     ]
     return Moments(tuple(model.predict(samples, topk)))
 
 
 def run(detector: Detector, video: str | Path, every: float) -> Iterator[tuple[float, np.ndarray]]:
-    """Seconds, and boxes as shares of the frame with scores (n, 5)."""
+    """Yield the time of each moment in seconds, and its boxes with scores.
+
+    Boxes are float64 (n, 5): x1 y1 x2 y2 as shares 0..1 of the frame, and the score.
+    """
     with VideoReader(video) as reader:
         size = np.array([reader.width, reader.height] * 2)
         for time in moments(reader, every):
@@ -80,19 +83,22 @@ def run(detector: Detector, video: str | Path, every: float) -> Iterator[tuple[f
 
 
 def moments(reader: Reader, every: float) -> list[float]:
-    """The middles of parts of `every` seconds, of one frame at least; one of a shorter video."""
+    """Return the times in the middle of each interval of `every` seconds.
+
+    An interval has at least one frame. A video that is shorter than an interval has one moment.
+    """
     every = max(every, 1 / reader.fps)
     first = min(every / 2, float(reader.times[-1]))
     count = math.ceil((reader.duration - first) / every - 1e-6)  # 1e-6: rounding
     return [first + every * k for k in range(max(1, count))]
 
 
-def look_up(path: Path, video: Path, start: float) -> Iterator[tuple[float, np.ndarray]]:
-    """The same, of a file."""
-    found = files.read(path)
-    own = sorted(key for key in found if Path(key.video).name in (video.name, video.stem))
+def read(path: Path, video: Path, start: float) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield the times and boxes of a file, as `run` does."""
+    boxes = files.read(path)
+    own = sorted(key for key in boxes if Path(key.video).name in (video.name, video.stem))
     if not own:
-        near = did_you_mean(video.stem, {key.video for key in found})
+        near = did_you_mean(video.stem, {key.video for key in boxes})
         raise UserError(f"{path}: no boxes of {video.name} in it.{near}")
     for key in own:
-        yield key.time - start, found[key]
+        yield key.time - start, boxes[key]

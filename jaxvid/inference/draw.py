@@ -1,10 +1,12 @@
-"""Results of `predict`, drawn on frames, as a picture, and written as a video.
+"""Drawings of the results of `predict`: on a frame, in an image, or in a video.
 
-from jaxvid.inference import draw
+    from jaxvid.inference import draw
 
-result = model.predict("clip.mp4")
-frame = draw.on_frame(result, frame, time=2.5)  # uint8 (h, w, 3) RGB
-draw.write("clip.mp4", result, "annotated.mp4")
+    result = model.predict("clip.mp4")
+    frame = draw.on_frame(result, frame, time=2.5)  # uint8 (h, w, 3) RGB
+    draw.write("clip.mp4", result, "annotated.mp4")
+
+Shapes: h height, w width.
 """
 
 import functools
@@ -27,16 +29,21 @@ from jaxvid.results import Detected, Localized, Moments, Recognized
 
 
 def write(video: str | Path, result: Any, path: str | Path) -> None:
-    """Write a result to `path`: drawn on the frames of `video`, or as a picture by its ending.
+    """Draw a result on the frames of a video and write them to a file.
+
+    Args:
+      video: The video that the result is about.
+      result: A result of `predict`.
+      path: The video to write. The name of an image instead writes the timeline of a `Localized`.
 
     Raises:
-      UserError: `path` is a picture, and the result is not one of localization.
+      UserError: `path` is an image, and the result is not one of localization.
     """
     path = Path(path)
     if video_files.has_ending(path.name, video_files.IMAGES):
         if not isinstance(result, Localized):
             kind = type(result).__name__
-            raise UserError(f"--out={path}: a {kind} is no picture; name a video")
+            raise UserError(f"--out={path}: a {kind} cannot be drawn as one image; name a video")
         cv2.imwrite(str(path), timeline(result)[..., ::-1])
         return
     with VideoReader(video) as reader:
@@ -47,22 +54,28 @@ def write(video: str | Path, result: Any, path: str | Path) -> None:
 
 @functools.singledispatch
 def on_frame(result: Any, frame: np.ndarray, time: float) -> np.ndarray:
-    """Return a copy of a frame, uint8 (h, w, 3), with what a result says of `time` seconds."""
+    """Return a copy of a frame with a result drawn on it.
+
+    Args:
+      result: A result of `predict`.
+      frame: uint8 (h, w, 3) RGB.
+      time: Time of the frame, in seconds.
+
+    Returns:
+      uint8 (h', w', 3). A narrow frame is enlarged, and its text is in a strip below it.
+    """
     raise TypeError(f"a {type(result).__name__} cannot be drawn on frames")
 
 
 @on_frame.register
 def _recognized(result: Recognized, frame: np.ndarray, time: float) -> np.ndarray:
-    """A copy of a uint8 (h, w, 3) frame with one line a class; see `captioned`."""
+    """Write one line per class, as `captioned` does."""
     return frames.captioned(frame, list(zip(result.labels, result.scores, strict=True)))
 
 
 @on_frame.register
 def _localized(result: Localized, frame: np.ndarray, time: float) -> np.ndarray:
-    """A copy of a frame with a bar of all segments and what is going on at `time` seconds.
-
-    The labels are written as `captioned` does.
-    """
+    """Draw a bar of all segments, and write the labels of those that contain the time."""
     now = [
         (label, score)
         for label, score, (start, end) in zip(
@@ -79,13 +92,18 @@ def _localized(result: Localized, frame: np.ndarray, time: float) -> np.ndarray:
     for (start, end), score in zip(result.segments, result.scores, strict=True):
         a, b = (round(t / result.duration * width) for t in (start, end))
         strength[a:b] = np.maximum(strength[a:b], score / result.scores[0])
-    bar[:] = colour(strength)
+    bar[:] = color(strength)
     bar[:, min(int(time / result.duration * width), width - 1)] = WHITE
     return frame
 
 
 def timeline(result: Localized, width: int = 960) -> np.ndarray:
-    """A timeline, uint8 (h, w, 3): segments in rows, so that none hides another or its text."""
+    """Return a timeline of the segments, uint8 (h, width, 3), with rows that do not overlap.
+
+    Args:
+      result: The segments of a video.
+      width: Width of the image in pixels.
+    """
     left, line, size = 20, 26, 14
 
     def column(seconds):
@@ -94,9 +112,9 @@ def timeline(result: Localized, width: int = 960) -> np.ndarray:
     texts = [f"{s:.2f} {label}" for s, label in zip(result.scores, result.labels, strict=True)]
     bars = [(column(start), column(end)) for start, end in result.segments]
     wide = [lettering.width(text, size) + 8 for text in texts]
-    places = [max(min(a, width - w), 0) for (a, _), w in zip(bars, wide, strict=True)]
+    starts = [max(min(a, width - w), 0) for (a, _), w in zip(bars, wide, strict=True)]
     rows = in_rows(
-        [(min(a, x), max(b, x + w)) for (a, b), x, w in zip(bars, places, wide, strict=True)]
+        [(min(a, x), max(b, x + w)) for (a, b), x, w in zip(bars, starts, wide, strict=True)]
     )
     picture = np.full((line * (max(rows, default=0) + 2), width, 3), DARK, np.uint8)
     axis = len(picture) - line
@@ -105,8 +123,8 @@ def timeline(result: Localized, width: int = 960) -> np.ndarray:
         at = column(i * step)
         cv2.line(picture, (at, 4), (at, axis), (60, 60, 60), 1)
         lettering.write(picture, f"{i * step:g} s", (at - 8, axis + 4), size, GREY)
-    for row, (a, b), x, text, score in zip(rows, bars, places, texts, result.scores, strict=True):
-        shade = colour(np.array(score / result.scores[0])).tolist()
+    for row, (a, b), x, text, score in zip(rows, bars, starts, texts, result.scores, strict=True):
+        shade = color(np.array(score / result.scores[0])).tolist()
         top = row * line
         cv2.rectangle(picture, (a, top + 6), (b - 1, top + line + 2), shade, cv2.FILLED)
         lettering.write(picture, text, (x + 4, top + 7), size, WHITE)
@@ -117,10 +135,10 @@ def timeline(result: Localized, width: int = 960) -> np.ndarray:
 def _detected(
     result: Detected, frame: np.ndarray, time: float, most: int | None = None
 ) -> np.ndarray:
-    """A copy of a frame with the boxes, and in each a line a class; no text hides another.
+    """Draw the boxes, and write one line per class into each; texts do not overlap.
 
-    A bar of its colour says which box a text is of. A narrow frame is enlarged, and its text
-    stands below it, with room for `most` lines (by default those that there are).
+    A bar in the color of its box is beside each text. A narrow frame is enlarged, and its text is
+    in a strip below it, with room for `most` lines (by default the lines of this result).
     """
     scale = frames.enlargement(frame)
     frame = frames.enlarge(frame, scale)
@@ -152,7 +170,7 @@ def _detected(
 
 @on_frame.register
 def _moments(result: Moments, frame: np.ndarray, time: float) -> np.ndarray:
-    """A copy of the frame at `time` seconds with the boxes of the nearest moment."""
+    """Draw the boxes of the nearest moment."""
     if not result.moments:
         return frame.copy()
     most = max(moment.texts for moment in result.moments)
@@ -160,21 +178,20 @@ def _moments(result: Moments, frame: np.ndarray, time: float) -> np.ndarray:
     return _detected(nearest, frame, time, most)
 
 
-def colour(strength: np.ndarray) -> np.ndarray:
-    """0..1 -> uint8 (..., 3), from the background's dark to orange."""
+def color(strength: np.ndarray) -> np.ndarray:
+    """Return colors uint8 (..., 3) for numbers (...) from 0, dark, to 1, orange."""
     strong = np.asarray(strength)[..., None] ** 0.5
     return (np.array(DARK) * (1 - strong) + np.array(ORANGE) * strong).astype(np.uint8)
 
 
 def in_rows(segments: Sequence[tuple[float, float]]) -> list[int]:
-    """The first row of each segment in which nothing before it overlaps it."""
+    """Return a row for each segment: the first in which no earlier segment overlaps it."""
     rows: list[list[tuple[float, float]]] = []
-    found = []
+    chosen = []
     for start, end in segments:
         fits = (i for i, row in enumerate(rows) if all(end <= a or start >= b for a, b in row))
-        place = next(fits, len(rows))
-        if place == len(rows):
+        chosen.append(next(fits, len(rows)))
+        if chosen[-1] == len(rows):
             rows.append([])
-        rows[place].append((start, end))
-        found.append(place)
-    return found
+        rows[chosen[-1]].append((start, end))
+    return chosen

@@ -1,7 +1,8 @@
-"""A long video as features: a trained backbone's, averaged over a clip, a row every so many frames.
+"""Features of a long video: the mean of a backbone's feature map for each of its clips.
 
-Rows are evenly spaced in time, also where the rate of a video varies: frames are taken on screen at
-0, 1 / fps, 2 / fps ... seconds. So row k covers k * every / fps to (k + 1) * every / fps seconds.
+Clips are evenly spaced in time, even if the frame rate of the video varies: they use the frames
+that are on screen at 0, 1 / fps, 2 / fps ... seconds. So row k of the features covers the time from
+k * every / fps to (k + 1) * every / fps seconds.
 
 Shapes: t rows of features, f frames of a clip, c channels.
 """
@@ -24,14 +25,14 @@ from jaxvid.errors import UserError
 if TYPE_CHECKING:
     from jaxvid.inference.model import Model  # which imports this module
 
-INSTEAD = "take the features of a recogniser of videos, such as swin_tiny_k400"
+INSTEAD = "take the features of a model that recognizes actions in videos, such as swin_tiny_k400"
 
 
 def video_steps(model: "Model") -> tuple[Transform, list[Transform]]:
-    """The transforms of a model that open a video, and those from decoding on.
+    """Return the transform of a model that opens a video, and those from decoding on.
 
     Raises:
-      UserError: the model takes something else, such as key points or features.
+      UserError: the model does not take videos, but for example key points or features.
     """
     kinds = [type(step) for step in model.pipeline]
     if Open not in kinds or Decode not in kinds:
@@ -44,18 +45,18 @@ def video_steps(model: "Model") -> tuple[Transform, list[Transform]]:
 
 
 def task_of(model: "Model") -> str:
-    """The name of a model's task."""
+    """Return the name of a model's task."""
     return model.config["task"]["name"]
 
 
 class Extractor:
-    """The backbone of a trained model, as it sees the clips of a long video.
+    """Computes the features of long videos with the backbone of a trained model.
 
     Args:
-      model: of `jaxvid.load(..., "val")`, whose preprocessing crops and normalises the frames.
-      frames, stride, every: as in `feature_files.Made`.
-      fps: the rate at which they count; 0 is each video's own, on average.
-      rows: clips that go through the backbone at once, rounded up to fill the devices.
+      model: A model of `jaxvid.load(..., "val")`, whose preprocessing crops and normalizes frames.
+      frames, stride, every: As in `feature_files.Made`.
+      fps: Frame rate at which these are counted; 0 means the average rate of each video.
+      rows: Clips that go through the backbone at once, rounded up to a multiple of the devices.
 
     Raises:
       UserError: the model does not take videos, see `video_steps`.
@@ -77,14 +78,14 @@ class Extractor:
         self._pooled = jax.jit(self._pool)
 
     def __call__(self, sample: Mapping) -> tuple[np.ndarray, float]:
-        """`feature` float32 (t, c), and the rate at which its frames count.
+        """Return the features of a video, float32 (t, c), and the frame rate that was used.
 
         Args:
-          sample: with a `path`, or a `reader`.
+          sample: A sample with a `path` or a `reader`.
 
         Raises:
           VideoError: the file cannot be read.
-          UserError: frames without a rate.
+          UserError: the frames have no rate.
         """
         opened = self._open(dict(sample), np.random.default_rng(0))
         with opened["reader"] as reader:
@@ -92,11 +93,11 @@ class Extractor:
             kept = reader.at_rate(fps)
             clips = kept[self.clips.indices(len(kept))]
             with closing(loader.Prefetch(self._batches(opened, clips), self._put)) as batches:
-                found = [np.asarray(self._pooled(self.model.variables, batch)) for batch in batches]
-        return np.concatenate(found)[: len(clips)], fps
+                rows = [np.asarray(self._pooled(self.model.variables, batch)) for batch in batches]
+        return np.concatenate(rows)[: len(clips)], fps
 
     def _batches(self, opened: Sample, clips: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-        """Samples of one clip each, in batches; the last clip fills the last batch."""
+        """Yield batches of clips; the last clip is repeated to fill the last batch."""
         rng, reader = np.random.default_rng(0), opened["reader"]
         for start in range(0, len(clips), self._rows):
             rows = np.minimum(np.arange(start, start + self._rows), len(clips) - 1)
@@ -106,7 +107,9 @@ class Extractor:
                 for transform in self._rest:
                     sample = transform(sample, rng)
             except KeyError as error:
-                needed = f"a model of {task_of(self.model)}, which needs {error} beside a video"
+                needed = (
+                    f"a model of {task_of(self.model)}, which needs {error} in addition to a video"
+                )
                 raise UserError(f"{self.model.source}: {needed}; {INSTEAD}") from None
             rest = {
                 "label": np.zeros(self._rows, np.int32),

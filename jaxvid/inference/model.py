@@ -26,7 +26,7 @@ from jaxvid.weights import resolve
 
 logger = logging.getLogger(__name__)
 
-# A sample is what a source yields, see `data/sample.py`: for what comes neither as file nor pixels.
+# A mapping is a sample, as sources yield it (`data/sample.py`), for inputs other than videos.
 Video = str | Path | bytes | np.ndarray | Mapping[str, Any]
 
 
@@ -34,11 +34,15 @@ class Model:
     """A trained model with the preprocessing it was evaluated with.
 
     Attributes:
-      config: the resolved config of its training, as nested dicts.
-      names: class names.
-      source: the checkpoint it came from.
-      meta: all else that travelled with it.
-      step: (variables, batch) -> predictions, compiled.
+      config: The resolved config of its training, as nested dicts.
+      names: Class names.
+      source: The checkpoint folder or the file of weights.
+      meta: What else is stored in the checkpoint: step, epoch, metrics and others.
+      mesh: The devices of this machine.
+      task: The task, which prepares batches and describes predictions.
+      net: The Flax module.
+      pipeline: The transforms from a sample to the arrays of the model.
+      step: The compiled function (variables, batch) -> predictions.
     """
 
     def __init__(self, config: dict, origin: resolve.Origin, split: str):
@@ -67,21 +71,22 @@ class Model:
     ) -> Any:
         """Predict for one video or several.
 
-        A model of features takes videos, too: its backbone is loaded and makes the features.
+        A model that was trained on features takes videos, too. It then loads the backbone that made
+        the features.
 
         Args:
-          video: a path, the bytes of a file, an array uint8 (t, h, w, 3) RGB, a sample, or a list
+          video: A path, the bytes of a file, an array uint8 (t, h, w, 3) RGB, a sample, or a list
             of them.
-          topk: number of classes or segments to return; None leaves it to the task.
-          fps: frame rate of arrays, where the model samples by time.
-          labels: what to choose from, for models that compare videos with texts; by default the
-            classes of a published model.
+          topk: Number of classes or segments to return; None means the number of the task.
+          fps: Frame rate of arrays, for models that sample by time.
+          labels: Labels to choose from, for models that compare videos with texts. The default is
+            the classes of a published model.
 
         Returns:
           A result of `jaxvid.results`, such as Recognized or Localized, or a list for a list.
 
         Raises:
-          UserError: a file that cannot be read, an array of another shape or dtype.
+          UserError: a file cannot be read, or an array has another shape or dtype.
         """
         if isinstance(video, list | tuple):
             return [self.predict(v, topk, fps, labels) for v in video]
@@ -95,19 +100,19 @@ class Model:
         return self.task.describe(sample, names, topk)
 
     def scores(self, video: Video, fps: float = 0.0) -> np.ndarray:
-        """Scores of all classes, float32 (classes,)."""
+        """Return the scores of all classes, float32 (classes,)."""
         batch = self.batch(video, fps)
         return np.asarray(self.step(self.variables, batch)["score"])[0]
 
     def features(self, video: Video | Sequence[Video], fps: float = 0.0):
-        """The backbone's feature maps, float32 (views, t, h, w, c); a list for a list."""
+        """Return the backbone's feature maps, float32 (views, t, h, w, c); a list for a list."""
         if isinstance(video, list | tuple):
             return [self.features(v, fps) for v in video]
         batch = self.batch(video, fps)
         return np.asarray(self._features(self.variables, batch), np.float32)
 
     def texts(self, **sample: Sequence[str]) -> np.ndarray:
-        """Features of `captions=`, or of `labels=` in all templates, float32 (n, f) of length 1.
+        """Return features of `captions=`, or of `labels=` in all templates: float32 (n, f), norm 1.
 
         Raises:
           UserError: the model does not compare videos with texts.
@@ -122,7 +127,7 @@ class Model:
         return found / np.linalg.norm(found, axis=-1, keepdims=True)
 
     def _check_texts(self) -> Tokenize:
-        """What makes tokens of texts; a UserError where the model takes none."""
+        """Return the tokenizer of the model, or raise a UserError if it takes no texts."""
         if self._tokenize is None:
             raise UserError(
                 f"{self.source}: this model does not compare videos with texts, so it takes no"
@@ -135,14 +140,14 @@ class Model:
         return next((step for step in self.pipeline if isinstance(step, Tokenize)), None)
 
     def _label_texts(self, labels: tuple[str, ...]) -> np.ndarray:
-        """The features of `labels`, kept for the next video."""
+        """Return the features of labels, which are kept for the next video."""
         if labels not in self._known:
             logger.info(f"encoding {len(labels)} labels, once for all videos")
             self._known = {labels: self.texts(labels=labels)}
         return self._known[labels]
 
     def read(self, video: Video, fps: float = 0.0) -> dict[str, np.ndarray]:
-        """The evaluation pipeline's sample of one video."""
+        """Return the sample of one video after the transforms of evaluation."""
         sample: dict[str, Any] = {"label": np.int32(0)}
         if isinstance(video, Mapping):
             sample |= video
@@ -167,7 +172,7 @@ class Model:
         return sample
 
     def _video_features(self, sample: Mapping) -> dict[str, Any]:
-        """What is added to the sample of a video; nothing to that of a file of features."""
+        """Return the features of a video for its sample; {} if the sample is a feature file."""
         made = feature_files.Made(**self.meta["features"])
         if "path" in sample and Path(sample["path"]).suffix in feature_files.ENDINGS:
             feature_files.check(sample["path"], made)
@@ -177,7 +182,7 @@ class Model:
 
     @functools.cached_property
     def _extractor(self) -> Extractor:
-        """Makes features as those were made that the model was trained on."""
+        """The backbone that made the features of the training, with its preprocessing."""
         made = feature_files.Made(**self.meta["features"])
         model = load(made.backbone, "val")
         if made.weights and made.weights != model.identity:
@@ -189,17 +194,17 @@ class Model:
 
     @functools.cached_property
     def identity(self) -> str:
-        """What tells its weights from others, wherever they lie."""
+        """A hash of the weights, the same wherever they are stored."""
         return resolve.identity(self.source)
 
     def batch(self, video: Any, fps: float = 0.0) -> dict[str, jax.Array]:
-        """A video as a batch of one sample, which `step` takes."""
+        """Return a video as a batch of one sample, which `step` takes."""
         sample = self.read(video, fps) | {"index": np.int32(0), "mask": np.float32(1)}
         return {k: jnp.asarray(v)[None] for k, v in sample.items()}
 
     @functools.cached_property
     def variables(self) -> dict:
-        """Read on first use; says which checkpoint and which parameters."""
+        """The parameters and running statistics, read on first use; a log line names them."""
         if "batch" in self.meta:
             batch = {
                 key: jax.ShapeDtypeStruct((1, *shape), dtype)
@@ -215,7 +220,10 @@ class Model:
         return variables
 
     def maps(self, variables: dict, batch: dict) -> Any:
-        """The backbone's feature maps (b views, t, h, w, c), of every pathway; pure."""
+        """Return the feature maps of the backbone, (b views, t, h, w, c), one per pathway.
+
+        It has no side effects, so it can be compiled.
+        """
         batch = self.task.prepare(jax.random.key(0), batch, train=False)
         only = {k: v["backbone"] for k, v in variables.items() if "backbone" in v}
         takes = inspect.signature(type(self.net.backbone).__call__).parameters  # no boxes, no text
@@ -231,24 +239,26 @@ def load(
 ) -> Model:
     """Load a trained or published model, ready to predict.
 
-    model = jaxvid.load("runs/quickstart")  # or "swin_tiny_k400", or a file of weights
-    print(model.predict("clip.mp4"))
+        model = jaxvid.load("runs/quickstart")  # or "swin_tiny_k400", or a file of weights
+        print(model.predict("clip.mp4"))
 
     Args:
-      spec: a workdir (its best checkpoint, else its latest), a name of the zoo, or a file.
-      split: whose preprocessing: "test" (all views, as published results are made) or "val".
-      config: a ConfigDict or its nested dicts, instead of the config of the checkpoint.
-      recipe: changes to the preprocessing, such as {"clips": 1, "crops": 1} for fewer views.
+      spec: A workdir, of which the best checkpoint is loaded or else the latest, a name of the zoo,
+        or a file of weights.
+      split: Split whose preprocessing is used: "test" (all views, as in published results) or
+        "val".
+      config: A ConfigDict or nested dicts that replace the config of the checkpoint.
+      recipe: Changes to the preprocessing, such as {"clips": 1, "crops": 1} for fewer views.
 
     Raises:
-      UserError: nothing there, a checkpoint of another model, or a `config` whose inputs are not
-        those that it was trained on.
+      UserError: there are no such weights, they are of another model, or `config` prepares other
+        inputs than those of the training.
     """
     if isinstance(config, str | os.PathLike):
         raise UserError(
             f"config={config!r}: give a ConfigDict, as get_config() of a config file returns it"
         )
-    origin = resolve.find(spec)
+    origin = resolve.locate(spec)
     if config and origin.config:
         compare.evaluated(origin.source, origin.config, config)
     used = hashable(config or origin.local_config)

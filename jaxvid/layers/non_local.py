@@ -105,10 +105,10 @@ class NonLocalResNet(resnet.ResNet):
     @nn.nowrap
     def block(self, stage, i, kind=NonLocalBlock, **fields):
         layer = None
-        if self.gathers(stage, i):
+        if self.has_non_local(stage, i):
             layer = partial(NonLocal, self.non_local, self.non_local_scale, self.norm, self.dtype)
         return super().block(stage, i, kind, **{"non_local": layer, **fields})
 
-    def gathers(self, stage: int, i: int) -> bool:
+    def has_non_local(self, stage: int, i: int) -> bool:
         """Whether a non-local layer follows block `i` of a stage, both from 0."""
         return bool(self.non_local) and i in self.non_local_blocks[stage]

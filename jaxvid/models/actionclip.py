@@ -15,7 +15,7 @@ import numpy as np
 from jaxvid.config.values import Count
 from jaxvid.layers.clip import Transformer, normal
 from jaxvid.models import clip4clip
-from jaxvid.models.clip4clip import TwoTowers, backbone, example
+from jaxvid.models.clip4clip import BY_VARIANT, Text, TwoTowers, backbone, example
 from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import clip
 
@@ -40,14 +40,14 @@ class Adapter(Transformer):
         t, f = x.shape[1:]
         if t > self.frames:
             raise ValueError(f"the adapter is for {self.frames} frames, not {t}")
-        places = nn.Embed(
+        positions = nn.Embed(
             self.frames,
             f,
             dtype=self.dtype,
             embedding_init=normal,
             name="frame_position_embeddings",
         )
-        return (x + self.blocks(x + places(np.arange(t)))).mean(1)
+        return (x + self.blocks(x + positions(np.arange(t)))).mean(1)
 
 
 def build(
@@ -55,6 +55,7 @@ def build(
     *,
     frames: Count = 8,
     layers: Count = 6,
+    text: Text = BY_VARIANT,
     dtype: Any = jnp.float32,
     **overrides,
 ):
@@ -63,11 +64,12 @@ def build(
     Args:
       frames: Largest number of frames of a video.
       layers: Blocks of the adapter, which joins the features of frames.
+      text: Options of the text tower.
     """
     vision = backbone(variant, dtype=dtype, **overrides)
-    text = clip4clip.text_tower(variant, vision)
+    tower = clip4clip.text_tower(variant, text, vision)
     shared: dict[str, Any] = dict(quick=vision.quick, remat=vision.remat, dtype=dtype)
-    return TwoTowers(vision, text, Adapter(layers, text.heads, **shared, frames=frames))
+    return TwoTowers(vision, tower, Adapter(layers, tower.heads, **shared, frames=frames))
 
 
 # Weights

@@ -5,12 +5,14 @@ CLIP for videos: the mean of what it makes of the frames is compared with what i
 Shapes: b batch, t frames, n tokens, f features of the space that videos and texts share.
 """
 
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxvid.config.values import Natural
 from jaxvid.layers.clip import Scale, TextTower, VisionTower
 from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import clip
@@ -22,7 +24,7 @@ VARIANTS: dict[str, dict] = {
     "vitb16": dict(size=224, patch=16),
     "vitl14": dict(size=224, patch=14, width=1024, depth=24, heads=16, features=768),
 }
-# Of the text tower, whose features are those of the other.
+# Options of the text towers. Their number of output features is that of the vision tower.
 TEXT: dict[str, dict] = {
     "test": dict(width=16, depth=2, heads=2, vocabulary=64, length=8),
     "mini": dict(width=32, depth=2, heads=2),
@@ -32,10 +34,32 @@ TEXT: dict[str, dict] = {
 }
 
 
-class Matched(NamedTuple):
-    """Features of videos (b, f) and of texts (..., f), None where none were given; float32.
+@dataclass(frozen=True)
+class Text:
+    """Options of the text tower.
 
-    `scale` () multiplies their cosines.
+    Attributes:
+      width: Channels of the tokens; 0 takes the value of the variant.
+      depth: Number of blocks; 0 takes the value of the variant.
+      heads: Attention heads; 0 takes the value of the variant.
+      vocabulary: Number of token ids; 0 takes the value of the variant.
+      length: Largest number of tokens; 0 takes the value of the variant.
+    """
+
+    width: Natural = 0
+    depth: Natural = 0
+    heads: Natural = 0
+    vocabulary: Natural = 0
+    length: Natural = 0
+
+
+BY_VARIANT = Text()
+
+
+class Matched(NamedTuple):
+    """Features of videos (b, f) and of texts (..., f), or None without such inputs; float32.
+
+    The learned number `scale` () multiplies the cosines of the features.
     """
 
     video: jax.Array | None
@@ -80,16 +104,21 @@ def backbone(variant, **overrides):
     return VisionTower(**{**VARIANTS[variant], **overrides})
 
 
-def text_tower(variant, vision: VisionTower):
-    """The text tower that goes with a vision tower."""
+def text_tower(variant, text: Text, vision: VisionTower):
+    """Return the text tower of a variant, which shares `quick` and `remat` with a vision tower."""
+    chosen = {key: value for key, value in asdict(text).items() if value}
     shared: dict[str, Any] = dict(features=vision.features, quick=vision.quick, remat=vision.remat)
-    return TextTower(**TEXT[variant], **shared, dtype=vision.dtype)
+    return TextTower(**{**TEXT[variant], **chosen}, **shared, dtype=vision.dtype)
 
 
-def build(variant, *, dtype: Any = jnp.float32, **overrides):
-    """Return both towers; arguments are those of `VisionTower`."""
+def build(variant, *, text: Text = BY_VARIANT, dtype: Any = jnp.float32, **overrides):
+    """Return both towers; other arguments are those of `VisionTower`.
+
+    Args:
+      text: Options of the text tower.
+    """
     vision = backbone(variant, dtype=dtype, **overrides)
-    return TwoTowers(vision, text_tower(variant, vision))
+    return TwoTowers(vision, text_tower(variant, text, vision))
 
 
 # Weights

@@ -18,45 +18,37 @@ from jaxvid.errors import UserError
 from jaxvid.ops.roi_align import roi_align
 from jaxvid.weights.convert import Weights
 
-VARIANTS: dict[str, dict] = {
-    "test": dict(backbone=dict(name="slowonly", variant="test")),
-    "test_slowfast": dict(backbone=dict(name="slowfast", variant="test")),
-    "test_swin": dict(backbone=dict(name="swin", variant="test")),
-}
+# A detector has no sizes of its own. This spec is for tests.
+VARIANTS: dict[str, dict] = {"test": dict(backbone=dict(name="slowonly", variant="test"))}
+BINS = 8  # along each side of a box
 
 
 class RoIHead(nn.Module):
     """Features (b, t, h, w, c), or a tuple of pathways, and boxes (b, n, 4) -> (b, n, classes).
 
     Attributes:
-      num_classes: of the logits.
-      background: the linear layer has an output more, the first, which stands for no class and is
-        dropped. It is never trained; published weights have it.
-      stride: pixels of the picture from one feature to the next.
-      size: bins along a side of a box.
-      pool: over time, "avg" or "max".
-      context: beside the features of a box are those of the whole picture, in as many bins.
-      mlp: a hidden layer before the last.
-      dropout: before the maximum over the bins, as published.
+      num_classes: Number of logits of a box.
+      stride: Pixels of a frame from one feature to the next.
+      background, pool, context, mlp, dropout: See `build`.
+      dtype: Compute dtype; parameters and logits are float32.
     """
 
     num_classes: int
-    background: bool = False
-    stride: int = 16
-    size: int = 8
-    pool: str = "avg"
-    context: bool = False
-    mlp: bool = False
-    dropout: float = 0.5
-    dtype: Any = jnp.float32
+    stride: int
+    background: bool
+    pool: str
+    context: bool
+    mlp: bool
+    dropout: float
+    dtype: Any
 
     @nn.compact
     def __call__(self, features, boxes, *, train):
         over_time = {"avg": jnp.mean, "max": jnp.max}[self.pool]
         maps = jnp.concatenate([over_time(x, axis=1) for x in jax.tree.leaves(features)], -1)
-        x = roi_align(maps, boxes, self.size, 1 / self.stride)
+        x = roi_align(maps, boxes, BINS, 1 / self.stride)
         if self.context:
-            whole = bin_means(maps, self.size)[:, None]
+            whole = bin_means(maps, BINS)[:, None]
             x = jnp.concatenate([x, jnp.broadcast_to(whole, x.shape)], -1)
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
         x = x.max((2, 3))
@@ -69,7 +61,7 @@ class RoIHead(nn.Module):
 
 
 def bin_means(x, size):
-    """Means of (b, h, w, c) in bins, (b, size, size, c); bins overlap where they share a pixel."""
+    """Average (b, h, w, c) in bins: (b, size, size, c). Neighbors overlap if they share a pixel."""
 
     def share(pixels):
         i, pixel = np.arange(size)[:, None], np.arange(pixels)
@@ -82,7 +74,7 @@ def bin_means(x, size):
 class FastRCNN(nn.Module):
     """video (b, t, h, w, 3), boxes (b, n, 4) x1 y1 x2 y2 in its pixels -> logits (b, n, classes).
 
-    Boxes may be padding: what comes of them is of no use, and changes nothing else.
+    Boxes may be padding. Their logits are meaningless, and they do not change those of other boxes.
     """
 
     backbone: nn.Module
@@ -130,24 +122,18 @@ def build(
     if not hasattr(backbone, "stride"):
         kind = type(backbone).__name__
         raise UserError(f"config.model.backbone: a detector needs a map of the frame; not {kind}")
-    head = RoIHead(
-        num_classes,
-        background,
-        stride=backbone.stride,
-        pool=pool,
-        context=context,
-        mlp=mlp,
-        dropout=dropout,
-        dtype=dtype,
-    )
-    return FastRCNN(backbone, head)
+    options = background, pool, context, mlp, dropout, dtype
+    return FastRCNN(backbone, RoIHead(num_classes, backbone.stride, *options))
 
 
 # Weights
 
 
 def openmmlab(net):
-    """The names of the head; those of the backbone are in the table of its family."""
+    """Return the rename rows of the head; those of the backbone are in the table of its family.
+
+    "roi_head.bbox_head.fc_cls.weight" -> "head/fc/kernel"
+    """
     head = "roi_head.bbox_head.fc_cls"
     if net.head.mlp:
         return ((f"{head}.0", "head/hidden"), (f"{head}.2", "head/fc"))

@@ -126,7 +126,7 @@ def openmmlab(net):
         for b in range(depth):
             wrapped = ".net" if s == 1 and net.backbone.pool_time else ""
             torch, ours = f"backbone.layer{s + 1}{wrapped}.{b}", f"backbone/layer{s + 1}_{b}"
-            if net.backbone.gathers(s, b):
+            if net.backbone.has_non_local(s, b):
                 rows += names.non_local(torch, ours)
                 torch += ".block"
             rows.append((torch, ours))

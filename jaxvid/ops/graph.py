@@ -33,7 +33,7 @@ def stgcn_spatial(layout: str, max_hop: int = 1) -> np.ndarray:
     between = distances(layout, max_hop)
     # Distances beyond `max_hop` are all the same, those to the centre too: published weights were
     # trained so.
-    centre = between[:, skeletons.find(layout).centre]
+    centre = between[:, skeletons.get(layout).centre]
     outward = centre[:, None] >= centre
     mean = normalise(between <= max_hop)
     subsets = [np.where(between == 0, mean, 0)]
@@ -70,7 +70,7 @@ def k_adjacency(
 
 def edges(layout: str) -> np.ndarray:
     """(j, j): 1 at [v, w] where v is the neighbour of w towards the centre."""
-    skeleton = skeletons.find(layout)
+    skeleton = skeletons.get(layout)
     inward = np.zeros((skeleton.joints, skeleton.joints))
     for joint, neighbour in skeleton.edges:
         inward[neighbour, joint] = 1

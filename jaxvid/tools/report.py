@@ -204,12 +204,12 @@ def examples(folder: Path) -> Iterator[str]:
         sheet = (
             cv2.imread(str(folder / f"{name}.png")) if (folder / f"{name}.png").exists() else None
         )
-        shown = (example(entry, sheet) for entry in entries.get(name, ()))
+        shown = (figure(entry, sheet) for entry in entries.get(name, ()))
         yield page.section(title, page.grid(shown))
 
 
-def example(entry: Mapping, sheet: np.ndarray | None) -> str:
-    """One clip: frames, true and predicted class."""
+def figure(entry: Mapping, sheet: np.ndarray | None) -> str:
+    """Return one clip as HTML: its frames, and its true and predicted class."""
     picture = ""
     if sheet is not None and "box" in entry:
         x, y, w, h = entry["box"]

@@ -55,7 +55,7 @@ def compare(workdir: str):
 
 def check(workdir: str):
     """A UserError where the recipe of a model has no order of frames."""
-    origin = resolve.find(workdir)
+    origin = resolve.locate(workdir)
     config = origin.local_config
     recipe = config["data"]["recipe"]["name"]
     if "order" not in plug.spec("data.recipes", recipe):

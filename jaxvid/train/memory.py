@@ -20,7 +20,7 @@ from jaxvid.errors import UserError
 from jaxvid.train import estimate, fitting, host_memory
 from jaxvid.train.estimate import size_on_device
 from jaxvid.train.evaluate import batch_size
-from jaxvid.train.plan import Plan, example, shapes_of
+from jaxvid.train.plan import Plan, example_sample, shapes_of
 from jaxvid.train.step import Compiled
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class Fit:
         at_once = size_on_device(batch) // planned.config.accumulate
         for split, what in (("val", "validation"), ("test", "the test on all views")):
             try:
-                sample = example(planned.config, split, planned.task)
+                sample = example_sample(planned.config, split, planned.task)
                 yield from self._of_split(planned, split, what, sample, at_once)
             except UserError as error:  # this run may never need it
                 yield f"{what} will not run: {error}"

@@ -222,12 +222,12 @@ def rehearse(config: Any, mesh: jax.sharding.Mesh) -> tuple[Plan, Sample, dict[s
     classes = config.data.num_classes or EXAMPLE_CLASSES
     model = plug.load("models", config.model, num_classes=classes, dtype=jnp.dtype(config.dtype))
     task = plug.load("tasks", config.task, num_classes=classes)
-    sample = example(config, "train", task)
+    sample = example_sample(config, "train", task)
     shapes = shapes_of(sample, config.batch, mesh)
     return plan(config, model, task, mesh, shapes, STEPS), sample, shapes
 
 
-def example(config: Any, split: str, task: Task) -> Sample:
+def example_sample(config: Any, split: str, task: Task) -> Sample:
     """Return a sample of `split` after all transforms, made from no data."""
     recipe, classes = config.data.recipe, classes_of(task)
     # What the recipe leaves to the data, such as the channels of features, the model may settle.

@@ -1,9 +1,10 @@
-"""Rename tables: published PyTorch tensors into Flax variables, strictly, and back.
+"""Rename tables: they convert published PyTorch tensors into Flax variables, and back.
 
-A table maps module prefixes, `("backbone.layers.{s}.blocks.{b}", "backbone/stage{s}_block{b}")`:
-`{s}` stands for a number or a word, the longest matching row wins, what follows the prefix is kept.
-The leaf and its memory layout follow from what the model has under that path. Tables are bijective:
-read backwards they name our parameters as upstream does.
+A row of a table maps the beginning of a name to that of a parameter path, as in
+`("backbone.layers.{s}.blocks.{b}", "backbone/stage{s}_block{b}")`. `{s}` stands for a number or a
+word. The longest row that matches is used, and the rest of the name is kept. The name of the leaf
+and the order of its axes follow from the variable of the model at that path. Tables are bijective:
+read backwards, they give the upstream's names of our parameters.
 """
 
 import re
@@ -20,7 +21,7 @@ from jaxvid.errors import UserError, did_you_mean
 
 Table = tuple[tuple[str, str], ...]
 
-# torch leaf -> the Flax leaves it may be, each in its collection
+# PyTorch leaf -> the Flax leaves that it can become, each with its collection
 LEAVES = {
     "weight": ("params/kernel", "params/scale", "params/embedding"),
     "bias": ("params/bias",),
@@ -28,24 +29,25 @@ LEAVES = {
     "running_var": ("batch_stats/var",),
 }
 TORCH_LEAVES = {flax: torch for torch, leaves in LEAVES.items() for flax in leaves}
-SHOWN = 40  # problems listed in one error
+SHOWN = 40  # problems in one error message
 
 
 @dataclass(frozen=True)
 class Weights:
-    """How one upstream names the tensors of a family.
+    """The names of one upstream for the tensors of a family.
 
     Attributes:
-      rename: rows (torch prefix, jax prefix), a bijection; or a function that makes them from the
-        model, where upstream's names depend on its options.
-      skip: patterns of whole torch names that hold nothing to load, such as index buffers.
-      order: the words of upstream's names in the order in which it lists them, for export; a word
-        that stands elsewhere below some module is given with that module before it, "gcn.bn".
-      buffers: what upstream stores beside its parameters, from the model and the torch names.
-      adapt: (model, path, value, shape) -> a value of that shape, for tensors of another one, such
-        as the kernels of an image model.
-      fix: where a tensor of upstream is not one of ours: upstream's tensors -> those that the rows
-        name, and back. Tensors that it does not know go through, also where others are missing.
+      rename: Rows (PyTorch prefix, jaxvid prefix), a bijection; or a function of the model that
+        returns them, if the names depend on options of the model.
+      skip: Patterns of whole PyTorch names that are not loaded, such as index buffers.
+      order: The words of the upstream's names in its order, for export. If the order of a word is
+        different below some module, that module precedes it, as in "gcn.bn".
+      buffers: A function of the model and the PyTorch names that returns the tensors that the
+        upstream stores in addition to its parameters.
+      adapt: A function (model, path, value, shape) -> value of that shape, for tensors of another
+        shape, such as the kernels of an image model.
+      fix: A pair of functions, for tensors that must be joined or split: from the upstream's
+        tensors to those that the rows name, and back. They keep all other tensors as they are.
     """
 
     rename: Table | Callable[[Any], Table]
@@ -56,7 +58,7 @@ class Weights:
     fix: tuple[Callable[[Mapping], dict], Callable[[Mapping], dict]] | None = None
 
     def rows(self, net: nn.Module | None = None) -> Table:
-        """The rename table of one model."""
+        """Return the rename table of one model."""
         return self.rename(net) if callable(self.rename) else self.rename
 
     def with_head(self, head: "Weights | None", net: nn.Module | None) -> "Weights":
@@ -65,7 +67,7 @@ class Weights:
         Tensors of this one's head are skipped, so that training can start from its files.
 
         Args:
-          head: How the upstream names that head; None, where it has none of the kind.
+          head: The upstream's names of that head; None if it has no such head.
           net: The model.
         """
         rows = self.rows(net)
@@ -77,7 +79,16 @@ class Weights:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What a load did: `str()` is the line to print."""
+    """The result of a conversion in numbers. `str()` is a line for the log.
+
+    Attributes:
+      tensors: Number of tensors that were loaded.
+      leaves: Number of variables of the model.
+      parameters: Number of loaded parameters.
+      total: Number of parameters of the model.
+      skipped: Patterns of variables that were not loaded.
+      adapted: Paths of variables whose tensors had another shape.
+    """
 
     tensors: int
     leaves: int
@@ -102,19 +113,21 @@ def convert(
     skip: tuple[str, ...] = (),
     net: nn.Module | None = None,
 ) -> tuple[dict, Coverage]:
-    """Fill the tree of `variables` from torch-named `tensors`.
+    """Fill the variables of a model with the tensors of an upstream.
 
     Args:
+      tensors: Tensors by the upstream's names.
       variables: {"params": ..., "batch_stats": ...}, arrays or shapes.
-      skip: patterns of paths under "params" that stay as they are in `variables`.
-      net: the model, for tables and tensors that depend on its options.
+      weights: The table of the upstream.
+      skip: Patterns of paths under "params" that keep their values of `variables`.
+      net: The model, for tables and tensors that depend on its options.
 
     Returns:
-      A tree like `variables`, in its dtypes, and what was loaded.
+      A tree like `variables`, with its dtypes, and the numbers of what was loaded.
 
     Raises:
-      UserError: a tensor without a place, a leaf without a tensor or a shape that differs; the
-        message lists all of them.
+      UserError: a tensor has no variable, a variable has no tensor, or a shape differs. The message
+        lists all of them.
     """
     want: dict[str, Any] = flatten_dict(variables, sep="/")  # type: ignore[assignment]
     stays = {key for key in want if any(re.fullmatch(p, key.partition("/")[2]) for p in skip)}
@@ -127,7 +140,7 @@ def convert(
         if any(re.fullmatch(pattern, name) for pattern in weights.skip):
             continue
         path = rename(name, rows)
-        key = path and find_leaf(path, want)
+        key = path and leaf_key(path, want)
         if not key:
             near = did_you_mean(path or name, want) if len(problems) < SHOWN else ""
             problems.append(f"no place for {name} {tuple(tensor.shape)}.{near}")
@@ -164,7 +177,11 @@ def convert(
 def export(
     variables: Mapping, weights: Weights, net: nn.Module | None = None
 ) -> dict[str, np.ndarray]:
-    """Variables as torch tensors: upstream's names, layouts and order, with its buffers."""
+    """Return variables as tensors with the names, axes, order and buffers of an upstream.
+
+    Raises:
+      UserError: the table has no row for a variable.
+    """
     flat: dict[str, Any] = flatten_dict(variables, sep="/")  # type: ignore[assignment]
     back = tuple((target, source) for source, target in weights.rows(net))
     named = {}
@@ -183,21 +200,21 @@ def export(
         below = ranks.get(f"{before}.{word}", ranks.get(word, len(ranks)))
         return int(word) if word.isdigit() else below
 
-    def place(name):
+    def ranked(name):
         words = name.split(".")
         return list(map(rank, words, ["", *words]))
 
-    return {name: named[name] for name in sorted(named, key=place)}
+    return {name: named[name] for name in sorted(named, key=ranked)}
 
 
 def rename(name: str, table: Table) -> str | None:
-    """'cls_head.fc_cls.weight' -> 'head/fc/weight'; None when no row matches."""
+    """Return 'head/fc/weight' for 'cls_head.fc_cls.weight'; None if no row matches."""
     best = _longest(name, table, r"(?=\.|$)")
     return best and best[0] + best[1].replace(".", "/")
 
 
 def torch_name(key: str, back: Table) -> str | None:
-    """'params/head/fc/kernel' -> 'cls_head.fc_cls.weight', by a table read backwards."""
+    """Return 'cls_head.fc_cls.weight' for 'params/head/fc/kernel', by a table read backwards."""
     collection, _, path = key.partition("/")
     module, _, leaf = path.rpartition("/")
     leaf = TORCH_LEAVES.get(f"{collection}/{leaf}", leaf)
@@ -206,21 +223,21 @@ def torch_name(key: str, back: Table) -> str | None:
 
 
 def to_flax(tensor: np.ndarray, key: str) -> np.ndarray:
-    """Torch (out, in, *space) -> Flax (*space, in, out) for kernels; all else is kept."""
+    """Transpose kernels from (out, in, *space) to (*space, in, out); keep all other tensors."""
     if not key.endswith("/kernel") or tensor.ndim < 2:
         return tensor
     return tensor.transpose(*range(2, tensor.ndim), 1, 0)
 
 
 def to_torch(leaf: np.ndarray, key: str) -> np.ndarray:
-    """Flax (*space, in, out) -> torch (out, in, *space) for kernels; all else is kept."""
+    """Transpose kernels from (*space, in, out) to (out, in, *space); keep all other variables."""
     if not key.endswith("/kernel"):
         return leaf
     return leaf.transpose(leaf.ndim - 1, leaf.ndim - 2, *range(leaf.ndim - 2))
 
 
-def find_leaf(path: str, want: Mapping) -> str | None:
-    """'head/fc/weight' -> 'params/head/fc/kernel', whichever of the candidates is wanted."""
+def leaf_key(path: str, want: Mapping) -> str | None:
+    """Return the key of `want` for a path: 'params/head/fc/kernel' for 'head/fc/weight'."""
     module, _, leaf = path.rpartition("/")
     for candidate in LEAVES.get(leaf, (f"params/{leaf}",)):
         collection, _, flax_leaf = candidate.partition("/")
@@ -231,24 +248,24 @@ def find_leaf(path: str, want: Mapping) -> str | None:
 
 
 def _longest(name: str, table: Table, end: str) -> tuple[str, str] | None:
-    """(translated prefix, rest of the name) by the row that matches most of the name.
+    """Return (translated prefix, rest of the name) by the row that matches most of the name.
 
-    Of rows that match the same part, the one that spells out more of it wins.
+    Of rows that match the same part, the one with the fewest placeholders is used.
     """
     best = None
     for source, target in table:
-        found = re.match(_pattern(source) + end, name)
-        if not found:
+        match = re.match(_pattern(source) + end, name)
+        if not match:
             continue
-        rank = found.end(), -source.count("{")
+        rank = match.end(), -source.count("{")
         if best is None or rank > best[0]:
-            best = rank, target.format(**found.groupdict()), name[found.end() :]
+            best = rank, target.format(**match.groupdict()), name[match.end() :]
     return best and best[1:]
 
 
 def _pattern(prefix: str) -> str:
     parts = re.split(r"\{(\w+)\}", prefix)
-    # A number in our names may stand right before a word: stage0_block1.
+    # In our names, a word may follow a number directly, as in stage0_block1.
     return "".join(
         f"(?P<{p}>[0-9]+|[a-zA-Z]+)" if i % 2 else re.escape(p) for i, p in enumerate(parts)
     )

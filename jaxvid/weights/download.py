@@ -56,7 +56,7 @@ def fetch(row: Row, folder: str | Path | None = None) -> Path:
         hash, or the disk is full.
     """
     folder = Path(folder or files.cache_root() / "weights")
-    local = find_local(row)
+    local = local_file(row)
     if local:
         return check(local, row, folder)
     target = folder / row.file
@@ -71,7 +71,7 @@ def fetch(row: Row, folder: str | Path | None = None) -> Path:
     return target
 
 
-def find_local(row: Row) -> Path | None:
+def local_file(row: Row) -> Path | None:
     """The file of `row` in JAXVID_WEIGHTS_DIR, if that is set and has it."""
     folder = Path(os.environ.get("JAXVID_WEIGHTS_DIR") or "")
     if folder == Path():

@@ -1,6 +1,7 @@
-"""From image models to video models: tensors of one shape made to fit another.
+"""Tensors of image models, changed to fit video models, and tensors for other input sizes.
 
-The aim in each case: a clip that is constant in time gives what the image model gives on its frame.
+A video model with tensors of an image model computes for a clip of equal frames what the image
+model computes for the frame.
 """
 
 import math
@@ -15,9 +16,10 @@ Grid = tuple[int, int, int]
 
 
 def kernel(image: np.ndarray, frames: int) -> np.ndarray:
-    """(h, w, in, out) -> (frames, h, w, in, out), each a share of the image's kernel.
+    """Divide a kernel over time: (h, w, in, out) -> (frames, h, w, in, out).
 
-    Their sum over time is the image's kernel (Carreira & Zisserman, 2017).
+    The sum over time is the kernel of the image model (Carreira & Zisserman, 2017,
+    https://arxiv.org/abs/1705.07750).
     """
     return np.repeat(image[None], frames, 0) / frames
 
@@ -25,10 +27,11 @@ def kernel(image: np.ndarray, frames: int) -> np.ndarray:
 def kernels(
     net: nn.Module | None, path: str, value: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """The kernels of a 2-D network for a 3-D one, or for inputs of another kind (`Weights.adapt`).
+    """Adapt the kernels of a 2-D network to a 3-D one, or to other inputs (`Weights.adapt`).
 
-    A first kernel meets inputs of another channel count, such as stacked optical flow, with the
-    mean of its channels at each of them (Wang et al., 2016).
+    If the number of input channels differs, as for stacked optical flow, each input channel gets
+    the mean of the first kernel over its channels (Wang et al., 2016,
+    https://arxiv.org/abs/1608.00859).
     """
     if path.endswith("/kernel") and len(shape) == 5 and value.ndim == 4:
         value = kernel(value, shape[0])
@@ -38,18 +41,18 @@ def kernels(
 
 
 def bias_table(image: np.ndarray, window: tuple[int, int, int]) -> np.ndarray:
-    """Relative position biases of square windows, for every offset in time alike.
+    """Repeat the relative position biases of an image model for each offset in time.
 
     Args:
       image: ((2s - 1)^2, heads) for windows of s x s tokens.
-      window: (time, height, width) of the video model; another height or width resizes the table,
-        bicubic, as Video Swin does.
+      window: (time, height, width) of the windows of the video model. For another height or width,
+        the table is resized by bicubic interpolation, as Video Swin does.
 
     Returns:
       ((2t - 1) (2h - 1) (2w - 1), heads).
 
     Raises:
-      UserError: the table is not one of square windows.
+      UserError: the table is not for square windows.
     """
     side = round(len(image) ** 0.5)
     if side * side != len(image):
@@ -61,11 +64,14 @@ def bias_table(image: np.ndarray, window: tuple[int, int, int]) -> np.ndarray:
 
 
 def bias_table_in_time(video: np.ndarray, window: tuple[int, int, int]) -> np.ndarray:
-    """Relative position biases for windows that are longer or shorter in time.
+    """Resize relative position biases, linearly, to windows of another length in time.
 
     Args:
-      video: ((2t - 1) (2h - 1) (2w - 1), heads) for another t.
-      window: (time, height, width) of the result, linear between the offsets there are.
+      video: ((2s - 1) (2h - 1) (2w - 1), heads) for windows of s tokens in time.
+      window: (time, height, width) of the windows of the result.
+
+    Returns:
+      ((2t - 1) (2h - 1) (2w - 1), heads).
 
     Raises:
       UserError: the table is for another height or width.
@@ -82,12 +88,12 @@ def bias_table_in_time(video: np.ndarray, window: tuple[int, int, int]) -> np.nd
 
 
 def position_embedding(table: np.ndarray, grid: Grid, shape: Grid) -> np.ndarray:
-    """Position embeddings of a transformer for another grid: bicubic in space, linear in time.
+    """Resize position embeddings to another grid: bicubic in space, linear in time.
 
     Args:
-      table: (k + t h w, c); the first k rows, such as that of a class token, are kept.
-      grid: its (t, h, w), row-major; t is 1 for an image model.
-      shape: that of the result.
+      table: (k + t h w, c), row by row. The first k rows, such as that of a class token, are kept.
+      grid: (t, h, w) of the table; t is 1 for an image model.
+      shape: (t', h', w') of the result.
 
     Returns:
       (k + t' h' w', c).

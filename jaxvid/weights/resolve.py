@@ -25,7 +25,7 @@ from jaxvid.config import former_keys, hashable
 from jaxvid.config.settings import Settings
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.weights import download, safetensors_file, torch_file, zoo
-from jaxvid.weights.convert import Weights, convert, find_leaf, rename, to_flax
+from jaxvid.weights.convert import Weights, convert, leaf_key, rename, to_flax
 
 logger = logging.getLogger(__name__)
 PUBLISHED = "published"  # init.weights: those of the zoo for config.model
@@ -38,11 +38,11 @@ class Origin:
     """Where weights come from, and what is known of them.
 
     Attributes:
-      source: the checkpoint folder or the file.
-      config: the config of their model, None for a bare file.
-      names: class names, empty for a bare file.
-      meta: what else travels with them: step, epoch, published metrics ...
-      upstream: key into the family's WEIGHTS; "" for our own checkpoints and for bare files.
+      source: The checkpoint folder or the file.
+      config: The config of their model; None for a file that the zoo does not have.
+      names: Class names; empty for such a file.
+      meta: What else is stored with them: step, epoch, published metrics and others.
+      upstream: A key of the family's WEIGHTS; "" for checkpoints of jaxvid and for such a file.
     """
 
     source: Path
@@ -53,10 +53,10 @@ class Origin:
 
     @property
     def local_config(self) -> dict:
-        """The config with the layout of this machine: that of the training says nothing here.
+        """The config, with one copy of the parameters on each device of this machine.
 
         Raises:
-          UserError: nothing is known of the model.
+          UserError: the file has no config, so the model is not known.
         """
         if self.config is None:
             raise UserError(
@@ -66,8 +66,8 @@ class Origin:
         return {**self.config, "mesh": asdict(Settings.mesh), "sharding": Settings.sharding}
 
 
-def find(spec: str | Path) -> Origin:
-    """What `spec` names; downloads a published file that is not here yet.
+def locate(spec: str | Path) -> Origin:
+    """Return what `spec` names, and download a published file that is not on this machine.
 
     Raises:
       UserError: there is no such workdir, file or name; the nearest name is suggested.
@@ -95,7 +95,7 @@ def find(spec: str | Path) -> Origin:
 
 
 def published(row: zoo.Row, path: Path) -> Origin:
-    """A row of the zoo as the config of an evaluation."""
+    """Return the origin of a published file, with a config that evaluates it."""
     config = dict(
         **asdict(Settings(dtype="float32", batch=1)),
         model=dict(row.model),
@@ -108,20 +108,26 @@ def published(row: zoo.Row, path: Path) -> Origin:
 
 
 def identity(source: Path) -> str:
-    """Twelve letters that tell the weights in a checkpoint folder or a file from all others."""
+    """Return the first twelve hexadecimal digits of a hash of a checkpoint folder or a file."""
     return integrity.identity(source) if source.is_dir() else download.sha256(source)[:12]
 
 
 def read(origin: Origin, like: Mapping, net: nn.Module, model: Mapping) -> tuple[dict, str]:
-    """The variables of `origin`, where `like` (shapes with shardings) says, and a line on them.
+    """Read the variables of `origin`.
 
     Args:
-      net, model: the model and its spec.
+      origin: Where they are.
+      like: Their shapes, with the shardings that they get.
+      net: The model.
+      model: Its spec.
+
+    Returns:
+      The variables, and a line for the log.
     """
     if origin.source.is_dir():
         variables, kind = store.load_variables(origin.source, like)
         return variables, f"loaded {kind} parameters of {origin.source}"
-    return place(origin, Tensors.of(origin, like, net, model), like, net)
+    return load_tensors(origin, Tensors.of(origin, like, net, model), like, net)
 
 
 def resolve(spec: str, model: Mapping) -> str:
@@ -145,10 +151,10 @@ def resolve(spec: str, model: Mapping) -> str:
     return row.name
 
 
-def find_initial(spec: str) -> Origin:
-    """As `find`, where a run is to start; an error also says how to start without weights."""
+def locate_initial(spec: str) -> Origin:
+    """Do the same as `locate` for a run that starts; an error names the flag for random values."""
     try:
-        return find(spec)
+        return locate(spec)
     except UserError as error:
         if spec not in zoo.by_name():
             raise
@@ -164,42 +170,47 @@ def starting_from(
     config: Mapping | None = None,
     needed: bool = True,
 ):
-    """What replaces a run's fresh variables by those that `config.init` names; None if it does not.
+    """Return a function that replaces random variables by the weights that `config.init` names.
 
-    The head stays fresh where it is one for other classes than the run's; all else is loaded
-    strictly, parameters and running statistics.
+    The head keeps its random values if the weights are for other classes. All other parameters and
+    running statistics must be in the weights.
 
     Args:
-      init: "weights", a spec as above, and "skip", patterns of parameters that stay fresh.
-      net, model: the run's model and its spec.
-      names: the run's classes, () where they are not known.
-      config: the run's, for a comparison of the preprocessing.
-      needed: look for the weights now. A run that goes on does not need them.
+      init: `config.init`: "weights", a spec as above, and "skip", patterns of parameters that keep
+        their random values.
+      net: The model of the run.
+      model: Its spec.
+      names: The classes of the run; () if they are not known.
+      config: The config of the run, to compare the preprocessing.
+      needed: Locate the weights now. A run that resumes does not need them.
+
+    Returns:
+      The function, or None if `config.init` names no weights.
 
     Raises:
-      UserError: there are no such weights; before anything is compiled.
+      UserError: there are no such weights.
     """
     if not init["weights"]:
         return None
     given = tuple(init["skip"])
-    known = find_initial(init["weights"]) if needed else None
+    known = locate_initial(init["weights"]) if needed else None
 
     def initial(variables: dict) -> dict:
-        origin = known or find_initial(init["weights"])
+        origin = known or locate_initial(init["weights"])
         param_rules.label(variables["params"], [(p, True) for p in given], strict=True)
         tensors = None if origin.source.is_dir() else Tensors.of(origin, variables, net, model)
         skip = given
-        found = compare.classes(origin.names, names) if origin.names and names else ""
-        if not found and tensors:
-            found = tensors.other_head(variables, net)
+        gap = compare.classes(origin.names, names) if origin.names and names else ""
+        if not gap and tensors:
+            gap = tensors.other_head(variables, net)
         heads = [k for k in param_rules.flatten(variables["params"]) if re.fullmatch(HEAD, k)]
-        if found and not all(store.skipped(f"params/{k}", given) for k in heads):
+        if gap and not all(store.skipped(f"params/{k}", given) for k in heads):
             skip += (HEAD,)
             flag = f"--config.init.skip=\"('{HEAD}',)\""
-            logger.info(f"the head starts fresh, as with {flag}: {found}")
+            logger.info(f"the head starts fresh, as with {flag}: {gap}")
         try:
             if tensors:
-                loaded, line = place(origin, tensors, variables, net, skip)
+                loaded, line = load_tensors(origin, tensors, variables, net, skip)
             else:
                 loaded = store.load_into(variables, origin.source, skip)
                 line = f"started from {origin.source}"
@@ -216,7 +227,7 @@ def starting_from(
 
 
 def _other_family(origin: Origin, model: Mapping) -> str:
-    """The end of an error about weights that do not fit; empty where the family is the same."""
+    """Return the end of an error about weights of another family; "" for the same family."""
     ours = model["name"]
     theirs = origin.config["model"]["name"] if origin.config else ours
     if theirs == ours:
@@ -226,12 +237,12 @@ def _other_family(origin: Origin, model: Mapping) -> str:
 
 @dataclass(frozen=True)
 class Tensors:
-    """The tensors of a file by the names that a table of their family knows.
+    """The tensors of a file, and the table that has their names.
 
     Attributes:
-      named: tensors by upstream's names.
-      table: how they are named.
-      note: what was done to the names of the file, for the line on the load.
+      named: Tensors by the names of the upstream.
+      table: The rename table.
+      note: How the names differ from those in the file, for the log.
     """
 
     named: Mapping[str, Any]
@@ -240,7 +251,7 @@ class Tensors:
 
     @classmethod
     def of(cls, origin: Origin, like: Mapping, net: nn.Module, model: Mapping) -> "Tensors":
-        """Read a file; the table and the prefix are those by which most tensors find a place."""
+        """Read a file; choose the table and the prefix that fit the most tensors."""
         known = tables(model, net)
         if origin.upstream in known:
             known = {origin.upstream: known[origin.upstream]}
@@ -253,32 +264,33 @@ class Tensors:
         return best
 
     def other_head(self, like: Mapping, net: nn.Module) -> str:
-        """How the head differs in shape from that of `like`; "" where it does not."""
+        """Return how the head differs in shape from that of `like`; "" if it does not."""
         want = {
             k: v
             for k, v in param_rules.flatten(like).items()
             if k.startswith(f"params/{HEAD[:-2]}")
         }
-        rows, found = self.table.rows(net), {}
+        rows, shapes = self.table.rows(net), {}
         for name, tensor in self.named.items():
             path = rename(name, rows)
-            if path and (key := find_leaf(path, want)):
-                found[key] = to_flax(tensor, key).shape
-        if not found:
+            if path and (key := leaf_key(path, want)):
+                shapes[key] = to_flax(tensor, key).shape
+        if not shapes:
             return "the file has none" if want else ""
-        for key, shape in found.items():
+        for key, shape in shapes.items():
             if shape != tuple(want[key].shape):
                 return f"{key} is {shape} in the file, {tuple(want[key].shape)} in the model"
         return ""
 
 
 def tables(model: Mapping, net: nn.Module) -> dict[str, Weights]:
-    """Return how upstreams name the tensors of a model, by upstream.
+    """Return the rename tables of a model, by upstream.
 
-    Where a spec holds that of a backbone, the table of the backbone's family names its tensors.
+    If the spec has a spec of a backbone inside, the tables of its family are used for the backbone.
 
     Args:
-      model: the spec of `net`.
+      model: The spec of `net`.
+      net: The model.
     """
     own = plug.module("models", model["name"]).WEIGHTS
     if "backbone" not in model:
@@ -288,7 +300,7 @@ def tables(model: Mapping, net: nn.Module) -> dict[str, Weights]:
 
 
 def spellings(tensors: Mapping) -> Iterator[tuple[str, dict]]:
-    """(note, tensors) as the file names them, without prefixes of most names, with "backbone."."""
+    """Yield (note, tensors): names as in the file, without prefixes, and with "backbone."."""
     yield "", dict(tensors)
     prefix = ""
     while True:
@@ -304,10 +316,10 @@ def spellings(tensors: Mapping) -> Iterator[tuple[str, dict]]:
     yield '; "backbone." was put before all names', {f"backbone.{k}": v for k, v in tensors.items()}
 
 
-def place(
+def load_tensors(
     origin: Origin, tensors: Tensors, like: Mapping, net: nn.Module, skip: tuple[str, ...] = ()
 ) -> tuple[dict, str]:
-    """Convert the tensors of a file and put them where `like` says."""
+    """Convert the tensors of a file and put them on the devices, with the shardings of `like`."""
     variables, coverage = convert(tensors.named, like, tensors.table, skip=skip, net=net)
     placed = jax.tree.map(lambda x, where: jax.device_put(x, where.sharding), variables, like)
     row = zoo.of_file(origin.source)
@@ -318,19 +330,19 @@ def place(
 def likeliest(
     tensors: Mapping, tables: Mapping[str, Weights], like: Mapping, net: nn.Module | None = None
 ) -> Weights:
-    """The table by which most tensors find a place."""
+    """Return the table that fits the most tensors."""
     return max(tables.values(), key=lambda table: fitting(tensors, table, like, net))
 
 
 def fitting(tensors: Mapping, table: Weights, like: Mapping, net: nn.Module | None = None) -> int:
-    """How many tensors find a place by a table."""
+    """Return the number of tensors that are variables of the model by a table."""
     want, rows = param_rules.flatten(like), table.rows(net)
     names = [rename(name, rows) for name in tensors]
-    return sum(1 for name in names if name and find_leaf(name, want))
+    return sum(1 for name in names if name and leaf_key(name, want))
 
 
 def exported_meta(path: Path) -> dict | None:
-    """The config and class names inside a file that `tools.export_weights` wrote."""
+    """Return the config and class names in a file of `tools.export_weights`; None in others."""
     if path.suffix != ".safetensors":
         return None
     text = safetensors_file.metadata(path).get("jaxvid")

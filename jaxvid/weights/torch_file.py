@@ -40,7 +40,7 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 EXPANDED = 2**28  # bytes to which a tensor of stride 0 may grow beyond the size of the file
 
-Places = dict[str, tuple[int, int]]  # name -> first byte and length in the file
+Spans = dict[str, tuple[int, int]]  # name -> first byte and length in the file
 
 # What NumPy writes in front of an array: version, length of the text, text.
 NPY_HEADER = re.compile(
@@ -86,17 +86,17 @@ def load(path: str | Path, key: str | None = None) -> dict[str, np.ndarray]:
         something that is not data; a file is never run.
     """
     data = safetensors_file.map_file(path)
-    places: Places = {}
+    spans: Spans = {}
     if data[:2] == b"PK":
-        value, places = _read_zip(data, path)
+        value, spans = _read_zip(data, path)
     elif Path(path).suffix == ".safetensors" or safetensors_file.is_safetensors(data):
         value = safetensors_file.read(path)
     else:
-        value, places = _read_legacy(data, path)
+        value, spans = _read_legacy(data, path)
     arrays = {}
     for name, tensor in _unwrap(value, key, path).items():
         try:
-            arrays[name] = tensor.view(data, places) if isinstance(tensor, Tensor) else tensor
+            arrays[name] = tensor.view(data, spans) if isinstance(tensor, Tensor) else tensor
         except (ValueError, TypeError, OverflowError) as error:
             raise UserError(f"{path}: damaged, tensor {name[:200]}: {error}") from None
     return arrays
@@ -104,7 +104,7 @@ def load(path: str | Path, key: str | None = None) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True, eq=False)
 class Storage:
-    """A run of `numel` elements that starts `shift` elements into the place of `key`."""
+    """A run of `numel` elements of the bytes of `key`, from element `shift` on."""
 
     key: str
     dtype: np.dtype
@@ -122,14 +122,14 @@ class Tensor:
     strides: tuple[int, ...]
     dtype: np.dtype
 
-    def view(self, data: mmap.mmap, places: Places) -> np.ndarray:
+    def view(self, data: mmap.mmap, spans: Spans) -> np.ndarray:
         """The array, after a check that it lies in its storage and that in the file."""
         storage, dtype, shape, strides = self.storage, self.dtype, self.shape, self.strides
-        if storage.key not in places:
+        if storage.key not in spans:
             raise ValueError(f"its storage {storage.key[:50]} is missing")
         if not math.prod(shape):
             return np.ndarray(shape, dtype, data)
-        start, room = places[storage.key]
+        start, room = spans[storage.key]
         start += storage.shift * storage.dtype.itemsize
         size = storage.numel * storage.dtype.itemsize
         last = self.offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
@@ -146,7 +146,7 @@ def _sizes(values: Any) -> bool:
     return few and all(type(n) is int and 0 <= n < 2**48 for n in values)
 
 
-def _read_zip(data: mmap.mmap, path: str | Path) -> tuple[Any, Places]:
+def _read_zip(data: mmap.mmap, path: str | Path) -> tuple[Any, Spans]:
     """The pickled object of an archive, or the arrays of an npz, and where storages lie."""
     members = _members(data, path)
     roots = [name.removesuffix("data.pkl") for name in members if name.endswith("data.pkl")]
@@ -165,14 +165,14 @@ def _read_zip(data: mmap.mmap, path: str | Path) -> tuple[Any, Places]:
     if content("byteorder") == b"big":
         raise UserError(f"{path}: big-endian numbers are not supported")
     folder = f"{root}data/"
-    places = {n[len(folder) :]: span for n, span in members.items() if n.startswith(folder)}
+    spans = {n[len(folder) :]: span for n, span in members.items() if n.startswith(folder)}
     value = pickles.load(content("data.pkl"), str(path), NAMES, lambda pid: _storage(*pid))
-    return value, places
+    return value, spans
 
 
-def _members(data: mmap.mmap, path: str | Path) -> Places:
+def _members(data: mmap.mmap, path: str | Path) -> Spans:
     """Where the members of a zip file lie. All are stored as they are, so nothing is unpacked."""
-    places: Places = {}
+    spans: Spans = {}
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -186,13 +186,13 @@ def _members(data: mmap.mmap, path: str | Path) -> Places:
         start = head + 30 + sum(struct.unpack("<HH", data[head + 26 : head + 30].ljust(4, b"\0")))
         if head < 0 or data[head : head + 4] != b"PK\3\4" or start + member.file_size > len(data):
             raise UserError(f"{path}: damaged, {name[:200]} does not lie in the file")
-        if name in places or member.file_size != member.compress_size:
+        if name in spans or member.file_size != member.compress_size:
             raise UserError(f"{path}: damaged, {name[:200]} occurs twice or has two sizes")
-        places[name] = start, member.file_size
-    return places
+        spans[name] = start, member.file_size
+    return spans
 
 
-def _read_npz(data: mmap.mmap, members: Places, path: str | Path) -> dict[str, np.ndarray]:
+def _read_npz(data: mmap.mmap, members: Spans, path: str | Path) -> dict[str, np.ndarray]:
     arrays = {}
     for name, (start, size) in members.items():
         head = data[start : start + min(size, 4096)]
@@ -213,7 +213,7 @@ def _read_npz(data: mmap.mmap, members: Places, path: str | Path) -> dict[str, n
     return arrays
 
 
-def _read_legacy(data: mmap.mmap, path: str | Path) -> tuple[Any, Places]:
+def _read_legacy(data: mmap.mmap, path: str | Path) -> tuple[Any, Spans]:
     """The stream of pickles before PyTorch 1.6: header, object, keys; then the storages."""
     try:
         magic = pickles.load(data, str(path))
@@ -248,18 +248,18 @@ def _read_legacy(data: mmap.mmap, path: str | Path) -> tuple[Any, Places]:
         raise UserError(f"{path}: big-endian numbers are not supported")
     value = pickles.load(data, str(path), NAMES, persistent)
     keys = pickles.load(data, str(path))
-    at, places = data.tell(), {}
+    at, spans = data.tell(), {}
     for key in keys if isinstance(keys, list) else [None]:
-        if not isinstance(key, str) or key not in storages or key in places:
+        if not isinstance(key, str) or key not in storages or key in spans:
             raise UserError(f"{path}: damaged, its list of storages is not the one it uses")
         storage = storages[key]
         size = storage.numel * storage.dtype.itemsize
         count, at = int.from_bytes(data[at : at + 8], "little"), at + 8
         if count != storage.numel or at + size > len(data):
             raise UserError(f"{path}: cut short or damaged at storage {key[:50]}, byte {at}")
-        places[key] = at, size
+        spans[key] = at, size
         at += size
-    return value, places
+    return value, spans
 
 
 def _storage(kind: Any, dtype: Any, key: Any, location: Any, numel: Any) -> Storage:

@@ -60,6 +60,18 @@ def test_flags_reach_the_options_of_a_family_that_flags_choose(flags):
     assert plug.load("models", dict(backbone), "backbone").window == (2, 2, 2)
 
 
+@pytest.mark.parametrize("config", ["clip4clip_msrvtt", "actionclip_own:mini"])
+def test_flags_reach_the_options_of_a_text_tower(config):
+    """In a section that the config file does not have; what is 0 is that of the variant."""
+    parts = parsed(config, "--config.model.text.depth=3", "--config.model.text.length=9")
+    assert dict(parts.model.text) == dict(width=0, depth=3, heads=0, vocabulary=0, length=9)
+    schema.check(parts)
+    tower = plug.load("models", parts.model).text
+    plain = plug.load("models", parsed(config).model).text
+    assert plain.depth > 0
+    assert tower == plain.clone(depth=3, length=9)
+
+
 def test_the_resolved_config_has_all_options():
     config = parsed("swin_k400:tiny", "--config.model.variant=base")
     assert config.model.depths == (2, 2, 18, 2)  # of the variant that was chosen last

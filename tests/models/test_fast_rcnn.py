@@ -2,6 +2,8 @@
 
 import functools
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,6 @@ from jaxvid import plug
 from jaxvid.config import options, schema
 from jaxvid.errors import UserError
 from jaxvid.models import fast_rcnn
-from jaxvid.models.fast_rcnn import RoIHead
 from jaxvid.ops.roi_align import roi_align
 from jaxvid.train.step import init_variables
 from jaxvid.weights import resolve
@@ -54,7 +55,8 @@ def filled(net, *inputs):
 @functools.cache
 def head(**options):
     """The head on features (1, 3, 4, 4, 6), its variables, and a function of features."""
-    net = RoIHead(CLASSES, stride=8, **options)
+    backbone: Any = SimpleNamespace(stride=8)
+    net = fast_rcnn.build(backbone=backbone, num_classes=CLASSES, **options).head
     variables = filled(net, draw(1, 3, 4, 4, 6), BOXES)
     return net, variables, jax.jit(lambda v, x, b: net.apply(v, x, b, train=False))
 
@@ -160,6 +162,15 @@ def test_the_head_knows_the_stride_of_the_features(family, variant, stride):
     maps = jax.eval_shape(lambda v, x: net.backbone.apply(v, x, train=False), variables, video)
     assert {x.shape[2:4] for x in jax.tree.leaves(maps)} == {(64 // stride, 96 // stride)}
     assert net.head.stride == stride
+
+
+@pytest.mark.parametrize("family", ["slowonly", "slowfast", "swin"])
+def test_every_box_has_logits(family):
+    net = build(family)
+    shapes = fast_rcnn.example("test")
+    variables = trace(net, *shapes.values())
+    out = jax.eval_shape(lambda v, x: net.apply(v, **x, train=False), variables, shapes)
+    assert (out.shape, out.dtype) == ((2, 5, CLASSES), jnp.float32)
 
 
 @pytest.mark.parametrize("family", ["stgcn", "bmn", "clip4clip"])

@@ -18,7 +18,7 @@ each_layout = pytest.mark.parametrize("layout", skeletons.SKELETONS)
 
 def steps_apart(layout):
     """Number of edges between any two joints, by walking."""
-    skeleton = skeletons.find(layout)
+    skeleton = skeletons.get(layout)
     neighbours = {j: set() for j in range(skeleton.joints)}
     for a, b in skeleton.edges:
         neighbours[a].add(b)
@@ -75,7 +75,7 @@ def test_distances_are_the_scales_of_ms_g3d(layout, golden):
 @each_layout
 def test_spatial_separates_towards_and_away_from_the_centre(layout):
     apart = steps_apart(layout)
-    skeleton = skeletons.find(layout)
+    skeleton = skeletons.get(layout)
     itself, parent, children = graph.spatial(layout)
     np.testing.assert_array_equal(itself, np.eye(skeleton.joints))
     for v, w in itertools.product(range(skeleton.joints), repeat=2):
@@ -89,7 +89,7 @@ def test_spatial_separates_towards_and_away_from_the_centre(layout):
 @pytest.mark.parametrize("max_hop", [1, 2])
 def test_stgcn_spatial_splits_a_mean_by_distance(layout, max_hop):
     apart = steps_apart(layout)
-    skeleton = skeletons.find(layout)
+    skeleton = skeletons.get(layout)
     found = graph.stgcn_spatial(layout, max_hop)
     within = apart <= max_hop
     np.testing.assert_allclose(found.sum(0), within / within.sum(0), rtol=1e-6)

@@ -50,14 +50,14 @@ METRICS = {
     "detection": "map",
     "retrieval": "t2v_r1",
 }
-INSTEAD = "take the features of a recogniser of videos, such as swin_tiny_k400"
+INSTEAD = "take the features of a model that recognizes actions in videos, such as swin_tiny_k400"
 ORDER = r"cannot be played in another order; time_control is for recognisers of videos"
 # (tool, task) -> the line that a refusal ends with
 REFUSALS = {
     ("browse", "localization"): "the samples hold features; see what .* `python -m jaxvid.predict",
     ("extract_features", "skeleton"): rf"\(recipe skeleton\) hold no videos; {INSTEAD}",
     ("extract_features", "localization"): rf"\(recipe localization\) hold no videos; {INSTEAD}",
-    ("extract_features", "detection"): f"which needs 'proposals' beside a video; {INSTEAD}",
+    ("extract_features", "detection"): f"which needs 'proposals' in addition to a video; {INSTEAD}",
     ("time_control", "skeleton"): ORDER,
     ("time_control", "localization"): ORDER,
     ("time_control", "detection"): ORDER,

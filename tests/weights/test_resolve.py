@@ -85,11 +85,11 @@ def test_a_run_that_is_not_there_names_those_beside_it(tmp_path):
 
 def test_a_file_is_known_by_its_published_name_or_needs_a_config(mirror, tmp_path):
     *_, path = mirror
-    assert resolve.find(path).names == class_names.of("k400")
+    assert resolve.locate(path).names == class_names.of("k400")
     for name in ("swin_test.pth", "swin_test-0123abcd.pth", "swin_test_4x1_k400.pth"):
         copy = tmp_path / name
         copy.write_bytes(path.read_bytes())
-        assert resolve.find(copy).meta["zoo"] == "swin_test_4x1_k400"
+        assert resolve.locate(copy).meta["zoo"] == "swin_test_4x1_k400"
     other = tmp_path / "mine.safetensors"
     other.write_bytes(path.read_bytes())
     with pytest.raises(UserError, match="without a config"):
@@ -163,9 +163,9 @@ def test_evaluation_says_how_it_compares_with_the_published_number():
 
 def test_a_model_trained_on_another_mesh_loads_here(mirror, monkeypatch):
     """Eight devices here, sixty-four there."""
-    origin = resolve.find("swin_test")
+    origin = resolve.locate("swin_test")
     trained = {**origin.config, "mesh": {"data": 16, "model": 4}, "sharding": "tensor"}
     moved = dataclasses.replace(origin, config=trained)
-    monkeypatch.setattr(resolve, "find", lambda spec: moved)
+    monkeypatch.setattr(resolve, "locate", lambda spec: moved)
     model = jaxvid.load("swin_test")
     assert dict(model.mesh.shape) == {"data": 8, "model": 1}

@@ -5,12 +5,12 @@ limb. It can also return the key points, `keypoint` (v m t j 3) in pixels of the
 `ops.heatmap.draw` draws on the device.
 """
 
+from jaxvid import skeletons
 from jaxvid.config.values import Count, Positive, Probability, ShareRange
 from jaxvid.data.recipes import skeleton as skeleton_recipe
 from jaxvid.data.sample import Transform, check_split
 from jaxvid.data.transforms import heatmap, pose, skeleton, spatial, video
 from jaxvid.errors import UserError
-from jaxvid.skeletons import find
 
 # PoseC3D's limbs of the layout "coco".
 LIMBS = (
@@ -64,7 +64,8 @@ def build(
         raise UserError(f'limbs are those of the layout "coco", not "{layout}"')
     train, test = split == "train", split == "test"
     if train:
-        joints = tuple(zip(find(layout).left, find(layout).right, strict=True))
+        body = skeletons.get(layout)
+        joints = tuple(zip(body.left, body.right, strict=True))
         cut = [
             spatial.ResizeShort(short_side),
             spatial.RandomResizedCrop(size, area),

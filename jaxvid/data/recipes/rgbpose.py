@@ -4,11 +4,11 @@ It returns `video` uint8 (v t h w 3) and `heatmap` float32 (v t h w j). Each has
 of frames and its own size.
 """
 
+from jaxvid import skeletons
 from jaxvid.config.values import Count, Positive, Probability, ShareRange
 from jaxvid.data.recipes import clip, skeleton
 from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import heatmap, pose, spatial, video
-from jaxvid.skeletons import find
 
 
 def build(
@@ -44,7 +44,8 @@ def build(
     """
     check_split(split)
     train, views = split == "train", clips if split == "test" else 1
-    joints = tuple(zip(find(layout).left, find(layout).right, strict=True))
+    body = skeletons.get(layout)
+    joints = tuple(zip(body.left, body.right, strict=True))
     augment = [spatial.RandomResizedCrop(size, area), spatial.Flip(flip, joints=joints)]
     return [
         pose.UniformClips(frames, views, train),

@@ -9,10 +9,10 @@ from typing import Literal
 
 import numpy as np
 
+from jaxvid import skeletons
 from jaxvid.config.values import Count
 from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.transforms import pose, skeleton, video
-from jaxvid.skeletons import find
 
 
 def build(
@@ -57,6 +57,7 @@ def build(
 
 def example(layout: str = "coco", **_) -> Sample:
     """Return a sample as sources return it, a person who does not move, to infer shapes from."""
-    points = np.ones((1, 16, find(layout).joints, 3 if layout == "nturgb+d" else 2), np.float32)
+    shape = 1, 16, skeletons.get(layout).joints, 3 if layout == "nturgb+d" else 2
+    points = np.ones(shape, np.float32)
     score = {} if layout == "nturgb+d" else {"keypoint_score": points[..., 0]}
     return {"keypoint": points, "size": np.array([64, 64]), **score}

@@ -51,7 +51,7 @@ class Heatmaps:
 
     def draw(self, points: np.ndarray, scores: np.ndarray, height: int, width: int) -> np.ndarray:
         """(v m t j 2), (v m t j) and the size they are pixels of -> (v t h w j)."""
-        joints = skeletons.find(self.layout).joints
+        joints = skeletons.get(self.layout).joints
         if points.shape[-2] != joints:
             raise UserError(
                 f"key points have {points.shape[-2]} joints, {joints} in the layout"
@@ -80,7 +80,7 @@ class Heatmaps:
 
     def mirror(self) -> tuple[int, ...]:
         """The channel that each channel becomes in a mirror."""
-        joints = skeletons.find(self.layout).mirror
+        joints = skeletons.get(self.layout).mirror
         if not self.limbs:
             return joints
         ends = [{a, b} for a, b in self.limbs]

@@ -101,7 +101,7 @@ class Streams:
             raise UserError(f"streams are some of {', '.join(STREAMS)}, not {self.streams}")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        skeleton = skeletons.find(self.layout)
+        skeleton = skeletons.get(self.layout)
         sample = dict(sample)
         joints = np.asarray(sample["keypoint"], np.float32)
         if joints.shape[2] != skeleton.joints:

@@ -121,7 +121,7 @@ def test_the_double_is_what_mirrored_key_points_give(limbs):
     sample = {"keypoint": points[None], "keypoint_score": scores[None], "size": np.array([14, 12])}
     out = maps(sample, RNG)["heatmap"]
     assert out.shape == (2, 3, 14, 12, 17)
-    joints = skeletons.find("coco")
+    joints = skeletons.get("coco")
     pairs = tuple(zip(joints.left, joints.right, strict=True))
     mirrored = Flip(1.0, joints=pairs)(sample | {"size": np.array([14, 11])}, RNG)
     again = maps.draw(mirrored["keypoint"], mirrored["keypoint_score"], 14, 12)[0]
@@ -184,7 +184,7 @@ def test_a_flip_mirrors_the_maps_and_swaps_left_and_right(module):
         build = module.build("train", flip=flip, area=(1.0, 1.0), size=56, **frames)
         maps.append(run(build, sample)["heatmap"])
     width = maps[0].shape[3]
-    mirror = list(skeletons.find("coco").mirror)
+    mirror = list(skeletons.get("coco").mirror)
     np.testing.assert_allclose(peaks(maps[1]), width - peaks(maps[0])[..., mirror], atol=1)
 
 

@@ -137,7 +137,7 @@ def test_rotation(line):
 @pytest.mark.parametrize("args,given,expected,seed", cases("JointToBone"))
 def test_bones(args, given, expected, seed):
     joints = array(given["keypoint"])
-    skeleton = skeletons.find(args["dataset"])
+    skeleton = skeletons.get(args["dataset"])
     scored = args["dataset"] != "nturgb+d" and joints.shape[-1] == 3
     close(bones(joints, skeleton, scored)[0, 0], expected)
 
@@ -202,7 +202,7 @@ def test_several_people_are_never_repeated():
 
 def sample_of(layout="coco", people=1, frames=130) -> dict[str, Any]:
     """As a source yields it."""
-    rng, joints = np.random.default_rng(0), skeletons.find(layout).joints
+    rng, joints = np.random.default_rng(0), skeletons.get(layout).joints
     sample: dict[str, Any] = {"label": np.int32(3)}
     if layout == "nturgb+d":
         return sample | {"keypoint": rng.normal(size=(people, frames, joints, 3))}
@@ -223,7 +223,7 @@ def run(transforms, sample, seed=0):
 def test_recipe(layout, split, views):
     out = run(recipe.build(split, layout=layout), sample_of(layout))
     assert out.keys() == {"keypoint", "label"}
-    joints = skeletons.find(layout).joints
+    joints = skeletons.get(layout).joints
     assert out["keypoint"].shape == (views, 2, 100, joints, 3)
     assert out["keypoint"].dtype == np.float32 and out["keypoint"].flags.c_contiguous
     assert np.abs(out["keypoint"][:, 0]).max() > 0 and (out["keypoint"][:, 1] == 0).all()
