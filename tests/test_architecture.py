@@ -100,6 +100,7 @@ IMPORTS = {
     "train": TRAIN,
     "train.__init__": ".",
     "train.fitting": TRAIN + " .config",
+    "train.flops": TRAIN + " .ops.formulation",
     "train.step": TRAIN + " flax",
     "train.loop": TRAIN + " flax",
     "train.plan": TRAIN + " flax",

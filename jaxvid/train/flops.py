@@ -3,7 +3,8 @@
 The count is of the program as it is written, before XLA compiles it: compiled programs call
 libraries whose work XLA does not see, and `Lowered.cost_analysis()` returns nothing on GPUs under
 newer releases of JAX. Matrix products and convolutions count; what is done element by element does
-not, as in published numbers.
+not, as in published numbers. The program is written with the formulations of the papers: those that
+are faster on some device may compute more, or in kernels that do not show what they compute.
 """
 
 import math
@@ -28,7 +29,7 @@ def flops(function: Callable, *args: Any) -> float:
       function: traced, not compiled or run.
       *args: trees of arrays or of their shapes.
     """
-    with forced(attention="plain"):  # the products of other formulations are not in the program
+    with forced(conv="plain", attention="plain"):
         # JAX would return an earlier trace of the same function, with another formulation.
         return _of_program(jax.make_jaxpr(lambda *args: function(*args))(*args).jaxpr)
 

@@ -7,6 +7,7 @@ import pytest
 from jax import lax
 
 from jaxvid import plug
+from jaxvid.ops import conv as ops_conv
 from jaxvid.ops.formulation import forced
 from jaxvid.ops.window_attention import window_attention
 from jaxvid.train.flops import flops
@@ -41,8 +42,25 @@ def remade(x):
     return jax.jit(jax.checkpoint(square))(x)
 
 
+@jax.custom_vjp
+def with_own_gradient(x):
+    return square(x)
+
+
+with_own_gradient.defvjp(lambda x: (square(x), x), lambda x, g: (g @ x.T + x.T @ g,))
+
+
 @pytest.mark.parametrize(
-    "function, products", [(square, 1), (loop, 5), (branches, 2), (remade, 1), (jnp.tanh, 0)]
+    "function, products",
+    [
+        (square, 1),
+        (loop, 5),
+        (branches, 2),
+        (remade, 1),
+        (with_own_gradient, 1),
+        (jnp.tanh, 0),
+        (jax.grad(lambda x: with_own_gradient(x).sum()), 3),
+    ],
 )
 def test_products(function, products):
     assert flops(function, jax.ShapeDtypeStruct((7, 7), jnp.float32)) == products * 2 * 7**3
@@ -82,6 +100,34 @@ def test_groups_share_the_work():
     assert flops(lambda x, k: conv(x, k, 4), IMAGE, kernel) == CONV / 4
 
 
+# Of a stem over space and time, of one frame, and over time: faster formulations may compute more.
+@pytest.mark.parametrize("kernel", [(5, 7, 7, 3, 8), (1, 3, 3, 4, 8), (3, 1, 1, 4, 8)])
+def test_a_convolution_of_a_layer_counts_as_published(kernel):
+    x = jax.ShapeDtypeStruct((2, 8, 16, 16, kernel[3]), jnp.float32)
+    half = tuple(size // 2 for size in kernel[:3])
+    count = flops(
+        lambda x, w: ops_conv.conv(x, w, (1, 1, 1), half),
+        x,
+        jax.ShapeDtypeStruct(kernel, jnp.float32),
+    )
+    assert count == 2 * 2 * 8 * 16 * 16 * kernel[4] * kernel[0] * kernel[1] * kernel[2] * kernel[3]
+
+
+# GFLOPs of open_clip's docs/model_profile.csv, two for each multiply-add.
+def test_published_counts_of_clip():
+    net = plug.load("models", dict(name="clip4clip", variant="vitb32"))
+    video = jax.ShapeDtypeStruct((1, 1, 224, 224, 3), jnp.float32)
+    text = jax.ShapeDtypeStruct((1, 77), jnp.int32)
+    for inputs, gflops in ((dict(video=video), 8.82), (dict(text=text), 5.96)):
+        variables = jax.eval_shape(
+            lambda x: net.init(jax.random.key(0), **x, train=False),
+            dict(video=video, text=text),
+        )
+        count = flops(lambda v, x: net.apply(v, **x, train=False), variables, inputs)
+        assert count == pytest.approx(gflops * 1e9, rel=0.02)
+
+
+# Multiply-adds, as MMAction2 and Video Swin publish them.
 # Name of the zoo -> what a published count was made with: frames, size; people, frames, joints.
 PUBLISHED = {
     "swin_tiny_32x2_k400": (32, 224, 224, 3),
