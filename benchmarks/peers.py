@@ -11,12 +11,16 @@ import os
 import sys
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from jaxvid import plug
+from jaxvid.metrics.retrieval import contrastive_loss
+from jaxvid.weights.convert import export
 
 PIP = {
     "torchvision": "pip install torch torchvision",
@@ -59,18 +63,28 @@ FILES = {name: f"recognition/{file}" for name, file in RECOGNITION.items()} | {
 }
 
 
+WAYS = ("eager", "channels-last", "compiled")
+
+
 @dataclass
 class Peer:
-    """A module, what it takes, and the loss of what it gives."""
+    """PyTorch's side of a comparison.
+
+    Attributes:
+      module: takes `inputs`.
+      loss: of the outputs of the module.
+      published: the part of the module whose tensors have the names of `upstream`; None where the
+        module is not the published one.
+      upstream: key of `WEIGHTS` of the family.
+      our_loss: the same loss of the outputs of our model, as NumPy arrays.
+    """
 
     module: Any
     inputs: tuple
     loss: Callable[[Any], Any]
-
-    @property
-    def parameters(self) -> int:
-        named = self.module.named_parameters()
-        return sum(p.numel() for name, p in named if not name.endswith("mask"))  # BMN's is none
+    published: Any = None
+    upstream: str = ""
+    our_loss: Callable[[Any], float] = lambda out: float("nan")
 
 
 def available(name: str) -> tuple[dict[str, Callable], list[str]]:
@@ -96,7 +110,9 @@ def swin(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
 
     size = {"tiny": "t", "small": "s", "base": "b"}[name.partition(":")[2]]
     module = getattr(video, f"swin3d_{size}")(num_classes=classes)
-    return Peer(module, (channels_first(arrays["video"]),), classification(len(arrays["video"])))
+    inputs = (channels_first(arrays["video"]),)
+    loss = classification(len(arrays["video"]))
+    return Peer(module, inputs, loss, module, "torchvision", our_classification)
 
 
 def clip(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
@@ -113,19 +129,19 @@ def clip(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
             for part in (vision.embeddings, vision.pre_layrnorm, text.embeddings):
                 part.requires_grad_(False)  # as CLIP4Clip's recipe, and our config, have it
             width, heads = config.projection_dim, config.text_config.num_attention_heads
-            self.adapter = self.places = None
+            self.adapter = self.positions = None
             if name.startswith("actionclip"):
                 options: Any = dict(activation=quick_gelu, batch_first=True, norm_first=True)
                 layer = nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, **options)
                 self.adapter = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
-                self.places = nn.Parameter(0.02 * torch.randn(12, width))
+                self.positions = nn.Parameter(0.02 * torch.randn(12, width))
 
         def forward(self, video, text):
             b, t = video.shape[:2]
             x = self.clip.vision_model(pixel_values=video.flatten(0, 1)).pooler_output
             x = self.clip.visual_projection(x).reshape(b, t, -1)
             if self.adapter is not None:
-                x = x + self.adapter(x + self.places[:t])
+                x = x + self.adapter(x + self.positions[:t])
             text = self.clip.text_projection(self.clip.text_model(input_ids=text).pooler_output)
             x, text = (nn.functional.normalize(y.float(), dim=-1) for y in (x.mean(1), text))
             return self.clip.logit_scale.exp() * x @ text.T
@@ -141,7 +157,10 @@ def clip(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
     patch = {"vitb32": 32, "vitb16": 16}[name.partition(":")[2]]
     config: Any = CLIPConfig(vision_config=dict(patch_size=patch))
     text = torch.tensor(arrays["text"][:, 0])
-    return Peer(TwoTowers(), (channels_first(arrays["video"], frames=True), text), loss)
+    towers = TwoTowers()
+    inputs = channels_first(arrays["video"], frames=True), text
+    published = towers.clip if towers.adapter is None else None
+    return Peer(towers, inputs, loss, published, "hf", our_contrastive)
 
 
 def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
@@ -162,12 +181,13 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
     class Recognizer(nn.Module):
         def __init__(self):
             super().__init__()
-            self.backbone, self.head = MODELS.build(model.backbone), MODELS.build(model.cls_head)
+            self.backbone = MODELS.build(model.backbone)
+            self.cls_head = MODELS.build(model.cls_head)
 
         def forward(self, x):
             frames = x.shape[1]
             x = self.backbone(x.flatten(0, 1) if flat else x)
-            return self.head(x, num_segs=frames)
+            return self.cls_head(x, num_segs=frames)
 
     class Detector(nn.Module):
         """Its own head needs compiled operators, and works on lists."""
@@ -199,11 +219,11 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
     if family == "bmn":
         feature = torch.tensor(np.swapaxes(arrays["feature"], 1, 2).copy())
         b, t = len(feature), feature.shape[2]
-        truth = torch.rand(b, t, t), torch.rand(b, t), torch.rand(b, t)
+        targets = torch.rand(b, t, t), torch.rand(b, t), torch.rand(b, t)
         net = Localizer()
 
         def loss(out):
-            given = (x.to(out[0].device) for x in truth)
+            given = (x.to(out[0].device) for x in targets)
             return net.net.loss_cls(*(x.float() for x in out), *given, net.net.bm_mask)[0]
 
         return Peer(net, (feature,), loss)
@@ -216,7 +236,8 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
         data = torch.tensor(arrays["keypoint"])
     else:
         data = channels_first(arrays["video"], frames=flat)
-    return Peer(Recognizer(), (data,), classification(len(data)))
+    net = Recognizer()
+    return Peer(net, (data,), classification(len(data)), net, "mmaction", our_classification)
 
 
 def channels_first(video: np.ndarray, frames: bool = False):
@@ -233,12 +254,54 @@ def classification(rows: int) -> Callable[[Any], Any]:
     return lambda out: torch.nn.functional.cross_entropy(out.float(), target.to(out.device))
 
 
-def runs(peer: Peer, config: Any, low: bool, compiled: bool, train: bool) -> dict[str, Callable]:
-    """Ways to run a peer -> function that runs one step and returns a tensor.
+def our_classification(out: np.ndarray) -> float:
+    """As `classification`, of our logits."""
+    logits = np.asarray(out, np.float64)
+    top = logits.max(-1, keepdims=True)
+    return float((np.log(np.exp(logits - top).sum(-1)) + top[..., 0] - logits[..., 0]).mean())
+
+
+def our_contrastive(out: Any) -> float:
+    """The symmetric contrastive loss of our features of videos and texts."""
+    return contrastive_loss(unit(out.video), unit(out.text[:, 0]), float(out.scale))
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def load(peer: Peer, family: str, variables: Mapping, net: Any) -> bool:
+    """Load our variables into a peer; returns whether all of its parameters are among them."""
+    import torch
+
+    tables = plug.module("models", family).WEIGHTS
+    if peer.published is None or peer.upstream not in tables:
+        return False
+    tensors = export(variables, tables[peer.upstream], net)
+    state = {name: torch.tensor(value) for name, value in tensors.items()}
+    wanted = {name: tuple(p.shape) for name, p in peer.published.named_parameters()}
+    if any(name not in state or tuple(state[name].shape) != wanted[name] for name in wanted):
+        return False
+    peer.published.load_state_dict(state, strict=False)  # buffers such as indices are its own
+    return True
+
+
+def evaluate(peer: Peer) -> float:
+    """Return the loss of a peer in evaluation, in float32."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    peer.module.to(device).eval()
+    with torch.no_grad():
+        return float(peer.loss(peer.module(*(x.to(device) for x in peer.inputs))))
+
+
+def run(peer: Peer, config: Any, low: bool, way: str, train: bool) -> Callable[[], Any]:
+    """Return a function that runs one step of a peer and returns a tensor.
 
     Args:
       low: bfloat16 by autocast.
-      compiled: also by torch.compile.
+      way: one of `WAYS`; compiled modules have their channels last, too.
     """
     import torch
 
@@ -246,57 +309,56 @@ def runs(peer: Peer, config: Any, low: bool, compiled: bool, train: bool) -> dic
     torch.set_float32_matmul_precision("high")  # TF32, as XLA has it
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     clip = dict(config.optim).get("clip")
-
-    def optimizer(module):
-        rows = [p for p in module.parameters() if p.requires_grad]
-        kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
-        extra: Any = dict(momentum=0.9) if config.optim.name == "sgd" else {}
-        extra |= dict(fused=True) if device == "cuda" else {}
-        return kind[config.optim.name](rows, lr=1e-5, **extra)
-
-    def way(module, inputs, call):
-        cast = torch.autocast(device, torch.bfloat16, enabled=low)
-
-        def forward():
-            with torch.no_grad(), cast:
-                return call(*inputs)
-
-        def step():
-            tx.zero_grad(set_to_none=True)
-            with cast:
-                out = call(*inputs)
-            loss = peer.loss(out)
-            loss.backward()
-            if clip:
-                torch.nn.utils.clip_grad_norm_(module.parameters(), clip)
-            tx.step()
-            return loss
-
-        module.train(train)
-        tx = optimizer(module)
-        return step if train else forward
-
-    def last(x):
-        known = {4: torch.channels_last, 5: torch.channels_last_3d}
-        return x.contiguous(memory_format=known[x.ndim]) if x.ndim in known else x
-
-    plain = peer.module.to(device)
+    module = copy.deepcopy(peer.module).to(device).train(train)
     inputs = tuple(x.to(device) for x in peer.inputs)
-    # Frames as pictures are folded into the batch, which makes them four-dimensional.
-    folded = inputs[0].ndim == 5 and inputs[0].shape[2] == 3
-    turned = copy.deepcopy(plain)
-    for p in turned.parameters():
-        p.data = last(p.data)
-    if folded:
-        b, t = inputs[0].shape[:2]
-        moved = last(inputs[0].flatten(0, 1)).unflatten(0, (b, t)), *inputs[1:]
-    else:
-        moved = tuple(map(last, inputs))
-    ways = {"eager": way(plain, inputs, plain), "channels last": way(turned, moved, turned)}
-    if compiled:
-        ways["compiled"] = way(turned, moved, torch.compile(turned))
-    return ways
+    if way != "eager":
+        for p in module.parameters():
+            p.data = channels_last(p.data)
+        # Frames as images are folded into the batch, which makes them four-dimensional.
+        if inputs[0].ndim == 5 and inputs[0].shape[2] == 3:
+            b, t = inputs[0].shape[:2]
+            video = channels_last(inputs[0].flatten(0, 1)).unflatten(0, (b, t))
+            inputs = (video, *inputs[1:])
+        else:
+            inputs = tuple(map(channels_last, inputs))
+    call = torch.compile(module) if way == "compiled" else module
+    cast = torch.autocast(device, torch.bfloat16, enabled=low)
+
+    def forward():
+        with torch.no_grad(), cast:
+            return call(*inputs)
+
+    if not train:
+        return forward
+    trained = [p for p in module.parameters() if p.requires_grad]
+    kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+    extra: Any = dict(momentum=0.9) if config.optim.name == "sgd" else {}
+    extra |= dict(fused=True) if device == "cuda" else {}
+    tx = kind[config.optim.name](trained, lr=1e-5, **extra)
+
+    def step():
+        tx.zero_grad(set_to_none=True)
+        with cast:
+            out = call(*inputs)
+        loss = peer.loss(out)
+        loss.backward()
+        if clip:
+            torch.nn.utils.clip_grad_norm_(trained, clip)
+        tx.step()
+        return loss
+
+    return step
+
+
+def channels_last(x: Any) -> Any:
+    """Return a tensor of images or clips whose channels are last in memory, others as they are."""
+    import torch
+
+    known = {4: torch.channels_last, 5: torch.channels_last_3d}
+    return x.contiguous(memory_format=known[x.ndim]) if x.ndim in known else x
 
 
 def finish():
@@ -305,3 +367,10 @@ def finish():
 
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def peak_memory() -> int:
+    """Return the bytes that PyTorch has held at most on the GPU since `run`; 0 on a CPU."""
+    import torch
+
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0

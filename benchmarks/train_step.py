@@ -1,33 +1,39 @@
 """The training step of every family of models, beside PyTorch's of the same architecture.
 
-    python -m benchmarks.train_step --model swin --model slowfast:r50_8x8 [--batch N] [--rounds K]
-    python -m benchmarks.train_step --all [--small]
+    python -m benchmarks.train_step --all --seconds 500 --out rows.jsonl
+    python -m benchmarks.train_step --model swin --model slowfast:r50_8x8 --peers eager,compiled
 
 From a checkout, on one device. A model is a family, or FAMILY:VARIANT of its config. Clips have
 the published size, and the batch is the share of one of eight devices, at least 8; `--small` is for
-CPUs.
+CPUs. Each row is printed, and added to the file `--out`, as soon as it is measured. The command
+ends after `--seconds`. Started again with the same file, it measures only what that does not have.
 
 What is timed is the step of `jaxvid.train`: from uint8 to the updated state, with the config's
-augmentation and optimiser. Forward is a forward pass alone, normalisation included. All that a line
-compares runs in turns in one process: times are medians, ratios the median of the ratios of
-neighbours with quartiles, above 1 where ours is faster. Where others use the same CPU, `--one-core`
-spares PyTorch's threads from waiting for each other at every operation, and counts CPU time.
+augmentation and optimizer. Forward is a forward pass alone, normalization included. Both sides of a
+row run in turns in one process: times are medians, ratios the median of the ratios of neighbours
+with quartiles, above 1 where ours is faster. Where others use the same CPU, `--one-core` spares
+PyTorch's threads from waiting for each other at every operation, and counts CPU time.
 
-MFU is XLA's count of the operations of the program as written, over the time, over what a large
-matrix product reaches in the same process.
+Before they are timed, both sides compute the loss of the same inputs with the same weights. A row
+says what it differs by; "-" where a peer is put together from other parts than the published model.
+
+MFU is the model's operations (`jaxvid/train/flops.py`) over the time, over what a large matrix
+product reaches in the same process. Compilation is the time of the first call.
 """
 
 import argparse
-import gc
 import importlib
+import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs some, too
@@ -37,6 +43,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import peers
+from jaxvid import plug
 from jaxvid.config.values import EXAMPLE_CLASSES
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError, did_you_mean
@@ -63,19 +70,19 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
         dict(frames=2),
     ),
 }
+KEY = ("model", "dtype", "what", "batch", "peer")  # of a row
 COLUMNS = (
-    "model, inputs",
-    "dtype",
-    "what",
+    *KEY,
     "ms",
     "clips/s",
     "MFU",
     "GiB",
     "compile s",
-    "PyTorch",
-    "eager: ms, ratio",
-    "channels last",
-    "compiled",
+    "peer ms",
+    "peer GiB",
+    "peer compile s",
+    "ratio (quartiles)",
+    "loss differs by",
 )
 
 
@@ -106,7 +113,7 @@ def noise(sample: dict[str, Any], batch: int) -> dict[str, np.ndarray]:
 
 @dataclass
 class Ours:
-    """One function to time, and what its compilation told."""
+    """One function to time, and what is known of its program."""
 
     run: Callable[[], Any]
     compile_seconds: float
@@ -178,7 +185,7 @@ def in_turns(ways: dict[str, Callable[[], Any]], rounds: int, steps: int) -> dic
             start = clock()
             for _ in range(steps):
                 out = run()
-            if name.startswith("PyTorch"):
+            if name == "PyTorch":
                 peers.finish()
             else:
                 jax.block_until_ready(out)
@@ -187,106 +194,194 @@ def in_turns(ways: dict[str, Callable[[], Any]], rounds: int, steps: int) -> dic
     return times
 
 
-def cell(theirs: list[float] | None, ours: list[float]) -> str:
-    """'123.4, 1.30 (1.28-1.35)'"""
-    if theirs is None:
-        return "-"
+def ratio(theirs: list[float], ours: list[float]) -> str:
+    """Return the median ratio of neighbours and its quartiles: '1.30 (1.28-1.35)'."""
     ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
-    return f"{1e3 * statistics.median(theirs):.1f}, {middle:.2f} ({low:.2f}-{high:.2f})"
+    return f"{middle:.2f} ({low:.2f}-{high:.2f})"
 
 
-def measure(name: str, args: argparse.Namespace):
-    """Print the rows of one model."""
+def gib(size: int | None) -> str:
+    return f"{size / 2**30:.2f}" if size else ""
+
+
+def missing(name: str, dtype: str, what: str, args: argparse.Namespace) -> dict[str, list[str]]:
+    """Return the rows that the file does not have: the ways of each package of PyTorch's.
+
+    Without a package there is one row, {"": [""]}.
+    """
+    batch = str(configure(name, args.small, args.batch).batch)
+    packages, notes = peers.available(full(name)) if args.peers else ({}, [])
+    if not args.here:
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr, flush=True)
+    chosen = list(packages) if args.all_packages else list(packages)[:1]
+    done, left = finished(args.out), {}
+    for package, ways in dict.fromkeys(chosen, args.peers).items() or [("", [""])]:
+        keys = {way: (full(name), dtype, what, batch, f"{package} {way}".strip()) for way in ways}
+        if wanted := [way for way, key in keys.items() if key not in done]:
+            left[package] = wanted
+    return left
+
+
+def full(name: str) -> str:
+    """Return FAMILY:VARIANT."""
+    return name if ":" in name else f"{name}:{CASES[name][1]}"
+
+
+def measure(name: str, dtype: str, what: str, args: argparse.Namespace) -> Iterator[dict[str, str]]:
+    """Yield the rows of a model that are missing: one for each peer, or one without."""
     steps = 10 if jax.default_backend() == "gpu" else 1
-    mesh, notes = meshes.build(1, 1), []
-    for dtype in args.dtypes:  # the smaller first: the peak of memory is that of the process
-        config = configure(name, args.small, args.batch)
-        config.dtype = dtype
-        full = name if ":" in name else f"{name}:{CASES[name][1]}"
-        planned, sample, _ = rehearse(config, mesh)
-        batch = meshes.put_batch(mesh, noise(sample, config.batch))
-        variables = weights(planned, batch)
-        count = sum(x.size for x in jax.tree.leaves(variables["params"]))
-        ready = planned.task.prepare(jax.random.key(0), batch, train=True)
-        arrays = {k: np.asarray(x) for k, x in planned.task.inputs(ready).items()}
-        shown = "; ".join(" x ".join(map(str, x.shape)) for x in arrays.values())
-        makers, missing = peers.available(full) if args.peers else ({}, [])
-        found = {
-            p: make(arrays, config.data.num_classes or EXAMPLE_CLASSES)
-            for p, make in makers.items()
+    mesh = meshes.build(1, 1)
+    config = configure(name, args.small, args.batch)
+    config.dtype = dtype
+    planned, sample, _ = rehearse(config, mesh)
+    batch = meshes.put_batch(mesh, noise(sample, config.batch))
+    variables = weights(planned, batch)
+    ready = planned.task.prepare(jax.random.key(0), batch, train=what == "train")
+    inputs = {k: np.asarray(x) for k, x in planned.task.inputs(ready).items()}
+    ours = (train_step if what == "train" else forward)(planned, batch, variables)
+
+    def row(peer: str, times: list[float]) -> dict[str, str]:
+        second = statistics.median(times)
+        most = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+        values = (full(name), dtype, what, str(config.batch), peer)
+        return dict(zip(KEY, values, strict=True)) | {
+            "ms": f"{1e3 * second:.2f}",
+            "clips/s": f"{config.batch / second:.2f}",
+            "MFU": f"{ours.flops / second / peak(dtype):.1%}",
+            "GiB": gib(most or ours.memory),
+            "compile s": f"{ours.compile_seconds:.1f}",
         }
-        notes += missing
-        for package, peer in found.items():
-            if peer.parameters != count:
-                notes.append(f"{full}: {count:,} parameters, {package} {peer.parameters:,}")
-        for what, make in (("forward", forward), ("train", train_step)):
-            ours = make(planned, batch, variables)
-            ways: dict[str, Callable[[], Any]] = {"ours": ours.run}
-            for package, peer in found.items():
-                made = peers.runs(peer, config, dtype == "bfloat16", args.compile, what == "train")
-                ways |= {f"PyTorch {package} {way}": run for way, run in made.items()}
-            times = in_turns(ways, args.rounds, steps)
-            second = statistics.median(times["ours"])
-            memory = f"{ours.memory / 2**30:.2f}"
-            if most := (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"):
-                memory += f", peak {most / 2**30:.2f}"
-            mine = [
-                f"{full}, {shown}",
-                dtype,
-                what,
-                f"{1e3 * second:.1f}",
-                f"{config.batch / second:.2f}",
-                f"{ours.flops / second / peak(dtype):.1%}",
-                memory,
-                f"{ours.compile_seconds:.1f}",
-            ]
-            for package in found or ("-",):
-                kinds = ("eager", "channels last", "compiled")
-                row = [cell(times.get(f"PyTorch {package} {k}"), times["ours"]) for k in kinds]
-                print(f"| {' | '.join([*mine, package, *row])} |", flush=True)
-            del ours, ways
-            gc.collect()
-        notes.append(f"a matrix product in {dtype}: {peak(dtype) / 1e12:.3f} TFLOP/s")
-    for note in dict.fromkeys(notes):
-        print(f"note: {note}", file=sys.stderr, flush=True)
+
+    makers, _ = peers.available(full(name))
+    for package, left in missing(name, dtype, what, args).items():
+        if not package:
+            yield row("", in_turns({"ours": ours.run}, args.rounds, steps)["ours"])
+            continue
+        peer = makers[package](inputs, config.data.num_classes or EXAMPLE_CLASSES)
+        differs = difference(planned, variables, inputs, peer)
+        for way in left:
+            run = peers.run(peer, config, dtype == "bfloat16", way, what == "train")
+            began = time.perf_counter()
+            run()
+            peers.finish()
+            compiled = time.perf_counter() - began
+            times = in_turns({"ours": ours.run, "PyTorch": run}, args.rounds, steps)
+            yield row(f"{package} {way}", times["ours"]) | {
+                "peer ms": f"{1e3 * statistics.median(times['PyTorch']):.2f}",
+                "peer GiB": gib(peers.peak_memory()),
+                "peer compile s": f"{compiled:.1f}",
+                "ratio (quartiles)": ratio(times["PyTorch"], times["ours"]),
+                "loss differs by": differs,
+            }
 
 
-def main() -> int:
+def difference(planned: Plan, variables: Any, inputs: dict, peer: peers.Peer) -> str:
+    """Return by what part the losses differ in float32, "2e-06"; "-" if the weights do not fit."""
+    config = planned.config
+    if not peers.load(peer, config.model.name, jax.device_get(variables), planned.model):
+        return "-"
+    classes = config.data.num_classes or EXAMPLE_CLASSES
+    model = plug.load("models", config.model, num_classes=classes, dtype=jnp.float32)
+    out = jax.jit(lambda variables, inputs: model.apply(variables, **inputs, train=False))
+    ours, theirs = peer.our_loss(jax.device_get(out(variables, inputs))), peers.evaluate(peer)
+    return f"{abs(ours - theirs) / abs(theirs):.0e}"
+
+
+def finished(file: str | None) -> set[tuple[str, ...]]:
+    """Return the keys of the rows that a file has; an unfinished last line does not count."""
+    keys = set()
+    if file and Path(file).exists():
+        for line in Path(file).read_text().splitlines():
+            with suppress(ValueError, KeyError):
+                row = json.loads(line)
+                keys.add(tuple(row[key] for key in KEY))
+    return keys
+
+
+def show(row: Mapping[str, str], file: str | None):
+    """Print a row of the table, and add it to the file."""
+    print(f"| {' | '.join(row.get(column, '') for column in COLUMNS)} |", flush=True)
+    if file:
+        with Path(file).open("a") as out:
+            out.write(json.dumps(row) + "\n")
+
+
+def ways(text: str) -> list[str]:
+    """Return the ways of `--peers`, none for "none"."""
+    chosen = [] if text == "none" else text.split(",")
+    if unknown := [way for way in chosen if way not in peers.WAYS]:
+        known = ", ".join(peers.WAYS)
+        raise argparse.ArgumentTypeError(f'"{unknown[0]}" is none of {known}; "none" is no peer')
+    return chosen
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train_step")
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
-    add, switch = parser.add_argument, argparse.BooleanOptionalAction
+    add = parser.add_argument
     add("--model", action="append", default=[], help="FAMILY or FAMILY:VARIANT, again and again")
     add("--all", action="store_true", help="every family")
+    add("--seconds", type=float, default=500.0, help="end after this time")
+    add("--out", help="file of rows, to which rows are added; what it has is not measured again")
     add("--small", action="store_true", help="2 small clips, for a CPU")
     add("--batch", type=int, default=0)
     add("--rounds", type=int, default=9, help="turns, at least 2")
-    add("--dtypes", nargs="+", default=["bfloat16", "float32"])
-    add("--peers", action=switch, default=True, help="PyTorch's, too")
-    add("--compile", action=switch, help="torch.compile; by default on a GPU")
+    add("--dtypes", nargs="+", default=["bfloat16"], help="such as bfloat16 float32")
+    add("--what", nargs="+", default=["train", "forward"], choices=["train", "forward"])
+    add("--peers", type=ways, help="of eager,channels-last,compiled; or none. By default eager")
+    add("--all-packages", action="store_true", help="not only the first package of a family")
     add("--one-core", action="store_true", help="for a CPU that others use: CPU time of one core")
-    add("--rows", action="store_true", help="no header")
+    add("--here", action="store_true", help=argparse.SUPPRESS)  # one model, in this process
     args = parser.parse_args()
-    if args.one_core:  # before JAX and PyTorch count the cores
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    if args.compile is None:
-        args.compile = jax.default_backend() == "gpu"
+    if args.peers is None:
+        args.peers = ["eager", "compiled"] if jax.default_backend() == "gpu" else ["eager"]
+    if not (args.all or args.model):
+        parser.error("name a model with --model, or --all")
     if jax.device_count() > 1:
         parser.error("one device is measured: set CUDA_VISIBLE_DEVICES=0")
+    return args
+
+
+def main() -> int:
+    if "--one-core" in sys.argv:  # before JAX and PyTorch count the cores
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    args = parse()
     names = [*CASES] if args.all else args.model
-    if not args.rows:
-        device = jax.devices()[0]
-        print(f"jax {jax.__version__}, {device.platform} {device.device_kind}\n")
-        print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
-    if len(names) == 1:
-        measure(names[0], args)
+    if args.here:
+        for row in measure(names[0], args.dtypes[0], args.what[0], args):
+            show(row, args.out)
         return 0
-    # Each in its own process, so that none has the memory or the failure of another.
-    given = [x for x in sys.argv[1:] if x != "--all"]
-    for name in args.model:
-        given = [x for x in given if x not in ("--model", name, f"--model={name}")]
-    command = [sys.executable, "-m", "benchmarks.train_step", "--rows", *given, "--model"]
-    return max(subprocess.run([*command, name]).returncode for name in names)
+    deadline = time.monotonic() + args.seconds
+    device = jax.devices()[0]
+    print(f"jax {jax.__version__}, {device.platform} {device.device_kind}\n")
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
+    for name in names:
+        configure(name)  # an unknown model is an error before anything is measured
+    command = [sys.executable, "-m", "benchmarks.train_step", "--here"]
+    command += [f"--rounds={args.rounds}", f"--batch={args.batch}"]
+    command += [f"--peers={','.join(args.peers) or 'none'}"]
+    command += [f"--out={args.out}"] * bool(args.out)
+    command += ["--small"] * args.small + ["--one-core"] * args.one_core
+    command += ["--all-packages"] * args.all_packages
+    code = 0
+    # Each in a process of its own, so that none has the memory or the failure of another.
+    for name in names:
+        for dtype in args.dtypes:
+            for what in args.what:
+                if not missing(name, dtype, what, args):
+                    continue
+                left = deadline - time.monotonic()
+                unit = [*command, "--model", name, "--dtypes", dtype, "--what", what]
+                try:
+                    if left <= 0:
+                        raise subprocess.TimeoutExpired(unit, args.seconds)
+                    code = max(code, subprocess.run(unit, timeout=left).returncode)
+                except subprocess.TimeoutExpired:
+                    print(f"note: time is up at {name} {dtype} {what}", file=sys.stderr)
+                    return code
+    return code
 
 
 if __name__ == "__main__":

@@ -1,14 +1,20 @@
 """What benchmarks compute without timing anything: collectives of a program, predictions, rows."""
 
+import argparse
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from benchmarks import peers, scaling, train_step
 from benchmarks.scaling import Collective, Links
+from jaxvid import plug
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
+from jaxvid.models.clip4clip import Matched
 from jaxvid.train.plan import rehearse
 
 HLO = """\
@@ -86,8 +92,7 @@ def test_collectives_are_summed_by_kind():
 
 def test_ratios_are_of_neighbours():
     # The ratio of the medians would be 0.67.
-    assert train_step.cell([1.0, 2.0, 9.0], [1.0, 4.0, 3.0]) == "2000.0, 1.00 (0.50-3.00)"
-    assert train_step.cell(None, [1.0]) == "-"
+    assert train_step.ratio([1.0, 2.0, 9.0], [1.0, 4.0, 3.0]) == "1.00 (0.50-3.00)"
 
 
 def test_ways_run_in_turns_and_the_first_round_does_not_count():
@@ -109,6 +114,75 @@ def test_actionclip_takes_the_clips_of_clip4clip(small):
     config = train_step.configure("actionclip", small, batch=8)
     planned, *_ = rehearse(config, meshes.build())
     assert "adapter" in planned.state_shapes.params
+
+
+def options(**given):
+    known = dict(small=True, batch=0, peers=[], all_packages=False, here=False, out=None, rounds=2)
+    return SimpleNamespace(**known | given)
+
+
+def fake_packages(monkeypatch, *names):
+    found = dict.fromkeys(names, lambda arrays, classes: None)
+    monkeypatch.setattr(peers, "available", lambda name: (found, []))
+
+
+def test_rows_that_a_file_has_are_not_measured_again(tmp_path, monkeypatch):
+    fake_packages(monkeypatch, "torchvision", "mmaction")
+    file = str(tmp_path / "rows.jsonl")
+    args = options(peers=["eager", "compiled"], out=file)
+    assert train_step.missing("swin", "bfloat16", "train", args) == {
+        "torchvision": ["eager", "compiled"]
+    }
+    row = dict(model="swin:tiny", dtype="bfloat16", what="train", batch="2")
+    train_step.show(row | {"peer": "torchvision eager", "ms": "1.5"}, file)
+    with open(file, "a") as rows:
+        rows.write('{"model": "swin:tiny", "dty')  # killed meanwhile
+    assert train_step.missing("swin", "bfloat16", "train", args) == {"torchvision": ["compiled"]}
+    assert len(train_step.missing("swin", "float32", "train", args)["torchvision"]) == 2
+    args.all_packages = True
+    assert train_step.missing("swin", "bfloat16", "train", args) == {
+        "torchvision": ["compiled"],
+        "mmaction": ["eager", "compiled"],
+    }
+
+
+def test_a_row_without_a_peer_has_the_key_that_is_looked_for(monkeypatch):
+    monkeypatch.setitem(
+        train_step.CASES, "stgcnpp", ("stgcnpp_ntu60", "2d_j", {"variant": "test"}, {})
+    )
+    monkeypatch.setattr(train_step, "peak", lambda dtype: 1e12)
+    kinds, one = (AxisType.Auto,) * 2, jax.devices()[:1]
+    mesh = jax.make_mesh((1, 1), ("data", "model"), axis_types=kinds, devices=one)
+    monkeypatch.setattr(train_step.meshes, "build", lambda *_: mesh)
+    args = options()
+    (row,) = train_step.measure("stgcnpp", "float32", "forward", args)
+    assert tuple(row[key] for key in train_step.KEY) == (
+        "stgcnpp:2d_j",
+        "float32",
+        "forward",
+        "2",
+        "",
+    )
+    assert float(row["ms"]) > 0 and float(row["clips/s"]) > 0 and row["MFU"].endswith("%")
+
+
+def test_the_losses_that_are_compared_are_those_of_the_tasks():
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((4, 7)).astype(np.float32)
+    task = plug.load("tasks", dict(name="recognition"), num_classes=7)
+    batch = {"target": jax.nn.one_hot(np.zeros(4, int), 7), "mask": np.ones(4)}
+    assert peers.our_classification(logits) == pytest.approx(float(task.loss(logits, batch)[0]))
+    video, text = rng.standard_normal((2, 4, 5)).astype(np.float32)
+    out = Matched(video, text[:, None], np.float32(3))
+    want = plug.load("tasks", dict(name="retrieval"), num_classes=1).loss(out, {"mask": np.ones(4)})
+    assert peers.our_contrastive(out) == pytest.approx(float(want[0]), rel=1e-5)
+
+
+@pytest.mark.parametrize("text, want", [("none", []), ("eager,compiled", ["eager", "compiled"])])
+def test_peers_are_a_list(text, want):
+    assert train_step.ways(text) == want
+    with pytest.raises(argparse.ArgumentTypeError, match='"fast" is none of eager'):
+        train_step.ways("eager,fast")
 
 
 def test_an_unknown_model_is_named():

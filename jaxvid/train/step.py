@@ -227,17 +227,31 @@ class Compiled:
     def __call__(self, state, batch):
         return self.compile(state, batch)(state, batch)
 
+    def lower(self, state, batch) -> jax.stages.Lowered:
+        """Return the program for batches of this shape, traced and not compiled."""
+        return self._jitted.lower(state, batch)
+
     def compile(self, state, batch):
-        """The executable for batches of this shape."""
+        """Return the executable for batches of this shape."""
         key = tuple((k, x.shape, x.dtype.name) for k, x in sorted(batch.items()))
         if key in self._cache:
             return self._cache[key]
-        start = time.monotonic()
-        compiled = self._cache[key] = self._jitted.lower(state, batch).compile()
-        self.seconds = time.monotonic() - start
         self.count += 1
-        again = "recompiled (the batch has another shape)" if self.count > 1 else "compiled"
-        logger.log(self._level, f"{again} {self.name} in {self.seconds:.1f} s")
+        again = "the batch has another shape: " if self.count > 1 else ""
+        shapes = ", ".join(
+            f"{name} {' x '.join(map(str, shape))}" for name, shape, _ in key if len(shape) > 1
+        )
+        what = f"{self.name} for {shapes or f'{len(batch)} arrays'}"
+        logger.log(self._level, f"{again}compiling {what} ...")
+        start = time.monotonic()
+        lowered = self.lower(state, batch)
+        traced = time.monotonic() - start
+        compiled = self._cache[key] = lowered.compile()
+        self.seconds = time.monotonic() - start
+        logger.log(
+            self._level,
+            f"compiled {self.name} in {self.seconds:.1f} s, of which {traced:.1f} s for its trace",
+        )
         memory = compiled.memory_analysis()
         if memory is not None:
             self.temporary = memory.temp_size_in_bytes

@@ -255,8 +255,11 @@ def test_compiled_says_what_it_does_and_counts_other_shapes(plain, said):
     for rows in (2, 2, 3):
         step({"params": state.params}, {k: jnp.asarray(v) for k, v in batch(rows).items()})
     assert step.count == 2
+    shapes = "compiling eval_step for video {} x 1 x 4 x 16 x 16 x 3 ..."
     assert [line.split(" in ")[0] for line in said] == [
+        shapes.format(2),
         "compiled eval_step",
-        "recompiled (the batch has another shape) eval_step",
+        f"the batch has another shape: {shapes.format(3)}",
+        "compiled eval_step",
     ]
     assert step.memory > 0
