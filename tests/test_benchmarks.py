@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from benchmarks import peers, scaling, train_step
+from benchmarks import peers, profile, scaling, train_step
 from benchmarks.scaling import Collective, Links
 from jaxvid import plug
 from jaxvid.distributed import mesh as meshes
@@ -196,3 +196,29 @@ def test_peers_that_are_not_there_say_what_would_bring_them(monkeypatch):
     assert found == {}
     assert ["pip install torch" in line for line in missing] == [True, True]
     assert "no config" in peers.available("slowfast:none")[1][0]
+
+
+def event(name, ns, **stats):
+    return SimpleNamespace(name=name, duration_ns=ns, stats=stats.items())
+
+
+def plane(*rows):
+    return SimpleNamespace(lines=[SimpleNamespace(name=n, events=events) for n, events in rows])
+
+
+def test_a_profile_adds_up_the_kernels_of_a_gpu():
+    host = plane(("python", [event("dot.1", 9e9, hlo_op="dot.1")]))
+    streams = plane(
+        ("Stream #1", [event("gemm", 2e6, hlo_op="dot.1"), event("gemm", 4e6, hlo_op="dot.1")]),
+        ("Stream #2", [event("MemcpyH2D", 1e6)]),
+        ("XLA Ops", [event("dot.1", 7e6, hlo_op="dot.1")]),
+    )
+    found = profile.operations([host, streams])
+    assert found == {
+        "dot.1": profile.Operation(2, pytest.approx(6e-3)),
+        "MemcpyH2D": profile.Operation(1, pytest.approx(1e-3)),
+    }
+    assert next(iter(profile.operations([host]).values())).seconds == 9
+    lines = list(profile.table(found, steps=2, top=1))
+    assert lines[0].count("share of 3.50 ms") == 1 and len(lines) == 3
+    assert lines[2].startswith("| dot.1 | 1 | 3.000 | 85.7% |")
