@@ -25,10 +25,13 @@ from jaxvid.errors import UserError, did_you_mean
 
 
 def builder(name: str, data_dir: str | Path) -> VideoBuilder:
-    """The builder of "ucf101/split1", or without a config, of the first one.
+    """Return the builder of a data set, such as "ucf101/split1".
+
+    Args:
+      name: data set and variant. Without a variant, the first one is used.
 
     Raises:
-      UserError: no such data set or config; names those there are.
+      UserError: there is no such data set or variant.
     """
     name, _, config = name.partition("/")
     known = [m.name for m in pkgutil.iter_modules(data_prep.__path__) if m.ispkg]
@@ -56,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("name", help="data set, or data set/config")
     parser.add_argument("--data-dir", required=True, help="folder of all built data sets")
-    parser.add_argument("--source", help="folder of what the archives unpack to [DATA/raw/NAME]")
+    parser.add_argument("--source", help="folder of the unpacked archives [DATA/raw/NAME]")
     parser.add_argument(
         "--beam", metavar="KEY=VALUE,...", help="build on Apache Beam: options of the pipeline"
     )
@@ -67,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
     if made.is_prepared():
         if source.is_dir() and any(source.iterdir()):
             made.check_source(source)
-        print(f"{made.data_dir}: is built already; delete it to build it anew")
+        print(f"{made.data_dir}: is built already; delete it to build it again")
         return
     files.probe(Path(given.data_dir))
     if not source.is_dir() or not any(source.iterdir()):

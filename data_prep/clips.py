@@ -1,7 +1,7 @@
-"""One row of a data set, and what is stored of it: a video, a folder of images.
+"""Clips of a data set, and the content that is stored for them: a video or a folder of images.
 
-A kind of content is a frozen dataclass. It says which TFDS features hold it, how large a row of it
-is on disk, and reads it. `jaxvid/data/sources/tfds.py` gives it back.
+Each kind of content is a frozen dataclass, which reads it, estimates its size and declares its TFDS
+features. `jaxvid/data/sources/tfds.py` reads what was stored.
 """
 
 import os
@@ -17,13 +17,14 @@ import tensorflow_datasets as tfds
 
 @dataclass(frozen=True)
 class Clip:
-    """A row of a split.
+    """One sample of a split.
 
     Attributes:
-      folder: where the videos lie; paths in lists are relative to it.
-      path: of the video, or of the folder of its frames, below `folder`; names the clip.
-      labels: class numbers; one, unless the data set is multi-label.
-      row: of its annotation, where that is a table and not files.
+      folder: folder of the videos. Paths in lists are relative to it.
+      path: path of the video, or of the folder of its frames, below `folder`. It is the name of the
+        clip.
+      labels: class numbers: one, or any number in a multi-label data set.
+      row: row of the annotation, if the annotations are a table.
     """
 
     folder: str
@@ -37,30 +38,30 @@ class Clip:
 
 
 class Content(Protocol):
-    """What is stored of a clip beside its name and labels.
+    """What is stored for a clip besides its name and labels.
 
     Attributes:
-      options: of the ArrayRecord writer.
+      options: options of the ArrayRecord writer.
     """
 
     options: ClassVar[str]
 
     def features(self) -> dict[str, Any]:
-        """TFDS features by key."""
+        """Return the TFDS features by key."""
         ...
 
     def size(self, clip: Clip) -> int:
-        """About how many bytes it has; 0 where it is missing or empty."""
+        """Return about how many bytes it has; 0 if it is missing or empty."""
         ...
 
     def read(self, clip: Clip) -> dict[str, Any]:
-        """Its values by key."""
+        """Return its values by key."""
         ...
 
 
 @dataclass(frozen=True)
 class Videos:
-    """The bytes of a video file, as they are."""
+    """The unchanged bytes of a video file."""
 
     options: ClassVar[str] = "group_size:1,uncompressed"
 
@@ -79,12 +80,12 @@ class Videos:
 
 @dataclass(frozen=True)
 class Frames:
-    """The bytes of the images of a folder, as they are.
+    """The unchanged bytes of the images of a folder.
 
     Attributes:
-      template: of their names, with a place for the number; with two of optical flow, whose images
-        of x are listed.
-      first: number of the first one.
+      template: pattern of the file names, with a field for the number. With two fields, the images
+        are optical flow, and those of x are stored.
+      first: number of the first image.
     """
 
     template: str = "img_{:05}.jpg"
@@ -104,7 +105,7 @@ class Frames:
         return {"frames": [Path(file).read_bytes() for file in self.files(clip)]}
 
     def files(self, clip: Clip) -> Iterator[str]:
-        """The images in order, up to the first number that is missing."""
+        """Yield the paths of the images in order, up to the first number that is missing."""
         try:
             names = set(os.listdir(clip.file))
         except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""Finding and reading what archives unpack to."""
+"""Paths and annotation files of unpacked archives."""
 
 import csv
 import json
@@ -13,10 +13,10 @@ from jaxvid.errors import UserError, did_you_mean
 
 
 def first_existing(source: Path, *names: str) -> Path:
-    """The first of these files or folders below `source` that is there.
+    """Return the path of the first of these files or folders below `source` that exists.
 
     Raises:
-      UserError: none is.
+      UserError: none of them exists.
     """
     for name in names:
         if (source / name).exists():
@@ -27,7 +27,7 @@ def first_existing(source: Path, *names: str) -> Path:
 
 
 def stems(folder: Path) -> dict[str, str]:
-    """The videos at any depth below a folder: {name without ending: path below the folder}."""
+    """Return {name without extension: path below the folder} of all videos below a folder."""
     found = {}
     for path in video_files.walk(folder):
         if video_files.has_ending(path.name):
@@ -36,17 +36,21 @@ def stems(folder: Path) -> dict[str, str]:
 
 
 def lines(path: Path) -> list[str]:
-    """The lines of a text file that are not blank."""
+    """Return the lines of a text file that are not blank."""
     return [line for line in _text(path).splitlines() if line.strip()]
 
 
 def table(path: Path, delimiter: str = ",") -> Iterator[list[str]]:
-    """The rows of a csv file that are not empty."""
+    """Return the rows of a csv file that are not empty."""
     return (row for row in csv.reader(lines(path), delimiter=delimiter) if row)
 
 
 def records(path: Path, *columns: str) -> Iterator[dict[str, str]]:
-    """The rows of a csv file with a header, which must have these columns."""
+    """Return the rows of a csv file by column.
+
+    Raises:
+      UserError: the header lacks one of `columns`.
+    """
     table = csv.DictReader(lines(path))
     for column in columns:
         if column not in (table.fieldnames or ()):
@@ -57,7 +61,7 @@ def records(path: Path, *columns: str) -> Iterator[dict[str, str]]:
 
 
 def json_file(path: Path) -> Any:
-    """What a JSON file holds."""
+    """Return the content of a JSON file."""
     try:
         return json.loads(_text(path))
     except ValueError as error:

@@ -33,16 +33,16 @@ def write(
     rawframes: str = "",
     template: str = "img_{:05}.jpg",
 ) -> None:
-    """Writes the lists of all splits into `out`.
+    """Write the lists of all splits into `out`.
 
     Args:
-      source: folder of what the archives unpack to.
-      rawframes: folder of extracted frames, of which the lists are then; "{split}" in it stands for
-        the name of the split.
-      template: of the names of frames there.
+      source: folder into which the archives were unpacked.
+      rawframes: folder of extracted frames. If it is given, the lists contain folders of frames
+        instead of videos. "{split}" in it stands for the name of the split.
+      template: pattern of the file names of frames.
 
     Raises:
-      UserError: annotations are missing, or all files of a split.
+      UserError: annotations are missing, or all files of a split are.
     """
     listed = made.clips(source)
     if rawframes:
@@ -73,29 +73,29 @@ def write(
         files.write_text(out / made.label_file, "".join(f"{name}\n" for name in made.names))
 
 
-def _link(place: Path, folder: Path) -> None:
-    """Let `folder` be seen as `place`, too.
+def _link(link: Path, folder: Path) -> None:
+    """Make `link` a symbolic link to `folder`.
 
     Raises:
-      UserError: something else is there, or the file system has no links.
+      UserError: `link` is another file or folder, or the file system has no links.
     """
-    if place.exists():
-        if not place.samefile(folder):
-            raise UserError(f"{place}: is not {folder}, where the listed files are; remove it")
+    if link.exists():
+        if not link.samefile(folder):
+            raise UserError(f"{link}: is not {folder}, where the listed files are; remove it")
         return
-    with files.explained(place):
-        place.unlink(missing_ok=True)  # a link to nowhere
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(folder.absolute())
+    with files.explained(link):
+        link.unlink(missing_ok=True)  # an old link whose folder no longer exists
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(folder.absolute())
 
 
 def _frames(clip: Clip, rawframes: str) -> Clip:
-    """The folder of the frames of a video."""
+    """Return the folder of the frames of a video as a clip."""
     return replace(clip, folder=rawframes, path=os.path.splitext(clip.path)[0])
 
 
 def _together(clips: list[Clip]) -> tuple[str, list[Clip]]:
-    """(folder, the same clips with paths relative to it)."""
+    """Return the most frequent folder of the clips, and the clips with paths relative to it."""
     ((folder, _),) = Counter(clip.folder for clip in clips).most_common(1)
     paths = [os.path.relpath(clip.file, folder) for clip in clips]
     return folder, [
@@ -110,7 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", help="data set, or data set/config")
-    parser.add_argument("--source", required=True, help="folder of what the archives unpack to")
+    parser.add_argument("--source", required=True, help="folder of the unpacked archives")
     parser.add_argument("--out", required=True, help="folder of the lists")
     parser.add_argument("--rawframes", default="", help="list these frames instead of the videos")
     parser.add_argument("--template", default="img_{:05}.jpg", help="of the names of the frames")

@@ -1,7 +1,7 @@
-"""The files of a data set: which clips go into which, and how one is written.
+"""The shards of a data set: which clips a shard contains, and how it is written.
 
-Shards are written one by one, each under another name until it is whole. So a build that was killed
-goes on with the shards it lacks, and several processes or machines can share the work.
+A shard has a temporary name until it is complete. So a build that was killed can continue with the
+missing shards, and several processes or machines can share the work.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from data_prep.clips import Clip, Content
 from jaxvid.errors import UserError
 
-BYTES = 1 << 29  # of a shard, about
+BYTES = 1 << 29  # approximate size of a shard
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One file: where it goes, its clips, and about how many bytes they have."""
+    """One file to write: its path, its clips, and their approximate size in bytes."""
 
     path: str
     clips: tuple[Clip, ...]
@@ -32,12 +32,13 @@ class Shard:
 
 @dataclass(frozen=True)
 class Split:
-    """The clips of a split that are there, in the order they are stored in.
+    """The clips of a split whose files exist, in the order in which they are stored.
 
     Attributes:
-      clips, sizes: sizes in bytes.
-      missing: paths that were listed but are not there, or empty.
-      twice: paths that were listed more than once; the first one counts.
+      clips: the clips.
+      sizes: approximate size of each clip in bytes.
+      missing: listed paths that do not exist or are empty.
+      twice: paths that are listed more than once. Only the first of them is stored.
     """
 
     clips: tuple[Clip, ...]
@@ -46,7 +47,7 @@ class Split:
     twice: tuple[str, ...]
 
     def cuts(self, limit: int) -> list[tuple[int, int]]:
-        """(start, end) of each shard: as many clips as fit in `limit` bytes, at least one."""
+        """Return (start, end) of each shard: as many clips as fit in `limit` bytes, at least 1."""
         starts, total = [0], 0
         for row, size in enumerate(self.sizes):
             if row > starts[-1] and total + size > limit:
@@ -57,10 +58,10 @@ class Split:
 
 
 def existing(clips: Iterable[Clip], content: Content) -> Split:
-    """What is there of the listed clips.
+    """Return the listed clips whose files exist.
 
-    They are ordered by a hash of their names: random, but the same everywhere, so that reading a
-    part of the files is reading a fair sample.
+    They are ordered by a hash of their names. The order is random but the same on every machine, so
+    that some of the shards are a random sample of the data set.
     """
     known: dict[str, Clip] = {}
     twice = [clip.path for clip in clips if known.setdefault(clip.path, clip) is not clip]
@@ -76,12 +77,12 @@ def existing(clips: Iterable[Clip], content: Content) -> Split:
 
 
 def digest(splits: dict[str, Split]) -> str:
-    """Twelve letters that change when any clip, label or size does."""
+    """Return twelve hexadecimal digits that depend on every clip, label and size."""
     return hashlib.sha256(repr(splits).encode()).hexdigest()[:12]
 
 
 def contents(splits: dict[str, Split]) -> dict[str, dict]:
-    """What a data set is built from, wherever it lies: of each split its clips and their hash."""
+    """Return the number and a hash of the clips of each split, independent of their folder."""
 
     def describe(split: Split) -> dict:
         rows = [(c.path, c.labels, n) for c, n in zip(split.clips, split.sizes, strict=True)]
@@ -92,10 +93,10 @@ def contents(splits: dict[str, Split]) -> dict[str, dict]:
 
 
 def write(shard: Shard, content: Content, features: Any, multi_label: bool) -> None:
-    """Writes a shard unless it is there.
+    """Write a shard, unless it exists.
 
     Raises:
-      UserError: a file cannot be read, or the disk is full; names it.
+      UserError: a file cannot be read, or the shard cannot be written. The message names the file.
     """
     if os.path.exists(shard.path):
         return
@@ -109,7 +110,7 @@ def write(shard: Shard, content: Content, features: Any, multi_label: bool) -> N
         writer.close()
         os.replace(part, shard.path)
     except RuntimeError as error:  # of the writer
-        raise UserError(f"{error}; mend that and run the build again to go on") from error
+        raise UserError(f"{error}; fix this and run the same command again") from error
     finally:
         if os.path.exists(part):
             os.remove(part)
@@ -120,5 +121,5 @@ def _read(clip: Clip, content: Content) -> dict[str, Any]:
         return content.read(clip)
     except OSError as error:
         raise UserError(
-            f"{clip.file}: {error.strerror}; mend that and run the build again to go on"
+            f"{clip.file}: {error.strerror}; fix this and run the same command again"
         ) from error

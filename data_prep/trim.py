@@ -18,11 +18,15 @@ LIMIT = 12 * 3600.0  # seconds to cut one video, which may be hours long
 
 @dataclass(frozen=True)
 class Cut:
-    """A clip to be: the file, and where it starts and before which moment it ends, in seconds.
+    """A clip to cut out of a video.
 
-    It has the frames that appear from `start` to `end`, at their times. Where the rate varies, a
-    frame may stay on screen for longer than frames last on average. Such a frame is cut at both
-    ends of the clip, at all others clips begin and end with a whole frame.
+    It contains the frames that appear from `start` on and before `end`, at their times. If the rate
+    varies, a frame can stay on screen longer than the average frame. If such a frame is on screen
+    at `start` or `end`, the clip contains it for a part of its time.
+
+    Attributes:
+      path: the file to write.
+      start, end: times in the video in seconds.
     """
 
     path: Path
@@ -76,7 +80,12 @@ def cut(video: Path, cuts: Sequence[Cut]) -> list[str]:
 
 
 def shown(reader: VideoReader, start: float, end: float) -> tuple[range, np.ndarray]:
-    """The frames of a clip, and when they appear in it and the last one ends: see `Cut`."""
+    """Return the frames of a clip, see `Cut`.
+
+    Returns:
+      Their numbers in the video, and float64 (n + 1,), the times in the clip at which they appear
+      and at which the last one ends.
+    """
     start, end, most = max(start, 0), min(end, reader.duration), 1 / reader.fps + ROUNDING
     frames = reader.within(start, end)
     edges = reader.edges[frames.start : frames.stop + 1].copy()

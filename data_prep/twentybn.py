@@ -1,4 +1,4 @@
-"""What Something-Something v1 and Jester share: folders of frames and lists with "id;class"."""
+"""The data sets of Twenty Billion Neurons: Something-Something and Jester."""
 
 from pathlib import Path
 
@@ -6,11 +6,20 @@ from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
 
+LICENCE = "research licence of Qualcomm (formerly Twenty Billion Neurons)"
+SOMETHING_SOMETHING = """@inproceedings{goyal2017something,
+  title={The "Something Something" Video Database for Learning and Evaluating Visual Common Sense},
+  author={Goyal, Raghav and Ebrahimi Kahou, Samira and Michalski, Vincent and others},
+  booktitle={ICCV}, year={2017}
+}"""
+
 
 class FrameSet(VideoBuilder):
-    """Attributes:
-    stem: of the names of its csv files and, after "20bn-", of the folder of frames.
-    published: MMAction2's name for it.
+    """A data set of folders of frames, with csv files of lines "id;class".
+
+    Attributes:
+      stem: beginning of the names of the csv files. After "20bn-", it is the folder of the frames.
+      published: name of the data set in MMAction2.
     """
 
     stem: str

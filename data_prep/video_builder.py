@@ -1,9 +1,9 @@
-"""The base of all data sets here: lists of clips in, ArrayRecord files out, through TFDS.
+"""The base class of all data sets: it writes clips to ArrayRecord files with TFDS.
 
-A data set is a subclass with its facts, and `clips`, which reads its annotations. TFDS's own
-command line runs it too (see README.md), and Apache Beam where a pipeline is asked for. TFDS's
-GeneratorBasedBuilder is not used: it holds a data set in memory or in temporary files to shuffle
-it, which takes TensorFlow beyond 1 GB. Here the order is known before anything is read.
+A data set is a subclass with a description and a method `clips`, which reads the annotations. The
+command line of TFDS can run it as well (see README.md), and Apache Beam can distribute the work.
+TFDS's GeneratorBasedBuilder is not used, because it shuffles a data set in memory or in temporary
+files, and needs TensorFlow beyond 1 GB. Here the order is known before any clip is read.
 """
 
 import abc
@@ -27,22 +27,22 @@ from jaxvid import files
 from jaxvid.data.sources.tfds import unique
 from jaxvid.errors import UserError, did_you_mean
 
-SOURCE = "source.json"  # in a built data set: what it was built from
+SOURCE = "source.json"  # file in a built data set that describes what it was built from
 
 
 class VideoBuilder(FileReaderBuilder):
     """Stores each clip with its name (`id`), label and content.
 
     Attributes:
-      VERSION: of the data set.
-      BUILDER_CONFIGS: where there are several in one folder of this code.
-      MANUAL_DOWNLOAD_INSTRUCTIONS: what TFDS says where the source folder is missing.
-      title, homepage, licence, citation: of the data set.
+      VERSION: version of the stored data.
+      BUILDER_CONFIGS: the variants of the data set, if it has several.
+      MANUAL_DOWNLOAD_INSTRUCTIONS: message of TFDS if the source folder is missing.
+      title, homepage, licence, citation: description of the data set.
       names: class names in the order of the labels.
-      expected: how many clips each split has when nothing is missing, where that is known.
-      content: what is stored of a clip.
-      multi_label: whether a clip has any number of labels.
-      label_file: of the class names, where the configs of this data set read one beside the lists.
+      expected: number of clips of each split if no file is missing, as far as it is known.
+      content: what is stored for a clip.
+      multi_label: whether a clip can have any number of labels.
+      label_file: file of class names that the configs of this data set read; "" if there is none.
       inputs: lists that `clips` has read and that `data_prep.lists` must not replace.
     """
 
@@ -71,22 +71,22 @@ class VideoBuilder(FileReaderBuilder):
 
     @property
     def variant(self) -> str:
-        """Name of the config; "" where there are none."""
+        """Return the name of the variant; "" if the data set has only one."""
         return self.builder_config.name if self.builder_config else ""
 
     @abc.abstractmethod
     def clips(self, source: Path) -> Mapping[str, Iterable[Clip]]:
-        """The clips of each split, whether their files are there or not.
+        """Return the clips of each split, including those whose files are missing.
 
         Args:
-          source: folder of what the original archives unpack to.
+          source: folder into which the original archives were unpacked.
 
         Raises:
-          UserError: annotations that are missing or cannot be read.
+          UserError: annotations are missing or cannot be read.
         """
 
     def list_files(self, split: str, kind: str, clips: list[Clip]) -> dict[str, list[Clip]]:
-        """The clips of each annotation file of a split, by MMAction2's name of the file.
+        """Return the clips of each list of a split, by the name that MMAction2 gives the list.
 
         Args:
           kind: "videos" or "rawframes".
@@ -96,25 +96,31 @@ class VideoBuilder(FileReaderBuilder):
         )
 
     def prefix(self, name: str) -> str:
-        """The folder in which configs look for the files of a list; "" where none reads it.
+        """Return the folder, relative to the lists, in which configs expect the files of a list.
 
         Args:
-          name: of the list; the folder is relative to the same root.
+          name: name of the list.
+
+        Returns:
+          "" if no config reads the list.
         """
         del name
         return ""
 
     def list_text(self, clips: list[Clip], counts: list[int]) -> str:
-        """The text of an annotation file; `counts` are the numbers of frames of rawframes.
+        """Return the text of a list.
 
-        Paths stand in quotes where they have spaces, or would be taken for something else.
+        Paths are quoted if they contain spaces or quotes, or begin like a comment.
+
+        Args:
+          counts: number of frames of each clip in lists of folders of frames; else empty.
         """
         about = [[count] for count in counts] or [[]] * len(clips)
         rows = [(_word(c.path), *a, *c.labels) for c, a in zip(clips, about, strict=True)]
         return "".join(" ".join(map(str, row)) + "\n" for row in rows)
 
     def label(self, name: str) -> int:
-        """The number of a class; UserError with the nearest name when there is none."""
+        """Return the number of a class, or raise a UserError that suggests the nearest name."""
         if name not in self._numbers:
             raise UserError(
                 f'{self.name}: no such class: "{name}".{did_you_mean(name, self.names)}'
@@ -126,10 +132,10 @@ class VideoBuilder(FileReaderBuilder):
         return {name: number for number, name in enumerate(self.names)}
 
     def found(self, listed: Mapping[str, Iterable[Clip]]) -> dict[str, shards.Split]:
-        """The clips of each split whose files are there; says how many are not.
+        """Return the clips of each split whose files exist, and print how many are missing.
 
         Raises:
-          UserError: a split has none.
+          UserError: a split has no clips, or a label is out of range.
         """
         splits = {}
         for name, clips in listed.items():
@@ -164,17 +170,17 @@ class VideoBuilder(FileReaderBuilder):
         )
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
-        """What TFDS calls with `data_path` set to a new folder that it renames when this ends."""
+        """Build the data set in `data_path`, a new folder that TFDS renames afterwards."""
         home = self.data_path.parent
         lock = Path(home, f".{self.version}.lock")
         with files.locked(lock, Path(home, str(self.version)), fix="wait for that build"):
             self._build(dl_manager, download_config)
 
     def check_source(self, source: Path) -> None:
-        """Compare what was built with what is in `source` now.
+        """Compare the files from which the data set was built with those in `source` now.
 
         Raises:
-          UserError: clips, labels or sizes differ; says in which splits.
+          UserError: clips, labels or sizes of a split differ.
         """
         built = files.read_settings(Path(self.data_path, SOURCE))
         if built is None:  # by an older release
@@ -239,7 +245,7 @@ class VideoBuilder(FileReaderBuilder):
         ]
 
     def _write_index(self, name: str, split: shards.Split) -> None:
-        """Names and labels, which training wants to know without reading the videos."""
+        """Write names and labels, which training reads without reading the videos."""
         counts = [len(clip.labels) for clip in split.clips]
         index = {
             "id": np.array([clip.path.encode() for clip in split.clips]),
@@ -253,13 +259,13 @@ class VideoBuilder(FileReaderBuilder):
             (self.data_path / f"missing-{name}.txt").write_text(text, encoding="utf-8")
 
     def _post_download_and_prepare_hook(self) -> None:
-        """Clears away what builds that were stopped have left behind."""
+        """Remove the folders that stopped builds have left behind."""
         for folder in self.data_path.parent.glob(f"incomplete.*_{self.version}"):
             folder.rmtree()
 
 
 def _word(path: str) -> str:
-    """A path as one word of a line that is no comment."""
+    """Return a path as one cell of a list, with quotes if it needs them."""
     plain = not re.search(r'[\s"]', path) and not path.startswith("#")
     return path if plain else '"' + path.replace('"', '""') + '"'
 

@@ -2,9 +2,10 @@
 
     python -m data_prep.gym.trim --source RAW
 
-RAW has videos/YOUTUBE_ID.mp4 and finegym_annotation_info_v1.1.json; the clips go to RAW/subactions,
-named YOUTUBE_ID_EVENT_SUBACTION.mp4 as in FineGYM's lists. Times of events are seconds of the
-video, those of sub-actions seconds of the event.
+RAW contains videos/YOUTUBE_ID.mp4 and finegym_annotation_info_v1.1.json. The clips are written to
+RAW/subactions. Their names are those of the lists, YOUTUBE_ID_EVENT_SUBACTION.mp4. The
+annotations give times of events in seconds of the video, and of sub-actions in seconds of the
+event.
 """
 
 import argparse
@@ -27,7 +28,7 @@ ANNOTATIONS = tuple(
 
 
 def cuts(source: Path) -> dict[Path, list[Cut]]:
-    """What to cut from each video."""
+    """Return the clips to cut from each video."""
     found: dict[Path, list[Cut]] = {}
     for video, events in layout.json_file(layout.first_existing(source, *ANNOTATIONS)).items():
         for event, about in events.items():

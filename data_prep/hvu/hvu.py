@@ -12,10 +12,9 @@ from jaxvid.errors import UserError, did_you_mean
 
 
 class Hvu(VideoBuilder):
-    """Classes are called "category/tag", such as "scene/beach".
+    """Multi-label videos, with classes "category/tag" such as "scene/beach".
 
-    A video has tags of some categories; nobody has looked for tags of the others: train with
-    `category_mask=True` on it.
+    A video was annotated in some of the categories only, so train with `category_mask=True`.
     """
 
     title = "HVU: holistic video understanding, with tags of actions, objects, scenes and more"

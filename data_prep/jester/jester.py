@@ -1,16 +1,16 @@
-"""Jester: hand gestures before a camera, as folders of frames (Materzynska et al., 2019)."""
+"""Jester: hand gestures in front of a camera, as folders of frames (Materzynska et al., 2019)."""
 
 from data_prep.clips import Frames
-from data_prep.twentybn import FrameSet
+from data_prep.twentybn import LICENCE, FrameSet
 from jaxvid import class_names
 
 
 class Jester(FrameSet):
-    """Version 1, as it came: frames, and csv lists with "id;class"."""
+    """Version 1: folders of frames, and csv lists with lines "id;class"."""
 
-    title = "Jester: hand gestures before a camera"
+    title = "Jester: hand gestures in front of a camera"
     homepage = "https://www.qualcomm.com/developer/software/jester-dataset"
-    licence = "research licence of Qualcomm (formerly Twenty Billion Neurons)"
+    licence = LICENCE
     citation = """@inproceedings{materzynska2019jester,
   title={The Jester Dataset: A Large-Scale Video Dataset of Human Gestures},
   author={Materzynska, Joanna and Berger, Guillaume and Bax, Ingo and Memisevic, Roland},

@@ -15,7 +15,7 @@ from jaxvid.errors import UserError
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 PARTS = ("kinetics400", "kinetics600", "kinetics700")
 
-# Classes of the parts that have another name in Kinetics-710.
+# Classes of the three sets that have another name in Kinetics-710.
 RENAMED = {
     "balloon blowing": "inflating balloons",
     "changing wheel": "changing wheel (not on bike)",
@@ -36,8 +36,10 @@ RENAMED = {
 
 
 class Kinetics(VideoBuilder):
-    """Configs k400, k600 and k700 (either edition of 700) are one folder each, k710 a folder that
-    has the three as kinetics400, kinetics600 and kinetics700."""
+    """The variants k400, k600, k700 (both editions) and k710.
+
+    The source folder of k710 contains the other three as kinetics400, kinetics600 and kinetics700.
+    """
 
     BUILDER_CONFIGS = [  # noqa: RUF012
         tfds.core.BuilderConfig(name=f"k{n}", description=f"Kinetics-{n}")
@@ -94,7 +96,7 @@ class Kinetics(VideoBuilder):
         return f"kinetics{stem[1:]}/{kind}_{split}" if folder else f"{kind}_{split}"
 
     def _part(self, source: Path, split: str) -> Iterator[Clip]:
-        """One of the three sets, with the labels of this config."""
+        """Yield the clips of one of the three sets, with the labels of this variant."""
         videos = video_folder(source, split)
         found = layout.stems(videos)
         mended = source / "replacement"  # CVDF's, for files of Kinetics-400 that are corrupt
@@ -110,7 +112,7 @@ class Kinetics(VideoBuilder):
             yield Clip(str(folder), path or f"{name}.mp4", (self.label(label),))
 
     def _union(self, source: Path, split: str) -> list[Clip]:
-        """The published lists, where they are there; else the parts, by the rule of the README."""
+        """Return the clips of the published lists, or the union of the sets (see README.md)."""
         lists = [source / f"kinetics710/k{p[-3:]}_{split}_list_videos.txt" for p in PARTS]
         if all(path.is_file() for path in lists):
             self.inputs += lists
@@ -140,12 +142,12 @@ class Kinetics(VideoBuilder):
 
 
 def video_folder(source: Path, split: str) -> Path:
-    """Where the videos of a split are."""
+    """Return the folder of the videos of a split."""
     return layout.first_existing(source, f"videos_{split}", f"videos/{split}", split, "videos")
 
 
 def rows(source: Path, split: str) -> Iterator[Mapping[str, str]]:
-    """The rows of the official csv."""
+    """Yield the rows of the official csv file."""
     names = {"train": ("train",), "val": ("val", "validate", "validation")}[split]
     files = [
         f"{f}{p}{n}.csv" for n in names for p in ("", "kinetics_") for f in ("annotations/", "")
@@ -154,5 +156,5 @@ def rows(source: Path, split: str) -> Iterator[Mapping[str, str]]:
 
 
 def _below(source: Path, clip: Clip) -> Clip:
-    """The same clip, named by its path below `source`."""
+    """Return the same clip, with its path relative to `source`."""
     return Clip(str(source), str(Path(clip.file).relative_to(source)), clip.labels)

@@ -8,8 +8,8 @@ from data_prep import layout
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
 
-# Config: folder of the files, list of them. What is left of a source after filtering by a teacher
-# and taking out what is like a validation clip.
+# Folder and list of the files of each variant. The lists contain what a teacher model has selected,
+# without samples that resemble a validation clip.
 WEB = {
     "googleimage": ("googleimage_200", "googleimage_200/tsn_8seg_googleimage_200_wodup.txt"),
     "insimage": ("insimage_200", "insimage_200/tsn_8seg_insimage_200_wodup.txt"),
@@ -20,11 +20,11 @@ RAW = "kinetics_raw_200/slowonly_8x8_kinetics_raw_200.json"
 
 
 class Omnisource(VideoBuilder):
-    """Config kinetics is Mini-Kinetics itself; the others have only training samples.
+    """The variant kinetics is Mini-Kinetics. The others have training samples only.
 
-    Images are stored as what they are and read as videos of one frame. `kinetics_raw` are the
-    ten-second clips of the untrimmed videos that the teacher found the action in; they are cut by
-    `python -m data_prep.omnisource.trim`.
+    Images are stored unchanged, and are read as videos of one frame. kinetics_raw contains those
+    ten-second clips of untrimmed videos in which a teacher model has recognized the action.
+    `python -m data_prep.omnisource.trim` cuts them.
     """
 
     BUILDER_CONFIGS = [  # noqa: RUF012

@@ -2,8 +2,8 @@
 
     python -m data_prep.omnisource.trim --source OmniSource
 
-Each kinetics_raw_200_train/.../VIDEO.mp4 becomes a folder of that name beside it, with part_0.mp4,
-part_1.mp4 ...; the videos stay.
+For each kinetics_raw_200_train/.../VIDEO.mp4, this writes a folder VIDEO beside it with part_0.mp4,
+part_1.mp4 and so on. The videos are not changed.
 """
 
 import argparse
@@ -18,7 +18,7 @@ SECONDS = 10.0
 
 
 def cuts(video: Path) -> list[Cut]:
-    """The parts of a video; a rest of less than ten seconds makes one too."""
+    """Return the parts of a video, ten seconds each. The last one may be shorter."""
     with VideoReader(video) as reader:
         # The last moment that may begin a part: see `Cut`.
         length = max(float(reader.times[-1]), reader.duration - 1 / reader.fps)

@@ -1,16 +1,16 @@
-"""The pickle of NTU RGB+D's 3-D skeletons, from the `.skeleton` files of the data set itself.
+"""Convert the `.skeleton` files of NTU RGB+D to one pickle of 3-D skeletons.
 
     python -m data_prep.skeletons.ntu --source nturgb+d_skeletons --out ntu60_3d.pkl
     python -m data_prep.skeletons.ntu --source nturgb+d_skeletons --out ntu120_3d.pkl --classes 120
 
-It has what MMAction2's ntu60_3d.pkl and ntu120_3d.pkl have, made by the same rules: of up to four
-bodies that Kinect saw, the two that move most; x, y, z in metres as float16; without the samples
-that the authors list as incomplete (ntu_missing.txt). `sources/skeleton.py` reads it.
+The pickle has the content of MMAction2's ntu60_3d.pkl or ntu120_3d.pkl. Of up to four bodies in a
+file, it contains the two that move most. Coordinates are x, y, z in metres, as float16. The samples
+that the authors list as incomplete (ntu_missing.txt) are left out. The source `skeleton` reads it.
 
-Names are SsssCcccPpppRrrrAaaa: setup, camera, performer, replication, action. A `.skeleton` file is
-the number of frames, and for each frame the number of bodies, and for each body a line of 10
-numbers, the number of joints and a line of 12 for each, of which the first three are x, y, z
-(github.com/shahroudy/NTURGB-D, Matlab/read_skeleton_file.m).
+The name of a file is SsssCcccPpppRrrrAaaa: setup, camera, performer, replication and action. A file
+begins with the number of frames. Each frame begins with the number of bodies. Each body has a line
+of 10 numbers, the number of joints, and for each joint a line of 12 numbers, the first of which are
+x, y, z (github.com/shahroudy/NTURGB-D, Matlab/read_skeleton_file.m).
 
 Shape letters: m people, t frames, j joints.
 """
@@ -31,11 +31,11 @@ from jaxvid.errors import UserError
 from jaxvid.tools import jobs
 
 BODIES, JOINTS = 4, 25
-BODY, JOINT = 10, 12  # numbers in a line
+BODY, JOINT = 10, 12  # numbers in the line of a body, and of a joint
 NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 MISSING = Path(__file__).with_name("ntu_missing.txt")
 
-# Who, where and from where training is: Shahroudy et al. 2016 and Liu et al. 2019.
+# Subjects, cameras and setups of the training splits: Shahroudy et al. 2016, Liu et al. 2019.
 SUBJECTS = {
     60: (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38),
     120: (

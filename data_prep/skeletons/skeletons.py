@@ -1,7 +1,7 @@
-"""The pickles of skeletons that MMAction2 and pyskl publish (Duan et al., 2022), as ArrayRecord.
+"""The skeletons that MMAction2 and pyskl publish as pickles (Duan et al., 2022), as ArrayRecord.
 
-`jaxvid/data/sources/skeleton.py` reads the pickles themselves. Built, no machine has to read one
-whole, and the samples of a set lie in a few files with their key points.
+`jaxvid/data/sources/skeleton.py` reads the pickles directly, but needs memory for a whole pickle. A
+built data set is read sample by sample, and contains the key points of Kinetics in a few files.
 """
 
 import os
@@ -39,14 +39,12 @@ FILES = {
 
 @dataclass(frozen=True)
 class Poses:
-    """The arrays of an annotation of a pickle in the clip's folder.
-
-    `data/annotations/skeleton_files.py` lists the keys.
+    """The arrays of an annotation, see `data/annotations/skeleton_files.py`.
 
     Attributes:
-      pickle: its name.
+      pickle: name of the pickle in the folder of the clip.
       axes: number of axes of each array.
-      files: folder of the key points, where the pickle has none but each sample a file.
+      files: folder of the files of key points, if the pickle contains none.
     """
 
     pickle: str
@@ -95,7 +93,7 @@ class Poses:
 
 
 class Skeletons(VideoBuilder):
-    """A config for each pickle; its splits are those of the pickle, such as xsub_train."""
+    """A variant for each pickle, with the splits of the pickle, such as xsub_train."""
 
     BUILDER_CONFIGS = [  # noqa: RUF012
         tfds.core.BuilderConfig(name=name, description=f"{name}.pkl") for name in FILES

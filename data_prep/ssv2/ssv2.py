@@ -2,23 +2,19 @@
 
 from pathlib import Path
 
-from data_prep import layout
+from data_prep import layout, twentybn
 from data_prep.clips import Clip
 from data_prep.video_builder import VideoBuilder
 from jaxvid import class_names
 
 
 class Ssv2(VideoBuilder):
-    """A label is the template of what was said, without its brackets."""
+    """The class of a video is its template, without the square brackets."""
 
     title = "Something-Something v2: people do things with everyday objects"
     homepage = "https://www.qualcomm.com/developer/software/something-something-v-2-dataset"
-    licence = "research licence of Qualcomm (formerly Twenty Billion Neurons)"
-    citation = """@inproceedings{goyal2017something,
-  title={The "Something Something" Video Database for Learning and Evaluating Visual Common Sense},
-  author={Goyal, Raghav and Ebrahimi Kahou, Samira and Michalski, Vincent and others},
-  booktitle={ICCV}, year={2017}
-}"""
+    licence = twentybn.LICENCE
+    citation = twentybn.SOMETHING_SOMETHING
     names = class_names.of("ssv2")
     expected = {"train": 168_913, "val": 24_777}  # noqa: RUF012
 

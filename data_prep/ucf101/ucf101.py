@@ -11,7 +11,7 @@ from jaxvid import class_names
 
 
 class Ucf101(VideoBuilder):
-    """Configs split1, split2 and split3 are the official splits; each stores its own copies."""
+    """The variants split1, split2 and split3, each of which stores its own copies of the videos."""
 
     BUILDER_CONFIGS = [  # noqa: RUF012
         tfds.core.BuilderConfig(name=f"split{i}", description=f"Official split {i}.")

@@ -61,16 +61,16 @@ class Augment:
 
         A mirror also changes `label`, classes (b,) or 0/1 (b, num_classes), and `label_mask`.
         """
-        k_flip, _, _, k_crop, k_color = jax.random.split(rng, 5)
+        keys = _keys(rng)
         if self.flip:
-            video, mirrored = flip(k_flip, batch["video"], self.flip, self.flow)
+            video, mirrored = flip(keys["flip"], batch["video"], self.flip, self.flow)
             batch = batch | {"video": video}
             if self.flip_labels:
                 batch = batch | self._swapped(batch, mirrored, num_classes)
         if self.crop or self.color:
             video = batch["video"].astype(jnp.float32)
-            video = random_resized_crop(k_crop, video, self.crop) if self.crop else video
-            video = color_jitter(k_color, video, self.color) if self.color else video
+            video = random_resized_crop(keys["crop"], video, self.crop) if self.crop else video
+            video = color_jitter(keys["color"], video, self.color) if self.color else video
             batch = batch | {"video": video}
         return batch
 
@@ -79,11 +79,13 @@ class Augment:
 
         A sample whose partner is masked, or a class that is unknown of it, is masked as well.
         """
-        _, k_mix, k_erase, _, _ = jax.random.split(rng, 5)
+        keys = _keys(rng)
         if self.erasing:
-            batch = batch | {"video": random_erasing(k_erase, batch["video"], self.erasing)}
+            batch = batch | {"video": random_erasing(keys["erase"], batch["video"], self.erasing)}
         if self.mixup or self.cutmix:
-            video, target = blend(k_mix, batch["video"], batch["target"], self.mixup, self.cutmix)
+            video, target = blend(
+                keys["mix"], batch["video"], batch["target"], self.mixup, self.cutmix
+            )
             known = {key: batch[key] for key in ("mask", "label_mask") if key in batch}
             known = {key: x * jnp.flip(x, 0) for key, x in known.items()}
             batch = batch | {"video": video, "target": target} | known
@@ -102,6 +104,12 @@ class Augment:
 
 
 UNCHANGED = Augment()
+
+
+def _keys(rng: jax.Array) -> dict[str, jax.Array]:
+    """Return a key for each change. `before` and `after` get the same `rng`, so both split it."""
+    names = ("flip", "mix", "erase", "crop", "color")
+    return dict(zip(names, jax.random.split(rng, len(names)), strict=True))
 
 
 def normalize(pixels, mean: Sequence[float], std: Sequence[float]):

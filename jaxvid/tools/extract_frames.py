@@ -264,13 +264,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = vars(parser.parse_args(argv))
     args["template"] = args["template"] or TEMPLATES[args["kind"]]
     settings = Settings(**{key: args.pop(key) for key in asdict(default)})
-    failed = 0
-
-    def write():
-        nonlocal failed
-        failed = run(**args, settings=settings)
-
-    return cli.guard(write) or min(failed, 1)
+    return jobs.exit_code(lambda: run(**args, settings=settings))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jaxvid import files, signals
+from jaxvid.cli import guard
 from jaxvid.data.loading import spawn
 from jaxvid.data.video import video_files
 from jaxvid.data.video.decode import VideoError
@@ -65,6 +66,17 @@ def videos_below(root: Path) -> list[Path]:
     if ignored := video_files.left_out(below):
         logger.info(f"{root}: left out {ignored}")
     return found
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """Call `work`, which returns how many files failed, and return the exit code of the command."""
+    failed = 0
+
+    def count():
+        nonlocal failed
+        failed = work()
+
+    return guard(count) or min(failed, 1)
 
 
 def run(

@@ -208,13 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--workers", type=int, default=0, help="processes (default: one a core)")
     args = vars(parser.parse_args(argv))
     settings = Settings(**{key: args.pop(key) for key in asdict(default)})
-    failed = 0
-
-    def write():
-        nonlocal failed
-        failed = run(**args, settings=settings)
-
-    return cli.guard(write) or min(failed, 1)
+    return jobs.exit_code(lambda: run(**args, settings=settings))
 
 
 if __name__ == "__main__":

@@ -168,7 +168,9 @@ def test_a_build_that_failed_goes_on(raw, tmp_path, monkeypatch):
         return read(self, clip)
 
     monkeypatch.setattr(Videos, "read", failing)
-    with pytest.raises(UserError, match=r"\.avi: Input/output error; .* run the build again"):
+    with pytest.raises(
+        UserError, match=r"\.avi: Input/output error; fix this and run the same command again"
+    ):
         run(raw, tmp_path)
     with pytest.raises(UserError, match="no such data set"):
         source.build("train", root=str(tmp_path), dataset=NAME)
@@ -190,7 +192,9 @@ def test_a_full_disk_is_one_line_and_takes_no_room(raw, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(shards, "ArrayRecordWriter", Full)
-        with pytest.raises(UserError, match=r"No space left on device; .* run the build again"):
+        with pytest.raises(
+            UserError, match=r"No space left on device; fix this and run the same command again"
+        ):
             run(raw, tmp_path)
     assert [p for p in left_over(tmp_path) if p.is_file()] == []
     run(raw, tmp_path)

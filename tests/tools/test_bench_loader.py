@@ -81,7 +81,7 @@ def test_the_report_shows_stages_and_loaders(config, capsys):
     bench_loader.report(config, clips=2, batches=1, workers=[0, 1], step_ms=100.0)
     text = capsys.readouterr().out
     for stage in ("Open", "Decode", "RandomResizedCrop", "transport", "transfer", "all transforms"):
-        assert re.search(rf"{stage}.* \d+\.\d\d ", text), stage
+        assert re.search(rf"{stage}.* [\d,]+\.\d\d ", text), stage
     assert re.search(r"^ +1 +\d", text, re.M)
     assert not re.search(r"trans(port|fer) .*%", text)  # shares are of the transforms
     assert "a batch of 4 every 100 ms is 40.0 clips/s" in text
