@@ -23,7 +23,8 @@ class Conv(nn.Module):
     Attributes:
       kernel: sizes, one an axis of space.
       strides, padding, dilation: the same; no strides and no dilation are 1.
-      depthwise: every channel on its own.
+      groups: Number of groups of channels that are convolved separately; as many as there are
+        channels make a depthwise convolution.
     """
 
     features: int
@@ -31,7 +32,7 @@ class Conv(nn.Module):
     strides: Ints = ()
     padding: Ints | None = None
     dilation: Ints = ()
-    depthwise: bool = False
+    groups: int = 1
     use_bias: bool = False
     kernel_init: Callable = he_normal
     bias_init: Callable = nn.initializers.zeros
@@ -43,13 +44,10 @@ class Conv(nn.Module):
         dilation = self.dilation or (1,) * len(self.kernel)
         pads = zip(self.kernel, dilation, strict=True)
         padding = self.padding or tuple((k - 1) * d // 2 for k, d in pads)
-        channels = 1 if self.depthwise else x.shape[-1]
-        kernel = self.param("kernel", self.kernel_init, (*self.kernel, channels, self.features))
+        shape = (*self.kernel, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-        if self.depthwise:
-            x = ops.depthwise_conv(x, kernel, strides, padding, dilation)
-        else:
-            x = ops.conv(x, kernel, strides, padding, dilation)
+        x = ops.conv(x, kernel, strides, padding, dilation, self.groups)
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,))
             x = x + bias.astype(self.dtype)

@@ -19,10 +19,10 @@ def filled(layer, **train):
 
 
 @pytest.mark.parametrize("kernel", [(1, 1, 1), (5, 1, 1), (3, 3, 3), (1, 7)])
-@pytest.mark.parametrize("depthwise", [False, True])
-def test_the_size_is_kept_unless_told_otherwise(kernel, depthwise):
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_the_size_is_kept_unless_told_otherwise(kernel, groups):
     def shape(**options):
-        layer = Conv(4, kernel, depthwise=depthwise, **options)
+        layer = Conv(4, kernel, groups=groups, **options)
         return jax.eval_shape(lambda x: layer.init_with_output(jax.random.key(0), x)[0], X).shape
 
     many = len(kernel)
@@ -35,16 +35,14 @@ def test_the_size_is_kept_unless_told_otherwise(kernel, depthwise):
     assert shape(strides=(2,) * many)[-1 - many : -1] == (*halves,)
 
 
-@pytest.mark.parametrize("depthwise", [False, True])
-def test_options_reach_the_convolution(depthwise):
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_options_reach_the_convolution(groups):
     settings = (2, 1), (1, 2), (3, 2)
-    layer = Conv(4, (3, 3), *settings, depthwise=depthwise, use_bias=True)
+    layer = Conv(4, (3, 3), *settings, groups=groups, use_bias=True)
     variables = filled(layer)
-    function = ops.depthwise_conv if depthwise else ops.conv
-    want = (
-        function(jnp.asarray(X), variables["params"]["kernel"], *settings)
-        + variables["params"]["bias"]
-    )
+    kernel, bias = (variables["params"][name] for name in ("kernel", "bias"))
+    assert kernel.shape == (3, 3, 4 // groups, 4)
+    want = ops.conv(jnp.asarray(X), kernel, *settings, groups) + bias
     got = jax.jit(layer.apply)(variables, X)
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 

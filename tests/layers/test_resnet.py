@@ -89,7 +89,7 @@ class Wide(resnet.Block):
         if i != 1:
             return super().conv(i, x, train)
         kernel, strides = self.kernels[i], self.strides
-        return Conv(x.shape[-1], kernel, strides, depthwise=True, name="depthwise")(x)
+        return Conv(x.shape[-1], kernel, strides, groups=x.shape[-1], name="depthwise")(x)
 
 
 class Family(resnet.ResNet):
