@@ -66,7 +66,9 @@ def test_a_mask_hides_keys_or_adds_constants(shape):
     shown[..., 2] = True
     check(attention(*inputs(), mask=shown), loops(*inputs(), np.where(shown, 0, -np.inf)))
     added = np.where(shown, 0, -100).astype(np.float32)
-    check(attention(*inputs(), mask=added), loops(*inputs(), added))
+    for mask in (added, jnp.asarray(added)):
+        found = jax.jit(lambda *x, mask=mask: attention(*x, mask=mask))(*inputs())
+        check(found, loops(*inputs(), added))
 
 
 def test_causal_queries_see_no_later_keys():
