@@ -88,10 +88,11 @@ def with_gradients(run: Callable) -> Callable:
 
 
 def draw(shapes: list[tuple[int, ...]], dtype) -> tuple[list[jax.Array], jax.Array]:
-    """Return arrays of these shapes, and a gradient of the output."""
+    """Return arrays of these shapes, and a gradient of the output. Tables are in float32."""
     rng = np.random.default_rng(0)
-    *arrays, d_out = (jnp.asarray(rng.standard_normal(s), dtype) for s in [*shapes, shapes[0]])
-    return arrays, d_out
+    dtypes = [jnp.float32 if len(s) == 2 else dtype for s in shapes]
+    arrays = [jnp.asarray(rng.standard_normal(s), d) for s, d in zip(shapes, dtypes, strict=True)]
+    return arrays, jnp.asarray(rng.standard_normal(shapes[0]), dtype)
 
 
 def measure(run: Callable, shapes, path: str, what: str, dtype) -> dict:
@@ -131,8 +132,7 @@ def seconds(function: Callable, arguments, repeats: int) -> float:
 
 def compare(run: Callable, shapes, found, dtype) -> list[float]:
     """Return the error of the output and, where there are gradients, the largest of theirs."""
-    arrays, d_out = draw(shapes, dtype)
-    arrays, d_out = jax.tree.map(lambda x: x.astype(jnp.float32), (arrays, d_out))
+    arrays, d_out = jax.tree.map(lambda x: x.astype(jnp.float32), draw(shapes, dtype))
     with formulation.forced(attention="plain"), jax.default_matmul_precision("highest"):
         exact = jax.jit(with_gradients(run))(arrays, d_out)
     errors = [
