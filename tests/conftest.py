@@ -109,7 +109,7 @@ def fill(shapes, seed: int = 0):
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
-def has_non_local(text: str) -> list[str]:
+def gathers(text: str) -> list[str]:
     """All-gathers of more than a scalar in compiled HLO, asynchronous ones too."""
     found = re.findall(r"= (.*?) all-gather(?:-start)?\(", text)
     return [shape for shape in found if re.search(r"\[\d", shape)]

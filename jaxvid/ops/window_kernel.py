@@ -67,7 +67,7 @@ def backward(q, k, v, table, codes, regions, out, sums, d_out, *, scale, tile, i
     """
     w, n, g, d = q.shape
     tiles = pl.cdiv(n, tile)
-    delta = jnp.einsum("wngd,wngd->wgn", out, d_out, preferred_element_type=jnp.float32)
+    delta = (out.astype(jnp.float32) * d_out.astype(jnp.float32)).sum(-1).swapaxes(1, 2)
     arrays = (q, k, v, d_out, sums, delta, table * LOG2E, codes, regions)
     options = dict(n=n, scale=scale, tile=tile)
     tokens, rows, shared = _blocks(q, table, regions)
