@@ -1,30 +1,41 @@
-"""From a video file to training clips: jaxvid's pipeline against decord and OpenCV.
+"""From a video file to training clips: jaxvid's pipeline beside torchcodec's.
 
-    pip install decord; python benchmarks/loader.py [--workers 2] [--rounds 7]
+    pip install torch torchcodec; python benchmarks/loader.py [--workers 2] [--videos A.mp4 B.mp4]
 
-Every worker decodes the same frames of the same files both ways, in turns, and ends with the same
-crop of 224 pixels; decord is given the better of its two ways to the short side of 256 (its own
-scaling, or OpenCV's afterwards, as MMAction2 does it). Times are CPU time, all threads of a worker:
-what bounds the clips/s of a machine whose every core has a worker, and what other work on it does
-not distort. A ratio above 1 says that ours takes less.
+Every worker reads the same frames of the same files in all ways, in turns, and ends with the same
+crop of 224 pixels, bit for bit. Each clip opens its file again. torchcodec is used in six ways:
+exact, approximate or with frame mappings that were made before, which is what jaxvid's kept indexes
+are; and all frames at once or one by one, so that only one is there at full size. The table shows
+the fastest of the six, and the fastest that seeks exactly without mappings. Frames are resized by
+OpenCV, as the published recipes do. Both libraries use the FFmpeg that PyAV brings.
+
+Times are CPU time, all threads of a worker: what bounds the clips/s of a machine whose every core
+has a worker, and what other work on it does not distort. A ratio above 1 says that ours takes less.
+"First" is ours where no index is kept yet: the first epoch.
 
 Below the table, what it gains to transcode the files first, and to crop a decoded clip four times.
 """
 
 import argparse
 import itertools
+import json
 import multiprocessing
+import os
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import av
 import cv2
 import numpy as np
 
 from jaxvid.data.transforms import sampling, spatial
-from jaxvid.data.video.decode import VideoReader
+from jaxvid.data.video.decode import VideoReader, resize
 from jaxvid.data.video.encode import write_video
 from jaxvid.tools.jobs import SPAWN
 from jaxvid.tools.transcode import Job, Settings, transcode
@@ -38,6 +49,17 @@ SAMPLERS = {
 CROP = spatial.RandomResizedCrop(224)
 SHORT = 256
 FRAMES = 300
+MODES = ("exact", "approximate", "mappings")
+
+
+def use_ffmpeg_of_pyav(folder: Path) -> None:
+    """Let processes that are started from now on find PyAV's FFmpeg under its usual names."""
+    libraries = Path(av.__file__).parent.with_name("av.libs")
+    for library in libraries.glob("lib[as][vw]*-*.so.*"):
+        name, version = library.name.split("-")[0], library.name.split(".so.")[1]
+        (folder / f"{name}.so.{version.split('.')[0]}").symlink_to(library)
+    paths = (str(folder), str(libraries), os.environ.get("LD_LIBRARY_PATH", ""))
+    os.environ["LD_LIBRARY_PATH"] = ":".join(filter(None, paths))
 
 
 def draw(height: int, width: int, frames: int = FRAMES):
@@ -54,89 +76,168 @@ def draw(height: int, width: int, frames: int = FRAMES):
         yield frame
 
 
-def ours(path: Path, frames: np.ndarray, rng) -> np.ndarray:
+def scaled(path: Path, height: int, width: int) -> Iterator[np.ndarray]:
+    """FRAMES frames of a real video at another size; a shorter one runs back and forth."""
+    with VideoReader(path) as reader:
+        there = range(min(reader.frames, FRAMES))
+        order = itertools.islice(itertools.cycle([*there, *reversed(there)]), FRAMES)
+        for index in order:
+            yield cv2.resize(reader[index], (width, height), interpolation=cv2.INTER_AREA)
+
+
+def ours(path: Path, frames: np.ndarray) -> np.ndarray:
     with VideoReader(path, short_side=SHORT) as reader:
-        video = reader.read(frames)
-    return CROP({"video": video[None]}, rng)["video"]
+        return reader.read(frames)
 
 
-def decord_opencv(path: Path, frames: np.ndarray, rng) -> np.ndarray:
-    import decord
+def torchcodec(path: Path, frames: np.ndarray, mode: str, at_once: bool) -> np.ndarray:
+    from torchcodec.decoders import VideoDecoder  # type: ignore[import-not-found]
 
-    video = decord.VideoReader(str(path), num_threads=1).get_batch(frames).asnumpy()
-    return CROP(spatial.ResizeShort(SHORT)({"video": video[None]}, rng), rng)["video"]
+    how: Any = {"seek_mode": mode} if mode != "mappings" else {"custom_frame_mappings": maps(path)}
+    decoder = VideoDecoder(str(path), num_ffmpeg_threads=1, dimension_order="NHWC", **how)
+    if at_once:
+        images: Iterable = decoder.get_frames_at(frames.tolist()).data.numpy()
+    else:
+        images = (decoder.get_frame_at(index).data.numpy() for index in frames.tolist())
+    metadata = decoder.metadata
+    height, width = spatial.ResizeShort(SHORT).shape(metadata.height, metadata.width)
+    video = np.empty((len(frames), height, width, 3), np.uint8)
+    for row, image in zip(video, images, strict=True):
+        if image.shape == row.shape:
+            row[:] = image
+        else:
+            resize(image, height, width, row)
+    return video
 
 
-def decord_scaled(path: Path, frames: np.ndarray, rng) -> np.ndarray:
-    import decord
+@cache
+def maps(path: Path) -> str:
+    """What `ffprobe -show_frames` says of a video, as torchcodec takes it."""
+    with av.open(str(path)) as container:
+        packets: Any = [p for p in container.demux(video=0) if p.size]
+    packets.sort(key=lambda packet: packet.pts)
+    keys = ("pts", "duration", "key_frame")
+    rows = ((packet.pts, packet.duration, int(packet.is_keyframe)) for packet in packets)
+    return json.dumps({"frames": [dict(zip(keys, row, strict=True)) for row in rows]})
 
-    first = decord.VideoReader(str(path), num_threads=1)[0].shape  # it must be told both sides
-    height, width = spatial.ResizeShort(SHORT).shape(*first[:2])
-    reader = decord.VideoReader(str(path), num_threads=1, width=width, height=height)
-    return CROP({"video": reader.get_batch(frames).asnumpy()[None]}, rng)["video"]
+
+PEERS = {(mode, at_once): None for mode in MODES for at_once in (True, False)}
+WAYS = ("ours", "first", *PEERS)
 
 
-def measure(job) -> list[tuple[float, ...]]:
+def measure(job) -> list[dict]:
     """Seconds of each way in each round; which way comes first goes round."""
     path, sampler, rounds, seed = job
+    import torch  # type: ignore[import-not-found]
+
     cv2.setNumThreads(1)
-    ways = (ours, decord_opencv, decord_scaled)
-    times = []
+    torch.set_num_threads(1)
+    maps(path)
+    home, times = os.environ.get("JAXVID_CACHE", ""), []
     for n in range(-1, rounds):  # the first warms up
-        rng = np.random.default_rng((seed, n + 1))
-        frames = sampler.indices(FRAMES, 30.0, rng).ravel()
-        spent = dict.fromkeys(ways, 0.0)
-        for way in itertools.islice(itertools.cycle(ways), n % 3, n % 3 + 3):
-            start = time.process_time()
-            clip = way(path, frames, np.random.default_rng(n + 1))
-            spent[way] = time.process_time() - start
-            assert clip.shape == (1, len(frames), 224, 224, 3)
+        frames = sampler.indices(FRAMES, 30.0, np.random.default_rng((seed, n + 1))).ravel()
+        spent, clips = {}, []
+        turn = n % len(WAYS)
+        for way in (*WAYS[turn:], *WAYS[:turn]):
+            with tempfile.TemporaryDirectory() as empty:
+                os.environ["JAXVID_CACHE"] = empty if way == "first" else home
+                start = time.process_time()
+                mine = way in ("ours", "first")
+                video = ours(path, frames) if mine else torchcodec(path, frames, *way)
+                clip = CROP({"video": video[None]}, np.random.default_rng(n + 1))["video"]
+                spent[way] = time.process_time() - start
+            clips.append(clip)
+        assert all(np.array_equal(clip, clips[0]) for clip in clips), "the pixels differ"
         if n >= 0:
-            times.append(tuple(spent[way] for way in ways))
+            times.append(spent)
     return times
+
+
+def best(times: list[dict], ways: Iterable) -> Any:
+    """The way with the smallest median."""
+    return min(ways, key=lambda way: statistics.median(spent[way] for spent in times))
+
+
+def ratio(times: list[dict], peer: Any, way: str = "ours") -> str:
+    """'1.21 (1.18-1.25)': the peer's time over ours, median and quartiles."""
+    values = [spent[peer] / spent[way] for spent in times]
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:.2f} ({low:.2f}-{high:.2f})"
+
+
+def milliseconds(times: list[dict], way: Any) -> str:
+    return f"{1e3 * statistics.median(spent[way] for spent in times):.1f}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python benchmarks/loader.py")
     parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=12, help="of each worker, video and cell")
+    parser.add_argument("--videos", type=Path, nargs="+", help="to encode, not a drawn one")
     args = parser.parse_args()
     cells = itertools.product(SIZES, GOPS, B_FRAMES, SAMPLERS)
-    print("| size | GOP | B | frames | decord, CPU ms | ours, CPU ms | ratio (quartiles) |")
-    print("|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder, SPAWN.Pool(args.workers) as pool:
-        gains = []
-        for size, gop, b, name in cells:
-            path = Path(folder, f"{size}_{gop}_{b}.mp4")
-            if not path.exists():
-                options = dict(g=gop, bf=b, crf=23, preset="fast")
-                write_video(path, draw(*SIZES[size]), 30.0, **options)
-            jobs = [(path, SAMPLERS[name], args.rounds, seed) for seed in range(args.workers)]
-            times = list(itertools.chain(*pool.map(measure, jobs)))
-            peer = [min(row[1:]) for row in times]
-            ratios = [p / row[0] for p, row in zip(peer, times, strict=True)]
-            low, middle, high = statistics.quantiles(ratios, n=4)
-            mine, theirs = (1e3 * statistics.median(t) for t in ([r[0] for r in times], peer))
-            print(
-                f"| {size} | {gop} | {b} | {name} | {theirs:.0f} | {mine:.0f} |"
-                f" {middle:.2f} ({low:.2f}-{high:.2f}) |",
-                flush=True,
-            )
-            if (gop, b) == (250, 3):
-                made = path.with_suffix(".short.mp4")
-                if not made.exists():
-                    transcode(Job(path, made, Settings()))
-                again = pool.map(measure, [(made, *job[1:]) for job in jobs])
-                after = 1e3 * statistics.median(row[0] for row in itertools.chain(*again))
-                gains.append(f"{size}, {name}: {mine:.0f} -> {after:.0f} ms, {mine / after:.1f}x")
-            if (gop, b, size) == (250, 3, "256-short"):
-                crop = cropping(path, SAMPLERS[name])
-                gain = 4 * mine / (mine + 3 * crop)
-                gains.append(f"{size}, {name}, four crops of a clip: {gain:.1f}x the clips/s")
-        print("\nGOP 250 with B-frames, transcoded to 256 pixels, GOP 12, none:")
+    print(
+        "| size | GOP | B | frames | torchcodec, CPU ms | ours | ratio to the fastest"
+        " | ratio to exact | first | ratio of it |\n" + "|---" * 10 + "|"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["JAXVID_CACHE"] = str(folder / "cache")
+        (folder / "ffmpeg").mkdir()
+        use_ffmpeg_of_pyav(folder / "ffmpeg")
+        with SPAWN.Pool(args.workers) as pool:
+            gains = []
+            for size, gop, b, sampler in cells:
+                paths = encoded(folder, args.videos, size, gop, b)
+                jobs = [
+                    (path, SAMPLERS[sampler], args.rounds, seed)
+                    for path in paths
+                    for seed in range(args.workers)
+                ]
+                times = list(itertools.chain(*pool.map(measure, jobs)))
+                fastest, exact = (
+                    best(times, PEERS),
+                    best(times, [w for w in PEERS if w[0] == "exact"]),
+                )
+                how = f"{fastest[0]}, {'at once' if fastest[1] else 'one by one'}"
+                print(
+                    f"| {size} | {gop} | {b} | {sampler} | {milliseconds(times, fastest)} ({how}) |"
+                    f" {milliseconds(times, 'ours')} | {ratio(times, fastest)} |"
+                    f" {ratio(times, exact)} | {milliseconds(times, 'first')} |"
+                    f" {ratio(times, exact, 'first')} |",
+                    flush=True,
+                )
+                if (gop, b) == (250, 3) and not args.videos:
+                    gains += transcoded(pool, jobs, times, f"{size}, {sampler}")
         for gain in gains:
             print(f"- {gain}")
     return 0
+
+
+def encoded(folder: Path, videos: list[Path] | None, size: str, gop: int, b: int) -> list[Path]:
+    """The videos of a cell, made once."""
+    paths = []
+    for source in videos or [None]:
+        path = folder / f"{source.stem if source else 'drawn'}_{size}_{gop}_{b}.mp4"
+        if not path.exists():
+            frames = scaled(source, *SIZES[size]) if source else draw(*SIZES[size])
+            write_video(path, frames, 30.0, g=gop, bf=b, crf=23, preset="fast")
+        paths.append(path)
+    return paths
+
+
+def transcoded(pool, jobs: list, times: list[dict], name: str) -> list[str]:
+    """What it gains to transcode the file first, and to crop a decoded clip four times."""
+    made = jobs[0][0].with_suffix(".short.mp4")
+    if not made.exists():
+        transcode(Job(jobs[0][0], made, Settings()))
+    again = list(itertools.chain(*pool.map(measure, [(made, *job[1:]) for job in jobs])))
+    mine, after = (1e3 * statistics.median(s["ours"] for s in t) for t in (times, again))
+    gain = 4 * mine / (mine + 3 * cropping(*jobs[0][:2]))
+    return [
+        f"{name}, transcoded to 256 pixels and GOP 12: {mine:.0f} -> {after:.0f} ms",
+        f"{name}, four crops of a clip: {gain:.1f}x the clips/s",
+    ]
 
 
 def cropping(path: Path, sampler) -> float:

@@ -14,6 +14,7 @@ Shape letters: n frames asked for, t frames of a clip, h height, w width.
 """
 
 import bisect
+import contextlib
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +30,7 @@ from av.video.reformatter import VideoReformatter
 from jaxvid.data.video import index_cache, truncation
 from jaxvid.data.video.containers import VideoError, plain_words
 from jaxvid.data.video.index import Index, Picture, picture_of, read_index
-from jaxvid.data.video.packets import Demuxed, Direct, Layout, layout_of
+from jaxvid.data.video.packets import Demuxed, Direct, layout_of
 from jaxvid.data.video.timeline import RUN, Reader
 from jaxvid.errors import UserError
 
@@ -141,10 +142,30 @@ class VideoReader(Reader):
             index, places = read_index(demuxed.container, demuxed.stream, self.path, descriptor)
         self._use(demuxed, index)
         frame, picture = self._first()
-        layout = places and layout_of(demuxed.context, places)
-        if places and layout and _is_first(frame, self.path, layout, index):
-            index_cache.keep(self.path, identity, index, places, picture, layout)
+        if places and (layout := layout_of(demuxed.context, places)):
+            file = open(source, "rb", buffering=0)  # noqa: SIM115
+            direct = Direct(file, self.path, layout, self._threads)
+            numbered = replace(index, pts=range(len(index.pts)), dts=())
+            if self._is_first(frame, direct, numbered):
+                demuxed.close()
+                self._use(direct, numbered)
+                index_cache.keep(self.path, identity, index, places, picture, layout)
+            else:
+                direct.close()
         return picture
+
+    def _is_first(self, frame: av.VideoFrame, direct: Direct, index: Index) -> bool:
+        """Whether the first frame comes out the same without a demuxer."""
+        wanted = int(index.packet[0])
+        with contextlib.suppress(FFmpegError, VideoError, ValueError):
+            for number, packet in direct.start(index, int(index.start[0])):
+                frames = direct.context.decode(packet)
+                if number == wanted:
+                    frames += direct.context.decode(None)
+                for other in frames:
+                    if other.pts == wanted:
+                        return np.array_equal(self._to_rgb(frame), self._to_rgb(other))
+        return False
 
     def _use(self, packets: Demuxed | Direct, index: Index) -> None:
         """Read from `packets`, beginning anywhere."""
@@ -166,14 +187,16 @@ class VideoReader(Reader):
     def _convert(self, frame: av.VideoFrame, out: np.ndarray) -> None:
         """Write a frame to `out`, uint8 RGB (h w 3): upright and resized."""
         picture = self._picture
-        size = picture.width, picture.height
-        rgb = self._reformatter.reformat(frame, *size, format="rgb24", threads=1)
-        image = rgb.to_ndarray()
+        image = self._to_rgb(frame, picture.width, picture.height)
         image = (image.swapaxes(0, 1) if picture.swap else image)[picture.upright]
         if image.shape == out.shape:
             out[:] = image
         else:
             resize(image, self.height, self.width, out)
+
+    def _to_rgb(self, frame: av.VideoFrame, *size: int) -> np.ndarray:
+        rgb = self._reformatter.reformat(frame, *size, format="rgb24", threads=1)
+        return rgb.to_ndarray()
 
     def _plan(self, wanted: list[int]) -> None:
         """Announce the frames of a read, in ascending order."""
@@ -276,26 +299,6 @@ class VideoReader(Reader):
             except InvalidDataError:  # one frame less: those after it would get wrong numbers
                 if index.counting:
                     return
-
-
-def _is_first(frame: av.VideoFrame, path: str, layout: Layout, index: Index) -> bool:
-    """Whether the first frame comes out the same without a demuxer."""
-    packets = Direct(open(path, "rb", buffering=0), path, layout, 1)  # noqa: SIM115
-    try:
-        known = replace(index, pts=range(len(index.pts)))
-        for number, packet in packets.start(known, int(index.start[0])):
-            frames = packets.context.decode(packet)
-            if number == index.packet[0]:
-                frames += packets.context.decode(None)
-            for other in frames:
-                if other.pts == index.packet[0]:
-                    a, b = (f.to_ndarray(format="rgb24") for f in (frame, other))
-                    return np.array_equal(a, b)
-    except (FFmpegError, VideoError, ValueError):
-        pass
-    finally:
-        packets.close()
-    return False
 
 
 @cache

@@ -20,6 +20,7 @@ from jaxvid.data.video.containers import VideoError
 from jaxvid.data.video.timeline import ROUNDING, is_constant
 
 SLACK = 64  # bytes between the position that FFmpeg states of a packet and its data, at most
+BLOCK = 1 << 19  # bytes that are read at once to look for packets
 
 
 @dataclass(frozen=True)
@@ -210,13 +211,18 @@ class _Finder:
 
     def __init__(self, file: int):
         self._file, self._lost = file, False
+        self._start, self._block = 0, b""  # a part of the file
 
     def __call__(self, packet: av.Packet) -> int:
         position = packet.pos
         self._lost |= position is None or any(True for _ in packet.iter_sidedata())
         if self._lost or position is None:
             return -1
-        window = os.pread(self._file, packet.size + SLACK, position)
-        offset = window.find(bytes(packet))
-        self._lost = offset < 0
-        return -1 if self._lost else position + offset
+        data, offset = bytes(packet), position - self._start
+        if offset < 0 or offset + len(data) + SLACK > len(self._block):
+            self._block = os.pread(self._file, max(len(data) + SLACK, BLOCK), position)
+            self._start, offset = position, 0
+        if not self._block.startswith(data, offset):
+            offset = self._block.find(data[:SLACK], offset, offset + 2 * SLACK)
+            self._lost = offset < 0 or not self._block.startswith(data, offset)
+        return -1 if self._lost else self._start + offset
