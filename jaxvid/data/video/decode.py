@@ -15,26 +15,22 @@ Shape letters: n frames asked for, t frames of a clip, h height, w width.
 
 import bisect
 import contextlib
-import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import av
 import numpy as np
 from av.error import FFmpegError, InvalidDataError
-from av.video.reformatter import VideoReformatter
 
 from jaxvid.data.video import index_cache, truncation
+from jaxvid.data.video.colors import ToRGB, warn_of_hdr
 from jaxvid.data.video.containers import VideoError, plain_words
 from jaxvid.data.video.index import Index, Picture, picture_of, read_index
 from jaxvid.data.video.packets import Demuxed, Direct, layout_of
 from jaxvid.data.video.timeline import RUN, Reader
 from jaxvid.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 
 class VideoReader(Reader):
@@ -70,7 +66,7 @@ class VideoReader(Reader):
         self.path = f"<{len(source)} bytes>" if isinstance(source, bytes) else os.fspath(source)
         self._source, self._threads = source, threads
         self._packets: Any = None
-        self._reformatter = VideoReformatter()
+        self._to_rgb = ToRGB()
         self._once = True  # what comes after a read is not read
         self._careful = False  # use only what works with any file
         try:
@@ -85,7 +81,7 @@ class VideoReader(Reader):
         self.rotation = picture.rotation
         self.height, self.width = fit(*picture.shown, short_side)
         if picture.hdr:
-            _warn_of_hdr(self.path, picture.hdr)
+            warn_of_hdr(self.path, picture.hdr)
 
     def read(self, indices: Iterable[int] | np.ndarray) -> np.ndarray:
         """The frames `indices` (n,), in any order and with repeats, as uint8 RGB (n h w 3).
@@ -164,7 +160,9 @@ class VideoReader(Reader):
                     frames += direct.context.decode(None)
                 for other in frames:
                     if other.pts == wanted:
-                        return np.array_equal(self._to_rgb(frame), self._to_rgb(other))
+                        size = frame.width, frame.height
+                        rgb = self._to_rgb(frame, *size)
+                        return np.array_equal(rgb, self._to_rgb(other, *size))
         return False
 
     def _use(self, packets: Demuxed | Direct, index: Index) -> None:
@@ -193,10 +191,6 @@ class VideoReader(Reader):
             out[:] = image
         else:
             resize(image, self.height, self.width, out)
-
-    def _to_rgb(self, frame: av.VideoFrame, *size: int) -> np.ndarray:
-        rgb = self._reformatter.reformat(frame, *size, format="rgb24", threads=1)
-        return rgb.to_ndarray()
 
     def _plan(self, wanted: list[int]) -> None:
         """Announce the frames of a read, in ascending order."""
@@ -299,15 +293,6 @@ class VideoReader(Reader):
             except InvalidDataError:  # one frame less: those after it would get wrong numbers
                 if index.counting:
                     return
-
-
-@cache
-def _warn_of_hdr(path: str, kind: str) -> None:
-    """Say of each file once in a process that its colors are not those of a screen."""
-    logger.warning(
-        f"{path}: HDR video ({kind}). Its colors are converted without tone mapping, so they look"
-        " pale; convert such videos with a tone mapping of your choice, or use them all alike"
-    )
 
 
 def fit(height: int, width: int, short_side: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from typing import Any
 import av
 import numpy as np
 
+from jaxvid.data.video import colors
 from jaxvid.data.video.containers import VideoError
 from jaxvid.data.video.timeline import ROUNDING, is_constant
 
@@ -107,16 +108,13 @@ class Picture:
         return tuple(slice(None, None, -1 if flip else 1) for flip in self.flip)
 
 
-HDR = {16: "PQ", 18: "HLG"}  # by FFmpeg's number of the transfer function
-
-
 def picture_of(frame: av.VideoFrame) -> Picture:
     """Read the size and orientation of a frame.
 
     The display matrix maps a stored pixel (x, y) to (a x + c y, b x + d y), up to a shift; it holds
     a b u c d v ... as 16.16 fixed point. Angles between the right ones are rounded to them.
     """
-    hdr = HDR.get(int(frame.color_trc), "")
+    hdr = colors.hdr(frame)
     data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return Picture(frame.width, frame.height, hdr=hdr)
