@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from absl import flags
 from ml_collections import ConfigDict
@@ -20,6 +20,13 @@ from ml_collections import ConfigDict
 from jaxvid import cli, files, plug, signals
 from jaxvid.config import options, plain, schema
 from jaxvid.errors import UserError
+
+if TYPE_CHECKING:
+    from flax import linen as nn
+
+    from jaxvid.data.dataset import Dataset
+    from jaxvid.data.sample import Transform
+    from jaxvid.tasks.base import Task
 
 logger = logging.getLogger("jaxvid.main")
 
@@ -89,13 +96,20 @@ def config_of(checkpoint: str | Path) -> ConfigDict:
 
 
 def set_determinism(config: Any) -> None:
-    """Ask XLA for the same numbers on every run, where the config does, before a device is used."""
+    """Ask XLA for the same numbers on every run, if the config says so; before a device is used."""
     if config.deterministic:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DETERMINISTIC}".strip()
 
 
 def train(config: Any, workdir: Path, patience: float = PATIENCE) -> dict[str, float]:
-    """Build the parts that `config` names and train; returns the last validation metrics.
+    """Build the parts that a config names, and train.
+
+    Args:
+      workdir: folder of the run.
+      patience: seconds that processes wait for each other at the start.
+
+    Returns:
+      The last validation metrics.
 
     Raises:
       UserError: a wrong key or value in `config`, before data are read; wrong data.
@@ -143,8 +157,21 @@ def train(config: Any, workdir: Path, patience: float = PATIENCE) -> dict[str, f
         return metrics
 
 
-def build(config: Any) -> tuple[Any, Any, Any, dict[str, list]]:
-    """Build the data, the model, the task, and the pipelines of both splits, that a config names.
+class Parts(NamedTuple):
+    """What a config names.
+
+    Attributes:
+      pipelines: the transforms of samples, by split: "train" and "val".
+    """
+
+    data: "Dataset"
+    model: "nn.Module"
+    task: "Task"
+    pipelines: "dict[str, list[Transform]]"
+
+
+def build(config: Any) -> Parts:
+    """Build the parts of a training run.
 
     Raises:
       UserError: a part that does not exist or does not take what it is given, or wrong data.
@@ -159,18 +186,33 @@ def build(config: Any) -> tuple[Any, Any, Any, dict[str, list]]:
     classes = data.num_classes
     model = plug.load("models", config.model, num_classes=classes, dtype=jnp.dtype(config.dtype))
     task = plug.load("tasks", config.task, num_classes=classes)
-    if classes == 1 and not getattr(task, "multi_label", True):
+    if classes == 1 and task.sample_labels == "one":
         raise UserError(
             f'{data.splits["train"].origin}: with one class ("{data.names[0]}") there is nothing to'
             " learn; add a folder, or lines, of other clips"
         )
     recipe = config.data.recipe
     pipelines = {s: plug.load("data.recipes", recipe, split=s) for s in ("train", "val")}
-    return data, model, task, pipelines
+    return Parts(data, model, task, pipelines)
 
 
-def evaluate(config: Any, workdir: Path, checkpoint: str | Path, patience: float = PATIENCE):
-    """Test a checkpoint on all views; `config` (or None) stands in for the one it came with."""
+def evaluate(
+    config: Any, workdir: Path, checkpoint: str | Path, patience: float = PATIENCE
+) -> dict[str, float]:
+    """Test a checkpoint on all views.
+
+    Args:
+      config: None takes the config of the checkpoint.
+      workdir: folder of the predictions and reports, which are in its folder "eval".
+      checkpoint: a workdir, a name of the zoo, or a file of weights.
+      patience: seconds that processes wait for each other at the start.
+
+    Returns:
+      The metrics.
+
+    Raises:
+      UserError: no such checkpoint or data, or a config that does not fit the checkpoint.
+    """
     from jaxvid import log
     from jaxvid.data import dataset
     from jaxvid.data.loading import spawn

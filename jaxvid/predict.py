@@ -1,9 +1,9 @@
 """Predict what happens in videos.
 
-python -m jaxvid.predict VIDEO... --checkpoint WORKDIR [--topk 5] [--json] [--out annotated.mp4]
+    python -m jaxvid.predict VIDEO... --checkpoint WORKDIR [--topk 5] [--json] [--out annotated.mp4]
 
-With --out timeline.png, what was found in time becomes a picture. From Python,
-`jaxvid.predict(video, checkpoint)` loads the model and predicts, see `jaxvid.api.predict`.
+With --out timeline.png, results that have a start and an end are drawn as a picture. The Python
+function `jaxvid.predict(video, checkpoint)` does the same, see `jaxvid.api.predict`.
 """
 
 import argparse
@@ -26,11 +26,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--checkpoint", required=True, help="workdir of a run, or one checkpoint")
     parser.add_argument("--topk", type=int, help="classes (5) or segments (10) to print")
     parser.add_argument(
-        "--labels", nargs="+", default=(), help="to choose from, such as 'playing golf'"
+        "--labels",
+        nargs="+",
+        default=(),
+        help="texts to choose from, such as 'playing golf'",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a video")
     parser.add_argument(
-        "--out", help="write the video with what was found, or a picture (one VIDEO)"
+        "--out", help="file to write: the video with the results drawn on it, or a picture"
     )
     args = parser.parse_args(argv)
     if args.out and len(args.videos) > 1:

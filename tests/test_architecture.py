@@ -203,6 +203,7 @@ def test_flax_is_for_what_has_parameters():
         "train.loop",
         "train.plan",
         "train.report",
+        "main",
     )
     assert [m for m in users("flax") if not any(covers(p, m) for p in places)] == []
 

@@ -35,7 +35,7 @@ def test_a_csv_with_several_labels_a_line(tmp_path):
     assert np.array_equal(data.splits["train"].labels, [[1, 1, 0], [0, 0, 1], [1, 0, 0]])
     assert np.array_equal(data.splits["val"].labels, [[0, 1, 1]])
     task = plug.load("tasks", config.task, num_classes=3)
-    assert task.multi_label and config.best == "val/map"
+    assert task.sample_labels == "several" and config.best == "val/map"
     check.check(config, None, False, 10)
     again = dataset.for_evaluation(config.data, data.names, task=config.task)
     assert np.array_equal(again.labels, [[0, 1, 1]])

@@ -84,7 +84,7 @@ def build(
         has a training sample. "missing": all files exist. "duplicates": no file is twice in a
         split. "overlap": no file is in two splits.
       known_names: class names, when a checkpoint has settled them.
-      task: `config.task`: "multi_label" takes several labels a sample, "recognition" one.
+      task: `config.task`, which takes one label for a sample or several.
       **specs: for each split the spec of a source.
 
     Raises:
@@ -96,7 +96,8 @@ def build(
     listed = tuple(known_names)
     if names and not listed:
         listed = read_class_names(root, names)
-    several = expects_several(task)
+    kind = sample_labels(task)
+    several = kind == "several"
     sources: dict[str, Source] = {}
     for split in splits:
         if not specs.get(split):
@@ -104,10 +105,10 @@ def build(
                 f'config.data.{split} is missing: the spec of a source, with its "name"'
             )
         known: dict[str, Any] = dict(root=root, names=listed, num_classes=num_classes)
-        sources[split] = formats.read(specs[split], split, bool(several), **known)
+        sources[split] = formats.read(specs[split], split, several, **known)
         if not len(sources[split]):
             raise UserError(f"{sources[split].origin}: there are no videos for {split} in it")
-        check_kind(sources[split], several)
+        check_kind(sources[split], kind)
         if sources[split].names and not listed and split != splits[0]:
             raise UserError(
                 f"{sources[split].origin}: labels are names here, but numbers in"
@@ -208,7 +209,7 @@ def for_evaluation(
     given |= dict(splits=(split,), checks=("labels", "missing"), known_names=names, task=task)
     source = build(num_classes=len(names), **given).splits[split]
     check_about(source, about or {})
-    found = _own_names(data, split, len(names), bool(expects_several(task)))
+    found = _own_names(data, split, len(names), sample_labels(task) == "several")
     if not own and compare.named(names) and not compare.named(found):
         said = f'{found[0] if found else 0} counts as "{names[0]}", as in the checkpoint'
         logger.info(f"{source.origin}: labels are numbers; {said}")
@@ -222,18 +223,18 @@ def _own_names(data: Mapping, split: str, num_classes: int, multi_label: bool) -
     return formats.read(data[split], split, multi_label, **known).names
 
 
-def expects_several(task: Mapping | None) -> bool | None:
-    """Whether samples of `config.task` have several labels; None where the task does not say."""
-    return {"recognition": False, "multi_label": True}.get((task or {}).get("name", ""))
+def sample_labels(task: Mapping | None) -> str:
+    """Return what `config.task` takes as labels of a sample, see `jaxvid.tasks.base.Task`."""
+    return plug.module("tasks", task["name"]).build.sample_labels if task else "other"
 
 
-def check_kind(source: Source, several: bool | None):
-    """A UserError where samples have several labels and the task takes one, or the reverse."""
+def check_kind(source: Source, kind: str):
+    """Raise a UserError if samples have several labels and the task takes one, or the reverse."""
     labels: Any = source.labels
-    there = isinstance(labels, MultiLabels) or labels.ndim == 2
-    if several is None or there == several:
+    has_several = isinstance(labels, MultiLabels) or labels.ndim == 2
+    if kind == "other" or has_several == (kind == "several"):
         return
-    if there:
+    if has_several:
         raise UserError(f"{source.origin}: samples have several labels, which need {FOR_SEVERAL}")
     raise UserError(
         f"{source.origin}: samples have one label, but config.task.name=multi_label takes lists"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import jax
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from jaxvid.results import Detected, Localized, Recognized
 
 Batch = dict[str, jax.Array]
+SampleLabels = Literal["one", "several", "other"]
 
 
 class Metric(Protocol):
@@ -67,10 +68,13 @@ class Task(Protocol):
       compares: the loss of a sample depends on the outputs of others, as in contrastive learning,
         and is not the mean over the parts of a batch. In evaluation a metric then computes "loss"
         over all samples. Otherwise it is the mean over all samples of `loss`.
+      sample_labels: what annotations say of a sample: "one" class, "several" classes, or "other"
+        things, such as boxes or texts.
       label_shape: of the `label` of a sample: (), or (classes,) of 0/1.
     """
 
     compares: ClassVar[bool]
+    sample_labels: ClassVar[SampleLabels]
 
     @property
     def label_shape(self) -> tuple[int, ...]: ...

@@ -21,7 +21,7 @@ from jaxvid.metrics.detection import AvaMAP, Group
 from jaxvid.metrics.tubes import MultiSportsMAP
 from jaxvid.ops import augment, boxes, losses
 from jaxvid.results import Detected
-from jaxvid.tasks.base import Report
+from jaxvid.tasks.base import Report, SampleLabels
 
 TOP = 3  # classes of a box among which recall is logged in training
 
@@ -57,6 +57,7 @@ class Detection:
     """
 
     compares: ClassVar[bool] = False
+    sample_labels: ClassVar[SampleLabels] = "other"
     label_shape: ClassVar[tuple[int, ...]] = ()
 
     num_classes: int

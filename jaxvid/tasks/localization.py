@@ -21,7 +21,7 @@ from jaxvid.ops.boundary import valid_cells
 from jaxvid.ops.proposals import peaks, soft_nms
 from jaxvid.ops.segments import boundary_targets
 from jaxvid.results import Localized
-from jaxvid.tasks.base import Report
+from jaxvid.tasks.base import Report, SampleLabels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,7 @@ class Localization:
     """
 
     compares: ClassVar[bool] = False
+    sample_labels: ClassVar[SampleLabels] = "other"
     label_shape: ClassVar[tuple[int, ...]] = ()
 
     num_classes: int

@@ -16,7 +16,7 @@ from jaxvid.errors import UserError
 from jaxvid.metrics import classification
 from jaxvid.metrics.classification import MultiLabelMAP
 from jaxvid.ops import losses
-from jaxvid.tasks.base import Report
+from jaxvid.tasks.base import Report, SampleLabels
 from jaxvid.tasks.recognition import Recognition, examples
 
 
@@ -40,7 +40,7 @@ class MultiLabel(Recognition):
         also `Recognition`.
     """
 
-    multi_label: ClassVar[bool] = True
+    sample_labels: ClassVar[SampleLabels] = "several"
 
     categories: tuple[tuple[str, Count], ...] = ()
     category_weights: tuple[NonNegative, ...] = ()

@@ -20,7 +20,7 @@ from jaxvid.ops import losses
 from jaxvid.ops.augment import UNCHANGED, Augment, normalize
 from jaxvid.ops.heatmap import POSEC3D, Drawing
 from jaxvid.results import Recognized
-from jaxvid.tasks.base import Judged, Report
+from jaxvid.tasks.base import Judged, Report, SampleLabels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Recognition:
     """
 
     compares: ClassVar[bool] = False
-    multi_label: ClassVar[bool] = False
+    sample_labels: ClassVar[SampleLabels] = "one"
 
     num_classes: int
     keys: tuple[str, ...] = ("video",)

@@ -15,7 +15,7 @@ from jaxvid.errors import UserError
 from jaxvid.metrics.retrieval import Retrieval as Ranks
 from jaxvid.ops import augment, losses
 from jaxvid.results import Recognized
-from jaxvid.tasks.base import Report
+from jaxvid.tasks.base import Report, SampleLabels
 
 HIDDEN = -1e9  # similarity to what is masked
 
@@ -36,6 +36,7 @@ class Retrieval:
     """
 
     compares: ClassVar[bool] = True
+    sample_labels: ClassVar[SampleLabels] = "other"
     label_shape: ClassVar[tuple[int, ...]] = ()
 
     num_classes: int
