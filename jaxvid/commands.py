@@ -33,7 +33,7 @@ jaxvid train --config quickstart"""
 
 def tools() -> list[str]:
     """Return the names of all modules in jaxvid/tools that are commands."""
-    return [name for name in _modules(HERE / "tools") if name != "__main__"]
+    return _modules(HERE / "tools")
 
 
 def list_tools() -> str:
@@ -98,8 +98,8 @@ def _run(module: str, arguments: Sequence[str]) -> None:
 
 
 def _modules(folder: Path) -> list[str]:
-    """Names of the modules in a folder that can be run."""
-    runs = 'if __name__ == "__main__":'
+    """Return the names of the modules in a folder that are commands."""
+    runs = "\ndef main("
     return sorted(p.stem for p in folder.glob("*.py") if runs in p.read_text(encoding="utf-8"))
 
 

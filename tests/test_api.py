@@ -15,7 +15,7 @@ NAMES = {"load", "predict", "features", "train", "evaluate"}
 
 
 def test_jaxvid_shows_its_functions():
-    assert set(dir(jaxvid)) >= NAMES
+    assert set(dir(jaxvid)) == NAMES
     assert set(jaxvid.__all__) == NAMES
     for name in NAMES:
         assert callable(getattr(jaxvid, name))
@@ -82,6 +82,21 @@ def test_evaluate_writes_into_the_run_or_where_it_is_asked_to(trained, tmp_path)
     assert (config.data.root, workdir, checkpoint) == ("D", tmp_path / "check", "swin_tiny_k400")
     with pytest.raises(UserError, match="name a workdir"):
         jaxvid.evaluate("swin_tiny_k400")
+
+
+@pytest.mark.parametrize("value", [None, 3, ["runs/a"]])
+def test_what_is_no_path_is_named(value, tmp_path):
+    for call in (
+        lambda: jaxvid.load(value),
+        lambda: jaxvid.predict("a.mp4", value),
+        lambda: jaxvid.evaluate(value),
+    ):
+        with pytest.raises(UserError, match=r"checkpoint=.*: give a "):
+            call()
+    with pytest.raises(UserError, match=r"workdir=.*: give a path"):
+        jaxvid.train("quickstart", value)
+    with pytest.raises(UserError, match=r"--config=.*"):
+        jaxvid.train(value, tmp_path)
 
 
 def test_a_config_by_name_is_no_config_of_a_checkpoint():

@@ -36,6 +36,13 @@ def test_modules_list_what_there_is(argv):
     assert "Weights:\n  zoo " in out
 
 
+def test_every_module_of_the_tools_says_what_it_is():
+    for path in (commands.HERE / "tools").glob("[!_]*.py"):
+        assert 'if __name__ == "__main__":' in path.read_text()
+    code, out, err = call("jaxvid.tools.jobs")
+    assert (code, out) == (1, "") and "`python -m jaxvid.tools` lists the commands" in err
+
+
 @pytest.mark.parametrize(
     "argv,message",
     [

@@ -233,3 +233,7 @@ def _serve(function, pipe):
             except Exception as error:
                 answer = None, f"{type(error).__name__}: {error}"
             pipe.send(answer)
+
+
+if __name__ == "__main__":
+    sys.exit("error: this module is not a command; `python -m jaxvid.tools` lists the commands")
