@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.rows import Rows
+from benchmarks import rows
 from jaxvid.models import swin
 from jaxvid.ops import attention, formulation
 from jaxvid.ops.window_attention import window_attention
@@ -45,7 +45,6 @@ WINDOWS = {
     "Swin-T stage 4": (8, (16, 7, 7), 24),
 }
 WINDOW = (8, 7, 7)
-KEY = ("device", "jax", "case", "path", "what")
 COLUMNS = ("case", "path", "what", "ms", "output error", "gradient error")
 
 
@@ -145,7 +144,7 @@ def compare(run: Callable, shapes, found, dtype) -> list[float]:
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.attention")
     parser.add_argument("--out", type=Path, help="file of JSON lines that the rows are added to")
-    parser.add_argument("--seconds", type=float, default=0, help="start no row after this time")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="start no row later")
     parser.add_argument("--paths", default=",".join(attention.FORMULATIONS))
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--small", action="store_true", help="a 32nd of each batch")
@@ -159,10 +158,10 @@ def main():
                 if path == "kernel" and "Swin-T" not in name:
                     continue
                 for what in ("forward", "with gradients"):
-                    row = dict(zip(KEY, (device, jax.__version__, name, path, what), strict=True))
+                    row = dict(device=device, jax=jax.__version__, case=name, path=path, what=what)
                     yield row, partial(measure, run, shapes, path, what, options.dtype)
 
-    Rows(options.out, KEY, COLUMNS, options.seconds).measure(jobs())
+    rows.measure(jobs(), COLUMNS, options.out, options.seconds)
 
 
 if __name__ == "__main__":

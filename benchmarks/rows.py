@@ -1,50 +1,48 @@
-"""Rows of a benchmark: printed and saved one by one, so that a stopped run goes on where it was."""
+"""A table that is printed and saved row by row, so that a stopped benchmark can continue."""
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-Key = tuple[Any, ...]
+Row = dict[str, Any]
 
 
-class Rows:
-    """A table that grows in a file of JSON lines, and on stdout.
+def measure(
+    jobs: Iterable[tuple[Row, Callable[[], Row]]],
+    columns: Iterable[str],
+    path: Path | None = None,
+    seconds: float = float("inf"),
+) -> None:
+    """Print a table, and measure the rows that a file does not have.
 
     Args:
-      path: The file; None keeps nothing.
-      key: Names of the columns that identify a row.
-      columns: Names of all columns that are printed.
-      seconds: No measurement starts later than this; 0 sets no end.
+      jobs: For each row, the values that identify it, and a function that measures the others.
+      columns: Names of the values that are printed.
+      path: A file of JSON lines, to which each row is added as soon as it is measured.
+      seconds: No measurement starts later than this.
     """
+    end = time.monotonic() + seconds
+    columns, saved = list(columns), read(path) if path else []
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
+    for identity, job in jobs:
+        row = next((row for row in saved if identity.items() <= row.items()), None)
+        if row is None:
+            if time.monotonic() > end:
+                print("The time is over. The same command measures the other rows.", flush=True)
+                return
+            row = identity | job()
+            if path:
+                with path.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+        print(f"| {' | '.join(str(row[column]) for column in columns)} |", flush=True)
 
-    def __init__(self, path: Path | None, key: Key, columns: Key, seconds: float = 0):
-        self.path, self.key, self.columns = path, key, columns
-        self.end = time.monotonic() + seconds if seconds else float("inf")
-        lines = path.read_text().splitlines() if path and path.exists() else []
-        self.saved = [json.loads(line) for line in lines]
 
-    def measure(self, jobs: Iterator[tuple[dict, Callable[[], dict]]]) -> bool:
-        """Run jobs, pairs of the identifying columns and a function that returns the others.
-
-        Returns:
-          Whether all rows are there: False if the time ended before.
-        """
-        print(f"| {' | '.join(self.columns)} |\n|{'---|' * len(self.columns)}", flush=True)
-        saved = {self._key(row): row for row in self.saved}
-        for columns, job in jobs:
-            row = saved.get(self._key(columns))
-            if row is None:
-                if time.monotonic() > self.end:
-                    print("The time is over. The same command goes on from here.")
-                    return False
-                row = columns | job()
-                if self.path:
-                    with self.path.open("a") as file:
-                        file.write(json.dumps(row) + "\n")
-            print(f"| {' | '.join(str(row[name]) for name in self.columns)} |", flush=True)
-        return True
-
-    def _key(self, row: dict) -> Key:
-        return tuple(row[name] for name in self.key)
+def read(path: Path) -> list[Row]:
+    """Return the rows of a file; an unfinished last line is removed from it."""
+    text = path.read_text() if path.exists() else ""
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole)
+    return [json.loads(line) for line in whole.splitlines()]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from benchmarks import peers, profile, scaling, train_step
+from benchmarks import attention, peers, profile, rows, scaling, train_step
 from benchmarks.scaling import Collective, Links
 from jaxvid import plug
 from jaxvid.distributed import mesh as meshes
@@ -222,3 +222,42 @@ def test_a_profile_adds_up_the_kernels_of_a_gpu():
     lines = list(profile.table(found, steps=2, top=1))
     assert lines[0].count("share of 3.50 ms") == 1 and len(lines) == 3
     assert lines[2].startswith("| dot.1 | 1 | 3.000 | 85.7% |")
+
+
+def test_a_table_continues_from_its_file(tmp_path, capsys):
+    file, measured = tmp_path / "rows.jsonl", []
+
+    def jobs(*names):
+        for name in names:
+            yield {"case": name}, lambda name=name: measured.append(name) or {"ms": len(measured)}
+
+    rows.measure(jobs("a", "b"), ("case", "ms"), file)
+    with file.open("a") as out:
+        out.write('{"case": "c", "m')  # killed while it wrote
+    rows.measure(jobs("a", "c", "b"), ("case", "ms"), file)
+    assert measured == ["a", "b", "c"]
+    assert capsys.readouterr().out.splitlines()[-3:] == ["| a | 1 |", "| c | 3 |", "| b | 2 |"]
+    rows.measure(jobs("a", "d", "b"), ("case", "ms"), file, seconds=-1)
+    assert measured == ["a", "b", "c"]
+    printed = capsys.readouterr().out.splitlines()[-2:]
+    assert printed == ["| a | 1 |", "The time is over. The same command measures the other rows."]
+
+
+@pytest.mark.parametrize("what", ["forward", "with gradients"])
+def test_attention_is_measured_and_compared(what):
+    run, shapes = attention.sequence(2, 6, 2, 8, causal=True)
+    row = attention.measure(run, shapes, "plain", what, "bfloat16")
+    assert float(row["ms"]) > 0 and 0 < float(row["output error"]) < 0.01
+    assert (row["gradient error"] == "-") == (what == "forward")
+
+
+def test_a_path_of_attention_that_is_not_there_says_why():
+    run, shapes = attention.sequence(2, 6, 2, 8, causal=False)
+    row = attention.measure(run, shapes, "cudnn", "forward", "bfloat16")
+    assert "there is no GPU" in row["ms"] and row["output error"] == "-"
+
+
+def test_windows_of_attention_are_those_of_swin():
+    shapes = {name: shapes for name, _, shapes in attention.cases(small=False)}
+    assert shapes["Swin-T stage 1, shifted"] == [(8, 128, 392, 3, 32)] * 3 + [(2535, 3)]
+    assert shapes["Swin-T stage 4, windows"][0] == (8, 2, 392, 24, 32)
