@@ -49,7 +49,7 @@ def test_it_is_what_the_table_says(name, tmp_path):
 @pytest.mark.parametrize("name", SETS)
 def test_its_readme_says_what_one_must_know(name, tmp_path):
     text = (FOLDER / name / "README.md").read_text()
-    for part in ("**Licence.**", "**How to get it.**", "## Steps"):
+    for part in ("**License.**", "**How to get it.**", "## Steps"):
         assert part in text
     commands = re.findall(r"python -m ([\w.]+) ([\w./-]+)", text)
     assert ("data_prep.build", name) in [(m, n.partition("/")[0]) for m, n in commands]
