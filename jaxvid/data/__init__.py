@@ -1,9 +1,9 @@
-"""Videos in, batches out: what anyone can call, with or without a model.
+"""Public functions for reading videos and loading batches, with or without a model.
 
     video = open_video("clip.mp4")
     len(video), video[0], video[::8]  # uint8 (h w 3) and (t h w 3)
 
-Importing this imports neither a decoder nor JAX; the functions import what they use.
+This module imports neither a decoder nor JAX. Its functions import what they need.
 """
 
 import os
@@ -26,19 +26,23 @@ def open_video(
     short_side: int = 0,
     threads: int = 1,
 ) -> "Reader":
-    """Frames by number: video[7] is uint8 (h w 3); video[2:9], video[[0, 4, 4]] are (t h w 3).
+    """Open a video for random access to its frames.
 
-    Any order is exact, equal bit for bit to decoding from the start. Use it in `with`, or close it.
+    video[7] is uint8 (h w 3). video[2:9] and video[[0, 4, 4]] are uint8 (t h w 3). Frames are equal
+    bit for bit to those of decoding from the start, in any order. Use the result in a `with`
+    statement, or close it.
 
     Args:
-      path: a video file, an image, a .npy or .npz file of frames, or a folder with a `template`.
-      template: of the frames in a folder, "img_{:05}.jpg"; with two places optical flow (t h w 2).
-      first: number of the first frame in a folder; None is 0 where there is such a frame, else 1.
-      short_side: resize frames to it while decoding; 0 leaves them.
-      threads: of the decoder.
+      path: a video file, an image, a .npy or .npz file of frames, or a folder of frames.
+      template: pattern of the frame file names in a folder, such as "img_{:05}.jpg". A pattern with
+        two fields, such as "{}_{:05}.jpg", reads optical flow (t h w 2).
+      first: number of the first frame in a folder. None means 0 if a frame with this number exists,
+        and 1 otherwise.
+      short_side: short side in pixels to which frames are resized while decoding; 0 keeps the size.
+      threads: number of threads of the decoder.
 
     Raises:
-      VideoError: it cannot be opened; says why.
+      VideoError: the video cannot be opened; the message has the reason.
     """
     from jaxvid.data.video.readers import open_reader
 
@@ -53,17 +57,17 @@ def apply(
     fps: float = 0.0,
     **keys: Any,
 ) -> "Sample":
-    """What a recipe makes of one video, as the loader would batch it.
+    """Apply a recipe to one video, and return the sample as the loader would batch it.
 
     from jaxvid.data.recipes import clip
     clips = apply(clip.build("train", frames=32, stride=2), "clip.mp4")["video"]  # (v t h w 3)
 
     Args:
-      recipe: transforms, from a `build` of jaxvid.data.recipes or your own list.
-      video: a path, or uint8 (t h w 3).
-      seed: of all that is random.
-      fps: of an array.
-      **keys: more of the sample, such as `label`, or `template` for a folder of frames.
+      recipe: list of transforms, from a `build` function in jaxvid.data.recipes or your own.
+      video: a path, or an array uint8 (t h w 3).
+      seed: seed of all random choices.
+      fps: frames per second, if `video` is an array.
+      **keys: other keys of the sample, such as `label`, or `template` for a folder of frames.
 
     Raises:
       VideoError: the video cannot be read.
@@ -86,20 +90,21 @@ def batches(
     stop: int | None = None,
     process: tuple[int, int] = (0, 1),
 ) -> "Batches":
-    """The batches of a config, exactly those that `jaxvid.main` trains or validates on.
+    """Return the batches of a config: exactly those that `jaxvid.main` trains or evaluates on.
 
-    Iterate it once; workers are processes, so a script needs `if __name__ == "__main__":`.
+    The result can be iterated once. Workers are processes, so a script that calls this function
+    needs `if __name__ == "__main__":`.
 
     Args:
-      config: of `get_config` in a file of configs/, with the keys data, loader, batch,
-        eval_batch and seed, and task where samples have several labels.
-      split: "train" (endless without `stop`), "val", or "test" (all views of the test set, or
-        of the validation set where there is none).
-      start, stop: steps of training.
-      process: (index, number) of this process.
+      config: result of `get_config` of a file in configs/. It needs the keys data, loader, batch,
+        eval_batch and seed, and also task if samples have several labels.
+      split: "train" (endless without `stop`), "val", or "test" (all views of the test set, or of
+        the validation set if there is no test set).
+      start, stop: first step of training, and the step before which to stop.
+      process: (index of this process, number of processes).
 
     Raises:
-      UserError: what is wrong with the data, each with file and line.
+      UserError: the data has problems; the message lists them, each with file and line.
     """
     from jaxvid import plug
     from jaxvid.data import dataset

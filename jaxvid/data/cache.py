@@ -1,4 +1,4 @@
-"""Folders that are made once and shared by all processes and runs."""
+"""Cache folders: they are filled once and then shared by all processes and runs."""
 
 import shutil
 import tempfile
@@ -8,21 +8,21 @@ from pathlib import Path
 from jaxvid import files
 from jaxvid.errors import UserError
 
-VERSION = "version.json"  # in a folder that `make_version` made: what it holds
+VERSION = "version.json"  # in a folder that `make_version` filled: the settings of its content
 
 
 def make_once(
     folder: Path, make: Callable[[Path], object], ready: Callable[[], bool] | None = None
 ) -> Path:
-    """`folder`, which `make` fills unless it is there.
+    """Fill `folder` with `make` unless it is ready, and return it.
 
-    It appears at once and complete, so a killed run leaves none and several processes may ask for
-    it together.
+    The folder appears atomically and complete. So a killed run leaves nothing behind, and several
+    processes can call this function at the same time.
 
     Args:
-      folder: must not exist or be empty, unless it is ready.
-      make: gets the path of a new folder, and fills it.
-      ready: whether `folder` is complete; by default, when it exists.
+      folder: path of the folder. It must not exist or be empty, unless it is ready.
+      make: function that fills a new folder, whose path is its argument.
+      ready: function that returns whether `folder` is complete. By default, it is if it exists.
     """
     ready = ready or folder.exists
     if ready():
@@ -35,13 +35,13 @@ def make_once(
             for leftover in folder.parent.glob(f".{folder.name}.*.part"):
                 shutil.rmtree(leftover, ignore_errors=True)
         spare = tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent)
-        inner = Path(spare, folder.name)  # mkdtemp's own is closed to other users
+        inner = Path(spare, folder.name)  # other users cannot read a folder of mkdtemp itself
         try:
             inner.mkdir()
             make(inner)
             inner.rename(folder)
         except OSError:
-            # Without locks another process may have been quicker.
+            # Without locks, another process may have made the folder in the meantime.
             if not ready():
                 raise
         finally:
@@ -50,13 +50,13 @@ def make_once(
 
 
 def make_version(folder: Path, make: Callable[[Path], object], version: Mapping) -> Path:
-    """`make_once` for a folder that a user named: it also notes and compares what it holds.
+    """Fill a folder that the user chose, like `make_once`, and store and compare its settings.
 
     Args:
-      version: all that decides the content.
+      version: all settings that determine the content.
 
     Raises:
-      UserError: the folder holds something else, or cannot be made.
+      UserError: the folder has another content, or cannot be created.
     """
 
     def fill(new: Path):
@@ -67,8 +67,8 @@ def make_version(folder: Path, make: Callable[[Path], object], version: Mapping)
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             return False
         if not (folder / VERSION).exists():
-            raise UserError(f"{folder} holds other files; name another folder")
-        files.claim(folder / VERSION, version, "name another folder")
+            raise UserError(f"{folder} contains other files; choose another folder")
+        files.claim(folder / VERSION, version, "choose another folder")
         return True
 
     with files.explained(folder):

@@ -42,16 +42,19 @@ class Dataset:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What else of the training data travels with a checkpoint, see `Source.about`."""
+        """Facts about the training data that are stored in checkpoints, see `Source.about`."""
         return dict(self.splits["train"].about)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """By which a resumed run knows its videos again, for each split: see `data.identity`."""
+        """Hashes of each split, by which a resumed run recognizes its data, see `data.identity`."""
         return {split: identity(source, self.root) for split, source in self.splits.items()}
 
     def summary(self) -> Iterator[str]:
-        """One line a split: videos, classes, smallest and largest class."""
+        """Yield one line for each split: numbers of videos and classes, smallest and largest class.
+
+        Example: "train: 1,600 videos, 8 classes of 200 each".
+        """
         for split, source in self.splits.items():
             each = counts(source.labels, self.num_classes)
             low, high = int(each.argmin()), int(each.argmax())
@@ -79,16 +82,16 @@ def build(
         training label.
       names: File with one class name per line, relative to `root`, or a data set whose class names
         come with jaxvid, such as "ntu60". "" uses the class names of the annotations.
-      splits: those to read.
+      splits: names of the splits to read.
       checks: Checks before anything compiles. "labels": labels are in range. "empty": every class
         has a training sample. "missing": all files exist. "duplicates": no file is twice in a
         split. "overlap": no file is in two splits.
-      known_names: class names, when a checkpoint has settled them.
-      task: `config.task`, which takes one label for a sample or several.
-      **specs: for each split the spec of a source.
+      known_names: class names of a checkpoint, if it determines them.
+      task: `config.task`. It determines whether samples need one label or several.
+      **specs: the spec of a source for each split.
 
     Raises:
-      UserError: a list of what is wrong, each with file and line.
+      UserError: the data has problems; the message lists them, each with file and line.
     """
     root = os.path.expanduser(root)
     if root and not os.path.isdir(root):
@@ -137,10 +140,10 @@ def build(
 
 
 def read_class_names(root: str, names: str) -> tuple[str, ...]:
-    """Class names by label, from a file below `root` or from jaxvid's own lists.
+    """Return class names by label, from a file below `root` or from a list that comes with jaxvid.
 
     Raises:
-      UserError: there is neither.
+      UserError: neither exists.
     """
     path = Path(root, names)
     if path.is_file():
@@ -153,18 +156,19 @@ def read_class_names(root: str, names: str) -> tuple[str, ...]:
 
 
 def for_training(data: Mapping, task: Mapping | None = None, **options: Any) -> Dataset:
-    """Both splits of `config.data`, with labels as `config.task` takes them.
+    """Read both splits of `config.data`, with the kind of labels that `config.task` needs.
 
     Args:
-      **options: of `build`, in place of those of `data`.
+      **options: arguments of `build` that replace those in `data`.
     """
     return build(**{k: v for k, v in data.items() if k != "recipe"} | options, task=task)
 
 
 def with_test(data: Mapping) -> Mapping:
-    """Return `config.data` with the test set that lies beside the validation set, if there is one.
+    """Return `config.data` with a test set added, if one exists next to the validation set.
 
-    The source of the validation set looks for it, or `file` names both with "{split}".
+    Either the source of the validation set searches for it, or `file` contains "{split}" and the
+    file of the test set exists.
     """
     spec = data.get("val") or {}
     if data.get("test") or "name" not in spec:
@@ -184,14 +188,16 @@ def for_evaluation(
     about: Mapping | None = None,
     task: Mapping | None = None,
 ) -> Source:
-    """The split to test on, "test" where there is one, else "val"; training is not read.
+    """Read the split to evaluate on: "test" if there is one, otherwise "val".
+
+    The training split is not read.
 
     Args:
-      names: the classes of the model.
-      about: what its checkpoint tells of the data that it was trained on.
+      names: class names of the model.
+      about: facts about the training data, from the checkpoint (see `Source.about`).
 
     Raises:
-      UserError: the data is of other classes than the model, or has another problem.
+      UserError: the classes of the data differ from those of the model, or the data has problems.
     """
     data = with_test(data)
     split = "test" if data.get("test") else "val"
@@ -204,7 +210,7 @@ def for_evaluation(
     if found := compare.classes(names, own) if own else "":
         raise UserError(
             f"config.data.names={data['names']}: other classes than those of the checkpoint:"
-            f" {found}. --config.data.names= takes the labels as the checkpoint counts them"
+            f" {found}. --config.data.names= reads the labels as class numbers of the checkpoint"
         )
     given |= dict(splits=(split,), checks=("labels", "missing"), known_names=names, task=task)
     source = build(num_classes=len(names), **given).splits[split]
@@ -217,19 +223,19 @@ def for_evaluation(
 
 
 def _own_names(data: Mapping, split: str, num_classes: int, multi_label: bool) -> tuple[str, ...]:
-    """The class names that a split has where it is given none."""
+    """Return the class names of a split when the config does not specify any."""
     root = os.path.expanduser(data["root"])
     known: dict[str, Any] = dict(root=root, names=(), num_classes=num_classes)
     return formats.read(data[split], split, multi_label, **known).names
 
 
 def sample_labels(task: Mapping | None) -> str:
-    """Return what `config.task` takes as labels of a sample, see `jaxvid.tasks.base.Task`."""
+    """Return the kind of labels that `config.task` needs, see `jaxvid.tasks.base.Task`."""
     return plug.module("tasks", task["name"]).build.sample_labels if task else "other"
 
 
 def check_kind(source: Source, kind: str):
-    """Raise a UserError if samples have several labels and the task takes one, or the reverse."""
+    """Raise a UserError if samples have several labels and the task needs one, or the reverse."""
     labels: Any = source.labels
     has_several = isinstance(labels, MultiLabels) or labels.ndim == 2
     if kind == "other" or has_several == (kind == "several"):
@@ -237,21 +243,21 @@ def check_kind(source: Source, kind: str):
     if has_several:
         raise UserError(f"{source.origin}: samples have several labels, which need {FOR_SEVERAL}")
     raise UserError(
-        f"{source.origin}: samples have one label, but config.task.name=multi_label takes lists"
-        " with several labels a line"
+        f"{source.origin}: samples have one label, but config.task.name=multi_label needs lists"
+        " with several labels per line"
     )
 
 
 def check_about(source: Source, about: Mapping):
-    """A UserError where what a source says of its data is not what `about` says."""
+    """Raise a UserError if facts about the data differ between a source and a checkpoint."""
     for key, value in source.about.items():
         if found := feature_files.differing(about.get(key, value), value):
-            differ = ", ".join(f"{k} {there} there, {here} here" for k, there, here in found)
-            raise UserError(f"{source.origin}: other {key} than in training: {differ}")
+            differ = ", ".join(f"{k} was {there}, now {here}" for k, there, here in found)
+            raise UserError(f"{source.origin}: {key} differ from those of training: {differ}")
 
 
 def check_labels(sources: dict[str, Source], num_classes: int, names):
-    """JAX would clamp or zero a label out of range in silence."""
+    """Yield labels that are out of range. JAX would silently clamp them or treat them as zeros."""
     for source in sources.values():
         labels = source.labels
         if not isinstance(labels, MultiLabels) and labels.ndim == 1:
@@ -263,11 +269,11 @@ def check_labels(sources: dict[str, Source], num_classes: int, names):
 
 
 def check_empty(sources: dict[str, Source], num_classes: int, names):
-    """A class without a training video is never predicted."""
+    """Yield classes without a training video, because a model never learns to predict them."""
     if "train" in sources:
         for i in np.flatnonzero(counts(sources["train"].labels, num_classes) == 0):
             name = names[i] if names else str(i)
-            if not name.isdecimal():  # else it is the number in the file, which may count from 1
+            if not name.isdecimal():  # a decimal name is the number in the file, possibly from 1
                 name = f'{i} "{name}"'
             yield (
                 f"{sources['train'].origin}: class {name} has no training video; add some, or"
@@ -276,16 +282,17 @@ def check_empty(sources: dict[str, Source], num_classes: int, names):
 
 
 def check_missing(sources: dict[str, Source], num_classes: int, names):
+    """Yield files that do not exist."""
     for source in sources.values():
         paths = [source[i].get("path") for i in range(len(source))]
-        with ThreadPoolExecutor(16) as pool:  # network file systems answer slowly, but many at once
+        with ThreadPoolExecutor(16) as pool:  # hides the latency of network file systems
             exists = list(pool.map(lambda p: p is None or os.path.exists(p), paths))
         for i in np.flatnonzero(~np.array(exists, bool)).tolist():
             yield f"{source.where(i)}: no such file: {paths[i]}"
 
 
 def check_duplicates(sources: dict[str, Source], num_classes: int, names):
-    """Two lines of one file count double, and with two labels contradict each other."""
+    """Yield files that a split lists twice. They would count double, or have two labels."""
     for source in sources.values():
         seen: dict[str, int] = {}
         for i in range(len(source)):
@@ -293,10 +300,12 @@ def check_duplicates(sources: dict[str, Source], num_classes: int, names):
             if i != j:
                 same = np.array_equal(source.labels[i], source.labels[j])
                 other = "" if same else ", with another label"
-                yield f"{source.where(i)}: {source.id(i)} is there twice ({source.where(j)}){other}"
+                first = source.where(j)
+                yield f"{source.where(i)}: {source.id(i)} is listed twice ({first}){other}"
 
 
 def check_overlap(sources: dict[str, Source], num_classes: int, names):
+    """Yield files that two splits have in common."""
     for (split, one), (_, two) in itertools.combinations(sources.items(), 2):
         seen = {os.path.realpath(one.id(i)): i for i in range(len(one))}
         where = "training" if split == "train" else split
@@ -306,7 +315,7 @@ def check_overlap(sources: dict[str, Source], num_classes: int, names):
 
 
 def counts(labels: Any, num_classes: int) -> np.ndarray:
-    """int (classes,): samples of each class; labels out of range count for none."""
+    """Return the number of samples of each class, int (classes,), without labels out of range."""
     if isinstance(labels, MultiLabels):
         return np.bincount(labels.values, minlength=num_classes)
     if labels.ndim == 2:

@@ -1,4 +1,4 @@
-"""The identity of a split: a hash of its videos and labels, wherever the folder lies."""
+"""The identity of a split: a hash of its videos and labels that does not depend on their folder."""
 
 import hashlib
 import os
@@ -11,14 +11,14 @@ from jaxvid.data.sample import Source
 
 
 def identity(source: Source, root: str = "") -> dict[str, Any]:
-    """What is kept of a split, to know it again.
+    """Return the identity of a split, which checkpoints store.
 
     Args:
-      root: the folder of the data; paths below it count from there.
+      root: folder of the data; paths below it are made relative to it.
 
     Returns:
-      {"videos": how many, "order": hash of the ids and labels in their order, "set": the same in
-      any order}; 12 hex digits each.
+      {"videos": number of videos, "order": hash of the ids and labels in order, "set": hash of the
+      ids and labels in any order}. Hashes have 12 hex digits.
     """
     base = os.path.join(os.path.abspath(os.path.expanduser(root)), "") if root else ""
     rows = [
@@ -34,7 +34,7 @@ def _below(name: str, base: str) -> str:
 
 
 def _label_bytes(labels: Any) -> list[bytes]:
-    """The label of each row, as bytes."""
+    """Return the label of each row as bytes."""
     if isinstance(labels, MultiLabels):
         starts = [0, *labels.ends[:-1]]
         spans = zip(starts, labels.ends, strict=True)

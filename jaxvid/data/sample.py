@@ -1,48 +1,51 @@
-"""A sample: what sources yield, transforms change and the loader stacks.
+"""The keys of a sample, and the base classes of sources and transforms.
 
-Shape letters: v views, t frames, h height, w width, c channels, m people, j joints, k
-segments.
+A source returns samples, transforms change them, and the loader stacks them into batches.
+
+Shape letters: v views, t frames, h height, w width, c channels, m people, j joints, k segments,
+n boxes or sentences, l tokens. "Removed" means that the key is removed before batching.
 
 | key      | dtype, shape      | meaning                                                           |
 |----------|-------------------|-------------------------------------------------------------------|
-| path     | str               | the file, or a folder of frames; removed before batching          |
-| template | str               | of the frames' names in a folder, "img_{:05}.jpg"; removed, too   |
-| first    | int               | number of the first frame in a folder; removed, too               |
-| offset   | int               | how many frames of a folder come before; removed, too             |
-| total    | int               | how many frames the annotation says there are; removed, too       |
-| problem  | str               | why the file cannot be read, where known; it is not opened        |
-| frames   | int64 (v t)       | frame indices to decode, from 0; removed before batching          |
-| video    | uint8 (v t h w c) | RGB; c is 2 for optical flow (x, y), 10 for 5 of them stacked     |
-| keypoint | float32           | joints: x, y, score or x, y, z; before frames are selected, and   |
-|          | (v m t j c)       | while `keypoint_score` holds the scores, of any float (m t j c)   |
+| path     | str               | path of the video file or of the folder of frames; removed        |
+| template | str               | pattern of the frame file names, such as "img_{:05}.jpg"; removed |
+| first    | int               | number of the first frame in a folder; removed                    |
+| offset   | int               | number of frames of the folder before the first one; removed      |
+| total    | int               | number of frames according to the annotation; removed             |
+| problem  | str               | known reason why the file cannot be read; it is not opened        |
+| frames   | int64 (v t)       | indices of the frames to decode, from 0; removed                  |
+| video    | uint8 (v t h w c) | RGB; c is 2 for optical flow (x, y), 10 for a stack of 5 fields   |
+| keypoint | float32           | joints: x, y, score or x, y, z. Before frames are selected, and   |
+|          | (v m t j c)       | while `keypoint_score` has the scores: any float type, (m t j c)  |
 | size     | int64 (2,)        | (h, w) of the frames of key points without video; removed         |
-| heatmap  | float32           | joints or limbs, drawn: 0 to their score                          |
+| heatmap  | float32           | drawn joints or limbs, with values from 0 to their score          |
 |          | (v t h w j)       |                                                                   |
-| captions | tuple of str      | what is said of a video; removed by Tokenize                      |
-| labels   | tuple of str      | the same in prediction: what a video may show; removed, too       |
+| captions | tuple of str      | descriptions of the video; Tokenize removes them                  |
+| labels   | tuple of str      | in prediction: texts that may describe the video; Tokenize        |
+|          |                   | removes them                                                      |
 | text     | int32 (n l)       | n sentences of l tokens, zeros for padding                        |
-| feature  | float32 (t c)     | of a trained backbone, a row every so often                       |
+| feature  | float32 (t c)     | features of a trained backbone, one vector for each time step     |
 | duration | float32 ()        | seconds that the features cover                                   |
-| segments | float32 (k 2)     | start and end in seconds of what happens in an untrimmed video    |
-| segment_label | int32 (k,)   | their classes, -1 for padding                                     |
-| clip     | int32 ()          | number of the video of a key frame                                |
-| time     | float32 ()        | of a key frame, seconds from the video's start                    |
-| fps      | float             | frames per unit of `time` that annotations state, for frames      |
-|          |                   | without timestamps; 1 where `time` counts frames; removed, too    |
-| boxes    | float32 (n 4)     | true boxes of a key frame, x1 y1 x2 y2: shares of the frame as    |
-|          |                   | annotated, then pixels of `video`                                 |
-| box_label| uint8 (n c)       | one 0/1 per class for each of them                                |
-| proposals| float32 (n 4)     | the boxes that a detector found                                   |
+| segments | float32 (k 2)     | start and end of each action in an untrimmed video, in seconds    |
+| segment_label | int32 (k,)   | class of each segment, -1 for padding                             |
+| clip     | int32 ()          | number of the video that the key frame belongs to                 |
+| time     | float32 ()        | time of the key frame, in seconds from the start of the video     |
+| fps      | float             | frames per unit of `time`, for frames without timestamps; 1 if    |
+|          |                   | `time` is a frame number; removed                                 |
+| boxes    | float32 (n 4)     | annotated boxes of a key frame, x1 y1 x2 y2, first as shares of   |
+|          |                   | the frame, later in pixels of `video`                             |
+| box_label| uint8 (n c)       | 0 or 1 for each annotated box and class                           |
+| proposals| float32 (n 4)     | boxes of a person detector, in the units of `boxes`               |
 | box_mask, proposal_mask | float32 (n,) | 0 for padding                                           |
-| scale    | float32 (2,)      | (h, w) of `video` over those of the file                          |
-| excluded | int32 (c,)        | true boxes that no sample has and metrics count                   |
-| tube     | int32 (n,)        | what each true box is a part of                                   |
-| label    | int32 () or (c,)  | class, or one 0/1 per class for multi-label sets                  |
-| label_mask| float32 (c,)     | 0 for classes that nobody has looked for in a multi-label sample  |
-| index    | int32 ()          | row of the source, from which the host finds path and id          |
+| scale    | float32 (2,)      | (h, w) of `video` divided by (h, w) of the file                   |
+| excluded | int32 (c,)        | per class, annotated boxes of no sample that metrics still count  |
+| tube     | int32 (n,)        | number of the tube that each annotated box belongs to             |
+| label    | int32 () or (c,)  | class, or 0 or 1 for each class of a multi-label set              |
+| label_mask| float32 (c,)     | 0 for classes that were not annotated in a multi-label sample     |
+| index    | int32 ()          | row of the source, from which the host looks up path and id       |
 | mask     | float32 ()        | 0 for padding and skipped samples: losses and metrics ignore them |
-| bad      | int32 (k,)        | rows of the source that could not be read here, -1 where none     |
-| why      | str (k,)          | what was wrong with each of them; bad and why end in the parent   |
+| bad      | int32 (k,)        | rows of the source that could not be read, -1 for unused entries  |
+| why      | str (k,)          | reason for each entry of `bad`; the main process removes both     |
 """
 
 from abc import ABC, abstractmethod
@@ -56,18 +59,18 @@ from jaxvid.errors import UserError
 
 Sample = dict[str, Any]
 
-# Never leave the worker.
+# Keys that are removed in the worker, so that no batch contains them.
 HOST_KEYS = ("path", "template", "first", "offset", "total", "frames", "reader", "size", "fps")
 
 
 def check_split(split: str) -> None:
-    """A UserError where recipes have no such split."""
+    """Raise a UserError if `split` is not "train", "val" or "test"."""
     if split not in ("train", "val", "test"):
         raise UserError(f'a split is train, val or test, not "{split}"')
 
 
 class Transform(Protocol):
-    """A frozen dataclass; pure, picklable, `rng` its only randomness."""
+    """A change of a sample: a frozen, picklable dataclass whose only randomness is `rng`."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
 
@@ -78,10 +81,10 @@ class Source(ABC):
     Attributes:
       names: class names by label, or an empty tuple when the format has none.
       origin: the file or folder of the annotations.
-      labels: int array (n,); for multi-label sets labels.MultiLabels, or (n, classes) of 0/1.
-      repeats: float (n,), how often an epoch of training has each row; None where once.
-      about: dicts of what travels with checkpoints and must be the same wherever they are used,
-        such as {"features": how they were made}.
+      labels: int array (n,). For multi-label sets, labels.MultiLabels or a 0/1 array (n, classes).
+      repeats: float (n,), number of times that a training epoch contains each row. None means once.
+      about: facts about the data that are stored in checkpoints and must be the same when a
+        checkpoint is used again, such as {"features": settings of the feature extraction}.
     """
 
     names: tuple[str, ...]
@@ -101,7 +104,7 @@ class Source(ABC):
 
     @abstractmethod
     def id(self, index: int) -> str:
-        """Return the name of a sample in dumps and messages; it is unique within the source."""
+        """Return the name of a sample in dumps and messages. It is unique within the source."""
 
     def where(self, index: int) -> str:
         """Return the place of an annotation for error messages, such as 'file:line'."""

@@ -1,6 +1,6 @@
-"""What plots are drawn on: a picture, or SVG that follows the colours of the page around it.
+"""What plots are drawn on: a picture, or SVG that follows the colors of the page around it.
 
-Coordinates are pixels from the upper left corner. Colours are names of `COLORS`; on a page they are
+Coordinates are pixels from the upper left corner. Colors are names of `COLORS`; on a page they are
 CSS variables of the same names, so that a page may have others in the dark.
 """
 

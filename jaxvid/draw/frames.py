@@ -54,7 +54,7 @@ def captioned(frame: np.ndarray, rows: Rows, most: int | None = None, margin: in
 
 
 def with_strip(frame: np.ndarray, rows: Rows, most: int, size: int, flags=(), margin=0):
-    """A frame above a dark strip with rows of text; `flags` are colours, one before each row."""
+    """A frame above a dark strip with rows of text; `flags` are colors, one before each row."""
     step = text.line(size)
     height = step * most + size // 2 + margin
     strip = np.full((height + height % 2, frame.shape[1], 3), DARK, np.uint8)

@@ -26,7 +26,7 @@ def boxes(video: np.ndarray, corners: Iterable, shades: Iterable) -> np.ndarray:
 
 
 def skeletons(points: np.ndarray, there: np.ndarray, edges: Sequence) -> np.ndarray:
-    """Joints and bones on a dark ground, uint8 (t SIDE SIDE 3), a colour a person.
+    """Joints and bones on a dark ground, uint8 (t SIDE SIDE 3), a color a person.
 
     Args:
       points: (m t j 2), x to the right and y down, in any unit: all of them fit the picture.
@@ -50,7 +50,7 @@ def skeletons(points: np.ndarray, there: np.ndarray, edges: Sequence) -> np.ndar
 
 
 def heatmaps(maps: np.ndarray) -> np.ndarray:
-    """Maps 0..1 (t h w j) on a dark ground, uint8 (t h w 3), a colour a joint."""
+    """Maps 0..1 (t h w j) on a dark ground, uint8 (t h w 3), a color a joint."""
     shades = np.array([SHADES[j % len(SHADES)] for j in range(maps.shape[-1])])
     strong, joint = maps.max(-1, keepdims=True), maps.argmax(-1)
     return np.rint(np.clip(DARK + strong * (shades[joint] - DARK), 0, 255)).astype(np.uint8)

@@ -96,7 +96,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequenc
 
 
 def legend(colors: Mapping[str, str]) -> str:
-    """Names in their colours, which are names of `COLORS`."""
+    """Names in their colors, which are names of `COLORS`."""
     inside = (
         f'<b dir="auto" style="color:var(--{color})">{escape(name)}</b>'
         for name, color in colors.items()

@@ -62,7 +62,7 @@ def draw_curves(
     """A plot with its title and axes in a part of a canvas.
 
     Args:
-      palette: colours of the curves by name, of a legend elsewhere; by default there is one here.
+      palette: colors of the curves by name, of a legend elsewhere; by default there is one here.
     """
     (x0, y0), (width, height) = at, size
     steps = [x for line in lines for x in line.x]
@@ -98,7 +98,7 @@ def draw_curves(
 
 
 def colors(lines: Sequence[Curve]) -> list[str]:
-    """A colour a curve: always the same for train, val and test, where it is only they."""
+    """A color a curve: always the same for train, val and test, where it is only they."""
     usual = {"train": 0, "val": 1, "test": 2}
     places = [usual.get(line.name, i) for i, line in enumerate(lines)]
     if len(set(places)) < len(places):
@@ -107,7 +107,7 @@ def colors(lines: Sequence[Curve]) -> list[str]:
 
 
 def legend(canvas: Canvas, lines: Sequence[Curve], right: float, y: float):
-    """Names of curves in their colours, from the right."""
+    """Names of curves in their colors, from the right."""
     for line, color in reversed(list(zip(lines, colors(lines), strict=True))):
         canvas.text(right, y, line.name, 12, color, "end")
         right -= lettering.width(line.name, 12) + 12

@@ -15,11 +15,11 @@ GAP, SIZE = 4, 15  # pixels between pictures, and of letters
 LINE = lettering.line(SIZE)
 TEXT, BACK = (235, 235, 235), (24, 24, 28)
 
-BAR = 5  # pixels: the width of the colour before a note
+BAR = 5  # pixels: the width of the color before a note
 
 
 class Note(NamedTuple):
-    """A text below a clip, with a bar of its colour (RGB) before it."""
+    """A text below a clip, with a bar of its color (RGB) before it."""
 
     text: str
     shade: tuple[int, int, int] = BACK

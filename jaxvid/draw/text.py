@@ -38,13 +38,13 @@ def write(picture: np.ndarray, text: str, at: tuple[int, int], size: int, shade:
     Args:
       at: x, y of the upper left corner of the line.
       size: of the letters, in pixels; a line is `line(size)` high.
-      shade: the colour, RGB.
+      shade: the color, RGB.
     """
     blend(picture, letters(text, size), at, shade)
 
 
 def blend(picture: np.ndarray, mask: np.ndarray, at: tuple[int, int], shade: Any):
-    """Colour a picture in place where `mask`, uint8 (h, w), is 255, its corner at x, y."""
+    """Color a picture in place where `mask`, uint8 (h, w), is 255, its corner at x, y."""
     (x, y), (height, width) = at, mask.shape
     left, top = max(x, 0), max(y, 0)
     ground = picture[top : max(y + height, 0), left : max(x + width, 0)]

@@ -280,7 +280,7 @@ def unproposed(frames: Sequence[Frame]) -> list[str]:
     if without := sum(not len(f.boxes) for f in frames):
         found.append(
             f"{without:,} of {len(frames):,} key frames have no proposal, so that nobody can be"
-            " recognised there"
+            " recognized there"
         )
     for f in frames:
         corners = np.concatenate([f.boxes, f.true_boxes])[:, 2:].max(0, initial=0)
@@ -349,7 +349,7 @@ def covered(true_boxes: Sequence[Frame], boxes: Sequence[Frame]) -> float:
 
 
 def shifted(frames: Sequence[Frame]) -> tuple[float, float]:
-    """`covered` by true boxes of the neighbour that fits best, and how much later that is.
+    """`covered` by true boxes of the neighbor that fits best, and how much later that is.
 
     Args:
       frames: by video and time.

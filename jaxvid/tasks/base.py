@@ -80,7 +80,7 @@ class Task(Protocol):
     def label_shape(self) -> tuple[int, ...]: ...
 
     def prepare(self, rng: jax.Array, batch: Batch, train: bool) -> Batch:
-        """uint8 to float, normalise, augment over the batch, build targets.
+        """uint8 to float, normalize, augment over the batch, build targets.
 
         In evaluation, targets are such that the loss of a sample does not depend on the others.
         """

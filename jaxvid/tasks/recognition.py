@@ -29,7 +29,7 @@ class Recognition:
 
     Attributes:
       keys: Names of the arrays of the batch that are the inputs of the model, each (b, v, ...).
-        Arrays of uint8, such as "video", are pixels and are normalised. Other arrays, such as key
+        Arrays of uint8, such as "video", are pixels and are normalized. Other arrays, such as key
         points, are not changed.
       mean: Mean of the pixel values 0..255: one value for each channel (RGB), or one for all
         channels.

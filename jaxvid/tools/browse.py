@@ -4,9 +4,9 @@
     python -m jaxvid.tools.browse --config configs/quickstart.py --split val --count 4 --out sheet
 
 Writes OUT_SPLIT.png, a row a view with frames from left to right, and OUT_SPLIT.mp4, all of them
-side by side and moving. Flips, colour, erasing, mixup and cutmix on the device are in it; only the
-normalisation is undone. Boxes are drawn with the classes of each, skeletons as lines between their
-joints, and captions stand below their clip. Of optical flow the first channel is shown as grey,
+side by side and moving. Flips, color, erasing, mixup and cutmix on the device are in it; only the
+normalization is undone. Boxes are drawn with the classes of each, skeletons as lines between their
+joints, and captions stand below their clip. Of optical flow the first channel is shown as gray,
 motion along x. Samples are drawn at random: --config.seed=N shows others.
 """
 

@@ -2,7 +2,7 @@
 
     python -m jaxvid.tools.extract_frames DATA/videos DATA/frames [--kind flow] [--list train.txt]
 
-DATA/videos/a/b.mp4 becomes DATA/frames/a/b/img_00001.jpg and so on; flow becomes pairs of grey
+DATA/videos/a/b.mp4 becomes DATA/frames/a/b/img_00001.jpg and so on; flow becomes pairs of gray
 images x_00001.jpg and y_00001.jpg, which hold -bound .. bound pixels as 0 .. 255, the first pair
 from frame 1 to frame 2. Both may share a folder. Folders that are complete are left alone, so the
 same command goes on where it was stopped; those whose video has changed since are written again.
@@ -124,11 +124,11 @@ def flows(images: Iterator[np.ndarray], settings: Settings) -> Iterator[np.ndarr
     method = make_flow(settings.method)
     before = None
     for image in images:
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         if before is not None:
-            flow = method.calc(before, grey, None)  # type: ignore[call-overload]
+            flow = method.calc(before, gray, None)  # type: ignore[call-overload]
             yield quantize(flow, settings.bound)
-        before = grey
+        before = gray
 
 
 def make_flow(method: str) -> cv2.DenseOpticalFlow:

@@ -61,7 +61,7 @@ def check(workdir: str):
     if "order" not in plug.spec("data.recipes", recipe):
         raise UserError(
             f"{origin.source}: a model of {config['task']['name']} whose data (recipe {recipe})"
-            " cannot be played in another order; time_control is for recognisers of videos"
+            " cannot be played in another order; time_control is for recognizers of videos"
         )
 
 

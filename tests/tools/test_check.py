@@ -66,8 +66,8 @@ def test_everything_that_is_wrong_is_listed(folder):
     assert problems(folder) == {
         "missing": ["train.csv:3: no such file: c.mp4"],
         "duplicates": [
-            "train.csv:4: a.mp4 is there twice (train.csv:1)",
-            "train.csv:5: a.mp4 is there twice (train.csv:1), with another label",
+            "train.csv:4: a.mp4 is listed twice (train.csv:1)",
+            "train.csv:5: a.mp4 is listed twice (train.csv:1), with another label",
         ],
         "overlap": ["val.csv:1: d.mp4 is also in training (train.csv:6)"],
     }

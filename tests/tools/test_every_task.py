@@ -51,7 +51,7 @@ METRICS = {
     "retrieval": "t2v_r1",
 }
 INSTEAD = "take the features of a model that recognizes actions in videos, such as swin_tiny_k400"
-ORDER = r"cannot be played in another order; time_control is for recognisers of videos"
+ORDER = r"cannot be played in another order; time_control is for recognizers of videos"
 # (tool, task) -> the line that a refusal ends with
 REFUSALS = {
     ("browse", "localization"): "the samples hold features; see what .* `python -m jaxvid.predict",

@@ -97,7 +97,7 @@ def select(keys: Sequence[Key], found: Mapping[Key, np.ndarray], least: float, p
         warn_once(
             logger,
             f"{path}: a list without a box for {len(empty):,} of {len(keys):,} key frames, such as"
-            f' "{empty[0]}"; nobody can be recognised there',
+            f' "{empty[0]}"; nobody can be recognized there',
         )
     return flat([certain(found[key], least) if key in found else WHOLE for key in keys])
 

@@ -1,9 +1,10 @@
-"""Batches of a source: grain workers, any start in O(1), order and content from (seed, step) alone.
+"""Loading of batches by grain worker processes.
 
-In training, epoch follows epoch in another order and batches run across the seam, so every sample
-counts once an epoch, or as often as `order.py` says. Evaluation is one pass; the last batch is
-filled with rows of mask 0. Process p of n takes the contiguous rows [pB/n, (p+1)B/n) of each
-global batch of B.
+The order and content of batches depend only on the seed and the step, and a run can start at any
+step in O(1). In training, each epoch has another order. A batch can contain the end of one epoch
+and the start of the next, so every sample counts once per epoch, or as often as
+`loading/sampling.py` determines. Evaluation is one pass, and its last batch is padded with samples
+of mask 0. Process p of n loads the contiguous rows [pB/n, (p+1)B/n) of each global batch of B.
 """
 
 import functools
@@ -30,26 +31,28 @@ from jaxvid.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 60.0  # seconds without a batch before that is said
+PATIENCE = 60.0  # seconds without a batch before a warning
 DEATHS = {
-    "-9": " (killed, mostly for its memory: fewer config.loader.workers need less)",
-    "-7": " (/dev/shm is full: docker run --shm-size gives more)",
+    "-9": " (killed, probably because memory ran out: use fewer config.loader.workers)",
+    "-7": " (/dev/shm is full: enlarge it, such as with docker run --shm-size)",
 }
-RETRIES = 9  # further files tried in place of one that cannot be read
+RETRIES = 9  # number of other files to try if a file cannot be read
 POLICIES = ("raise", "replace", "skip")
 
 
 @dataclass(frozen=True)
 class LoadSample:
-    """Index -> sample. Past the end: the last sample with mask 0. Unreadable: another one.
+    """Reads the sample with a given index.
 
-    `bad` and `why` tell the parent process which rows failed; what follows from it is decided
-    there, so a file never kills a worker. `spent` are the seconds of each of `stages`.
+    An index beyond the end returns the last sample with mask 0. An unreadable sample is replaced by
+    another one. The keys `bad` and `why` report the rows that could not be read to the parent
+    process. It decides what to do, so an unreadable file never ends a worker. The key `spent` has
+    the seconds of each of `stages`.
     """
 
     source: Source
     transforms: Sequence[Transform]
-    masked: bool  # an unreadable sample becomes zeros with mask 0, not its substitute
+    masked: bool  # replace an unreadable sample by zeros with mask 0 instead of another sample
 
     def __call__(self, index: int, rng: np.random.Generator) -> Sample:
         row = min(int(index), len(self.source) - 1)
@@ -64,7 +67,7 @@ class LoadSample:
             except (VideoError, OSError) as error:
                 bad[attempt], why[attempt] = read, str(error)
                 read = int(rng.integers(len(self.source)))
-            except Exception as error:  # a mistake in a transform: say where it showed
+            except Exception as error:  # a bug in a transform: name the sample that showed it
                 error.add_note(f"while reading {self.source.id(read)}")
                 raise
         shared_memory.note(-1)
@@ -79,10 +82,11 @@ class LoadSample:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """What reading a sample consists of."""
+        """Names of the stages of reading a sample."""
         return ("annotation", *(type(transform).__name__ for transform in self.transforms))
 
     def read(self, row: int, rng: np.random.Generator, spent: np.ndarray) -> Sample:
+        """Return the sample of a row of the source. Add the seconds of each stage to `spent`."""
         began = time.perf_counter()
         sample = self.source[row]
         for n, transform in enumerate(self.transforms):
@@ -94,19 +98,22 @@ class LoadSample:
 
 
 class Batches:
-    """An iterator of batches (dicts of numpy arrays) that counts what could not be read.
+    """An iterator of batches (dicts of NumPy arrays) that records unreadable samples.
 
     Attributes:
       unreadable: {row of the source: reason}.
-      workers: processes that read; 0 when this one does.
-      seconds: {stage of reading a sample: what it took so far, over all workers}.
+      workers: number of worker processes; 0 if this process reads.
+      seconds: {stage of reading a sample: seconds so far, summed over all workers}.
     """
 
     def __init__(self, dataset: grain.MapDataset, load: LoadSample, policy: str, workers: int):
         self._dataset, self._load, self._policy = dataset, load, policy
         cores = files.cores()
         if workers > cores:
-            logger.warning(f"{workers} data workers share {cores} cores: more are hardly faster")
+            logger.warning(
+                f"{workers} data workers share {cores} cores: more workers than cores are hardly"
+                " faster"
+            )
         self.workers = min(cores if workers < 0 else workers, len(dataset))
         self.seconds = dict.fromkeys(load.stages, 0.0)
         self.unreadable: dict[int, str] = {}
@@ -123,7 +130,8 @@ class Batches:
         dataset = self._dataset.to_iter_dataset(options)
         if self.workers:
             spawn.check_main_guard()
-            never = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)  # see `shared`
+            # Arrays are shared by `shared_memory.py` instead of grain.
+            never = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
             dataset = grain.experimental.WithOptionsIterDataset(dataset, never)
             options = grain.MultiprocessingOptions(self.workers, per_worker_buffer_size=2)
             start = functools.partial(start_worker, stream)
@@ -158,7 +166,10 @@ class Batches:
             shared_memory.remove(stream)
 
     def _next(self, iterator: Iterator, reading: np.ndarray) -> dict | None:
-        """What workers send next, None at the end; says which files it waits for."""
+        """Return the next batch of the workers, or None at the end.
+
+        If it takes longer than PATIENCE, a warning names the files that workers are reading.
+        """
         timer = threading.Timer(
             PATIENCE, lambda: logger.warning(f"no batch for {PATIENCE:g} s.{self._files(reading)}")
         )
@@ -196,15 +207,20 @@ def train_batches(
     on_error: str = "replace",
     process: tuple[int, int] = (0, 1),
 ) -> Batches:
-    """The training stream from step `start` to before `stop`, endless without one.
+    """Return the training batches of the steps from `start` to `stop` - 1; endless without `stop`.
 
     Args:
-      batch: rows of a global batch.
-      seed: with the step, the only source of order and randomness.
-      workers: processes that read; -1 takes one a core, 0 reads in this process.
-      balance: of classes, 0 (as they are) to 1 (all equally often), see `order.wanted`.
-      on_error: what becomes of an unreadable video: "raise", "replace" or "skip".
-      process: (index, number) of this process.
+      batch: number of samples of a global batch.
+      seed: together with the step, it determines order and randomness.
+      workers: number of worker processes. -1 uses one per core, and 0 reads in this process.
+      balance: balance of classes, from 0 (as in the source) to 1 (all equally frequent), see
+        `sampling.wanted`.
+      on_error: what to do if a video is unreadable: "raise", "replace" or "skip".
+      process: (index of this process, number of processes).
+
+    Raises:
+      UserError: `batch` is not divisible by the number of processes, or `on_error` or `balance`
+        is invalid.
     """
     load = LoadSample(source, tuple(transforms), masked=_masked(on_error))
     rows = sampling.build(source, balance, seed)
@@ -223,7 +239,7 @@ def eval_batches(
     on_error: str = "raise",
     process: tuple[int, int] = (0, 1),
 ) -> Batches:
-    """One pass over all samples in order; see `train_batches`."""
+    """Return the batches of one pass over all samples in order; see `train_batches`."""
     load = LoadSample(source, tuple(transforms), masked=_masked(on_error) or on_error == "raise")
     rows = grain.MapDataset.range(-(-len(source) // batch) * batch).seed(0)
     dataset = _shard(rows, load, batch, process)
@@ -231,12 +247,15 @@ def eval_batches(
 
 
 class Prefetch(Iterator):
-    """`transfer(item)` of each item, computed ahead in a thread; its errors are raised here.
+    """An iterator that computes `transfer(item)` of the next items in a thread.
 
-    The thread starts when the first item is asked for, and ends with the last one or with `close`.
+    The thread starts with the first call of `next`, and ends after the last item or with `close`.
+    Errors of the thread are raised by `next`.
 
     Args:
-      depth: number of items that may wait.
+      iterable: the items.
+      transfer: function that is applied to each item, such as a copy to the device.
+      depth: maximum number of items that are computed in advance.
     """
 
     def __init__(self, iterable: Iterable, transfer: Callable = lambda item: item, depth: int = 2):
@@ -260,16 +279,17 @@ class Prefetch(Iterator):
         return item
 
     def peek(self) -> Any:
-        """Return the next item, which stays the next one."""
+        """Return the next item without removing it: `next` returns it again."""
         item = next(self)
         self._peeked.append(item)
         return item
 
     def is_ready(self) -> bool:
-        """Return whether the next item is there, so that nothing waits for it."""
+        """Return whether `next` would return without waiting."""
         return bool(self._peeked) or not self._waiting.empty()
 
     def close(self):
+        """Stop the thread."""
         self._stop.set()
         if self._thread.ident:
             self._thread.join(timeout=10)
@@ -285,7 +305,7 @@ class Prefetch(Iterator):
             finally:
                 getattr(iterator, "close", lambda: None)()
             self._put((None, StopIteration()))
-        except BaseException as error:  # the consumer raises it
+        except BaseException as error:  # `next` raises it
             self._put((None, error))
 
     def _put(self, item: tuple):
@@ -295,7 +315,7 @@ class Prefetch(Iterator):
 
 
 def start_worker(stream: str, index: int, count: int):
-    """Workers read with one thread each, leave signals to the parent and die with it."""
+    """Set up a worker process: one thread, no reaction to signals, and an end with its parent."""
     shared_memory.join(stream, index, count)
     cv2.setNumThreads(1)
     signals.ignore()
@@ -306,20 +326,21 @@ def _shard(rows: grain.MapDataset, load: LoadSample, batch: int, process: tuple[
     index, count = process
     if batch % count:
         raise UserError(
-            f"a batch of {batch} does not divide by {count} processes; change config.batch, or"
+            f"a batch of {batch} is not divisible by {count} processes; change config.batch or"
             " config.eval_batch"
         )
-    # Local batches in order are p0 b0, p1 b0, p0 b1 ...: the global batch cut into equal runs.
+    # A global batch consists of `count` consecutive local batches, one for each process.
     return rows.random_map(load).batch(batch // count, batch_fn=stack)[index::count]
 
 
 def stack(samples: Sequence[Sample]) -> dict[str, np.ndarray | shared_memory.Segment]:
-    """Samples as a batch; in a worker straight into the memory that it shares with the parent.
+    """Stack samples into a batch.
 
-    grain's own stacks into fresh memory and copies that.
+    A worker stacks directly into memory that it shares with the parent process. The function of
+    grain would need another copy.
 
     Raises:
-      UserError: samples have different shapes.
+      UserError: the samples have different shapes.
     """
 
     def together(key: str) -> np.ndarray | shared_memory.Segment:
@@ -328,8 +349,8 @@ def stack(samples: Sequence[Sample]) -> dict[str, np.ndarray | shared_memory.Seg
         other = next((a.shape for a in arrays if a.shape != first), first)
         if other != first:
             raise UserError(
-                f'samples of one batch differ: "{key}" is {first} and {other}; batches of one'
-                " (config.batch, config.eval_batch) can hold them"
+                f'samples of one batch differ in shape: "{key}" is {first} and {other}; use batches'
+                " of one sample (config.batch, config.eval_batch)"
             )
         return shared_memory.stack(arrays)
 

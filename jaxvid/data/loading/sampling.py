@@ -1,10 +1,14 @@
-"""Which row comes when in training: a function of the seed and the position alone, in O(log n).
+"""Sampling of rows in training.
 
-Rows may be wanted more or less than once an epoch, and not a whole number of times: those of rare
-classes, of small sources, or by weights. Rows lie end to end on a line, each as long as it is
-wanted, and an epoch reads the line in steps of 1, shuffled (systematic sampling). So an epoch has a
-row, a class or a source as often as it is wanted, rounded up or down. From epoch to epoch the
-readings move on by the golden ratio, which spreads them evenly: what is rounded adds up.
+The row at a position of the stream depends only on the seed and the position. It is computed in
+O(log n).
+
+The expected number of times that an epoch contains a row can be a fraction, because of rare
+classes, small sources or weights. The method is systematic sampling: rows are intervals that follow
+each other on a line, and the length of an interval is this expected number. An epoch selects points
+at distance 1 on the line, in random order. So an epoch contains each row, class or source as often
+as expected, rounded up or down. From epoch to epoch, the points move by the golden ratio, which
+spreads them evenly, so the rounding averages out.
 """
 
 from dataclasses import dataclass
@@ -17,11 +21,11 @@ from jaxvid.data.annotations.labels import MultiLabels
 from jaxvid.data.sample import Source
 from jaxvid.errors import UserError
 
-GOLDEN = 0x9E3779B97F4A7C15  # of 2**64
+GOLDEN = 0x9E3779B97F4A7C15  # the golden ratio as a fraction of 2**64
 
 
 def build(source: Source, balance: float, seed: int) -> grain.MapDataset:
-    """Row of the source by position in the stream, without an end.
+    """Return an endless stream of rows of the source.
 
     Args:
       balance: see `wanted`.
@@ -32,7 +36,7 @@ def build(source: Source, balance: float, seed: int) -> grain.MapDataset:
     slots = grain.MapDataset.range(count).seed(seed).shuffle().repeat()
     if each is None:
         return slots
-    # Classes in one piece: so each of them is rounded once, not at each of its rows.
+    # Sort by class, so that rounding happens once per class and not once per row.
     labels: Any = source.labels
     rows = np.arange(len(source))
     if balance and not isinstance(labels, MultiLabels) and labels.ndim == 1:
@@ -45,28 +49,34 @@ def build(source: Source, balance: float, seed: int) -> grain.MapDataset:
 
 
 def length(source: Source, balance: float = 0.0) -> int:
-    """How many rows one epoch draws: as many as there are, unless the source says otherwise.
+    """Return the number of rows of an epoch.
 
-    Balance does not change it. In a `concat` with ratios the epoch ends when the first of the
-    parts is through.
+    It is the number of rows of the source, unless the source has `repeats`. `balance` does not
+    change it. With a `concat` with ratios, an epoch ends when all rows of one of its sources are
+    used.
     """
     each = wanted(source, balance)
     return len(source) if each is None else max(1, round(float(each.sum())))
 
 
 def wanted(source: Source, balance: float = 0.0) -> np.ndarray | None:
-    """How often an epoch has each row, float64 (n,); None where all are wanted once.
+    """Return the expected number of times that an epoch contains each row.
 
     Args:
-      balance: 0 leaves classes as frequent as the source has them, 1 makes all equally frequent,
-        1/2 leaves the square root of their differences (Gupta et al., "LVIS", 2019); for rows with
-        several labels their rarest class counts. Within a class rows keep their proportions.
+      balance: 0 keeps the frequencies of the classes, and 1 makes all classes equally frequent. 1/2
+        uses the square root of their frequencies (Gupta et al., "LVIS", 2019). If a row has several
+        labels, its rarest class counts. Within a class, rows keep their proportions.
+
+    Returns:
+      float64 (n,), or None if each row is used once.
 
     Raises:
       UserError: `balance` is not from 0 to 1.
     """
     if not 0 <= balance <= 1:
-        raise UserError(f"config.loader.balance={balance}: it is from 0 (off) to 1 (all alike)")
+        raise UserError(
+            f"config.loader.balance={balance}: expected 0 (off) to 1 (all classes equally frequent)"
+        )
     given = source.repeats
     if given is None and not balance:
         return None
@@ -76,19 +86,19 @@ def wanted(source: Source, balance: float = 0.0) -> np.ndarray | None:
     rows, classes = _pairs(source.labels)
     frequency = np.bincount(classes, each[rows])
     factor = np.where(frequency > 0, frequency, np.inf) ** -balance
-    scale = np.full(len(each), factor[frequency > 0].min())  # of rows without a label
+    scale = np.full(len(each), factor[frequency > 0].min())  # the value of rows without a label
     np.maximum.at(scale, rows, factor[classes])
     return each * scale * (each.sum() / (each * scale).sum())
 
 
 @dataclass(frozen=True)
 class Draw:
-    """Position in the stream, and slot of the epoch there -> row.
+    """Maps a position of the stream, and the shuffled slot at that position, to a row.
 
     Attributes:
-      ends: float64 (n,), where each row ends on the line; its length is whole.
-      rows: int (n,), the rows in their order on the line.
-      start: of the first reading, of 2**64.
+      ends: float64 (n,), end of the interval of each row; the last one is a whole number.
+      rows: int (n,), the rows in the order of their intervals.
+      start: offset of the points in the first epoch, as a fraction of 2**64.
     """
 
     ends: np.ndarray
@@ -97,13 +107,13 @@ class Draw:
 
     def __call__(self, position: int, slot: int) -> int:
         epoch = int(position) // int(self.ends[-1])
-        # 24 bits: so that adding a slot is exact, and stays below the end.
+        # 24 bits, so that adding a slot is exact and the sum stays below the end.
         offset = ((self.start + epoch * GOLDEN) % 2**64 >> 40) / 2**24
         return int(self.rows[np.searchsorted(self.ends, slot + offset, side="right")])
 
 
 def _pairs(labels: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Row and class of every label."""
+    """Return the row and the class of every label."""
     if isinstance(labels, MultiLabels):
         return labels.rows, labels.values
     if labels.ndim == 2:

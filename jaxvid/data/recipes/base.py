@@ -30,7 +30,7 @@ def scales(
     """Return a crop of one of a few sizes, which is resized to a square (Wang et al., TSN, 2016).
 
     Args:
-      positions: number of possible positions of the crop: 5 (corners and centre), 13, or 0 for any.
+      positions: number of possible positions of the crop: 5 (corners and center), 13, or 0 for any.
       scales: possible heights and widths, as shares of the short side of the frame.
       gap: largest distance in the list `scales` between height and width.
       size: side of the square in pixels.

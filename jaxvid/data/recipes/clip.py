@@ -6,7 +6,7 @@ in common:
   split: "train" selects at random; "val" selects one clip, and "test" `clips` of them, always the
     same ones.
   frames: frames in a clip.
-  stride: distance between neighbouring frames of a clip, in frames of the video.
+  stride: distance between neighboring frames of a clip, in frames of the video.
   clips: clips of a video in test.
 """
 
@@ -62,7 +62,7 @@ def every(every: Count, *, split: str, frames: int, stride: int, clips: int) -> 
     Their number depends on the length of the video. Training and val are those of `clip`.
 
     Args:
-      every: distance between the centres of two clips, in frames of the video.
+      every: distance between the centers of two clips, in frames of the video.
     """
     if split == "test":
         return sampling.ClipsEvery(frames, stride, every)
@@ -94,10 +94,10 @@ def build(
     """The transforms of one split.
 
     Args:
-      split: "train" (random clip, random crop), "val" (one clip, centre crop) or "test" (`clips` x
+      split: "train" (random clip, random crop), "val" (one clip, center crop) or "test" (`clips` x
         `crops` views).
       frames: Frames in a clip.
-      stride: Distance between neighbouring frames of the clip, in frames of the video.
+      stride: Distance between neighboring frames of the clip, in frames of the video.
       sampler: How the frames of a clip are selected. "clip" selects frames at distance `stride`,
         counted at the frame rate `fps`. If `fps` is 0, the frame rate of the file is used.
         "uniform" spreads the frames over the whole video, as for Something-Something. Its option
@@ -107,7 +107,7 @@ def build(
         number of views then differs between videos, so the test needs batches of one video.
       order: Order of the frames in a clip. Other orders than the default are control experiments
         for evaluation (see `sampling.Reorder`).
-      channels: Channels of a frame: 3 for colour, 2 for optical flow.
+      channels: Channels of a frame: 3 for color, 2 for optical flow.
       size: Side of the square that the model sees, in pixels.
       short_side: Short side of the video before cropping, in pixels.
       short_side_max: In training, the short side is drawn at random between `short_side` and this
@@ -115,7 +115,7 @@ def build(
       crop: Training crop. "resized" crops a random share of the frame, between the two values of
         `area`. "scales" draws height and width from the list `scales`, as shares of the short side.
         They differ by at most `gap` positions in this list. `positions` is the number of
-        possible positions of the crop: 5 (corners and centre), 13, or 0 for any. "plain" crops
+        possible positions of the crop: 5 (corners and center), 13, or 0 for any. "plain" crops
         `size` x `size` pixels at a random position.
       policy: Augmentation policies of the pixels of training clips, one or several, applied in
         their order. The default () changes nothing. "randaugment" is the version of imgaug, and
@@ -123,7 +123,7 @@ def build(
       repeats: Number of training samples, with different crops and augmentations, that are made
         from one decoded clip.
       clips: Clips of a video in test.
-      crops: Crops of a clip in test: 1 (centre), 3 (along the long side) or 10.
+      crops: Crops of a clip in test: 1 (center), 3 (along the long side) or 10.
       test_size: Side of the square in test, in pixels; 0 uses the value of `size`.
       test_short_side: Short side in test, in pixels. 0 uses the size of the square, as in most
         published recipes.

@@ -31,8 +31,8 @@ def build(
     Args:
       split: "train" (random scale, crop, mirror), or "val" and "test" (the whole frame).
       frames: Frames in a clip.
-      stride: Distance between neighbouring frames of the clip, in frames of the video.
-      late: Number of frames by which the centre of the clip is later than the key frame (see
+      stride: Distance between neighboring frames of the clip, in frames of the video.
+      late: Number of frames by which the center of the clip is later than the key frame (see
         `sampling.KeyframeClip`).
       size: Side of the crop in training, in pixels.
       short_side: Short side of the frames, in pixels. In training, this is the minimum.

@@ -51,7 +51,7 @@ def build(
       sigma: Standard deviation of the Gaussian around a joint, in pixels of the heat maps.
       layout: Layout of the joints, a name in `jaxvid.skeletons`.
       limbs: Draw the limbs of the layout "coco" instead of the joints.
-      crop: Crop the centre in evaluation. If False, the frame is resized to a square without
+      crop: Crop the center in evaluation. If False, the frame is resized to a square without
         keeping its aspect ratio.
       clips: Clips of a sample in test.
       double: Add a mirrored copy of each view in test.

@@ -73,14 +73,14 @@ def build(
     """The transforms of one split. Arguments that are not listed are those of `clip.build`.
 
     Args:
-      split: "train" (a random frame of each segment, random crop), "val" (its middle frame, centre
+      split: "train" (a random frame of each segment, random crop), "val" (its middle frame, center
         crop) or "test" (`clips` x `crops` views).
       frames: Number of segments that a video is divided into. One frame is taken from each.
       test_frames: Number of segments in test, such as 25 for TSN; 0 uses the value of `frames`.
       sampler: What is divided into segments. "segments" divides the whole video. "dense" divides a
         random window of the given number of frames. In val and test, "dense" uses `clips` windows.
       flow: Number of optical flow fields of each segment. They become its channels, in the order x
-        y x y ... 0 reads colour frames.
+        y x y ... 0 reads color frames.
       clips: Number of clips of a video in test. 2 makes a second clip from the first frame of each
         segment (TSM's twice_sample). With the sampler "dense", this is the number of windows.
     """

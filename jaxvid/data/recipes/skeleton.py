@@ -1,4 +1,4 @@
-"""Recipe of skeleton models: normalise, compute streams, select frames and people.
+"""Recipe of skeleton models: normalize, compute streams, select frames and people.
 
 The defaults are those with which MMAction2 trains ST-GCN (Yan et al., 2018), 2s-AGCN (Shi et al.,
 2019) and ST-GCN++ (Duan et al., 2022). The result is `keypoint` float32 (v m t j c). A stream has

@@ -41,7 +41,7 @@ def build(
     length: Count = LENGTH,
     templates: tuple[str, ...] = TEMPLATES,
 ) -> list[Transform]:
-    """The transforms of one split: crops from the centre in all of them, as published.
+    """The transforms of one split: crops from the center in all of them, as published.
 
     Args:
       split: "train" (a frame anywhere in each of `frames` equal parts), else their middles.

@@ -1,4 +1,4 @@
-"""Annotations of one split, a file for each format."""
+"""Sources read the annotations of one split. Each format has its own module."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,9 +11,11 @@ def read(spec: Mapping, split: str, multi_label: bool = False, **known: Any) -> 
     """Build the source that a spec names.
 
     Args:
-      multi_label: the task takes several labels a sample. A source that can read both kinds of
-        labels is given it, unless its spec says it already.
-      **known: what does not come from the spec: root, names, num_classes.
+      spec: name of a module in `data/sources/`, and arguments of its `build`.
+      split: "train", "val" or "test".
+      multi_label: whether samples have several labels. It is passed to the source, unless the spec
+        has its own value.
+      **known: arguments that the spec does not contain: root, names, num_classes.
     """
     if multi_label and "multi_label" not in spec:
         known["multi_label"] = True

@@ -2,9 +2,9 @@
 
     {"v_x": {"duration": 9.5, "annotations": [{"segment": [1.0, 4.5], "label": "Surfing"}]}}
 
-That is the least; MMAction2 adds `duration_second`, `duration_frame` and `feature_frame`, and the
-official file has all videos under "database", each with its "subset". A video's features are the
-file of its name in a folder, see `data/annotations/feature_files.py`.
+This is the minimum. The files of MMAction2 also have `duration_second`, `duration_frame` and
+`feature_frame`. The official file has all videos under "database", each with its "subset". The
+features of a video are a file with its name (see `data/annotations/feature_files.py`).
 """
 
 import logging
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 SUBSETS = {"train": "training", "val": "validation", "test": "validation"}
 KNOWN_SUBSETS = (*dict.fromkeys(SUBSETS.values()), "testing", "test")
-SLACK = 0.1  # seconds that a segment may reach beyond its video: durations are often rounded
+SLACK = 0.1  # seconds that a segment may end after its video, because durations are often rounded
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,13 +39,13 @@ class Untrimmed(Source):
 
     Attributes:
       ids: names of the videos.
-      paths: files of features.
-      durations: float64 (n,), seconds that the features of a video cover.
-      segments: float32 (n, k, 2), seconds.
+      paths: feature file of each video.
+      durations: float64 (n,), seconds that the features of each video cover.
+      segments: float32 (n, k, 2), start and end in seconds.
       segment_labels: int32 (n, k), -1 for padding.
-      labels: int32 (n, classes), 1 for each class that a video has a segment of.
+      labels: int32 (n, classes), 1 for each class of the segments of a video.
       names, origin: see `data/sample.py`.
-      about: {"features": how they were made}, where the files say so.
+      about: {"features": settings of the feature extraction}, if the files contain them.
     """
 
     ids: tuple[str, ...]
@@ -85,11 +85,11 @@ def build(
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Untrimmed:
-    """Read the annotations of one split, and how its features were made.
+    """Read the annotations of one split, and the settings of its features.
 
     Args:
-      split: "train", "val" or "test": of a file with subsets, which one.
-      root: folder that `file` and `features` lie in.
+      split: "train", "val" or "test". It selects the subset, if the file has subsets.
+      root: folder that contains `file` and `features`.
       file: Annotations, a json file. "{split}" in its name stands for the name of the split.
       features: Folder of the feature files. The features of a video are in
         `features/PREFIX + name + SUFFIX`.
@@ -99,10 +99,11 @@ def build(
       outside: What is done with a segment that ends after its video. "error" raises an error.
         "kept" keeps the segment in evaluation and shortens it in training, as published. It also
         leaves out segments without a length.
-      names: class names by label; by default those that occur, in alphabetical order.
+      names: class names by label. By default, those in the file, in alphabetical order.
 
     Raises:
-      UserError: no such file, or a list of what is wrong, each with its video and segment.
+      UserError: the file does not exist, or annotations are invalid; the message lists them, each
+        with its video and segment.
     """
     path = lists.file_of(root, file, split)
     videos = read_videos(path, split)
@@ -111,7 +112,7 @@ def build(
     if problems := list(find_problems(videos, path, names, outside)):
         raise errors.problems("the data has problems:", problems)
     if not any(v["annotations"] for v in videos.values()):
-        raise UserError(f'{path}: no video of {split} has a segment; "annotations" are all empty')
+        raise UserError(f'{path}: no video of {split} has a segment; all "annotations" are empty')
     warn_of_repeats(videos, path, outside)
     names = names or tuple(sorted({a["label"] for v in videos.values() for a in v["annotations"]}))
     number = {name: i for i, name in enumerate(names)}
@@ -139,10 +140,11 @@ def build(
 
 
 def read_videos(path: Path, split: str) -> dict[str, dict]:
-    """Videos by name, of one split where the file has several.
+    """Return the videos by name. If the file has subsets, these are the videos of one split.
 
     Raises:
-      UserError: it is no json, or a name occurs twice, or a subset is not known, or there are none.
+      UserError: the file is not a json, a name appears twice, a subset is unknown, or no video
+        belongs to the split.
     """
     found = lists.parse_json(lists.read_text(path), path)
     if isinstance(found, dict):
@@ -163,7 +165,7 @@ def read_videos(path: Path, split: str) -> dict[str, dict]:
 def find_problems(
     videos: Mapping[str, dict], path: Path, names: tuple[str, ...], outside: str
 ) -> Iterator[str]:
-    """What is wrong with annotations, a line each."""
+    """Yield one line for each problem of the annotations."""
     for name, values in videos.items():
         video = Entry(values, _where(path, name))
         try:
@@ -181,7 +183,7 @@ def find_problems(
 
 
 def check_lengths(video: Entry) -> float:
-    """The seconds of a video, after a check of all keys that say how long it is."""
+    """Check all keys that describe the length of a video, and return its length in seconds."""
     key = "duration_second" if "duration_second" in video.values else "duration"
     second = video.number(key, "seconds above 0", low=POSITIVE)
     for key in ("duration_frame", "feature_frame"):
@@ -191,7 +193,7 @@ def check_lengths(video: Entry) -> float:
 
 
 def check_segment(segment: Entry, second: float, names: tuple[str, ...], outside: str) -> None:
-    """A UserError where a segment of a video of so many seconds cannot be used."""
+    """Raise a UserError if a segment is invalid. `second` is the length of its video in seconds."""
     times = segment.items("segment", "[start, end] in seconds")
     if [*map(is_number, times)] != [True, True]:
         raise segment.wrong("segment", "[start, end] in seconds")
@@ -203,13 +205,13 @@ def check_segment(segment: Entry, second: float, names: tuple[str, ...], outside
         raise UserError(f"{segment.where}: it ends at {end:g} s, before it starts ({start:g} s)")
     if outside == "error" and not -SLACK <= start < end <= second + SLACK:
         raise UserError(
-            f"{segment.where}: {start:g} to {end:g} s is outside the video, 0 to {second:g} s; mend"
-            ' it, or keep such segments with outside="kept"'
+            f"{segment.where}: {start:g} to {end:g} s is outside the video, 0 to {second:g} s;"
+            ' correct it, or keep such segments with outside="kept"'
         )
 
 
 def warn_of_repeats(videos: Mapping[str, dict], path: Path, outside: str) -> None:
-    """Warns of segments that are there twice, which count twice; published files have such."""
+    """Warn about repeated segments. They count several times. Published files contain some."""
     if outside != "error":
         return
     repeats = []
@@ -220,13 +222,13 @@ def warn_of_repeats(videos: Mapping[str, dict], path: Path, outside: str) -> Non
         name, (start, end, label) = repeats[0]
         warn_once(
             logger,
-            f"{path}: {len(repeats):,} segments are there more than once and count as often, such"
-            f' as {start:g} to {end:g} s "{label}" of video "{name}"; remove the repeats',
+            f"{path}: {len(repeats):,} segments are repeated and count several times, such as"
+            f' {start:g} to {end:g} s "{label}" of video "{name}"; remove the repeats',
         )
 
 
 def covered(video: Mapping) -> float:
-    """Seconds that the features of a video cover, which may stop short of its end."""
+    """Return the seconds that the features of a video cover. They may end before the video."""
     second = float(video.get("duration_second", video.get("duration")))
     if "feature_frame" not in video:
         return second
@@ -236,12 +238,15 @@ def covered(video: Mapping) -> float:
 def inspect_features(
     paths: tuple[str, ...], durations: np.ndarray, origin: Path
 ) -> tuple[dict, np.ndarray]:
-    """How the features of a split were made, in one way, and the seconds that they cover.
+    """Read the settings of the features of a split, and the seconds that they cover.
 
-    Files that are not there are left to the check of missing files.
+    Missing files are ignored here, because `dataset.check_missing` reports them.
+
+    Returns:
+      {"features": settings of the feature extraction}, empty if unknown, and the durations.
 
     Raises:
-      UserError: files that were made in different ways, or of another video by their length.
+      UserError: settings differ between files, or the length of features does not fit the video.
     """
     first: tuple[str, Made] | None = None
     durations, problems = durations.copy(), []
@@ -255,7 +260,7 @@ def inspect_features(
             continue
         first = first or (path, made)
         if differences := made.differences(first[1]):
-            problems.append(f"{path}: made in another way than {first[0]}: {differences}")
+            problems.append(f"{path}: extracted in another way than {first[0]}: {differences}")
         seconds = made.seconds(rows)
         if abs(seconds - durations[row]) > max(1, 0.05 * durations[row], made.every / made.fps):
             problems.append(

@@ -1,8 +1,8 @@
 """A csv of boxes and actions of people in key frames, as AVA publishes it (Gu et al., 2018).
 
-A line a box and class: `VIDEO,TIME,x1,y1,x2,y2,class,person`, TIME in seconds or frames, corners as
-shares of the frame. Classes are numbers, or names. A line of VIDEO and TIME alone, as for frames
-without people, is left out, and so is what is after the class.
+Each line has a box and a class: `VIDEO,TIME,x1,y1,x2,y2,class,person`. TIME is in seconds or
+frames, and corners are shares of the frame. Classes are numbers or names. Lines with VIDEO and TIME
+only, for frames without people, are ignored. So are the columns after the class.
 """
 
 import logging
@@ -24,7 +24,7 @@ from jaxvid.log import warn_once
 
 logger = logging.getLogger(__name__)
 
-NAME = re.compile(r'\bname:\s*"(.*)"')  # of a class, in a .pbtxt
+NAME = re.compile(r'\bname:\s*"(.*)"')  # the name of a class in a .pbtxt file
 COLUMNS = ("video", "time", "x1", "y1", "x2", "y2", "class", "person")
 
 
@@ -48,9 +48,11 @@ def build(
 ) -> KeyFrames:
     """Read a csv and the proposals for its key frames.
 
+    Lines that repeat the box and the class of another line count once, and a warning lists them.
+
     Args:
-      split: without proposals, "train" learns from the true boxes alone.
-      root: folder that all files and `prefix` lie in.
+      split: name of the split. "train" needs no proposals and then uses annotated boxes only.
+      root: folder that contains all files and `prefix`.
       file: Annotations, a csv file. "{split}" in its name stands for the name of the split.
       proposals: File of boxes to classify (see `data/annotations/boxes.py`); "true" uses the
         annotated boxes.
@@ -72,10 +74,8 @@ def build(
         highest score is used.
       names: class names by label.
 
-    Warns of lines that say again what another one says: they count once.
-
     Raises:
-      UserError: no such file, or a line that cannot be used; it names file, line and why.
+      UserError: a file does not exist, or a line is invalid; the message has file, line and reason.
     """
     path = lists.file_of(root, file, split, "list")
     table, classes, lines = read_csv(path, start)
@@ -104,7 +104,7 @@ def build(
         raise UserError(f"{path}: no key frame of {split} has a box of these classes")
     if again:
         lines_like = "1 line" if len(again) == 1 else f"{len(again):,} lines like it"
-        warn_once(logger, f"{again[0]}; {lines_like} counted once, remove them")
+        warn_once(logger, f"{again[0]}; {lines_like} counted once; remove the repeats")
     keys = list(frames)
     true_boxes = flat([np.array(list(boxes)) for boxes in frames.values()])
     box_label = np.zeros((len(true_boxes.all), count), np.uint8)
@@ -135,7 +135,7 @@ def build(
 def proposed(
     keys: Sequence[Key], true_boxes: Boxes, root: str, name: str, least: float, split: str
 ) -> Boxes:
-    """The proposals that `proposals=name` asks for."""
+    """Return the proposals of all key frames that the option `proposals=name` selects."""
     if name == "true":
         return true_boxes
     if name:
@@ -143,16 +143,16 @@ def proposed(
         return files.select(keys, files.read(path), least, path)
     if split != "train":
         raise UserError(
-            f"config.data.{split}.proposals is missing: the file of boxes to classify; with"
-            ' "true", the true ones'
+            f"config.data.{split}.proposals is missing: set it to the file of boxes to classify, or"
+            ' to "true" for the annotated boxes'
         )
     return flat([np.zeros((0, 4))] * len(keys))
 
 
 def read_csv(path: Path, start: float) -> tuple[list[tuple[Key, tuple]], list[str], list[int]]:
-    """Of every line with a box: (key frame, box), class as it stands there, and line number."""
+    """Return (key frame, box), class as text, and line number of every line with a box."""
     lines = csv_lines(path, COLUMNS, slice(1, 6))
-    lines = [line for line in lines if len(line[1]) < 2 or any(line[1][2:])]  # others: nobody
+    lines = [line for line in lines if len(line[1]) < 2 or any(line[1][2:])]  # others have no box
     if not lines:
         raise UserError(f"{path}: there is no box in it")
     values = csv_numbers(path, lines, COLUMNS, slice(1, 6))
@@ -163,8 +163,8 @@ def read_csv(path: Path, start: float) -> tuple[list[tuple[Key, tuple]], list[st
             )
     for i in np.flatnonzero(values[:, 0] < start).tolist():
         raise UserError(
-            f"{path}:{lines[i][0]}: time {values[i, 0]:g} is before the videos begin, at"
-            f" {start:g} (start of this source)"
+            f"{path}:{lines[i][0]}: time {values[i, 0]:g} is before the start of the videos,"
+            f" {start:g} (option start of this source)"
         )
     check_boxes(values[:, 1:], lambda i: f"{path}:{lines[i][0]}")
     times, boxes = values[:, 0].tolist(), zip(*values[:, 1:].T.tolist(), strict=True)
@@ -176,7 +176,7 @@ def read_csv(path: Path, start: float) -> tuple[list[tuple[Key, tuple]], list[st
 
 
 def read_keys(path: Path) -> set[Key]:
-    """Key frames in a csv of VIDEO,TIME."""
+    """Return the key frames in a csv with lines VIDEO,TIME."""
     columns = COLUMNS[:2]
     lines = csv_lines(path, columns, slice(1, 2))
     for number, cells in lines:
@@ -198,10 +198,20 @@ def number_classes(
     path: Path,
     lines: Sequence[int],
 ) -> tuple[Sequence[int], tuple[str, ...]]:
-    """Classes as a csv has them -> labels, -1 for those left out, and class names by label.
+    """Convert the classes of a csv to labels.
+
+    Args:
+      classes: class of each line, as text.
+      names: class names by label; may be empty.
+      first: number of the first class in the csv.
+      meaning: file that maps class numbers to class names, if there is one.
+      path, lines: the csv and the line of each class, for messages.
+
+    Returns:
+      Label of each line, -1 for classes that are left out; and class names by label.
 
     Raises:
-      UserError: one that is unknown; names file and line.
+      UserError: a class is unknown; the message has file and line.
     """
     if meaning:
         known = read_meaning(meaning, first)
@@ -227,7 +237,7 @@ def number_classes(
         if not first <= number < first + count:
             raise UserError(
                 f"{path}:{line}: class {cell} is outside {first}..{first + count - 1}: there are"
-                f" {count} classes, and the first is number {first} (first_class of this source)"
+                f" {count} classes, and the first is number {first} (option first_class)"
             )
     return [number - first for number in numbers], names or _numerals(first, count)
 
@@ -239,7 +249,7 @@ def name_classes(
     path: Path,
     lines: Sequence[int],
 ) -> tuple[Sequence[int], tuple[str, ...]]:
-    """As `number_classes`, for a csv in which not all classes are whole numbers."""
+    """Convert classes to labels like `number_classes`, if some classes are not whole numbers."""
     wordy = [i for i, cell in enumerate(classes) if lists.whole_number(cell) is None]
     odd = classes[wordy[0]]
     if not names and (len(wordy) < len(classes) or is_numeric(odd)):
@@ -252,18 +262,18 @@ def name_classes(
 
 
 def _numerals(first: int, count: int) -> tuple[str, ...]:
-    """Names of classes that have none: their numbers in the file."""
+    """Return the numbers of classes as names, for classes without names."""
     return tuple(str(number) for number in range(first, first + count))
 
 
 def read_meaning(path: Path, first: int) -> dict[int, str]:
-    """Class names by number, from a .pbtxt, lines NUMBER: NAME, or names, a line each.
+    """Read class names by number: from a .pbtxt, or lines `NUMBER: NAME`, or one name per line.
 
     Raises:
-      UserError: no such file, an item without id or name, or a name or number that is there twice.
+      UserError: the file does not exist, an item has no id or name, or a name or number repeats.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file of class names (meaning, of this source)")
+        raise UserError(f"{path}: no such file of class names (option meaning of this source)")
     content = lists.read_text(path)
     if "item" in content and "{" in content:
         found = []

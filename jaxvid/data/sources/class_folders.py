@@ -1,6 +1,6 @@
 """A folder with one sub-folder of videos for each class.
 
-`data/video/video_files.py` lists the endings of video files.
+`data/video/video_files.py` lists the file extensions of videos.
 """
 
 import hashlib
@@ -29,20 +29,22 @@ def build(
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Videos:
-    """List the videos under `root/folder/CLASS/`, classes by alphabet, or by number (2 before 10).
+    """List the videos in `root/folder/CLASS/`.
 
-    Warns of files that are left out.
+    Classes are in alphabetical order, or in numerical order if all names are numbers. A warning
+    lists the files that are left out.
 
     Args:
-      split: "train", or another name for what training leaves over.
+      split: "train", or another name for the videos that are not used for training.
       folder: Folder of the classes, relative to `root`.
       share: Share of each class that is used for training, chosen by a hash of the file name. With
         1, every split contains all videos. A class with a single video is used for training only.
       manifest: Manifest of `python -m jaxvid.tools.scan`, relative to `root` (see video_list).
-      names: the classes and their order, when another split has settled them.
+      names: class names by label, if another split determines them.
 
     Raises:
-      UserError: no such folder, no sub-folders, or a class that `names` does not have or has twice.
+      UserError: the folder does not exist or has no sub-folders, or the name of a sub-folder is not
+        in `names`, or is in it twice.
     """
     base = Path(root, folder)
     if not base.is_dir():
@@ -62,7 +64,7 @@ def build(
         below = list(video_files.walk(within))
         files = [path for path in below if video_files.has_ending(path.name)]
         others += [path for path in below if not video_files.has_ending(path.name)]
-        # The order of hashes is random but the same everywhere, and adding files moves few.
+        # The order of hashes is random but reproducible, and added files move few others.
         files.sort(key=lambda p: hashlib.sha1(p.relative_to(within).as_posix().encode()).digest())
         if share < 1:
             kept = len(files) - round(len(files) * (1 - share)) if len(files) > 1 else len(files)
@@ -74,6 +76,6 @@ def build(
     videos = (path for path in there if video_files.has_ending(path.name))
     if outside := [path.name for path in videos if path.is_file()]:
         example = f"such as {min(outside)}"
-        warn_once(logger, f"{base}: {len(outside):,} videos lie in no class, {example}")
+        warn_once(logger, f"{base}: {len(outside):,} videos are in no class folder, {example}")
     labels = np.array(labels, np.int32)
     return Videos(paths, labels, names, str(base), (), *scanned(root, manifest, paths))

@@ -1,6 +1,6 @@
 """Several data sets as one, in the order of their names in the config.
 
-In training a part may count more or less than its size says:
+In training, a source can be used more or less often than its size implies:
 
     train=dict(name="concat", own=dict(name="video_list", ..., ratio=2.0), web=dict(..., ratio=1.0))
 """
@@ -22,7 +22,7 @@ from jaxvid.errors import UserError
 
 @dataclass(frozen=True)
 class Weight:
-    """How often training draws a part.
+    """Options of a source that determine how often training uses it.
 
     Attributes:
       repeat: Number of times that an epoch contains the source. It can be a fraction. None means
@@ -37,11 +37,11 @@ class Weight:
 
 
 class Concat(Source):
-    """Sources one after the other, with one numbering of rows and of classes.
+    """Several sources as one, with consecutive rows and common classes.
 
     Attributes:
       parts: the sources.
-      repeats: float (n,), how often an epoch of training has each row; None where once.
+      repeats: float (n,), number of times that a training epoch contains each row. None means once.
     """
 
     def __init__(self, parts: list[Source], repeats: np.ndarray | None = None):
@@ -80,16 +80,18 @@ def build(
     multi_label: bool = False,
     **parts: Mapping,
 ) -> Concat:
-    """Each keyword is the spec of a source; all share `root` and one numbering of classes.
+    """Build all sources and concatenate them.
 
-    Sources that find class names by themselves, and not the same ones, are numbered by the sorted
-    names of all of them.
+    If `names` is empty and the sources have different class names, the classes are the sorted names
+    of all sources.
 
-    A spec may also have the keys of `Weight`, for training.
+    Args:
+      **parts: specs of the sources, which share `root` and the classes. A spec can also have the
+        keys of `Weight`.
 
     Raises:
-      UserError: no sources, or only some of them have class names; or a ratio or repeat that is not
-        above 0, or a ratio that not all parts have.
+      UserError: there are no sources, only some of them have class names, a ratio or repeat is not
+        above 0, or only some of them have a ratio.
     """
     known: dict[str, Any] = dict(
         root=root, num_classes=num_classes, split=split, multi_label=multi_label
@@ -112,13 +114,16 @@ def build(
             if not value > 0:
                 raise UserError(f"{where}.{key}.{word}={value}: it must be above 0")
     if ratio and (repeat or ratio.keys() != specs.keys()):
-        raise UserError(f"{where}: each part of a concat needs a ratio, or none; then no repeat")
+        raise UserError(
+            f"{where}: give a ratio to all sources of a concat or to none; do not combine ratio and"
+            " repeat"
+        )
     found = read(names)
     if not names and len({tuple(p.names) for p in found}) > 1:
         for part in found:
             if not part.names:
                 raise UserError(
-                    f"{part.origin}: labels are numbers here and names in other parts; set"
+                    f"{part.origin}: labels are numbers here and names in other sources; set"
                     " config.data.names"
                 )
         found = read(tuple(sorted({name for p in found for name in p.names})))

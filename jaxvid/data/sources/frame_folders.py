@@ -1,8 +1,9 @@
 """A list with a folder of frames per line, as MMAction2 writes it: `folder frames label`.
 
-The frames are images, or pairs of grey images for optical flow: the template of their names says
-which (see readers.FrameFolder). With `offset` a line is `folder offset frames label` and means
-`frames` of them after the first `offset`. Labels, comments and csv are as in video_list.
+The frames are images, or pairs of gray images for optical flow. The template of their file names
+determines which (see readers.FrameFolder). With `offset`, a line is `folder offset frames label`:
+the clip has `frames` frames and starts after the first `offset` frames of the folder. Labels,
+comments and csv files are as in video_list.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from jaxvid.data.sample import Sample
 from jaxvid.data.sources.video_list import Videos
 from jaxvid.errors import UserError
 
-MOST = 2**31  # frames that a folder may have
+MOST = 2**31  # maximum number of frames of a folder
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,10 +27,10 @@ class FrameFolders(Videos):
     """Folders of frames.
 
     Attributes:
-      template: of the names of frames.
-      first: number of the first frame of a folder; None where it is looked for, 0 or 1.
-      offsets: of each row, how many frames of its folder come before it.
-      parts: rows are parts of folders, so a folder does not name a row.
+      template: pattern of the file names of frames.
+      first: number of the first frame of a folder. None detects whether it is 0 or 1.
+      offsets: number of frames of the folder before those of the row, for each row.
+      parts: whether rows are parts of folders, so that several rows can have the same folder.
     """
 
     template: str = ""
@@ -68,8 +69,8 @@ def build(
     """Read a list.
 
     Args:
-      split: only for messages.
-      root: folder that `file` and `prefix` lie in.
+      split: name of the split, for `file` and for messages.
+      root: folder that contains `file` and `prefix`.
       file: The list. "{split}" in its name stands for the name of the split.
       prefix: Folder that contains the folders of frames.
       template: Pattern of the file names of frames, such as "img_{:05}.jpg". For optical flow, such
@@ -79,10 +80,10 @@ def build(
       offset: Whether each line has an offset before the number of frames.
       multi_label: Whether a sample can have any number of labels. Its label is then a vector with 0
         or 1 for each class.
-      names: class names by label, for lists that hold names.
+      names: class names by label, for lists whose labels are names.
 
     Raises:
-      UserError: no such file, or a line that cannot be read; it names file and line.
+      UserError: the file does not exist, or a line cannot be read; the message has file and line.
     """
     path = lists.file_of(root, file, split, "list")
     expected = "folder offset frames label" if offset else "folder frames label"
@@ -95,7 +96,7 @@ def build(
             raise UserError(f'{path}:{number}: expected "{expected}", found {cells}{more}')
         numbers = [lists.whole_number(cell) for cell in before]
         if not all(n is not None and 0 <= n < MOST for n in numbers) or not numbers[-1]:
-            raise UserError(f'{path}:{number}: "{" ".join(before)}" is no number of frames')
+            raise UserError(f'{path}:{number}: "{" ".join(before)}" is not a number of frames')
         paths.append(str(Path(root, prefix, folder)))
         counts.append(numbers)
         raw.append(labels)

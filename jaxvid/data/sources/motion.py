@@ -1,4 +1,4 @@
-"""The motion clips of `data/synthetic/motion.py`, made on first use and read as a video list."""
+"""The motion clips of `data/synthetic/motion.py`, generated on first use and read as a list."""
 
 from jaxvid.config.values import Count, Natural
 from jaxvid.data.sources import video_list
@@ -16,10 +16,10 @@ def build(
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Videos:
-    """The "train" or "val" clips.
+    """Return the clips of a split, "train" or "val". Generate them if necessary.
 
     Args:
-      root: folder to keep them in; by default a cache folder of the user.
+      root: folder to store the clips in. By default, this is the cache folder of the user.
       train: Number of clips for training.
       val: Number of clips for validation.
       seed: Seed of the generator.

@@ -1,8 +1,14 @@
-"""MultiSports' own annotations (Li et al., 2021): tubes, actions of a person from frame to frame.
+"""The annotations of MultiSports (Li et al., 2021): tubes of people and their actions.
 
-One pickle holds both splits: "labels", class names; "train_videos" and "test_videos"; "gttubes",
-{video: {class: [array (t, 5) of frame, x1, y1, x2, y2]}} in pixels, frames counted from 1; and
-"resolution", {video: (height, width)}. Every frame of a tube is a key frame.
+A tube has the boxes of a person in consecutive frames. One pickle contains both splits:
+
+  "labels"                        class names
+  "train_videos", "test_videos"   names of the videos of each split
+  "gttubes"                       {video: {class: [array (t, 5): frame, x1, y1, x2, y2]}}, in
+                                  pixels; frames count from 1
+  "resolution"                    {video: (height, width)}
+
+Every frame of a tube is a key frame.
 """
 
 from collections import Counter
@@ -20,7 +26,7 @@ from jaxvid.data.sources.ava import proposed
 from jaxvid.errors import UserError
 
 LISTS = {"train": "train_videos", "val": "test_videos", "test": "test_videos"}
-BEYOND = 0.25  # boxes of people who leave the frame may reach so far beyond it
+BEYOND = 0.25  # share of the frame by which boxes of people who leave it may reach beyond it
 Tube = tuple[int, np.ndarray, np.ndarray]  # label, frames (t,), boxes (t, 4) in shares
 
 
@@ -47,10 +53,11 @@ def build(
       suffix: File extension of the videos.
       least: Minimum score of a proposal. If no proposal of a key frame reaches it, the one with the
         highest score is used.
-      names: class names by label; MultiSports' own by default.
+      names: class names by label. By default, those in the file.
 
     Raises:
-      UserError: no such file, something lacks in it, or names are not as many as its classes.
+      UserError: the file does not exist, a key is missing, or the number of `names` is not the
+        number of classes.
     """
     path = lists.file_of(root, file, split)
     about = entry(pickles.load(path.read_bytes(), str(path)), str(path))
@@ -63,7 +70,7 @@ def build(
     if not all(isinstance(name, str) for name in known):
         raise about.wrong("labels", "a list of class names")
     if len(names or known) != len(known):
-        raise UserError(f"{path}: it has {len(known)} classes, config.data.names {len(names)}")
+        raise UserError(f"{path}: it has {len(known)} classes, but config.data.names {len(names)}")
     frames: dict[Key, list[tuple[np.ndarray, int, int]]] = {}
     tubes = 0
     for video in listed(about, LISTS[split]):
@@ -95,7 +102,7 @@ def build(
 
 
 def listed(about: Entry, key: str) -> list[str]:
-    """The videos of a split, none of them twice; they are the first list of several."""
+    """Return the videos of a split, which are the first of several lists. Check for repeats."""
     expected = "a list that holds a list of video names"
     lists = about.items(key, expected)
     if not lists or not isinstance(lists[0], list | tuple):
@@ -112,7 +119,7 @@ def listed(about: Entry, key: str) -> list[str]:
 
 
 def read_tubes(about: Entry, video: str, classes: int) -> Iterator[Tube]:
-    """The tubes of a video."""
+    """Yield the tubes of a video, with boxes as shares of the frame."""
     sizes, found = about.entry("resolution"), about.entry("gttubes").entry(video)
     size = sizes.finite(video, "(height, width) in pixels")
     if size.shape != (2,) or (size < 1).any():
@@ -135,8 +142,8 @@ def read_tubes(about: Entry, video: str, classes: int) -> Iterator[Tube]:
             bad[np.setdiff1d(np.arange(len(times)), np.unique(times, return_index=True)[1])] = True
             for row in np.flatnonzero(bad).tolist():
                 raise UserError(
-                    f"{where}, row {row}: frame {times[row]:g}; expected whole numbers from 1, each"
-                    " of them once"
+                    f"{where}, row {row}: frame {times[row]:g}; expected whole numbers from 1, none"
+                    " of them repeated"
                 )
             check_boxes(boxes, lambda row, where=where: f"{where}, row {row}", BEYOND)
             yield int(label), times, boxes

@@ -2,8 +2,8 @@
 
 `data/annotations/skeleton_files.py` describes the format.
 
-Their `RepeatDataset(times=k)` only stretches what they call an epoch, between two evaluations:
-E such epochs are `epochs=k*E, eval_every=k` here.
+MMAction2's `RepeatDataset(times=k)` makes an epoch k times as long. E of these epochs, with an
+evaluation after each, are `epochs=k*E, eval_every=k` here.
 """
 
 import logging
@@ -24,16 +24,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, repr=False)
 class Skeletons(Source):
-    """Annotations of one split. What travels to a worker is small: it maps the arrays itself.
+    """Annotations of one split.
+
+    Only paths and labels are sent to workers. Each worker maps the arrays into memory itself.
 
     Attributes:
-      folder: of the arrays, see `poses.ensure`.
-      rows: int (n,), those of this split.
-      labels: int32 (n,).
+      folder: folder of the arrays, see `skeleton_files.ensure`.
+      rows: int (n,), rows of this split in the file.
+      labels: int32 (n,), class of each sample.
       origin: the pickle.
       names: class names by label.
-      prefix, suffix: of a sample's name, to the path of its file; without a suffix it has none.
-      box_thr: poses with a lower score of their box are left out.
+      prefix, suffix: the file of a sample is `prefix/NAME` + suffix. Without a suffix, samples have
+        no file.
+      box_thr: minimum score of the box of a pose. Other poses are left out.
     """
 
     folder: str
@@ -80,7 +83,7 @@ def build(
 
     Args:
       split: "train" or "val".
-      root: folder that `file` and `prefix` lie in.
+      root: folder that contains `file` and `prefix`.
       file: Annotations, a pickle. "{split}" in its name stands for the name of the split.
       subset: Name of the split in the file, such as "xsub_train". "" uses the name of the split in
         the config. All samples are used if the file has no splits.
@@ -93,22 +96,21 @@ def build(
         person.
 
     Raises:
-      UserError: no such file or split, or an annotation that cannot be used.
+      UserError: the file or split does not exist, or an annotation is invalid.
     """
     path = lists.file_of(root, file, split)
     folder = skeleton_files.ensure(path)
     found = skeleton_files.read(str(folder))
     if not suffix and "keypoint" not in found.flat:
         raise UserError(
-            f'{path}: no "keypoint" in it; where each sample has a file of its own, say where with'
+            f'{path}: no "keypoint" in it; if each sample has its own file, set'
             f' config.data.{split}.prefix="FOLDER" and suffix=".pkl"'
         )
     first = f'{path}: annotation 0 ("{found.table["id"][0]}")'
     flat = "frame_inds" in found.flat or found.table.get("keypoint.shape", [[0]])[0][-1] == 2
     if not suffix and flat and "size" not in found.table:
         raise UserError(
-            f'{first}: no "img_shape" in it; 2-D key points need {skeleton_files.IMAGE} that they'
-            " lie in"
+            f'{first}: no "img_shape" in it; 2-D key points need the {skeleton_files.IMAGE}'
         )
     rows = _subset(found, subset, split, path)
     _warn_of_nan(found, rows, path)
@@ -129,7 +131,7 @@ def build(
 
 
 def _subset(found: skeleton_files.Poses, subset: str, split: str, path: Path) -> np.ndarray:
-    """The rows of a split of the file."""
+    """Return the rows of a split of the file."""
     splits = [key[6:] for key in found.table if key.startswith("split.")]
     if not splits and not subset:
         return np.arange(len(found.table["id"]))
@@ -141,7 +143,7 @@ def _subset(found: skeleton_files.Poses, subset: str, split: str, path: Path) ->
         )
     rows, absent = found.table[f"split.{name}"], found.table[f"absent.{name}"]
     if not len(rows):
-        raise UserError(f'{path}: no annotation is of the split "{name}"')
+        raise UserError(f'{path}: no annotation belongs to the split "{name}"')
     if len(absent):
         warn_once(
             logger,
@@ -152,7 +154,7 @@ def _subset(found: skeleton_files.Poses, subset: str, split: str, path: Path) ->
 
 
 def _warn_of_nan(found: skeleton_files.Poses, rows: np.ndarray, path: Path) -> None:
-    """Warns of NaN, which count as missing joints."""
+    """Warn about NaN values, which count as missing joints."""
     some = rows[found.table["nan"][rows] > 0]
     if len(some):
         warn_once(
@@ -164,11 +166,11 @@ def _warn_of_nan(found: skeleton_files.Poses, rows: np.ndarray, path: Path) -> N
 
 
 def _valid(found: skeleton_files.Poses, rows: np.ndarray, box_thr: float, path: Path) -> np.ndarray:
-    """Share of the frames that show a person, for each row."""
+    """Return the share of frames that show a person, for each row."""
     if f"valid.{box_thr}" not in found.table or "box_score" not in found.flat:
         known = ", ".join(key[6:] for key in found.table if key.startswith("valid.")) or "none"
         raise UserError(
-            f'{path}: valid_ratio needs "box_score", and "valid" frames counted for'
-            f" box_thr={box_thr}; they are for: {known}"
+            f'{path}: valid_ratio needs "box_score", and "valid" with the number of frames for'
+            f" box_thr={box_thr}; the file has: {known}"
         )
     return found.table[f"valid.{box_thr}"][rows] / found.table["total_frames"][rows]

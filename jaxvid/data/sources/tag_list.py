@@ -2,8 +2,8 @@
 
     [{"filename": "a.mp4", "label": {"scene": [17], "action": [3, 40]}}, ...]
 
-Tags are numbered within their category. Folders of frames have "frame_dir" and "total_frames" in
-place of "filename".
+Tags are numbered within their category. Folders of frames have "frame_dir" and "total_frames"
+instead of "filename".
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from jaxvid.errors import UserError, did_you_mean
 
 @dataclass(frozen=True, repr=False)
 class TagList(FrameFolders):
-    """Videos, which have no template, or folders of frames."""
+    """Videos or folders of frames with tags. The template is empty for videos."""
 
     def where(self, index: int) -> str:
         return f"{self.origin}[{int(index)}]"
@@ -46,8 +46,8 @@ def build(
     """Read a list. Its samples are multi-label.
 
     Args:
-      split: only for messages.
-      root: folder that `file` and `prefix` lie in.
+      split: name of the split, for `file` and for messages.
+      root: folder that contains `file` and `prefix`.
       file: The list, a json file. "{split}" in its name stands for the name of the split.
       prefix: Folder of the videos, or of the folders of frames.
       template: Pattern of the file names of frames in folders, such as "img_{:05}.jpg".
@@ -56,14 +56,17 @@ def build(
       category_mask: Mask the classes of a category if a sample has no label in this category (see
         video_list).
       manifest: Manifest of `python -m jaxvid.tools.scan`, relative to `root` (see video_list).
-      names: "category/tag" for each class, such as config.data.names="hvu" has.
+      names: "category/tag" for each class, such as those of config.data.names="hvu".
 
     Raises:
-      UserError: no such file, or an entry that cannot be read; it names file and entry, from 0.
+      UserError: the file does not exist, or an entry is invalid. The message has the file and the
+        number of the entry, from 0.
     """
     path = lists.file_of(root, file, split, "list")
     if not names or not all("/" in name for name in names):
-        raise UserError(f'{path}: tags need class names "category/tag", as config.data.names="hvu"')
+        raise UserError(
+            f'{path}: tags need class names "category/tag", such as config.data.names="hvu"'
+        )
     entries = _read(path)
     frames = "frame_dir" in entries[0]
     key, classes = "frame_dir" if frames else "filename", by_category(names)
@@ -92,7 +95,7 @@ def build(
 
 
 def _labels(tags: Entry, classes: Mapping[str, Sequence[int]]) -> list[int]:
-    """Tags of an entry, by category -> their classes."""
+    """Return the classes of the tags of an entry."""
     found = []
     for category, numbers in tags.values.items():
         if category not in classes:

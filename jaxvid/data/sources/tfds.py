@@ -1,8 +1,8 @@
 """A data set that `python -m data_prep.build` made: ArrayRecord files, read through TFDS.
 
-Videos are stored as the files they were and decoded from memory; so a data set is a few large files
-at random access, which network file systems are good at. Folders of frames come back as videos too,
-skeletons as from `skeleton`.
+The records contain the original video files, which are decoded from memory. So a data set consists
+of a few large files with random access, which is fast on network file systems. Folders of frames
+are read as videos. Skeletons are read as by `data/sources/skeleton.py`.
 """
 
 import os
@@ -31,16 +31,18 @@ ARRAYS = ("keypoint", "keypoint_score", "frame_inds", "size")
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Records(Source):
-    """One split. What travels to a worker is small: it opens the files itself.
+    """Records of one split.
+
+    Only paths and settings are sent to workers. Each worker opens the files itself.
 
     Attributes:
-      origin: folder of the data set, of one version of it.
-      split: its name there.
+      origin: folder of one version of the data set.
+      split: name of the split in the data set.
       names: class names by label.
-      numbers: int32, the label of each class of the data set, in its own order.
-      arrays: what samples have of skeletons; with none they have a video.
-      multi_label: a label is one 0/1 for each class.
-      category_mask: samples have a `label_mask`, see `build`.
+      numbers: int32 (classes,), the label of each class of the data set.
+      arrays: keys of the arrays of skeletons; empty if samples have a video.
+      multi_label: whether a label is a vector with 0 or 1 for each class.
+      category_mask: whether samples have a `label_mask`, see `build`.
     """
 
     origin: str
@@ -68,7 +70,7 @@ class Records(Source):
 
     @property
     def labels(self) -> Any:
-        """int32 (n,), or MultiLabels."""
+        """Labels of all samples: int32 (n,), or MultiLabels."""
         numbers = self.numbers[self._index["label"]]
         if not self.multi_label:
             return numbers
@@ -81,7 +83,7 @@ class Records(Source):
         return f'{self.origin}: {self.split} record {int(index)} ("{self.id(index)}")'
 
     def record(self, index: int) -> dict[str, Any]:
-        """All that is stored of a sample, read from disk."""
+        """Read the record of a sample from disk."""
         return _records(self.origin, self.split)[int(index)]
 
     @property
@@ -99,10 +101,10 @@ class Records(Source):
 
 
 class Recorded(Reader):
-    """The video of a record. It is read and opened when first asked for anything.
+    """The video of a record. It is read and opened on the first access.
 
     Args:
-      short_side: see VideoReader.
+      short_side: short side in pixels, see VideoReader.
     """
 
     def __init__(self, records: Records, index: int, short_side: int = 0):
@@ -110,7 +112,7 @@ class Recorded(Reader):
         self._records, self._index, self._short_side = records, index, short_side
 
     def shrunk(self, short_side: int) -> "Recorded":
-        """The same video, to be opened with another short side."""
+        """Return the same video, which will be opened with another short side."""
         return Recorded(self._records, self._index, short_side)
 
     def __getattr__(self, name: str) -> Any:  # frames, fps, height ...
@@ -150,28 +152,34 @@ class Recorded(Reader):
 
 
 class Images(Reader):
-    """A video as encoded images, one a frame; `short_side` as in VideoReader."""
+    """A video that consists of encoded images, one for each frame.
+
+    Args:
+      images: contents of the image files.
+      path: name of the video, for messages.
+      short_side: short side in pixels, see VideoReader.
+    """
 
     def __init__(self, images: Sequence[bytes], path: str, short_side: int = 0):
         self.path, self.frames, self.fps, self._images = path, len(images), 0.0, images
         self._short_side = short_side
 
     def read(self, indices: Iterable[int] | np.ndarray) -> np.ndarray:
-        """The frames `indices` (n,) as uint8 RGB (n h w 3).
+        """Return the frames `indices` (n,) as uint8 RGB (n h w 3).
 
         Raises:
-          VideoError: names the frame that is broken or of another size.
+          VideoError: a frame is damaged or has another size; the message has its number.
         """
         wanted, rows = np.unique(self._checked(indices), return_inverse=True)
         images = [self._decode(index) for index in wanted.tolist()]
         for index, image in zip(wanted.tolist(), images, strict=True):
             if image.shape != images[0].shape:
-                raise VideoError(self.path, f"frame {index} is not of the size of others")
+                raise VideoError(self.path, f"frame {index} has another size than the others")
         return np.stack([images[row] for row in rows]) if images else self.read([0])[:0]
 
     def _decode(self, index: int) -> np.ndarray:
         data = self._images[index]
-        # Some versions of OpenCV fill what is missing of a truncated image with grey.
+        # Some versions of OpenCV fill the missing part of a truncated image with gray.
         if any(data.startswith(head) and end not in data for head, end in ENDS.items()):
             raise VideoError(self.path, f"frame {index} is truncated")
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
@@ -195,18 +203,18 @@ def build(
 
     Args:
       split: "train" or "val".
-      root: the `--data-dir` it was built in.
+      root: value of `--data-dir` when the data set was built.
       dataset: Name of the data set, such as "ucf101/split1". If there are several versions, the
         newest is used. "ucf101/split1/1.0.0" selects a version.
       subset: Name of the split in the data set. "" uses the name of the split in the config.
       category_mask: For classes named "category/name" (HVU): a sample has a `label_mask` float32
         (classes,). It is 1 for the classes of each category in which the sample has a label, and 0
         for the others, which were not annotated.
-      names: class names by label, when another split has settled them; classes are found by name.
+      names: class names by label, if another split determines them.
 
     Raises:
-      UserError: there is no such data set or split, files of it are missing, or a class of it is
-        not in `names`.
+      UserError: the data set or split does not exist, files of it are missing, or one of its
+        classes is not in `names`.
     """
     folder = _newest(root, dataset)
     opened = _opened(str(folder))
@@ -225,14 +233,14 @@ def build(
     for name in stored:
         if name not in known:
             near = did_you_mean(name, names)
-            raise UserError(f'{folder}: its class "{name}" is not among those known here.{near}')
+            raise UserError(f'{folder}: its class "{name}" is not in the class names.{near}')
     numbers = np.array([known[name] for name in stored], np.int32)
     arrays = tuple(key for key in ARRAYS if key in opened.info.features)
     return Records(str(folder), subset, names, numbers, arrays, multi_label, category_mask)
 
 
 def unique(names: Iterable[str]) -> list[str]:
-    """Class names that all differ: TFDS wants that, and FineGYM has two classes of one name."""
+    """Make class names unique. TFDS needs this, and FineGYM has two classes of the same name."""
     seen: Counter[str] = Counter()
     found = []
     for name in names:
@@ -242,7 +250,7 @@ def unique(names: Iterable[str]) -> list[str]:
 
 
 def _newest(root: str, dataset: str) -> Path:
-    """The folder of the newest version that is whole."""
+    """Return the folder of the newest complete version."""
     folder = Path(root, dataset)
     if (folder / INFO).is_file():
         return folder
@@ -261,7 +269,7 @@ def _is_whole(version: Path) -> bool:
     return not version.name.startswith("incomplete.")
 
 
-# Once a process: none of this goes to workers by pickle.
+# These are cached per process, so that nothing of them is pickled and sent to workers.
 
 
 @lru_cache

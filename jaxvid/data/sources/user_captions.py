@@ -1,6 +1,6 @@
-"""A user's own videos with captions: train and val as .json, .csv or .txt beside `videos/`.
+"""A user's own videos with captions: train and val as .json, .csv or .txt files next to `videos/`.
 
-What the files hold is described in video_text.
+`data/sources/video_text.py` describes the formats of the files.
 """
 
 from jaxvid.data.annotations import lists
@@ -18,20 +18,22 @@ def build(
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> video_text.Captioned:
-    """Read the captions of one split: a row for each in training, else one for each video.
+    """Read the captions of one split.
+
+    In training, each caption is a row. Otherwise, each video is a row with all its captions.
 
     Args:
       prefix: Folder of the videos.
       suffix: File extension that is added to names without the extension of a video.
-      names, num_classes: of no use here.
+      names, num_classes: not used.
 
     Raises:
-      UserError: `root` lacks the file, or it cannot be read.
+      UserError: the file is missing in `root`, or cannot be read.
     """
     file = lists.expect_split(root, split, ENDINGS, "videos and captions")
     return video_text.build(split, root=root, file=file, prefix=prefix, suffix=suffix)
 
 
 def holds(root: str, split: str) -> bool:
-    """Whether there is a file of this split."""
+    """Return whether `root` has a file of this split."""
     return bool(lists.find_split(root, split, ENDINGS))

@@ -6,9 +6,9 @@
 | has folders train/ and val/                  | train/CLASS/*.mp4  | val/CLASS/*.mp4             |
 | has one folder for each class                | 80 % of each class | the rest, by hash of names  |
 
-A list may have several labels a line, `path,label,label`, for a task with `multi_label`. With
-classes.txt, a class name a line, these are the classes and their order. A list or folder called
-test, beside that of training, is what evaluations take in place of val.
+For the task "multi_label", a line of a list can have several labels: `path,label,label`. If the
+folder has a file classes.txt with one class name per line, it determines the classes and their
+order. If there is also a list or folder called test, evaluations use it instead of val.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def build(
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Videos:
-    """Find out which layout `root` has and read one split of it ("train" or "val").
+    """Detect the layout of `root` and read one split.
 
     Args:
       train_share: Share of each class that is used for training, if one folder contains all videos.
@@ -78,8 +78,8 @@ def _read(
             raise UserError(f"{base}: has a list for {other} but no {split}.csv or {split}.txt")
     if multi_label:
         raise UserError(
-            f"{base}: several labels a video need train.csv and val.csv with lines"
-            " path,label,label; folders say one label each"
+            f"{base}: for several labels per video, write train.csv and val.csv with lines"
+            " path,label,label; a folder gives a video one label only"
         )
     if (base / split).is_dir():
         return class_folders.build(split, root=root, folder=split, **known)
@@ -90,7 +90,7 @@ def _read(
 
 
 def holds(root: str, split: str) -> bool:
-    """Whether `root` has a list or a folder of this split, beside that of training."""
+    """Return whether `root` has a list or a folder of this split next to that of training."""
     if lists.find_split(root, "train", LISTS):
         return bool(lists.find_split(root, split, LISTS))
     return Path(root, "train").is_dir() and Path(root, split).is_dir()
@@ -98,7 +98,7 @@ def holds(root: str, split: str) -> bool:
 
 @dataclass(frozen=True, repr=False)
 class Named(Videos):
-    """Videos whose samples have the name of their class as text."""
+    """Videos whose samples contain the name of their class as text."""
 
     def __getitem__(self, index: int) -> Sample:
         sample = super().__getitem__(index)

@@ -1,7 +1,7 @@
 """A user's own skeletons: train.pkl and val.pkl, or skeletons.pkl with splits of these names.
 
-Each is a pickle of annotations as `data/annotations/skeleton_files.py` describes them. With
-classes.txt, a class name a line, these are the names of the labels.
+`data/annotations/skeleton_files.py` describes the format of the pickles. If the folder has a file
+classes.txt with one class name per line, it names the labels.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ def build(
       file: Name, without extension, of the file that contains all splits, if there is one.
 
     Raises:
-      UserError: `root` lacks the file, or an annotation cannot be used.
+      UserError: the file is missing in `root`, or an annotation is invalid.
     """
     if not names and root and Path(root, CLASSES).is_file():
         names = tuple(name for _, name in lists.lines(Path(root, CLASSES)))
@@ -47,5 +47,5 @@ def build(
 
 
 def holds(root: str, split: str) -> bool:
-    """Whether there is a file of this split."""
+    """Return whether `root` has a file of this split."""
     return bool(lists.find_split(root, split, ENDINGS))

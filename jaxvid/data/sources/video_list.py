@@ -1,8 +1,8 @@
 """A text file with one video per line: `path label`, as MMAction2 writes it, or csv `path,label`.
 
-With several labels a line, `path label label ...`, the set is multi-label. Labels are numbers, or
-class names; blank lines, lines that start with # and the header of a csv are left out. Paths with
-spaces and names with spaces need quotes, or a csv.
+Lines of a multi-label set have several labels, `path label label ...`. Labels are numbers or class
+names. Blank lines, lines that start with # and the header of a csv are ignored. Paths and names
+with spaces need quotes, or a csv.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,18 +21,19 @@ from jaxvid.errors import UserError
 
 @dataclass(frozen=True, repr=False)
 class Videos(Source):
-    """Paths and labels in memory: what list-like sources come down to.
+    """Paths and labels of videos in memory. Sources that read lists return this class.
 
     Attributes:
-      paths: one a video.
+      paths: path of each video.
       labels: int (n,), or MultiLabels.
-      names: class names by label; empty when the annotation has none.
-      origin: the file or folder they were read from.
-      lines: line of each video in `origin`; empty when that has no lines.
-      total: int (n,), frames of each video, -1 where unknown; None when all are.
-      problems: why videos cannot be read, by row, where that is known.
-      repeats: float (n,), how often an epoch of training has each video; None where once.
-      category_mask: samples have a `label_mask`, see `build`.
+      names: class names by label; empty if the annotations have none.
+      origin: the file or folder of the annotations.
+      lines: line of each video in `origin`; empty if `origin` has no lines.
+      total: int (n,), number of frames of each video, -1 if unknown. None if all are unknown.
+      problems: known reasons why videos cannot be read, by row.
+      repeats: float (n,), number of times that a training epoch contains each video. None means
+        once.
+      category_mask: whether samples have a `label_mask`, see `build`.
     """
 
     paths: Sequence[str]
@@ -79,8 +80,8 @@ def build(
     """Read a list.
 
     Args:
-      split: only for messages.
-      root: folder that `file` and `prefix` lie in.
+      split: name of the split, for `file` and for messages.
+      root: folder that contains `file` and `prefix`.
       file: The list, a text or csv file. "{split}" in its name stands for the name of the split.
       prefix: Folder of the videos.
       suffix: File extension that is added to paths without the extension of a video, such as
@@ -95,10 +96,10 @@ def build(
       manifest: Manifest of `python -m jaxvid.tools.scan`, relative to `root`. Videos that it marks
         as unreadable are not opened, but handled as `config.loader.on_error` specifies. So are
         videos whose number of frames has changed.
-      names: class names by label, for lists that hold names.
+      names: class names by label, for lists whose labels are names.
 
     Raises:
-      UserError: no such file, or a line that cannot be read; it names file and line.
+      UserError: the file does not exist, or a line cannot be read; the message has file and line.
     """
     path = lists.file_of(root, file, split, "list")
     paths, raw, lines = [], [], []
@@ -134,10 +135,10 @@ def build(
 def scanned(
     root: str, manifest: str, paths: Sequence[str]
 ) -> tuple[np.ndarray | None, dict[int, str]]:
-    """`total` and `problems` of a Videos by a manifest below `root`, if one is given.
+    """Return `total` and `problems` of a Videos from a manifest below `root`, if one is given.
 
     Raises:
-      UserError: files have changed since it was written.
+      UserError: files have changed since the manifest was written.
     """
     if not manifest:
         return None, {}
@@ -148,10 +149,16 @@ def scanned(
 
 
 def read_weights(path: Path, count: int) -> np.ndarray:
-    """float (count,), with a mean of 1, from a file with a number a line.
+    """Read a file with one weight per line, and return the weights divided by their mean.
+
+    Args:
+      count: number of weights that the file must have.
+
+    Returns:
+      float (count,).
 
     Raises:
-      UserError: no such file, another number of lines, or a line that is no weight.
+      UserError: the file does not exist, has another number of lines, or a line is not a weight.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file of weights")
@@ -162,7 +169,7 @@ def read_weights(path: Path, count: int) -> np.ndarray:
         except ValueError:
             weights.append(np.nan)
         if not 0 <= weights[-1] < np.inf:
-            raise UserError(f'{path}:{number}: "{line}" is no weight, a number from 0')
+            raise UserError(f'{path}:{number}: "{line}" is not a weight; expected a number >= 0')
     if len(weights) != count or not any(weights):
         found = f"{len(weights)} weights" if any(weights) else "no weight above 0"
         raise UserError(f"{path}: {found} for {count} videos")

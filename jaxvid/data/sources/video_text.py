@@ -1,11 +1,13 @@
 """Videos with captions: MSR-VTT, MSVD and lists of captions.
 
-By the file's ending and content:
-  json   {"video7.mp4": ["a man sings", ...]}, as MMAction2 prepares MSR-VTT and MSVD
-         {"videos": [{"video_id", "split"}], "sentences": [{"video_id", "caption"}]}, MSR-VTT's own
-  csv    a row a caption, with a header that names `video_id` (or video, path) and `sentence` (or
-         caption, text), as those of MSR-VTT's test sets; also tsv
-  else   a line a caption, `video7 a man sings`, as MSVD's own; lines that start with # are left out
+The file extension and the content determine the format:
+  json   {"video7.mp4": ["a man sings", ...]}, as MMAction2 prepares MSR-VTT and MSVD, or
+         {"videos": [{"video_id", "split"}], "sentences": [{"video_id", "caption"}]}, the format of
+         MSR-VTT itself
+  csv,   one caption per row, with a header that contains `video_id` (or video, path) and
+  tsv    `sentence` (or caption, text), as in the test sets of MSR-VTT
+  other  one caption per line, `video7 a man sings`, as MSVD is published; lines that start with #
+         are ignored
 """
 
 import json
@@ -29,21 +31,21 @@ logger = logging.getLogger(__name__)
 
 VIDEO = ("video_id", "video", "path")  # columns of a csv
 CAPTION = ("sentence", "caption", "text")
-Position = int | str  # a line, or what to look for in a json once the line is asked for
+Position = int | str  # a line number, or a string by which the line of a json is searched
 Captions = dict[str, list[tuple[str, Position]]]
 
 
 @dataclass(frozen=True, repr=False)
 class Captioned(Source):
-    """Rows of one video with captions.
+    """Videos with captions, one video per row.
 
     Attributes:
-      paths: one a row.
-      captions: of each row; as many everywhere, filled up with empty ones.
-      ids: a name for each row.
-      positions: the line of the first caption of each row, or a text to find it by.
+      paths: path of the video of each row.
+      captions: captions of each row. All rows have the same number; empty captions are padding.
+      ids: name of each row.
+      positions: line of the first caption of each row, or a string by which it is searched.
       origin: the file.
-      labels, names: one class for all rows: what tells them apart is their text.
+      labels, names: a single class for all rows, because only their texts distinguish them.
     """
 
     paths: tuple[str, ...]
@@ -80,22 +82,24 @@ def build(
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Captioned:
-    """Read captions: in training a row for each of them, else a row for each video with all.
+    """Read captions.
+
+    In training, each caption is a row. Otherwise, each video is a row with all its captions.
 
     Args:
-      split: "train", or another.
-      root: folder that `file` and `prefix` lie in.
+      split: "train", or the name of another split.
+      root: folder that contains `file` and `prefix`.
       file: The captions, a json, csv or text file. "{split}" in its name stands for the name of the
         split.
       prefix: Folder of the videos.
       suffix: File extension that is added to names without the extension of a video.
       subset: Split in MSR-VTT's own file: "train", "validate" or "test".
       keep: Number of captions of a video that are used, from the first on. 0 uses all.
-      names, num_classes: of no use here.
+      names, num_classes: not used.
 
     Raises:
-      UserError: no such file, or what cannot be read, such as an empty caption or a video that is
-        listed twice; it names file and line.
+      UserError: the file does not exist or is invalid, such as with an empty caption or a video
+        that is listed twice; the message has file and line.
     """
     del names, num_classes
     path = lists.file_of(root, file, split, "captions")
@@ -130,7 +134,7 @@ def _rows(found: Captions, folder: Path, suffix: str, single: bool, origin: str)
     return Captioned(tuple(paths), tuple(captions), tuple(ids), tuple(positions), origin, labels)
 
 
-Found = Iterator[tuple[str, str, Position]]  # video, caption
+Found = Iterator[tuple[str, str, Position]]  # video, caption, position
 
 
 def _json(path: Path, text: str, subset: str) -> Found:
@@ -158,12 +162,15 @@ def _json(path: Path, text: str, subset: str) -> Found:
 
 
 def _odd(captions: Any) -> bool:
-    """Whether a json says something else of a video than a list of captions."""
+    """Return whether the value of a video in a json is not a list of captions."""
     return not captions or not isinstance(captions, list) or {*map(type, captions)} != {str}
 
 
 def _msrvtt(content: Entry, path: Path, subset: str) -> Found:
-    """Captions of MSR-VTT's own json. Warns of videos without one, and of captions of no video."""
+    """Yield the captions of MSR-VTT's json.
+
+    Warnings list videos without a caption, and captions without a video.
+    """
     parts: dict[str, str] = {}
     for number, values in enumerate(content.items("videos")):
         video = entry(values, f"{path}: videos[{number}]")
@@ -192,8 +199,8 @@ def _msrvtt(content: Entry, path: Path, subset: str) -> Found:
     if strange:
         warn_once(
             logger,
-            f'{path}: {len(strange):,} "sentences" are of a video that is not in "videos", such as'
-            f' "{strange[0]}", and are left out',
+            f'{path}: {len(strange):,} "sentences" belong to a video that is not in "videos", such'
+            f' as "{strange[0]}", and are left out',
         )
     if silent:
         warn_once(
@@ -204,7 +211,7 @@ def _msrvtt(content: Entry, path: Path, subset: str) -> Found:
 
 
 def _line(path: str | Path, position: Position, last: bool = False) -> int:
-    """A line, or that in which a string of a json stands first, or last."""
+    """Return the line of a position: for a string, its first or last line in the json."""
     if isinstance(position, int):
         return position
     rows = enumerate(lists.split_lines(lists.read_text(Path(path))), 1)
@@ -227,7 +234,7 @@ def _table(path: Path, text: str, subset: str) -> Found:
         if len(cells) > len(header):
             raise UserError(
                 f"{path}:{number}: {len(cells)} cells, but {len(header)} columns;"
-                " quote captions that hold commas"
+                " quote captions that contain commas"
             )
         video, caption = (cells[i] if i < len(cells) else "" for i in columns)
         yield video, caption, number

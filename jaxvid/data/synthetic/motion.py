@@ -10,7 +10,7 @@ x, y and radius jump back when they reach their end. Two things follow by constr
 * a clip played backwards is a clip of the opposite class, as likely there as here, so frames in
   random order tell the axis of the motion at most, never its sense.
 
-Shapes, colours, textures and speeds are random too. `val` has hues and texture kinds that `train`
+Shapes, colors, textures and speeds are random too. `val` has hues and texture kinds that `train`
 never shows. The clips are real H.264 files with an annotation list each, made once and cached.
 
 Shape letters: t frames, h height, w width.
@@ -89,7 +89,7 @@ LOOKS = {
 }
 
 # Outlines that only a full turn maps to themselves, so that turning shows. Units are free:
-# `_outline` centres and scales them.
+# `_outline` centers and scales them.
 SHAPES = {
     "arrow": [(-1, -0.3), (0.1, -0.3), (0.1, -0.8), (1, 0), (0.1, 0.8), (0.1, 0.3), (-1, 0.3)],
     "ell": [(-0.7, -1), (-0.1, -1), (-0.1, 0.4), (0.7, 0.4), (0.7, 1), (-0.7, 1)],
@@ -218,7 +218,7 @@ def draw_poses(name: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def _outline(rng: np.random.Generator) -> np.ndarray:
-    """(n, 2) corners of a random shape: centre of mass at the origin, furthest corner at 1."""
+    """(n, 2) corners of a random shape: center of mass at the origin, furthest corner at 1."""
     points = np.array(SHAPES[rng.choice(list(SHAPES))], np.float32)
     points *= rng.uniform(0.85, 1.15, 2) * np.array([rng.choice([-1, 1]), 1])
     moments = cv2.moments(points)
@@ -250,9 +250,9 @@ def _texture(look: _Look, rng: np.random.Generator) -> np.ndarray:
 
 
 def _paint(look: _Look, values: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
-    """(h w 3) float32 RGB in 0..255: a texture in two colours of the given HSV values.
+    """(h w 3) float32 RGB in 0..255: a texture in two colors of the given HSV values.
 
-    Colours are pale: a small network learns motion only where every channel shows the contrast.
+    Colors are pale: a small network learns motion only where every channel shows the contrast.
     """
     one, other = (
         colorsys.hsv_to_rgb(
@@ -266,14 +266,14 @@ def _paint(look: _Look, values: tuple[float, float], rng: np.random.Generator) -
 
 def _frame(dark, light, outline, x, y, log_radius, angle) -> np.ndarray:
     """One frame uint8 (h w 3): the outline in its pose, filled with `light`, on `dark`."""
-    radius, turn, centre = np.exp(log_radius), np.deg2rad(angle), np.array([x, y])
+    radius, turn, center = np.exp(log_radius), np.deg2rad(angle), np.array([x, y])
     place = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * radius
 
     body = np.zeros((SIZE, SIZE), np.uint8)
-    corners = np.rint((outline @ place.T + centre) * 256).astype(np.int32)
+    corners = np.rint((outline @ place.T + center) * 256).astype(np.int32)
     cv2.fillPoly(body, [corners], 255, cv2.LINE_AA, shift=8)
 
     # The canvas of the texture spans -1..1 in the shape's own coordinates and moves with it.
-    warp = np.column_stack([place / ((SIZE - 1) / 2), centre - place.sum(axis=1)])
+    warp = np.column_stack([place / ((SIZE - 1) / 2), center - place.sum(axis=1)])
     fill = cv2.warpAffine(light, warp, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE)
     return np.rint(dark + body[..., None] / np.float32(255) * (fill - dark)).astype(np.uint8)

@@ -1,7 +1,7 @@
 """Texts as CLIP's token ids: byte pairs of lower-case text (Sennrich et al., 2016).
 
 https://arxiv.org/abs/2103.00020. The merges in `clip_bpe.txt.gz` are those that OpenAI published
-with CLIP under the licence beside them, without those that CLIP leaves out.
+with CLIP under the license beside them, without those that CLIP leaves out.
 """
 
 import functools

@@ -12,7 +12,7 @@ from jaxvid.data.sample import Sample
 from jaxvid.data.transforms import coordinates
 from jaxvid.errors import UserError
 
-FILL = (124, 116, 104)  # near 0 after the usual normalisation
+FILL = (124, 116, 104)  # near 0 after the usual normalization
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from jaxvid.data.sample import Sample
 from jaxvid.data.transforms import coordinates
 from jaxvid.data.transforms.spatial import Box
 
-GREY = np.array([0.2989, 0.587, 0.114], np.float32)
+GRAY = np.array([0.2989, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class ColorJitter:
     """Brightness, contrast, saturation and hue by random amounts, in random order.
 
     Follows MMAction2's, with which TPN was trained, in what it does to pixels: levels are cut to
-    0..255 and whole numbers at the end and before the hue, contrast is about the mean grey of each
+    0..255 and whole numbers at the end and before the hue, contrast is about the mean gray of each
     frame, and a hue of 0.1 turns by up to 50 degrees, not 36 (it counts 255 to the circle where
     OpenCV counts 180). There the order is drawn once a process; here for each clip, so that a
     sample depends on nothing but its own generator. The published recipe also jitters validation
@@ -62,11 +62,11 @@ def brightness(levels: np.ndarray, factor: float) -> np.ndarray:
 
 
 def contrast(levels: np.ndarray, factor: float) -> np.ndarray:
-    return factor * levels + (1 - factor) * (levels @ GREY).mean()
+    return factor * levels + (1 - factor) * (levels @ GRAY).mean()
 
 
 def saturation(levels: np.ndarray, factor: float) -> np.ndarray:
-    return factor * levels + (1 - factor) * (levels @ GREY)[..., None]
+    return factor * levels + (1 - factor) * (levels @ GRAY)[..., None]
 
 
 def hue(levels: np.ndarray, shift: float) -> np.ndarray:
@@ -82,15 +82,15 @@ STEPS = (brightness, contrast, saturation, hue)
 
 @dataclass(frozen=True)
 class Grayscale:
-    """Clips without colour, with some probability; three equal channels stay."""
+    """Clips without color, with some probability; three equal channels stay."""
 
     probability: Probability = 0.2
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.uniform(0, 1) >= self.probability:
             return sample
-        grey = np.round(sample["video"] @ GREY).astype(np.uint8)
-        return sample | {"video": np.repeat(grey[..., None], 3, -1)}
+        gray = np.round(sample["video"] @ GRAY).astype(np.uint8)
+        return sample | {"video": np.repeat(gray[..., None], 3, -1)}
 
 
 @dataclass(frozen=True)

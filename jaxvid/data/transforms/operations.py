@@ -3,7 +3,7 @@
 Shapes: n frames, h height, w width; `frames` is uint8 (n h w 3), RGB, in and out of every
 operation, which leaves its input unchanged. Operations that depend on the content (autocontrast,
 equalize, contrast) measure each frame. Where pixels move, the nearest one is taken, and new ones
-are grey. `equalize` follows Pillow also where level 255 does not occur, which imgaug does for small
+are gray. `equalize` follows Pillow also where level 255 does not occur, which imgaug does for small
 images only.
 """
 
@@ -74,12 +74,12 @@ def solarize(frames: np.ndarray, amount: int) -> np.ndarray:
 
 
 def color(frames: np.ndarray, amount: float) -> np.ndarray:
-    """Saturation times `amount`: 0 is grey, 1 the frame."""
+    """Saturation times `amount`: 0 is gray, 1 the frame."""
     return _blend(_luma(frames)[..., None], frames, amount)
 
 
 def contrast(frames: np.ndarray, amount: float) -> np.ndarray:
-    """Distance from the frame's mean grey times `amount`."""
+    """Distance from the frame's mean gray times `amount`."""
     means = np.floor(_luma(frames).mean((1, 2), dtype=np.float64) + 0.5).astype(int)
     tables = [_blend(mean, np.arange(256), amount) for mean in means]
     return np.stack([cv2.LUT(f, t) for f, t in zip(frames, tables, strict=True)])
@@ -104,7 +104,7 @@ def blur(frames: np.ndarray, amount: None = None) -> np.ndarray:
 
 
 def rotate(frames: np.ndarray, amount: float) -> np.ndarray:
-    """Turn by `amount` degrees, counter-clockwise, around the centre."""
+    """Turn by `amount` degrees, counter-clockwise, around the center."""
     cos, sin = np.cos(np.deg2rad(amount)), np.sin(np.deg2rad(amount))
     y, x = np.array(frames.shape[1:3]) / 2
     return _warp(frames, [[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y]])
@@ -131,7 +131,7 @@ def translate_y(frames: np.ndarray, amount: float) -> np.ndarray:
 
 
 def cutout(frames: np.ndarray, amount: tuple[float, float, float]) -> np.ndarray:
-    """Grey out a square: its centre (y, x) in shares of the sides, its side in the height's."""
+    """Gray out a square: its center (y, x) in shares of the sides, its side in the height's."""
     h, w = frames.shape[1:3]
     y, x, half = amount[0] * h, amount[1] * w, amount[2] * h / 2
     top, left = max(int(y - half), 0), max(int(x - half), 0)
@@ -152,7 +152,7 @@ def _by_histogram(frames: np.ndarray, table: Callable[[np.ndarray], np.ndarray])
 
 
 def _luma(frames: np.ndarray) -> np.ndarray:
-    """uint8 (n h w): ITU-R 601 grey, by the 16-bit weights of Pillow."""
+    """uint8 (n h w): ITU-R 601 gray, by the 16-bit weights of Pillow."""
     r, g, b = np.moveaxis(frames.astype(np.uint32), -1, 0)
     return ((19595 * r + 38470 * g + 7471 * b + 32768) >> 16).astype(np.uint8)
 
@@ -165,7 +165,7 @@ def _blend(base: Any, frame: np.ndarray, amount: float) -> np.ndarray:
 
 
 def _filter(frames: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Weighted mean of the neighbours, rounded; pixels without all neighbours stay."""
+    """Weighted mean of the neighbors, rounded; pixels without all neighbors stay."""
     total, edge = int(kernel.sum()), len(kernel) // 2
     sums = [cv2.filter2D(f, cv2.CV_16S, kernel.astype(np.float32)) for f in frames]
     out = ((np.stack(sums) + total // 2) // total).astype(np.uint8)
@@ -176,7 +176,7 @@ def _filter(frames: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def _warp(frames: np.ndarray, source: Any) -> np.ndarray:
-    """Each pixel from the one in which `source` (2, 3) puts its centre, or FILL outside."""
+    """Each pixel from the one in which `source` (2, 3) puts its center, or FILL outside."""
     h, w = frames.shape[1:3]
     matrix = np.asarray(source, np.float64)
     y, x = np.mgrid[:h, :w].reshape(2, -1) + 0.5

@@ -260,7 +260,7 @@ class KeyframeClip:
 class JoinClips:
     """`clips` clips after one another make one: (v clips, t) -> (v, clips t).
 
-    2-D recognisers see the frames of all segments as one view.
+    2-D recognizers see the frames of all segments as one view.
     """
 
     clips: int

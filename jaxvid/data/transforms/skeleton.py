@@ -1,4 +1,4 @@
-"""Key points as graph networks take them: normalised, as joints, bones and their motion.
+"""Key points as graph networks take them: normalized, as joints, bones and their motion.
 
 `keypoint` is (m t j c), and (v m t j c) once frames are selected (see pose.py). A joint of zeros
 is missing, and so is a person of zeros.
@@ -31,19 +31,19 @@ class Normalize2D:
 
 @dataclass(frozen=True)
 class Normalize3D:
-    """Bodies (m t j 3) seen from the front, upright, around the first person's centre.
+    """Bodies (m t j 3) seen from the front, upright, around the first person's center.
 
     The view of the first frame is the view of all. People are reordered so that the one who is
     there in most frames comes first; frames without that person are dropped. (Shi et al.,
     2s-AGCN, 2019.)
 
     Attributes:
-      centre: the joint that goes to the origin.
+      center: the joint that goes to the origin.
       spine: two joints, from the lower to the upper; the line between them becomes the z axis.
       shoulders: two joints, from right to left; the line to the first becomes the x axis.
     """
 
-    centre: int = 1
+    center: int = 1
     spine: skeletons.Pair = (0, 1)
     shoulders: skeletons.Pair = (8, 4)
 
@@ -57,7 +57,7 @@ class Normalize3D:
         points = points[order][:, there[first]]
 
         missing = (points == 0).all(-1, keepdims=True)
-        points = np.where(missing, 0, points - points[0, 0, self.centre])
+        points = np.where(missing, 0, points - points[0, 0, self.center])
         for (start, end), axis in ((self.spine, (0, 0, 1)), (self.shoulders[::-1], (1, 0, 0))):
             line = points[0, 0, end] - points[0, 0, start]
             points = points @ rotation(line, np.array(axis)).T.astype(np.float32)

@@ -176,7 +176,7 @@ class RandomResizedCrop:
         return resized(sample, *sides(self.size), self.interpolation)
 
     def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
-        # Ten draws, then the largest centred square: the published fallback.
+        # Ten draws, then the largest centered square: the published fallback.
         aspects = np.exp(rng.uniform(*np.log(self.aspect), size=10))
         areas = rng.uniform(*self.area, size=10) * height * width
         widths = np.round(np.sqrt(areas * aspects)).astype(int)
@@ -213,7 +213,7 @@ class MultiScaleCrop:
       size: of the result in pixels. Sides less than 3 pixels from it are taken to be it.
       scales: the sides, in shares of the frame's short side.
       gap: largest distance in the list `scales` between height and width.
-      positions: 5 are the corners and the centre, 13 also those halfway between, and 0 any.
+      positions: 5 are the corners and the center, 13 also those halfway between, and 0 any.
       interpolation: one of INTERPOLATIONS.
     """
 

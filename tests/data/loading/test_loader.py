@@ -115,7 +115,7 @@ def test_processes_take_contiguous_rows(reference, start):
 
 
 def test_a_batch_divides_over_processes():
-    with pytest.raises(UserError, match=r"batch of 4 does not divide by 3.*config\.eval_batch"):
+    with pytest.raises(UserError, match=r"batch of 4 is not divisible by 3.*config\.eval_batch"):
         train(Numbers(10), process=(0, 3))
 
 

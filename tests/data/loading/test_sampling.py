@@ -98,7 +98,7 @@ def test_several_labels_count_by_the_rarest():
 
 @pytest.mark.parametrize("balance", [-0.1, 1.5])
 def test_balance_has_bounds(balance):
-    with pytest.raises(UserError, match=rf"config\.loader\.balance={balance}: it is from 0"):
+    with pytest.raises(UserError, match=rf"config\.loader\.balance={balance}: expected 0"):
         train(Numbers(10), balance=balance)
 
 
@@ -128,9 +128,9 @@ def test_a_list_with_weights(tmp_path):
     "text,message",
     [
         ("1\n2\n", r"weights\.txt: 2 weights for 3 videos"),
-        ("1\n-2\n3\n", r'weights\.txt:2: "-2" is no weight'),
-        ("1\n2\nx\n", r'weights\.txt:3: "x" is no weight'),
-        ("1\n2\ninf\n", r'weights\.txt:3: "inf" is no weight'),
+        ("1\n-2\n3\n", r'weights\.txt:2: "-2" is not a weight'),
+        ("1\n2\nx\n", r'weights\.txt:3: "x" is not a weight'),
+        ("1\n2\ninf\n", r'weights\.txt:3: "inf" is not a weight'),
         ("0\n0\n0\n", r"weights\.txt: no weight above 0"),
         (None, r"weights\.txt: no such file of weights"),
     ],
@@ -232,8 +232,8 @@ def test_balance_acts_on_the_mixture(tmp_path):
 @pytest.mark.parametrize(
     "options,message",
     [
-        (dict(ratio=dict(a=1.0)), "each part of a concat needs a ratio, or none"),
-        (dict(ratio=dict(a=1.0, b=2.0), repeat=dict(a=2)), "or none; then no repeat"),
+        (dict(ratio=dict(a=1.0)), "give a ratio to all sources of a concat or to none"),
+        (dict(ratio=dict(a=1.0, b=2.0), repeat=dict(a=2)), "to none; do not combine"),
         (dict(ratio=dict(a=1.0, b=0.0)), r"config\.data\.train\.b\.ratio=0\.0: it must be above 0"),
         (dict(repeat=dict(a=-1)), r"config\.data\.train\.a\.repeat=-1: it must be above 0"),
     ],

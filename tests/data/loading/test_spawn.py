@@ -18,7 +18,7 @@ JOBS = """
 from jaxvid.tools import jobs
 print(len(list(jobs.run(str, [1, 2], what="text", workers=1))), "batches")
 """
-NEEDED = 'put what the script does under `if __name__ == "__main__":`'
+NEEDED = 'put the code of the script under `if __name__ == "__main__":`'
 
 TRAIN = """
 import jaxvid

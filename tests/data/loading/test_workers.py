@@ -152,7 +152,7 @@ def test_a_stream_that_stops_leaves_the_others_alone():
 def test_a_stream_that_fails_leaves_nothing():
     """In the midst of a batch, after a part of it lies in shared memory."""
     batches = test(Numbers(10), 2, 1, (uneven,))
-    with pytest.raises(UserError, match='differ: "late"'):
+    with pytest.raises(UserError, match='differ in shape: "late"'):
         take(batches)
     assert not segments(os.getpid())
 
@@ -254,7 +254,9 @@ def grow(sample, rng):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_samples_that_differ_in_shape_are_told(workers):
-    with pytest.raises(UserError, match=r'differ: "video" is \(10,\) and \(11,\); batches of one'):
+    with pytest.raises(
+        UserError, match=r'differ in shape: "video" is \(10,\) and \(11,\); use batches of one'
+    ):
         take(test(Numbers(10), 2, workers, (grow,)))
 
 
@@ -271,4 +273,4 @@ def test_only_workers_stack_into_shared_memory(workers):
 def test_more_workers_than_cores_are_told(monkeypatch, said):
     monkeypatch.setattr(files, "cores", lambda: 3)
     train(Numbers(10), workers=4)
-    assert said == ["4 data workers share 3 cores: more are hardly faster"]
+    assert said == ["4 data workers share 3 cores: more workers than cores are hardly faster"]

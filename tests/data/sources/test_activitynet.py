@@ -237,7 +237,7 @@ def test_what_features_cover_is_what_they_say(tmp_path):
 @pytest.mark.parametrize(
     "changes,message",
     [
-        (dict(every=5), "v_b.npz: made in another way than .*v_a.npz: every 5 and 10"),
+        (dict(every=5), "v_b.npz: extracted in another way than .*v_a.npz: every 5 and 10"),
         (dict(fps=25.0, every=25), "every 25 and 10, fps 25.0 and 10.0"),
         (dict(channels=4), "channels 4 and 3"),
         (dict(backbone="runs/other"), "backbone runs/other and swin_tiny_k400"),
@@ -290,9 +290,9 @@ def test_splits_made_in_two_ways_are_an_error(tmp_path):
         rows = np.zeros((round(video["duration"] / 2), 3))
         write(Path(tmp_path, "g", f"{name}2.npz"), rows, made)
     with pytest.raises(
-        UserError, match=r"b.json: other features than in training: every 10 there, 20"
+        UserError, match=r"b.json: features differ from those of training: every was 10, now 20"
     ):
         dataset.for_training(data)
-    with pytest.raises(UserError, match="every 10 there, 20 here"):
+    with pytest.raises(UserError, match="every was 10, now 20"):
         dataset.for_evaluation(data, found.names, found.about)
     assert len(dataset.for_evaluation(data, found.names)) == 3  # a model that knows nothing

@@ -218,7 +218,7 @@ def test_numbers_need_a_number_of_classes(files):
         ("clip_a,0902,0.1,0.2,0.5,0.9,,0", r'expected "video,time'),
         ("clip_a,0902,0.1,0.2,0.5,0.9,nan,0", r'class is "nan"; expected a whole number on every'),
         ("clip_a,0902,0.1,0.2,0.5,0.9,1.5,0", r'class is "1\.5"; expected a whole number'),
-        ("clip_a,0899,0.1,0.2,0.5,0.9,12,0", r"time 899 is before the videos begin, at 900"),
+        ("clip_a,0899,0.1,0.2,0.5,0.9,12,0", r"time 899 is before the start of the videos, 900"),
         ("clip_a,soon,0.1,0.2,0.5,0.9,12,0", r'time is "soon"; expected a number'),
     ],
 )

@@ -130,7 +130,7 @@ def one_tube(*rows):
         (one_tube([1, 0, 0, np.nan, 9]), r'class 2: "0" has nan at \[0, 3\]'),
         (one_tube([0, 0, 0, 9, 9]), "tube 0, row 0: frame 0; expected whole numbers from 1"),
         (one_tube([1.5, 0, 0, 9, 9]), "tube 0, row 0: frame 1.5; expected whole numbers from 1"),
-        (one_tube([1, 0, 0, 9, 9], [1, 0, 0, 9, 9]), "row 1: frame 1; .* each of them once"),
+        (one_tube([1, 0, 0, 9, 9], [1, 0, 0, 9, 9]), "row 1: frame 1; .* none of them repeated"),
         (one_tube([1, 9, 0, 5, 9]), "tube 0, row 0: box .* has swapped corners"),
         (one_tube([1, 0, 0, 300, 9]), "tube 0, row 0: box 0 0 1.5 0.09 is outside"),
     ],
@@ -143,7 +143,7 @@ def test_an_entry_that_cannot_be_used_is_named(read, about, message):
 def test_what_does_not_fit_is_named(read):
     with pytest.raises(UserError, match=r"none\.pkl: no such val annotations"):
         read(file="none.pkl")
-    with pytest.raises(UserError, match=r"it has 3 classes, config\.data\.names 2"):
+    with pytest.raises(UserError, match=r"it has 3 classes, but config\.data\.names 2"):
         read(names=("serve", "dunk"))
     with pytest.raises(UserError, match="no tube of train"):
         read("train", about=ABOUT | {"train_videos": [[]]})

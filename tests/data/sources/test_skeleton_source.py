@@ -195,7 +195,10 @@ def test_an_annotation_that_cannot_be_used_is_named(tmp_path, change, message):
         ({"annotations": []}, 'no "split" in it'),
         ({"split": {}, "annotation": []}, 'no "annotations" in it. Did you mean "annotation"'),
         ({"split": {}, "annotations": []}, "there are no annotations in it"),
-        ({"split": {"train": ["x"]}, "annotations": [annotation("a", 0)]}, "no annotation is of"),
+        (
+            {"split": {"train": ["x"]}, "annotations": [annotation("a", 0)]},
+            "no annotation belongs to",
+        ),
         ("text", "expected a list of annotations, or .* found a str"),
         ([1], "annotation 0: expected a dict, found a int"),
     ],
@@ -411,7 +414,7 @@ def test_valid_ratio_and_box_thr(tmp_path):
     with pytest.raises(UserError, match=r"no sample of train has valid_ratio=1\.5"):
         build(tmp_path, valid_ratio=1.5)
     write(tmp_path, published(), "dense.pkl")
-    with pytest.raises(UserError, match=r"box_thr=0\.7; they are for: 0\.5, 0\.9, 0\.99"):
+    with pytest.raises(UserError, match=r"box_thr=0\.7; the file has: 0\.5, 0\.9, 0\.99"):
         build(tmp_path, valid_ratio=0.5, box_thr=0.7)
     with pytest.raises(UserError, match=r"box_thr=0\.5; they are for: none"):
         build(tmp_path, file="dense.pkl", valid_ratio=0.5)

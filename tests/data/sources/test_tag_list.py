@@ -112,5 +112,7 @@ def test_what_is_no_json_or_not_there(tmp_path):
 
 @pytest.mark.parametrize("names", [(), ("run", "sit")])
 def test_it_needs_names_with_categories(tmp_path, names):
-    with pytest.raises(UserError, match=r'class names "category/tag", as config\.data\.names='):
+    with pytest.raises(
+        UserError, match=r'class names "category/tag", such as config\.data\.names='
+    ):
         read(tmp_path, {"filename": "a.mp4", "label": {}}, names=names)

@@ -155,7 +155,7 @@ def test_what_is_left_out_of_msrvtt_is_counted(tmp_path):
     with logs("left out") as caught:
         assert len(read(tmp_path, own, subset="train")) == 2
     said = "\n".join(caught)
-    assert '1 "sentences" are of a video that is not in "videos", such as "d"' in said
+    assert '1 "sentences" belong to a video that is not in "videos", such as "d"' in said
     assert '1 "videos" have no sentence, such as "c"' in said
     with pytest.raises(UserError, match=r'no video of the subset "trian". Did you mean "train"'):
         read(tmp_path, msrvtt(), subset="trian")

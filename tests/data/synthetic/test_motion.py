@@ -190,10 +190,10 @@ def test_a_finished_folder_is_used_as_is(folder):
 
 
 def test_a_folder_with_something_else_is_refused(folder, tmp_path):
-    with pytest.raises(UserError, match=r"name another folder:\n  seed: 3 there, 4 now"):
+    with pytest.raises(UserError, match=r"choose another folder:\n  seed: 3 there, 4 now"):
         motion.generate(folder, train=16, val=8, seed=4)
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(UserError, match="holds other files; name another folder"):
+    with pytest.raises(UserError, match="contains other files; choose another folder"):
         motion.generate(tmp_path, **SMALL)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 

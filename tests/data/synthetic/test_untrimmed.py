@@ -66,7 +66,7 @@ def test_files(tmp_path):
         assert (len(video), video.fps) == (len(frames), motion.FPS)
         assert np.abs(video[20].astype(int) - frames[20]).mean() < 8
     assert untrimmed.generate(tmp_path / "set", train=2, val=1) == root  # it is there
-    with pytest.raises(UserError, match=r"name another folder:\n  seed: 0 there, 1 now"):
+    with pytest.raises(UserError, match=r"choose another folder:\n  seed: 0 there, 1 now"):
         untrimmed.generate(tmp_path / "set", train=2, val=1, seed=1)
     with pytest.raises(UserError, match="train and val are 1 or more"):
         untrimmed.generate(tmp_path / "other", train=0)
