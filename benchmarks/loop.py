@@ -1,19 +1,22 @@
 """The time of a step in the train loop, beside that of the compiled step alone.
 
-    python -m benchmarks.loop [--steps N] [--rounds K] [--width W]
+    python -m benchmarks.loop [--turns N] [--width W]
 
-Both run the same compiled program on batches of the same shapes, in turns. The loop of
-`jaxvid.train` reads its batches from memory, checks every loss, averages, and writes its lines. The
-step alone runs on one batch that is on the device. A ratio is the loop's time over that of the step
-alone before and after it, so 1.00 is a loop that costs nothing. Two clocks are read: the time that
-passes, which other programs on the machine distort, and the CPU time of all threads. On a CPU the
-second one is an upper bound of what the loop costs on an idle machine.
+The loop of `jaxvid.train` reads its batches from memory, checks every loss, averages, and writes
+its lines. After every 100 of its steps it waits for the device, and the compiled step alone runs as
+often on one batch that is on the device. A ratio is the loop's time over that of the steps alone
+before and after it, so 1.00 is a loop that costs nothing.
+
+Three clocks are read: the time that passes; the CPU time of all threads, which includes that of
+reading; and the CPU time of the main thread. The device waits for the loop only if the main thread
+needs longer for a step than the device.
 """
 
 import argparse
 import io
 import sys
 import tempfile
+import threading
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -29,28 +32,20 @@ from jaxvid.distributed import mesh as meshes
 from jaxvid.train import loop
 from jaxvid.train.plan import plan
 
-BATCH, CLASSES, LINE = 16, 10, 50
+BATCH, CLASSES = 2, 10
+TURN, LINE = 100, 50  # steps of a turn, and from line to line
 
 
 class Vectors(Source):
-    """Samples in memory, so that reading them costs as little as possible.
-
-    Attributes:
-      clocks: read after every `LINE` batches. The loader reads a constant number of batches ahead
-        of the loop, so differences are times of the loop.
-    """
+    """Samples in memory, so that reading them costs as little as possible."""
 
     names, origin = tuple(map(str, range(CLASSES))), "memory"
 
     def __init__(self, count: int):
         self.labels = np.arange(count, dtype=np.int32) % CLASSES
-        self._read, self.clocks = 0, list[np.ndarray]()
         self._sample = np.random.default_rng(0).standard_normal((1, 64), np.float32)
 
     def __getitem__(self, index):
-        self._read += 1
-        if self._read % (BATCH * LINE) == 0:
-            self.clocks.append(clocks())
         return {"keypoint": self._sample, "label": self.labels[index]}
 
     def id(self, index):
@@ -58,8 +53,9 @@ class Vectors(Source):
 
 
 def clocks() -> np.ndarray:
-    """Return the seconds that passed, and the CPU seconds of all threads."""
-    return np.array([time.perf_counter(), time.process_time()])
+    """Return the seconds that passed, and the CPU seconds of all threads and of the main thread."""
+    thread = time.pthread_getcpuclockid(threading.main_thread().ident or 0)
+    return np.array([time.perf_counter(), time.process_time(), time.clock_gettime(thread)])
 
 
 class Mlp(nn.Module):
@@ -75,7 +71,7 @@ class Mlp(nn.Module):
         return nn.Dense(CLASSES)(x)
 
 
-def configure(steps: int) -> Any:
+def configure() -> Any:
     from configs import quickstart
 
     config = quickstart.get_config()
@@ -87,16 +83,6 @@ def configure(steps: int) -> Any:
     config.schedule = dict(name="constant")
     config.mesh.data = config.mesh.model = 1
     return config
-
-
-def of_loop(config: Any, model: nn.Module, task: Any, steps: int) -> np.ndarray:
-    """Return the seconds of a step by both clocks, without the first `LINE` steps of a run."""
-    train = Vectors(steps * BATCH)
-    sources, pipelines = {"train": train, "val": Vectors(BATCH)}, dict[str, list](train=[], val=[])
-    silent = io.StringIO()
-    with tempfile.TemporaryDirectory() as folder, redirect_stderr(silent), redirect_stdout(silent):
-        loop.train(config, model, task, sources, pipelines, Path(folder), {"names": ()})
-    return (train.clocks[-1] - train.clocks[0]) / (LINE * (len(train.clocks) - 1))
 
 
 class Alone:
@@ -113,7 +99,7 @@ class Alone:
         self._step = planned.step()
 
     def __call__(self, steps: int) -> np.ndarray:
-        """Return the seconds of a step by both clocks, over `steps` of them."""
+        """Return the seconds of a step by all clocks, over `steps` of them."""
         step = self._step.compile(self._state, self._batch)
         began = clocks()
         for _ in range(steps):
@@ -122,29 +108,55 @@ class Alone:
         return (clocks() - began) / steps
 
 
+class Turns:
+    """In place of `loop.take`: lets the loop and the step alone run in turns.
+
+    Attributes:
+      loop, alone: seconds of a step in each turn, by all clocks.
+    """
+
+    def __init__(self, alone: Alone):
+        self._step, self._take, self._count = alone, loop.take, 0
+        self.loop, self.alone = list[np.ndarray](), list[np.ndarray]()
+        self._began = clocks()
+
+    def __call__(self, batches: Any, logs: Any) -> tuple[Any, float]:
+        if self._count % TURN == 0:
+            jax.block_until_ready(logs)
+            if self._count:
+                self.loop.append((clocks() - self._began) / TURN)
+            time.sleep(0.1)  # until the loader has read as far ahead as it may
+            self.alone.append(self._step(TURN))
+            self._began = clocks()
+        self._count += 1
+        return self._take(batches, logs)
+
+    def ratios(self) -> np.ndarray:
+        """Return (turns, clocks), without the first turn, in which things are still warming up."""
+        before, after = np.array(self.alone[1:-1]), np.array(self.alone[2:])
+        return np.array(self.loop[1:]) / (before + after) * 2
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loop")
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--steps", type=int, default=600, help="of each round")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--turns", type=int, default=40)
     parser.add_argument("--width", type=int, default=768, help="of the layers of the model")
     args = parser.parse_args()
-    config, model = configure(args.steps), Mlp(args.width)
+    config, model = configure(), Mlp(args.width)
     task = plug.load("tasks", dict(name="recognition", keys=("keypoint",)), num_classes=CLASSES)
     alone = Alone(config, model, task)
-    alone(args.steps)  # warms up
-    before, ratios, times = alone(args.steps), [], []
-    for _ in range(args.rounds):
-        looped = of_loop(config, model, task, args.steps)
-        after = alone(args.steps)
-        times.append((looped, (before + after) / 2))
-        ratios.append(looped / times[-1][1])
-        before = after
-    ours, bare = 1e3 * np.median(times, 0)
-    print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, {args.rounds} rounds")
+    alone(TURN)  # warms up
+    turns = loop.take = Turns(alone)
+    sources = {"train": Vectors((args.turns + 2) * TURN * BATCH), "val": Vectors(BATCH)}
+    pipelines, silent = dict[str, list](train=[], val=[]), io.StringIO()
+    with tempfile.TemporaryDirectory() as folder, redirect_stderr(silent), redirect_stdout(silent):
+        loop.train(config, model, task, sources, pipelines, Path(folder), {"names": ()})
+    ours, bare = (1e3 * np.median(times[1:], 0) for times in (turns.loop, turns.alone))
+    print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, {args.turns} turns\n")
     print("| clock | loop, ms | step alone, ms | ratio (quartiles) |\n|---|---|---|---|")
-    for i, clock in enumerate(("time", "CPU time")):
-        low, middle, high = np.quantile([ratio[i] for ratio in ratios], (0.25, 0.5, 0.75))
+    for i, clock in enumerate(("time", "CPU time", "CPU time of the main thread")):
+        low, middle, high = np.quantile(turns.ratios()[:, i], (0.25, 0.5, 0.75))
         print(f"| {clock} | {ours[i]:.2f} | {bare[i]:.2f} | {middle:.3f} ({low:.3f}-{high:.3f}) |")
     return 0
 

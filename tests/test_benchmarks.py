@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from benchmarks import attention, peers, profile, rows, scaling, train_step
+from benchmarks import attention, loop, peers, profile, rows, scaling, train_step
 from benchmarks.scaling import Collective, Links
 from jaxvid import plug
 from jaxvid.distributed import mesh as meshes
@@ -261,3 +261,14 @@ def test_windows_of_attention_are_those_of_swin():
     shapes = {name: shapes for name, _, shapes in attention.cases(small=False)}
     assert shapes["Swin-T stage 1, shifted"] == [(8, 128, 392, 3, 32)] * 3 + [(2535, 3)]
     assert shapes["Swin-T stage 4, windows"][0] == (8, 2, 392, 24, 32)
+
+
+def test_a_turn_of_the_loop_is_compared_with_its_neighbours():
+    def step(steps):
+        return np.array([next(seconds), 1.0])
+
+    seconds = iter([9.0, 1.0, 3.0])
+    turns = loop.Turns(step)
+    turns.alone += [step(1) for _ in range(3)]
+    turns.loop += [np.array([9.0, 9.0]), np.array([4.0, 1.0])]
+    assert turns.ratios().tolist() == [[2.0, 1.0]]  # the first turn does not count

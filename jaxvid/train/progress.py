@@ -1,5 +1,6 @@
 """How a run does: averages of its steps, the lines that it prints, and its writers."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -106,7 +107,13 @@ class Progress:
         self._steps: list[tuple[Mapping[str, jax.Array], float, float]] = []
 
     def add(self, logs: Mapping[str, jax.Array], seconds: float, waited: float):
-        """Add a step: its logs, how long it took, how much of that was waiting for data."""
+        """Add a step: its logs, how long it took, how much of that was waiting for data.
+
+        The logs start to come to the host, and arrive while later steps are computed.
+        """
+        for value in logs.values():
+            if isinstance(value, jax.Array):
+                value.copy_to_host_async()
         self._steps.append((logs, seconds, waited))
 
     def state(self) -> dict:
@@ -165,7 +172,7 @@ class Progress:
 
 def is_finite(logs: Mapping[str, jax.Array]) -> bool:
     """Return whether the loss and the gradient of a step are finite; waits for the step."""
-    return bool(np.isfinite(jax.device_get([logs["loss"], logs["grad_norm"]])).all())
+    return math.isfinite(float(logs["loss"])) and math.isfinite(float(logs["grad_norm"]))
 
 
 def metrics_line(values: Mapping[str, float]) -> str:

@@ -233,7 +233,7 @@ class Compiled:
 
     def compile(self, state, batch):
         """Return the executable for batches of this shape."""
-        key = tuple((k, x.shape, x.dtype.name) for k, x in sorted(batch.items()))
+        key = tuple((k, x.shape, x.dtype) for k, x in sorted(batch.items()))
         if key in self._cache:
             return self._cache[key]
         self.count += 1
