@@ -34,9 +34,14 @@ def measure(
                 return
             row = identity | job()
             if path:
-                with path.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+                add(path, row)
         print(f"| {' | '.join(str(row[column]) for column in columns)} |", flush=True)
+
+
+def add(path: Path, row: Row) -> None:
+    """Add a row to a file."""
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def read(path: Path) -> list[Row]:

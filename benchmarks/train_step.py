@@ -23,14 +23,12 @@ product reaches in the same process. Compilation is the time of the first call.
 
 import argparse
 import importlib
-import json
 import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,7 +40,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import peers
+from benchmarks import peers, rows
 from jaxvid import plug
 from jaxvid.config.values import EXAMPLE_CLASSES
 from jaxvid.distributed import mesh as meshes
@@ -290,22 +288,15 @@ def difference(planned: Plan, variables: Any, inputs: dict, peer: peers.Peer) ->
 
 
 def finished(file: str | None) -> set[tuple[str, ...]]:
-    """Return the keys of the rows that a file has; an unfinished last line does not count."""
-    keys = set()
-    if file and Path(file).exists():
-        for line in Path(file).read_text().splitlines():
-            with suppress(ValueError, KeyError):
-                row = json.loads(line)
-                keys.add(tuple(row[key] for key in KEY))
-    return keys
+    """Return the keys of the rows that a file has."""
+    return {tuple(row[key] for key in KEY) for row in rows.read(Path(file))} if file else set()
 
 
 def show(row: Mapping[str, str], file: str | None):
     """Print a row of the table, and add it to the file."""
     print(f"| {' | '.join(row.get(column, '') for column in COLUMNS)} |", flush=True)
     if file:
-        with Path(file).open("a") as out:
-            out.write(json.dumps(row) + "\n")
+        rows.add(Path(file), dict(row))
 
 
 def ways(text: str) -> list[str]:

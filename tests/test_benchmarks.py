@@ -135,8 +135,8 @@ def test_rows_that_a_file_has_are_not_measured_again(tmp_path, monkeypatch):
     }
     row = dict(model="swin:tiny", dtype="bfloat16", what="train", batch="2")
     train_step.show(row | {"peer": "torchvision eager", "ms": "1.5"}, file)
-    with open(file, "a") as rows:
-        rows.write('{"model": "swin:tiny", "dty')  # killed meanwhile
+    with open(file, "a") as out:
+        out.write('{"model": "swin:tiny", "dty')  # killed meanwhile
     assert train_step.missing("swin", "bfloat16", "train", args) == {"torchvision": ["compiled"]}
     assert len(train_step.missing("swin", "float32", "train", args)["torchvision"]) == 2
     args.all_packages = True
