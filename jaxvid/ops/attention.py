@@ -93,7 +93,7 @@ def _bias_and_shown(bias, mask):
 def _plain(q, k, v, bias, shown, causal, scale, drop):
     q, k, v = (jnp.moveaxis(x, -2, -3) for x in (q, k, v))
     # The preset keeps the products of the gradient in bfloat16; float32 scores would widen them.
-    bf16 = q.dtype == k.dtype == jnp.bfloat16
+    bf16 = q.dtype == k.dtype == jnp.bfloat16 and _has_bfloat16()
     scores = scale * jnp.einsum(
         "...nd,...md->...nm",
         q,
@@ -111,6 +111,12 @@ def _plain(q, k, v, bias, shown, causal, scale, drop):
         scores = scores + _where(shown, 0.0, HIDDEN)
     weights = jax.nn.softmax(scores).astype(v.dtype)
     return jnp.moveaxis((drop(weights) if drop else weights) @ v, -3, -2)
+
+
+def _has_bfloat16():
+    """Return False on NVIDIA's GPUs before Ampere, which do not compile the preset."""
+    capability = getattr(jax.devices()[0], "compute_capability", "")
+    return capability not in ("6.0", "6.1", "7.0", "7.2", "7.5")
 
 
 def _where(shown, x, y):

@@ -5,6 +5,7 @@ There is no GPU here, so XLA stands in for cuDNN, behind the limits of cuDNN's c
 
 import itertools
 import re
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -118,6 +119,16 @@ def test_a_query_that_sees_no_key_gets_zeros():
         found = attention(*inputs(), mask=mask)
         assert not found[0, 1].any()
         check(found, np.where(shown.any(-1)[:, 0, :, None, None], loops(*inputs()), 0))
+
+
+@pytest.mark.parametrize("capability,has_preset", [("7.0", False), ("9.0", True), ("gfx90a", True)])
+def test_gpus_without_bfloat16_get_no_preset_for_it(capability, has_preset, monkeypatch):
+    device = SimpleNamespace(compute_capability=capability, platform="gpu")
+    q = jax.ShapeDtypeStruct((2, 8, 3, 16), jnp.bfloat16)
+    with monkeypatch.context() as patch:
+        patch.setattr(jax, "devices", lambda: [device])
+        program = jax.make_jaxpr(lambda q: attention(q, q, q))(q)
+    assert ("BF16_BF16_F32" in str(program)) == has_preset
 
 
 # Formulations, forward and backward, in bfloat16 against float64
