@@ -1,6 +1,6 @@
 """Every distinct convolution of the published recipes, beside `lax.conv` and PyTorch.
 
-    python -m benchmarks.conv [--out FILE] [--seconds 500] [--only TEXT] [--formulations all]
+    python -m benchmarks.conv [--out FILE] [--seconds 500] [--only TEXT] [--formulations NAME,NAME]
 
 `convolutions.csv` lists the convolutions: of equal ones in several models, one has the input size
 that occurs most often. Each is timed forward, for the gradient of the input, and for that of the
@@ -196,9 +196,16 @@ def main():
     parser.add_argument("--batch", type=int, help="samples; default 8, on a CPU 1")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="default of the device")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--formulations", choices=("chosen", "plain", "all"), default="plain")
+    parser.add_argument(
+        "--formulations", default="plain", help='beside the chosen one: names, "all" or "none"'
+    )
     parser.add_argument("--cpu-time", action="store_true")
     args = parser.parse_args()
+    unknown = {*args.formulations.split(",")} - {*FORMULATIONS, "all", "none"}
+    if unknown:
+        parser.error(
+            f"no formulation is called {min(unknown)}; there are: {', '.join(FORMULATIONS)}"
+        )
     start, on_cpu = time.perf_counter(), jax.default_backend() == "cpu"
     batch, dtype = (
         args.batch or (1 if on_cpu else 8),
@@ -241,8 +248,9 @@ def one(row: Row, batch: int, dtype: str, args: argparse.Namespace, torch: Any) 
     values = arrays(row, batch, dtype)
     chosen = choose(values[0].shape, row.conv)
     accepted = [name for name, f in FORMULATIONS.items() if f.accepts(row.conv)]
-    names = {"chosen": [], "plain": ["plain"], "all": accepted}[args.formulations]
-    candidates = {name: ours(name, row.conv, values) for name in dict.fromkeys([chosen, *names])}
+    wanted = args.formulations.split(",")
+    names = [name for name in accepted if name == chosen or {name, "all"} & {*wanted}]
+    candidates = {name: ours(name, row.conv, values) for name in names}
     if torch:
         candidates["PyTorch"] = pytorch(torch, row.conv, values)
 

@@ -1,5 +1,7 @@
 """Convolutions against `lax.conv_general_dilated`, in every formulation."""
 
+import importlib.util
+import json
 import math
 import re
 
@@ -11,11 +13,13 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from benchmarks.conv import ROWS
+from jaxvid import plug
 from jaxvid.distributed import mesh as meshes
 from jaxvid.ops import conv as convs
 from jaxvid.ops.conv import conv
 from jaxvid.ops.conv_formulations import FORMULATIONS, Convolution
 from jaxvid.ops.formulation import forced
+from jaxvid.weights import zoo
 from tests.conftest import gathers
 
 MOST_TAPS = 130  # products over more taps are programs of that many operations
@@ -216,6 +220,29 @@ def test_the_choice_accepts_every_published_convolution(backend, monkeypatch):
         names.add(found := convs.choose((8 * row.batch, *row.space, channels), row.conv))
         assert FORMULATIONS[found].accepts(row.conv), row
     assert len(names) == {"cpu": 8, "gpu": 9, "tpu": 3}[backend]
+
+
+@pytest.mark.long
+def test_the_list_has_every_convolution_of_the_zoo(monkeypatch):
+    """Of all published models whose family and variant there are."""
+    used, choose = set(), convs.choose
+
+    def record(shape, what):
+        used.add(what)
+        return choose(shape, what)
+
+    monkeypatch.setattr(convs, "choose", record)
+    for model in {json.dumps(row.model): row.model for row in zoo.rows()}.values():
+        if not importlib.util.find_spec(f"jaxvid.models.{model['name']}"):
+            continue
+        family = plug.module("models", model["name"])
+        if model.get("variant") not in family.VARIANTS:
+            continue
+        net = plug.load("models", model, num_classes=7, dtype=jnp.float32)
+        key, inputs = jax.random.key(0), family.example(model["variant"])
+        jax.eval_shape(lambda x, net=net, key=key: net.init(key, **x, train=False), inputs)
+    assert len(used) > 100
+    assert used - {row.conv for row in ROWS} == set()
 
 
 def operations(function, *arrays, kind="conv_general_dilated"):
