@@ -107,7 +107,7 @@ def backbone(variant, **overrides):
 
 
 def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **overrides):
-    """Return the recogniser; other arguments are those of `TSM`.
+    """Return the recognizer; other arguments are those of `TSM`.
 
     Args:
       dropout: Share of the features that is dropped before the classifier in training.
