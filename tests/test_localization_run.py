@@ -232,7 +232,7 @@ def test_features_made_in_another_way_are_refused(workdir, data, tmp_path):
     feature, made = feature_files.read(data / "features" / "val_0001.npz")
     feature_files.write(tmp_path / "v.npz", feature, replace(made, every=4))
     with pytest.raises(
-        UserError, match=r"v\.npz: made in another way than in training: every 4 and 8"
+        UserError, match=r"v\.npz: extracted in another way than in training: every 4 and 8"
     ):
         jaxvid.load(workdir).predict(tmp_path / "v.npz")
 

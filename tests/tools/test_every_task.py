@@ -62,7 +62,10 @@ REFUSALS = {
     ("time_control", "localization"): ORDER,
     ("time_control", "detection"): ORDER,
     ("time_control", "retrieval"): ORDER,
-    ("predict", "skeleton"): r"val_0\.mp4: this model sees skeletons; give it a file of key points",
+    (
+        "predict",
+        "skeleton",
+    ): r"val_0\.mp4: this model needs skeletons; give it a file of key points",
     ("predict", "detection"): "give a sample with time and proposals, or use .*jaxvid.tools.detect",
     ("predict", "retrieval"): "give it labels to choose from, --labels .*jaxvid.tools.retrieve",
 }

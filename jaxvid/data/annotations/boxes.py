@@ -1,14 +1,14 @@
-"""Files of proposals: the boxes in which a detector found people, by key frame.
+"""Files of proposals: boxes of people from a detector, for each key frame.
 
-| file   | what it says of a key frame                                            |
-|--------|------------------------------------------------------------------------|
-| .pkl   | {"VIDEO,TIME": array (n, 4), or (n, 5) with scores}, as MMAction2's    |
-| .json  | {"VIDEO,TIME": [[x1, y1, x2, y2, score], ...]}                         |
-| .csv   | a line a box: VIDEO,TIME,x1,y1,x2,y2,score; perhaps a header before    |
+| file   | content                                                                       |
+|--------|-------------------------------------------------------------------------------|
+| .pkl   | {"VIDEO,TIME": array (n, 4), or (n, 5) with scores}, as MMAction2 publishes   |
+| .json  | {"VIDEO,TIME": [[x1, y1, x2, y2, score], ...]}                                |
+| .csv   | one box per line: VIDEO,TIME,x1,y1,x2,y2,score; a header is optional          |
 
-Corners are shares of the frame, and scores are 0..1; scores may be left out.
+Corners are shares of the frame. Scores are from 0 to 1 and optional.
 
-Shapes: n proposals of a key frame, k of all.
+Shape letters: n proposals of a key frame, k proposals of all key frames.
 """
 
 import logging
@@ -33,15 +33,18 @@ WHOLE = np.array([[0, 0, 1, 1]], np.float32)
 
 
 def read(path: Path) -> dict[Key, np.ndarray]:
-    """float64 (n, 5) of each key frame: box and score.
+    """Read a file of proposals.
+
+    Returns:
+      {key frame: float64 (n, 5), box and score}.
 
     Raises:
-      UserError: no such file, or something else in it; names file, key or line.
+      UserError: the file does not exist or is invalid; the message has the file, and key or line.
     """
     if not path.is_file():
         raise UserError(
-            f"{path}: no such file of proposals. AVA's and MultiSports' are published; your own"
-            " come from any detector of people"
+            f"{path}: no such file of proposals. Those of AVA and MultiSports are published; for"
+            " your own videos, use any person detector"
         )
     kind = path.suffix.lower()
     if kind == ".csv":
@@ -58,28 +61,33 @@ def read(path: Path) -> dict[Key, np.ndarray]:
 
 
 def certain(rows: np.ndarray, least: float) -> np.ndarray:
-    """The boxes (n, 4) of proposals (n, 5) that score `least`; the best alone where none does."""
+    """Return the boxes (n, 4) of proposals (n, 5) with a score of at least `least`.
+
+    If no proposal has this score, the one with the highest score is returned.
+    """
     return rows[rows[:, 4] >= min(least, rows[:, 4].max(initial=-np.inf)), :4]
 
 
 def select(keys: Sequence[Key], found: Mapping[Key, np.ndarray], least: float, path: Path) -> Boxes:
-    """The proposals of key frames; the whole frame where there are none, as published.
+    """Return the proposals of key frames.
+
+    As published, a key frame that is not in the file gets a box of the whole frame. Warnings count
+    these key frames, and those with an empty list of boxes.
 
     Args:
-      found: of `read`.
-      least: see `certain`.
-      path: where they are from, for messages.
-
-    Warns of how many key frames are without.
+      keys: the key frames.
+      found: proposals by key frame, from `read`.
+      least: minimum score, see `certain`.
+      path: file of the proposals, for messages.
 
     Raises:
-      UserError: all are.
+      UserError: no key frame has a proposal.
     """
     without = [key for key in keys if key not in found]
     if len(without) == len(keys):
         known = ", ".join(f'"{key}"' for key in list(found)[:2]) or "nothing"
         raise UserError(
-            f'{path}: proposals of no key frame, such as "{keys[0]}"; it has {known} ...'
+            f'{path}: no key frame has proposals, such as "{keys[0]}"; it has {known} ...'
         )
     empty = [key for key in keys if key in found and not len(found[key])]
     if len(empty) + len(without) == len(keys):
@@ -91,7 +99,7 @@ def select(keys: Sequence[Key], found: Mapping[Key, np.ndarray], least: float, p
         warn_once(
             logger,
             f"{path}: no proposals for {len(without):,} of {len(keys):,} key frames, such as"
-            f' "{without[0]}"; the whole frame stands for them',
+            f' "{without[0]}"; the whole frame is used for them',
         )
     if empty:
         warn_once(
@@ -113,17 +121,17 @@ def _read_csv(path: Path) -> dict[Key, np.ndarray]:
         scored, values[:, 0].tolist(), values[:, 1:], strict=True
     ):
         if not cells[0]:
-            raise UserError(f"{path}:{number}: there is no video's name")
+            raise UserError(f"{path}:{number}: the name of the video is missing")
         found.setdefault(Key(cells[0], time), []).append(box)
     return {key: np.stack(rows) for key, rows in found.items()}
 
 
 def _unique(pairs: Iterable[tuple[Any, Any]], path: Path) -> dict:
-    """A dict of (key frame, boxes), none of them twice."""
+    """Return {key frame: boxes}. Raises UserError if a key frame appears twice."""
     found = {}
     for key, boxes in pairs:
         if key in found:
-            raise UserError(f'{path}: "{key}" is there twice; join its boxes')
+            raise UserError(f'{path}: "{key}" appears twice; join its boxes')
         found[key] = boxes
     return found
 
@@ -135,12 +143,12 @@ def _key(name: Any, where: str) -> Key:
     except ValueError:
         key = Key("", 0.0)
     if not key.video or not math.isfinite(key.time):
-        raise UserError(f'{where}: "{name}" is no key frame: VIDEO,TIME')
+        raise UserError(f'{where}: "{name}" is not a key frame; expected VIDEO,TIME')
     return key
 
 
 def _rows(file: Entry, name: Any) -> np.ndarray:
-    """Boxes and scores float64 (n, 5) of a key frame."""
+    """Return the boxes and scores of a key frame, float64 (n, 5)."""
     expected = "(boxes, 4 or 5): x1, y1, x2, y2, score"
     rows = np.asarray(file.array(name, expected), np.float64)
     if not rows.size:
@@ -151,7 +159,7 @@ def _rows(file: Entry, name: Any) -> np.ndarray:
 
 
 def _check(rows: np.ndarray, where: Callable[[int], str]) -> None:
-    """A UserError where boxes and scores (k, 5) are not finite or out of range."""
+    """Raise a UserError if boxes or scores (k, 5) are not finite, or out of range."""
     check_boxes(rows[:, :4], where)
     bad = ~((rows[:, 4] >= -TOLERANCE) & (rows[:, 4] <= 1 + TOLERANCE))
     for i in np.flatnonzero(bad).tolist():

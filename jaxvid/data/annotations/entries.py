@@ -1,8 +1,9 @@
-"""Values of annotation files, checked when they are read.
+"""Reading and checking of values in annotation files.
 
-`Entry` reads one annotation of a json or a pickle by key; `csv_lines` and `csv_numbers` read a csv
-by column. Every error names the file, the entry (a line, a video, an annotation), the key, and what
-is expected there, so that nothing absent, of another type, infinite or NaN gets into training.
+`Entry` reads the values of one annotation of a json or pickle by key. `csv_lines` and `csv_numbers`
+read a csv by column. So no value that is missing, of the wrong type, infinite or NaN gets into
+training. The message of an error has the file, the entry (a line, a video or an annotation), the
+key, and what is expected.
 """
 
 import math
@@ -17,28 +18,28 @@ import numpy as np
 from jaxvid.data.annotations import lists
 from jaxvid.errors import UserError, did_you_mean
 
-POSITIVE = math.ulp(0.0)  # the least number above 0
+POSITIVE = math.ulp(0.0)  # the smallest number above 0
 LARGEST = 2**31 - 1  # labels and counts are int32
-SHOWN = 80  # characters of a wrong value, and known keys, in a message
+SHOWN = 80  # maximum number of characters of a wrong value, and of known keys, in a message
 
-Line = tuple[int, tuple[str, ...]]  # number of a line in its file, and its cells
+Line = tuple[int, tuple[str, ...]]  # line number in the file, and cells
 
 
 class Entry(NamedTuple):
     """One annotation.
 
     Attributes:
-      values: what it holds, by key.
-      where: the file and the entry, for messages: 'train.json: video "a"'.
+      values: the values by key.
+      where: file and entry for messages, such as 'train.json: video "a"'.
     """
 
     values: Mapping[Any, Any]
     where: str
 
     def get(self, key: Any) -> Any:
-        """The value of a key that must be there."""
+        """Return the value of a key. Raises UserError if the key is missing."""
         if key not in self.values:
-            few = len(self.values) <= SHOWN  # keys of a format, and not ids
+            few = len(self.values) <= SHOWN  # more keys are ids, not the keys of a format
             near = did_you_mean(str(key), map(str, self.values)) if few else ""
             raise UserError(f'{self.where}: no "{key}" in it.{near}')
         return self.values[key]
@@ -46,7 +47,7 @@ class Entry(NamedTuple):
     def number(
         self, key: Any, expected: str = "a number", low: float = -math.inf, high: float = math.inf
     ) -> float:
-        """A finite number from `low` to `high`; `expected` describes it in the message."""
+        """Return a finite number from `low` to `high`. `expected` describes it in the message."""
         value = _single(self.get(key))
         if not is_number(value) or not low <= value <= high:
             raise self.wrong(key, expected)
@@ -59,42 +60,42 @@ class Entry(NamedTuple):
         low: int = -LARGEST,
         high: int = LARGEST,
     ) -> int:
-        """A whole number from `low` to `high`, of a type for whole numbers."""
+        """Return an integer from `low` to `high`. Floats such as 2.0 are refused."""
         value = _single(self.get(key))
         if not is_whole(value) or not low <= int(value) <= high:
             raise self.wrong(key, expected)
         return int(value)
 
     def text(self, key: Any, expected: str = "text") -> str:
-        """Text that is not empty."""
+        """Return a text that is not empty."""
         value = self.get(key)
         if not isinstance(value, str) or not value.strip():
             raise self.wrong(key, expected)
         return value
 
     def name(self, key: Any) -> str:
-        """What names something: text, or a whole number, which becomes text."""
+        """Return a name: a text, or an integer converted to text."""
         value = self.get(key)
         if is_whole(value):
             return str(value)
         return self.text(key, "text or a whole number")
 
     def items(self, key: Any, expected: str = "a list") -> Sequence[Any]:
-        """A list."""
+        """Return a list."""
         value = self.get(key)
         if not isinstance(value, list | tuple):
             raise self.wrong(key, expected)
         return value
 
     def entry(self, key: Any, expected: str = "a dict") -> "Entry":
-        """A nested annotation."""
+        """Return a nested annotation."""
         value = self.get(key)
         if not isinstance(value, Mapping):
             raise self.wrong(key, expected)
         return Entry(value, f'{self.where}, "{key}"')
 
     def array(self, key: Any, expected: str = "an array of numbers") -> np.ndarray:
-        """An array of numbers, which may be NaN or infinite: see `finite`."""
+        """Return an array of numbers. They can be NaN or infinite; `finite` refuses these."""
         value = self.get(key)
         try:
             array = np.asarray(value)
@@ -102,17 +103,17 @@ class Entry(NamedTuple):
             array = None
         if array is None or (array.dtype.kind == "O" and isinstance(value, list | tuple)):
             raise UserError(
-                f'{self.where}: "{key}" holds rows of different lengths, or no numbers; expected'
+                f'{self.where}: "{key}" has rows of different lengths, or no numbers; expected'
                 f" {expected}"
             )
         if array.dtype.kind not in "iuf":
             raise UserError(
-                f'{self.where}: "{key}" holds no numbers but {array.dtype}; expected {expected}'
+                f'{self.where}: "{key}" has {array.dtype} instead of numbers; expected {expected}'
             )
         return array
 
     def finite(self, key: Any, expected: str = "an array of numbers") -> np.ndarray:
-        """An array of finite numbers."""
+        """Return an array of finite numbers."""
         array = self.array(key, expected)
         if not np.isfinite(array).all():
             place = np.argwhere(~np.isfinite(array))[0].tolist()
@@ -123,7 +124,7 @@ class Entry(NamedTuple):
         return array
 
     def wrong(self, key: Any, expected: str) -> UserError:
-        """The error that the value of `key` is not what is `expected`."""
+        """Return an error with the value of `key`, which is not as `expected`."""
         value = self.values[key]
         shown = f"is {value!r}"
         if isinstance(value, np.ndarray) and value.size != 1:
@@ -134,29 +135,29 @@ class Entry(NamedTuple):
 
 
 def entry(value: Any, where: str, expected: str = "a dict") -> Entry:
-    """`value` as an Entry. Raises UserError if it has no keys."""
+    """Return `value` as an Entry. Raises UserError if it is not a mapping."""
     if not isinstance(value, Mapping):
         raise UserError(f"{where}: expected {expected}, found a {type(value).__name__}")
     return Entry(value, where)
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number, also one of NumPy's."""
-    plain = type(value) in (float, int)  # which spares most values the slower questions
+    """Return whether a value is a finite number, of Python or NumPy. bool is not a number."""
+    plain = type(value) in (float, int)  # avoids the slower isinstance for most values
     real = plain or (isinstance(value, Real) and not isinstance(value, bool))
     try:
         return bool(real and math.isfinite(value))
-    except OverflowError:  # a whole number of hundreds of digits
+    except OverflowError:  # an integer with hundreds of digits
         return False
 
 
 def is_whole(value: Any) -> TypeGuard[SupportsInt]:
-    """Whether a value is of a type for whole numbers, also of NumPy's; bool is none."""
+    """Return whether a value is an integer, of Python or NumPy. bool is not an integer."""
     return type(value) is int or (isinstance(value, Integral) and not isinstance(value, bool))
 
 
 def _single(value: Any) -> Any:
-    """The one element of a list or array of one; other values stay."""
+    """Return the element of a list or array of length 1. Other values are returned unchanged."""
     if isinstance(value, np.ndarray):
         return value.item() if value.size == 1 else value
     return value[0] if isinstance(value, list) and len(value) == 1 else value
@@ -166,14 +167,14 @@ def _single(value: Any) -> Any:
 
 
 def csv_lines(path: Path, columns: Sequence[str], numbers: slice) -> list[Line]:
-    """The lines of a csv, see `annotations.rows`, without its header.
+    """Return the lines of a csv without its header, see `lists.rows`.
 
     Args:
-      columns: their names, in order.
-      numbers: the columns that hold numbers. The first line is a header if it has none there.
+      columns: names of the columns, in order.
+      numbers: columns that contain numbers. The first line is a header if it has no number there.
 
     Raises:
-      UserError: it is no csv, or its header has `columns` in another order.
+      UserError: the file is not a csv, or its header has the columns in another order.
     """
     lines = [(number, tuple(cells)) for number, cells in lists.rows(path, header=True)]
     first = lines[0][1][numbers] if lines else []
@@ -192,10 +193,16 @@ def csv_lines(path: Path, columns: Sequence[str], numbers: slice) -> list[Line]:
 def csv_numbers(
     path: Path, lines: Sequence[Line], columns: Sequence[str], numbers: slice
 ) -> np.ndarray:
-    """Numbers of the lines of a csv, float64 (lines, columns).
+    """Return the numbers in some columns of a csv, float64 (lines, columns).
+
+    Args:
+      path: the csv, for messages.
+      lines: its lines, from `csv_lines`.
+      columns: names of all columns.
+      numbers: columns to return.
 
     Raises:
-      UserError: a cell is absent, or no finite number; names file, line and column.
+      UserError: a cell is missing or is not a finite number; the message has file, line and column.
     """
     cells = [cells[numbers] for _, cells in lines]
     width = len(columns[numbers])
@@ -203,13 +210,13 @@ def csv_numbers(
         found = np.fromiter(map(float, chain.from_iterable(cells)), np.float64)
     except ValueError:
         found = np.full(1, np.nan)
-    if not np.isfinite(found).all() or not set(map(len, cells)) <= {width}:  # rare: which line?
+    if not np.isfinite(found).all() or not set(map(len, cells)) <= {width}:  # search the bad line
         found = np.array([_numbers(path, line, columns, numbers) for line in lines])
     return found.reshape(len(lines), width)
 
 
 def _numbers(path: Path, line: Line, columns: Sequence[str], numbers: slice) -> list[float]:
-    """Those of one line."""
+    """Return the numbers of one line."""
     number, cells = line
     names, found = columns[numbers], cells[numbers]
     if len(found) < len(names):
@@ -223,7 +230,7 @@ def _numbers(path: Path, line: Line, columns: Sequence[str], numbers: slice) -> 
 
 
 def is_numeric(cell: str) -> bool:
-    """Whether a cell reads as a number, NaN and infinity included."""
+    """Return whether a cell is a number, NaN or infinity."""
     try:
         float(cell)
     except ValueError:

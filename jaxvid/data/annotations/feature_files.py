@@ -1,12 +1,14 @@
-"""Files of features, one a video: a row of channels every so often, made by a trained backbone.
+"""Files of features of a trained backbone, one file per video.
 
-| ending | what                                                                              |
-|--------|-----------------------------------------------------------------------------------|
-| .csv   | a line a row, after one of names, as ActivityNet's published features have        |
-| .npy   | an array (t, c)                                                                   |
-| .npz   | `feature` (t, c), and `about`: how it was made, which training checks (`Made`)    |
+A row is the feature vector of one clip of the video. Rows are evenly spaced in time.
 
-Shapes: t rows, c channels.
+| extension | content                                                                          |
+|-----------|----------------------------------------------------------------------------------|
+| .csv      | one row per line, after a header, like the published features of ActivityNet     |
+| .npy      | an array (t, c)                                                                  |
+| .npz      | `feature` (t, c), and `about`, the settings of the extraction (see `Made`)       |
+
+Shape letters: t rows, c channels.
 """
 
 import json
@@ -30,18 +32,20 @@ ENDINGS = (".csv", ".npy", ".npz")
 
 @dataclass(frozen=True)
 class Made:
-    """How features were made; features made in another way tell a model nothing.
+    """Settings of the extraction of features.
+
+    A model can only use features with the settings of its training features. A value that is 0 or
+    empty is unknown, and does not count as a difference.
 
     Attributes:
-      backbone: the weights, as `jaxvid.load` takes them.
-      frames, stride: of the clip behind a row; the frames of a clip lie `stride` apart.
-      every: frames from the middle of a clip to that of the next.
-      fps: the constant rate at which `stride` and `every` count: a row is every / fps seconds.
-      channels: of a row.
-      weights: what tells the weights from others, see `resolve.identity`. The same weights may lie
-        at another place, so `backbone` counts where this is not known.
-
-    A value that is 0 or empty is not known, and differs from none.
+      backbone: the weights, as `jaxvid.load` accepts them.
+      frames: number of frames of the clip of a row.
+      stride: distance between neighboring frames of a clip.
+      every: distance between the centers of neighboring clips, in frames.
+      fps: constant frame rate for `stride` and `every`. A row covers every / fps seconds.
+      channels: number of channels of a row.
+      weights: hash that identifies the weights, see `resolve.identity`. The same weights can have
+        several paths, so `backbone` is only compared if this is unknown.
     """
 
     backbone: str
@@ -53,16 +57,16 @@ class Made:
     weights: str = ""
 
     def seconds(self, rows: int) -> float:
-        """What so many rows cover."""
+        """Return the seconds that `rows` rows cover."""
         return rows * self.every / self.fps
 
     def differences(self, other: "Made") -> str:
-        """'every 8 and 16'; empty where both are the same."""
+        """Return the differences as text, such as 'every 8 and 16'; empty if there are none."""
         return ", ".join(f"{k} {a} and {b}" for k, a, b in differing(asdict(self), asdict(other)))
 
 
 def differing(one: Mapping, other: Mapping) -> list[tuple[str, str, str]]:
-    """Each field of `Made` by which two differ, as its name and both values."""
+    """Return the fields of `Made` that differ, each as its name and both values."""
     keys = [key for key in one if one[key] and other.get(key) and one[key] != other[key]]
     if one.get("weights") and other.get("weights"):
         keys = [key for key in keys if key != "backbone"]
@@ -74,10 +78,13 @@ def differing(one: Mapping, other: Mapping) -> list[tuple[str, str, str]]:
 
 
 def write(path: Path, feature: np.ndarray, made: Made, **about: Any):
-    """Write an .npz; it appears when complete.
+    """Write features to an .npz, atomically.
 
     Args:
-      about: what else to store of how it was made, as JSON can hold it.
+      path: the file.
+      feature: (t, c).
+      made: settings of the extraction.
+      **about: further facts to store, which JSON can represent.
     """
     record = json.dumps({**asdict(made), **about})
     with replacing(path) as part:
@@ -85,10 +92,10 @@ def write(path: Path, feature: np.ndarray, made: Made, **about: Any):
 
 
 def read(path: str | Path) -> tuple[np.ndarray, Made | None]:
-    """`feature` float32 (t, c), and how it was made, where the file knows.
+    """Read features float32 (t, c), and the settings of their extraction if the file has them.
 
     Raises:
-      VideoError: the file cannot be read, or holds something else.
+      VideoError: the file cannot be read, or is not a file of features.
     """
     path, made = Path(path), None
     with readable(path):
@@ -103,13 +110,13 @@ def read(path: str | Path) -> tuple[np.ndarray, Made | None]:
             raise VideoError(str(path), "features are in .csv, .npy or .npz files")
         feature = Entry({"feature": feature}, "it").array("feature", "(rows, channels)")
     if feature.ndim != 2 or not feature.size:
-        reason = f"features are (rows, channels), not {feature.dtype} {feature.shape}"
+        reason = f"features must be (rows, channels), not {feature.dtype} {feature.shape}"
         raise VideoError(str(path), reason)
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+    with np.errstate(over="ignore"):  # values that are too large for float32 become infinite
         feature = feature.astype(np.float32)
     if len(bad := np.argwhere(~np.isfinite(feature))):
         (row, channel), value = bad[0], feature[tuple(bad[0])]
-        reason = f"row {row}, channel {channel} is {value}: features are finite numbers"
+        reason = f"row {row}, channel {channel} is {value}: features must be finite numbers"
         raise VideoError(str(path), reason)
     if made and made.channels != feature.shape[1]:
         reason = f"it has {feature.shape[1]} channels, but says that it has {made.channels}"
@@ -118,7 +125,7 @@ def read(path: str | Path) -> tuple[np.ndarray, Made | None]:
 
 
 def read_made(path: str | Path) -> tuple[Made | None, int]:
-    """How the features of an .npz were made, and how many rows there are; they are not read.
+    """Read the settings of the features of an .npz and their number of rows, but not the features.
 
     Raises:
       VideoError: the file cannot be read.
@@ -128,13 +135,13 @@ def read_made(path: str | Path) -> tuple[Made | None, int]:
             np.lib.format.read_magic(file)
             shape, _, _ = np.lib.format.read_array_header_1_0(file)
         if len(shape) != 2:
-            raise VideoError(str(path), f"features are (rows, channels), not {shape}")
+            raise VideoError(str(path), f"features must be (rows, channels), not {shape}")
         return _made(found), shape[0]
 
 
 @contextmanager
 def readable(path: str | Path) -> Iterator[None]:
-    """Turns what goes wrong when a file of features is read into a VideoError."""
+    """Convert the errors of reading a file of features to a VideoError."""
     try:
         yield
     except VideoError:
@@ -152,7 +159,7 @@ def readable(path: str | Path) -> Iterator[None]:
 
 
 def read_about(path: str | Path) -> dict:
-    """All that an .npz says of how it was made; empty where it says nothing.
+    """Read all facts about the extraction that an .npz contains; empty if it has none.
 
     Raises:
       VideoError: the file cannot be read.
@@ -162,17 +169,17 @@ def read_about(path: str | Path) -> dict:
 
 
 def check(path: str | Path, made: Made):
-    """A UserError where a file knows that its features were made in another way than `made`."""
+    """Raise a UserError if the settings of the features in a file differ from `made`."""
     own = read_made(path)[0] if Path(path).suffix == ".npz" else None
     if own and (differences := own.differences(made)):
-        raise UserError(f"{path}: made in another way than in training: {differences}")
+        raise UserError(f"{path}: extracted in another way than in training: {differences}")
 
 
 def _made(found: Any) -> Made | None:
     if "about" not in found:
         return None
     about = entry(json.loads(str(found["about"])), '"about"')
-    for key in ("backbone", "weights"):  # empty where it is not known
+    for key in ("backbone", "weights"):  # empty if unknown
         if not isinstance(about.values.get(key, ""), str):
             raise about.wrong(key, "text")
     return Made(
@@ -187,15 +194,17 @@ def _made(found: Any) -> Made | None:
 
 
 def _header(path: Path) -> int:
-    """How many lines of a csv come before its rows: 1 where the first one holds names.
+    """Return the number of header lines of a csv: 1 if the first line has names, otherwise 0.
 
-    Names are also numbers that count the channels from 0, as data frames have them. An index
-    column, which data frames write before the channels, has no name.
+    Numbers that count the channels from 0 are names, too, because data frames write such headers.
+    Data frames can also write an index column before the channels, whose name is empty.
     """
     with path.open(encoding="utf-8-sig") as file:
         cells = [cell.strip().strip('"') for cell in file.readline().split(",")]
     if len(cells) > 1 and not cells[0] and all(cells[1:]):
-        raise ValueError("the first column has no name: is it an index? Write the file without it")
+        raise ValueError(
+            "the first column has no name: it looks like an index; write the file without it"
+        )
     counted = len(cells) > 1 and cells == [str(channel) for channel in range(len(cells))]
     numeric = [*map(is_numeric, cells)]
     if any(numeric) and not all(numeric):

@@ -1,9 +1,9 @@
-"""Key frames: moments of videos, with the boxes of the people in them and what they do.
+"""Key frames: annotated frames of videos, with the boxes and actions of the people in them.
 
-A key frame has true boxes, each with one 0/1 a class, and proposals: boxes in which a detector
-found people. Both are shares of the frame's width and height, 0..1.
+A key frame has annotated boxes, with 0 or 1 for each class, and proposals, which are boxes of a
+person detector. All coordinates are shares of the width and height of the frame, from 0 to 1.
 
-Shapes: n key frames, v videos, k boxes of all key frames, c classes.
+Shape letters: n key frames, v videos, k boxes of all key frames, c classes.
 """
 
 import os
@@ -19,11 +19,11 @@ from jaxvid.data.sample import Sample, Source
 from jaxvid.data.video import video_files
 from jaxvid.errors import UserError
 
-TOLERANCE = 0.01  # boxes may reach so far beyond the frame: annotations are rounded
+TOLERANCE = 0.01  # share of the frame by which rounded boxes may reach beyond it
 
 
 class Key(NamedTuple):
-    """What names a key frame: its video, and the time in the units of the annotations."""
+    """The name of a key frame: its video, and its time in the units of the annotations."""
 
     video: str
     time: float
@@ -35,42 +35,49 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Boxes:
-    """Boxes float32 (k, 4) of all key frames, one after the other, and where those of each end."""
+    """The boxes of all key frames.
+
+    Attributes:
+      all: float32 (k, 4), boxes in the order of the key frames.
+      ends: int64 (n,), end of the boxes of each key frame in `all`.
+    """
 
     all: np.ndarray
     ends: np.ndarray
 
     def of(self, row: int) -> slice:
-        """The place of those of one key frame."""
+        """Return the slice of `all` with the boxes of key frame `row`."""
         return slice(self.ends[row - 1] if row else 0, self.ends[row])
 
 
 def flat(boxes: Sequence[np.ndarray]) -> Boxes:
-    """(k, 4) of each key frame -> Boxes."""
+    """Join the boxes of each key frame, arrays (boxes, 4)."""
     joined = np.concatenate([np.zeros((0, 4)), *boxes]).astype(np.float32)
     return Boxes(joined, np.cumsum([len(b) for b in boxes], dtype=np.int64))
 
 
 @dataclass(frozen=True, repr=False)
 class KeyFrames(Source):
-    """The key frames of one split, a sample each.
+    """The key frames of one split. Each key frame is a sample.
 
     Attributes:
-      videos, files: names as the annotations have them, and the file or folder of frames of each.
-      video: int (n,), the video of each key frame.
-      time: float (n,), in the units of the annotations.
-      start: the time at which the files begin.
-      true_boxes: the true boxes.
-      box_label: uint8 (k, c), 0/1.
-      proposals: those of a detector.
+      videos: names of the videos in the annotations.
+      files: the file or folder of frames of each video.
+      video: int (n,), number of the video of each key frame.
+      time: float (n,), time of each key frame in the units of the annotations.
+      start: time at which the video files begin.
+      true_boxes: the annotated boxes.
+      box_label: uint8 (k, c), 0 or 1 for each annotated box and class.
+      proposals: the boxes of a detector.
       names: class names by label; may be empty.
       origin: the file of the annotations.
-      lines: the line of each key frame in it; empty when that has no lines.
-      fps: frames per unit of time: that of folders of frames, or 1 where times count frames; 0 for
-        seconds of videos, which have timestamps.
-      template: of the names of frames, where videos are folders.
-      excluded: int32 (c,), true boxes at times that are left out, which AVA counts all the same.
-      tube: int32 (k,), what a true box is a part of, numbered over all videos.
+      lines: line of each key frame in `origin`; empty if `origin` has no lines.
+      fps: frames per unit of time for folders of frames; 1 if times are frame numbers; 0 for video
+        files, whose times are in seconds.
+      template: pattern of the file names of frames, if videos are folders.
+      excluded: int32 (c,), annotated boxes of each class in key frames that are left out. AVA still
+        counts them.
+      tube: int32 (k,), number of the tube of each annotated box, over all videos.
     """
 
     videos: tuple[str, ...]
@@ -109,13 +116,14 @@ class KeyFrames(Source):
             sample["fps"] = self.fps
         if self.template:
             sample["template"] = self.template
-        if self.excluded is not None:  # all with the first: metrics add them up
+        if self.excluded is not None:  # the first sample has all counts, because metrics add them
             sample["excluded"] = self.excluded * np.int32(index == 0)
         if self.tube is not None:
             sample["tube"] = self.tube[own]
         return sample
 
     def key(self, index: int) -> Key:
+        """Return the name of a key frame."""
         return Key(self.videos[self.video[index]], float(self.time[index]))
 
     def id(self, index: int) -> str:
@@ -127,12 +135,12 @@ class KeyFrames(Source):
 
 
 def find_files(folder: Path, videos: Iterable[str], suffix: str = "") -> tuple[str, ...]:
-    """The files of videos that are named with or without their endings, which may differ."""
+    """Return the files of videos. Their names can lack the file extension, or have another one."""
 
     @cache
     def by_stem(parent: Path) -> dict[str, str]:
         names = sorted(os.listdir(parent)) if parent.is_dir() else []
-        names.sort(key=video_files.has_ending)  # videos last: they win
+        names.sort(key=video_files.has_ending)  # videos last, so that they replace other files
         return {os.path.splitext(name)[0]: name for name in names} | {n: n for n in names}
 
     def file(video):
@@ -145,14 +153,15 @@ def find_files(folder: Path, videos: Iterable[str], suffix: str = "") -> tuple[s
 def check_boxes(
     boxes: np.ndarray, where: Callable[[int], str], tolerance: float = TOLERANCE
 ) -> None:
-    """Whether boxes (k, 4) lie within the frame, their corners in order.
+    """Check that boxes (k, 4) are inside the frame and their corners are in order.
 
     Args:
-      where: where box i is from, for the message.
-      tolerance: how far boxes may reach beyond the frame, as a share of it.
+      boxes: x1, y1, x2, y2 as shares of the frame.
+      where: function that returns the origin of box i, for the message.
+      tolerance: share of the frame by which boxes may reach beyond it.
 
     Raises:
-      UserError: names the first that is not so.
+      UserError: a box is invalid; the message has the first one.
     """
 
     def say(i, what):

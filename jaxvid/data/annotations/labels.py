@@ -1,6 +1,6 @@
-"""Labels as lists have them, numbers or names, and labels of multi-label sets.
+"""Conversion of labels in lists, numbers or names, and storage of labels of multi-label sets.
 
-The latter are kept ragged: HVU's as 0/1 would take 6 GB.
+Labels of multi-label sets are stored as ragged arrays, because 0/1 vectors for HVU would need 6 GB.
 """
 
 import logging
@@ -18,21 +18,21 @@ from jaxvid.log import warn_once
 
 logger = logging.getLogger(__name__)
 
-# What a config needs for samples with several labels, for messages.
+# The settings for samples with several labels, for messages.
 FOR_SEVERAL = (
     "config.task.name=multi_label and config.best=val/map; --config multi_label_own has both"
 )
-MOST_CLASSES = 1_000_000  # a larger label is an id, or the wrong column
+MOST_CLASSES = 1_000_000  # a larger number is probably an id, or in the wrong column
 
 
 @dataclass(frozen=True, eq=False)
 class MultiLabels:
-    """Any number of labels for each of n rows; `labels[i]` is int32 0/1 (classes,).
+    """Labels of n rows, any number for each row. `labels[i]` is int32 (classes,), 0 or 1.
 
     Attributes:
-      values: int32 (k,), the classes of all rows in order, none twice in a row.
-      ends: int (n,), where those of each row end.
-      num_classes: how many there are.
+      values: int32 (k,), classes of all rows in order, without repeats within a row.
+      ends: int (n,), end of the classes of each row in `values`.
+      num_classes: number of classes.
     """
 
     values: np.ndarray
@@ -52,19 +52,19 @@ class MultiLabels:
 
     @property
     def rows(self) -> np.ndarray:
-        """int (k,), the row of each value."""
+        """Row of each value, int (k,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.ends, prepend=0))
 
 
 def ragged(rows: Iterable[Sequence[int]], num_classes: int) -> MultiLabels:
-    """The labels of each row -> all of them."""
+    """Make MultiLabels from the labels of each row."""
     each = [sorted(set(row)) for row in rows]
     values = np.fromiter((value for row in each for value in row), np.int32)
     return MultiLabels(values, np.cumsum([len(row) for row in each], dtype=np.int64), num_classes)
 
 
 def joined(parts: Sequence[Any]) -> Any:
-    """The labels of several sources, arrays or MultiLabels, as those of one."""
+    """Concatenate the labels of several sources, arrays or MultiLabels."""
     if not isinstance(parts[0], MultiLabels):
         return np.concatenate(parts)
     starts = np.cumsum([0, *(len(part.values) for part in parts[:-1])])
@@ -73,16 +73,22 @@ def joined(parts: Sequence[Any]) -> Any:
 
 
 def looked_for(names: tuple[str, ...], label: np.ndarray) -> np.ndarray:
-    """float32 (classes,): 1 where a class is of a category that has any label in `label`.
+    """Return the mask of the classes that were annotated in a sample.
 
-    Classes are called "category/name". In HVU nobody has looked for labels of the others.
+    Args:
+      names: class names of the form "category/name".
+      label: (classes,), 0 or 1.
+
+    Returns:
+      float32 (classes,): 1 for all classes of the categories in which the sample has a label. In
+      HVU, samples were not annotated with the other categories.
     """
     categories = _categories(names)
     return np.isin(categories, categories[label == 1]).astype(np.float32)
 
 
 def by_category(names: Iterable[str]) -> dict[str, list[int]]:
-    """The numbers of the classes of each category."""
+    """Return {category: its classes}, from class names of the form "category/name"."""
     found: dict[str, list[int]] = {}
     for number, name in enumerate(names):
         found.setdefault(name.partition("/")[0], []).append(number)
@@ -91,12 +97,12 @@ def by_category(names: Iterable[str]) -> dict[str, list[int]]:
 
 @lru_cache
 def _categories(names: tuple[str, ...]) -> np.ndarray:
-    """A number for the category of each class."""
+    """Return the number of the category of each class."""
     return np.unique([name.partition("/")[0] for name in names], return_inverse=True)[1]
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Names of classes in the order of their labels: numbers by value, others by alphabet."""
+    """Sort class names by label: by value if all are numbers, otherwise alphabetically."""
     names = set(names)
     if all(name.isascii() and name.isdigit() for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
@@ -111,18 +117,21 @@ def to_numbers(
     path: Path,
     lines: Sequence[int],
 ) -> tuple[Any, tuple[str, ...]]:
-    """Labels as a list has them -> `labels` and `names` of a source.
+    """Convert the labels of a list to `labels` and `names` of a source.
 
-    Labels are numbers where all of them are, also as data frames write them (2.0), and else names.
+    If all labels are numbers, they are class numbers. Numbers like 2.0, which data frames write,
+    are accepted. Otherwise, labels are class names.
 
     Args:
-      raw: labels of each row, numbers as text or names of classes; one where not `multi_label`.
-      names: class names by label, where another split has settled them.
-      path, lines: where the rows are from, for messages.
+      raw: labels of each row as text. Without `multi_label`, each row has one label.
+      names: class names by label, if they are known.
+      multi_label: whether to return MultiLabels.
+      num_classes: number of classes, if it is known.
+      path, lines: the file and the line of each row, for messages.
 
     Raises:
-      UserError: an empty label, a name that is not in `names`, a number with a fraction, or a label
-        out of range; names file and line.
+      UserError: a label is empty, unknown, not a whole number, or out of range; the message has
+        file and line.
     """
     numbers, names = _numbers(raw, names, path, lines)
     if multi_label:
@@ -131,13 +140,13 @@ def to_numbers(
 
 
 def _numbers(raw, names, path, lines):
-    """Labels as numbers, and the class names they stand for when they were names."""
+    """Return labels as numbers, and the class names, if labels are names."""
     first: dict[str, int] = {}  # line of each label
     for labels, line in zip(raw, lines, strict=True):
         for label in labels:
             first.setdefault(label, line)
     words = [label for label in first if not NUMBER.fullmatch(label)]
-    # Where some classes are called by words, a numeral can be the name of another.
+    # If some class names are words, others can be numerals.
     named = first.keys() <= set(names) and not all(map(NUMBER.fullmatch, names))
     if not words and not named:
         value = {label: _number(label, f"{path}:{line}") for label, line in first.items()}
@@ -158,33 +167,31 @@ def _number(label: str, where: str) -> int:
     value = whole_number(label)
     if value is None:
         raise UserError(
-            f'{where}: label "{label}" is no whole number; if it is the name of a class, list the'
-            " names in a file (config.data.names)"
+            f'{where}: label "{label}" is not a whole number; if it is a class name, list all names'
+            " in a file (config.data.names)"
         )
     if abs(value) > MOST_CLASSES:
-        raise UserError(
-            f"{where}: label {label} is no class, which are numbered from 0; is it an id?"
-        )
+        raise UserError(f"{where}: label {label} is not a class number; is it an id?")
     return value
 
 
 def _names(first: dict[str, int], words: Sequence[str], path: Path) -> tuple[str, ...]:
-    """The class names of a list in which not all labels are numbers."""
+    """Return the class names of a list in which some labels are not numbers."""
     for label in words:
-        # "nan" is what a data frame writes where a number is missing.
+        # Data frames write "nan" for a missing number.
         if not label or (label.lower() == "nan" and len(words) == 1 < len(first)):
             raise UserError(f"{path}:{first[label]}: the label is missing: {label!r}")
     if len(words) < len(first):
         warn_once(
             logger,
             f'{path}: labels are numbers and words, such as "{words[0]}" in line'
-            f" {first[words[0]]}; all of them are taken as names of classes",
+            f" {first[words[0]]}; all of them are used as class names",
         )
     return in_order(first)
 
 
 def _ragged(numbers, num_classes, path, lines):
-    """Labels of each row as MultiLabels of `num_classes`, or if 0 of up to the largest label."""
+    """Return the labels as MultiLabels. If `num_classes` is 0, the largest label determines it."""
     _refuse_columns(numbers, path, lines)
     num_classes = num_classes or max(map(max, numbers)) + 1
     for values, line in zip(numbers, lines, strict=True):
@@ -198,7 +205,7 @@ def _ragged(numbers, num_classes, path, lines):
 
 
 def _refuse_columns(numbers, path, lines):
-    """A UserError where a table has a column of 0 and 1 for each class."""
+    """Raise a UserError if a table has a column of 0 and 1 for each class."""
     repeats = [line for row, line in zip(numbers, lines, strict=True) if len({*row}) < len(row)]
     alike = len({len(row) for row in numbers}) == 1
     if repeats and alike and {value for row in numbers for value in row} <= {0, 1}:

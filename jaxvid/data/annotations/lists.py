@@ -1,6 +1,6 @@
-"""Files of annotations: finding and reading them, or saying what is wrong with them.
+"""Functions that search and read files of annotations.
 
-This is the one place that knows how lists are written: encoding, comments, blank lines, headers,
+This is the only module that handles the details of lists: encoding, comments, blank lines, headers,
 separators and quotes.
 """
 
@@ -14,27 +14,34 @@ from typing import Any
 
 from jaxvid.errors import UserError
 
-# What the first cell of a csv says when its first line is a header.
+# Possible first cells of the header of a csv.
 HEADER = {
     "path", "paths", "file_path", "filepath", "video", "videos", "video_path", "video_name",
     "video_id", "videoid", "file", "files", "filename", "file_name", "clip", "clip_id", "name",
     "id", "folder", "frame_dir",
 }  # fmt: skip
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-WORD = re.compile(r'"((?:[^"]|"")*)"(?!\S)|(\S+)')  # of a line that is no csv
-MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}  # what a file begins with
+WORD = re.compile(r'"((?:[^"]|"")*)"(?!\S)|(\S+)')  # a word in a line of a file that is not a csv
+MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}  # encoding by the first bytes of a file
 
 
 def of_split(file: str, split: str) -> str:
-    """Return the name of the file of a split, which replaces "{split}" in `file`."""
+    """Return the name of the file of a split: "{split}" in `file` is replaced by the split."""
     return file.replace("{split}", split)
 
 
 def file_of(root: str, file: str, split: str, what: str = "annotations", key: str = "file") -> Path:
-    """Return the path of a file that the source of a split names with `key`, see `of_split`.
+    """Return the path of a file that is an option of a source.
+
+    Args:
+      root: folder of the data.
+      file: name of the file, relative to `root`; can contain "{split}".
+      split: name of the split.
+      what: kind of the file, for the message.
+      key: name of the option, for the message.
 
     Raises:
-      UserError: it does not exist.
+      UserError: the file does not exist.
     """
     path = Path(root, of_split(file, split))
     if not path.is_file():
@@ -45,15 +52,18 @@ def file_of(root: str, file: str, split: str, what: str = "annotations", key: st
 
 
 def find_split(root: str, split: str, endings: Sequence[str]) -> str:
-    """The name of the file of a split in `root`, "train.csv" or with another ending; "" if none."""
+    """Return the name of the file of a split in `root`, such as "train.csv"; "" if none exists."""
     return next((f"{split}{e}" for e in endings if Path(root, f"{split}{e}").is_file()), "")
 
 
 def expect_split(root: str, split: str, endings: Sequence[str], what: str) -> str:
-    """As `find_split`, of a folder of one's own that must have it.
+    """Return the name of the file of a split like `find_split`, but it must exist.
+
+    Args:
+      what: content of the folder, for messages.
 
     Raises:
-      UserError: `root` is missing or lacks the file.
+      UserError: `root` or the file does not exist.
     """
     if not root:
         raise UserError(f"set --config.data.root to the folder of your {what}")
@@ -65,9 +75,9 @@ def expect_split(root: str, split: str, endings: Sequence[str], what: str) -> st
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, without a mark of its byte order. Raises UserError if it is not UTF-8."""
+    """Return the text of a file without a byte order mark. Raises UserError if it is not UTF-8."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # line ends stay as they are
+        with path.open(newline="", encoding="utf-8-sig") as file:  # do not change line ends
             return file.read()
     except UnicodeDecodeError:
         mark = MARKS.get(path.read_bytes()[:2])
@@ -76,7 +86,7 @@ def read_text(path: Path) -> str:
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number, text without blanks around it) of every line that is no comment and not blank.
+    """Yield (line number, stripped text) of every line that is not blank and not a comment.
 
     Comments are lines that start with #.
 
@@ -90,17 +100,17 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def rows(path: Path, header: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """(line number, cells without blanks around them) of every line that says something.
+    """Yield (line number, stripped cells) of every line that is not blank and not a comment.
 
-    A .csv is separated by commas, or by semicolons or tabs where its first line has no comma; a
-    .tsv by tabs. In other files, cells are words. Quotes keep separators, in files of words too.
-    Comments and blank lines are left out, and so are empty cells at the end of a line.
+    Cells of a .csv are separated by commas, or by tabs or semicolons if its first line has no
+    comma. Cells of a .tsv are separated by tabs. In other files, cells are words. In all files,
+    cells in quotes can contain separators. Empty cells at the end of a line are left out.
 
     Args:
-      header: yield the header of a csv or tsv, too; see `is_header`.
+      header: whether to yield the header of a csv or tsv, see `is_header`.
 
     Raises:
-      UserError: the file is not text in UTF-8, or not a csv as its name says.
+      UserError: the file is not text in UTF-8, or a csv or tsv is invalid.
     """
     if not is_table(path):
         for number, text in lines(path):
@@ -117,21 +127,21 @@ def rows(path: Path, header: bool = False) -> Iterator[tuple[int, list[str]]]:
 
 
 def is_table(path: Path) -> bool:
-    """Whether the ending of a list says csv or tsv."""
+    """Return whether the file extension is csv or tsv."""
     return path.suffix.lower() in (".csv", ".tsv")
 
 
 def is_header(cells: list[str]) -> bool:
-    """Whether the first line of a table names its columns: it has no number in it."""
+    """Return whether the first line of a table has column names: a known name, and no number."""
     return cells[0].lower() in HEADER and not any(map(NUMBER.fullmatch, cells))
 
 
 def _table(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(line number, cells) of a csv or tsv as it stands."""
+    """Yield (line number, cells) of all lines of a csv or tsv. Comments are blank lines."""
     text = read_text(path)
     start = next((text for _, text in lines(path)), "")
     between = "\t" if path.suffix.lower() == ".tsv" else _separator(start)
-    number, begins = 0, True  # a row: in the middle of one, within quotes, there are no comments
+    number, begins = 0, True  # `begins`: at the start of a row, where a comment can be
 
     def physical() -> Iterator[str]:
         nonlocal begins
@@ -150,52 +160,53 @@ def _table(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def split_lines(text: str) -> list[str]:
-    """Lines with their ends: \\n, \\r\\n, or a single \\r, as old programs write it.
+    """Return lines with their line ends: \\n, \\r\\n, or a single \\r from old programs.
 
-    `str.splitlines` also ends a line where Unicode separates the lines of one text.
+    `str.splitlines` also splits at Unicode line separators, which can be part of a text.
     """
     return re.findall(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+$", text)
 
 
 def _separator(line: str) -> str:
-    """That of a csv by its first line."""
+    """Return the separator of a csv, detected from its first line."""
     bare = re.sub(r'"[^"]*"', "", line)
     return next((mark for mark in ",\t;" if mark in bare), ",")
 
 
 def unquoted(match: re.Match[str]) -> str:
-    """A cell, of a match of WORD."""
+    """Return the cell of a match of WORD, without quotes."""
     return match[2] if match[1] is None else match[1].replace('""', '"')
 
 
 def whole_number(cell: str) -> int | None:
-    """What a cell says if it is a whole number, also as data frames write it (2.0); else None."""
+    """Return the whole number in a cell, or None. 2.0 is a whole number: data frames write it."""
     if not NUMBER.fullmatch(cell):
         return None
-    if cell.lstrip("+-").isdigit() and len(cell) < 20:  # more digits are no number of anything
+    if cell.lstrip("+-").isdigit() and len(cell) < 20:  # longer numbers are not useful
         return int(cell)
     value = float(cell)
     return int(value) if value.is_integer() else None
 
 
 def parse_json(text: str, path: Path, twice: Callable[[str], str] | None = None) -> Any:
-    """What the text of the file `path` holds.
+    """Parse the text of the json file `path`.
 
     Args:
-      twice: the message when a key is there twice, of which json alone would keep the last.
+      twice: function that returns the message for a key that appears twice. The standard module
+        json would keep the last value only.
 
     Raises:
-      UserError: it is not json, or a key is there twice.
+      UserError: the text is not json, or a key appears twice.
     """
 
     def unique(pairs):
         found = dict(pairs)
         if len(found) < len(pairs):
             key = Counter(key for key, _ in pairs).most_common(1)[0][0]
-            raise UserError(twice(key) if twice else f'{path}: "{key}" is there twice')
+            raise UserError(twice(key) if twice else f'{path}: "{key}" appears twice')
         return found
 
     try:
         return json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: this is no json: {error.msg}") from None
+        raise UserError(f"{path}:{error.lineno}: this is not json: {error.msg}") from None

@@ -1,7 +1,8 @@
-"""What is known of video files without opening them: a line a file, jsonl or csv by its ending.
+"""Manifests: facts about video files, so that they need not be opened.
 
-`python -m jaxvid.tools.scan` writes manifests; lists of videos read them (`manifest=`). Paths are
-relative to the folder of the manifest, so that both can move together.
+A manifest is a jsonl or csv file with one line per video. `python -m jaxvid.tools.scan` writes it,
+and sources of videos read it (`manifest=`). Paths are relative to the folder of the manifest, so
+that both can be moved together.
 """
 
 import csv
@@ -28,13 +29,15 @@ class Row:
     Attributes:
       path: relative to the folder of the manifest, with "/".
       status: "ok" or "bad".
-      reason: why it is bad.
-      frames, fps, duration: as VideoReader counts them; duration in seconds.
-      decoded: how many frames were decoded to see whether that works.
-      codec, rotation, width, height: rotation in degrees, sizes as shown.
-      size: bytes.
-      modified: when it was written, seconds since 1970.
-      sha256: of its content, where asked for.
+      reason: why the file is bad.
+      frames, fps, duration: as VideoReader returns them; the duration is in seconds.
+      decoded: number of frames that were decoded as a test.
+      codec: name of the codec.
+      rotation: in degrees.
+      width, height: in pixels, after the rotation.
+      size: in bytes.
+      modified: time of the last change, in seconds since 1970.
+      sha256: hash of the content; empty unless the scan computed it.
     """
 
     path: str
@@ -61,12 +64,12 @@ TYPES: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(
 
 
 def read(path: Path) -> dict[str, Row]:
-    """{absolute path of the file: its row}; where a file has several, the last one.
+    """Read a manifest: {absolute path of a file: its row}. The last row of a file counts.
 
-    A last line that a killed scan left unfinished is not counted.
+    An incomplete last line, from a scan that was killed, is ignored.
 
     Raises:
-      UserError: no such manifest, or a line that is none; names file and line.
+      UserError: the manifest does not exist, or a line is invalid; the message has file and line.
     """
     as_csv = _is_csv(path)
     if not path.is_file():
@@ -86,27 +89,27 @@ def read(path: Path) -> dict[str, Row]:
 
 
 def fresh(path: Path, videos: Sequence[str]) -> list[Row | None]:
-    """The row of each video, as far as the manifest `path` knows it; None for others.
+    """Return the row of each video in the manifest `path`, or None if it must be inspected.
 
-    A file of another size is an error. One of the same size that was only written again (as by a
-    copy) is taken for the same if it was good, and looked at again if it was bad.
+    If a file has the same size but another time, such as after a copy, its row is used if the file
+    was good. If the file was bad, None is returned, so that it is opened again.
 
     Raises:
-      UserError: as `read`, or files that have another size than the manifest says; names them.
+      UserError: the manifest cannot be read, or the size of a file has changed.
     """
     known = read(path)
     rows = [known.get(os.path.abspath(video)) for video in videos]
-    with ThreadPoolExecutor(16) as pool:  # network file systems answer slowly, but many at once
+    with ThreadPoolExecutor(16) as pool:  # hides the latency of network file systems
         there = list(pool.map(_stat, videos, rows))
     changed = [
-        f"{video} has {now.st_size:,} bytes, {row.size:,} by the manifest"
+        f"{video} has {now.st_size:,} bytes, but {row.size:,} in the manifest"
         for video, row, now in zip(videos, rows, there, strict=True)
         if row and now and now.st_size != row.size
     ]
     if changed:
         raise UserError(
-            f"{path}: {', '.join(first(changed, 1))}: changed since; python -m jaxvid.tools.scan"
-            " brings it up to date"
+            f"{path}: {', '.join(first(changed, 1))}: changed since; run python -m"
+            " jaxvid.tools.scan to update the manifest"
         )
     return [
         None if row and now and not row.ok and now.st_mtime != row.modified else row
@@ -115,22 +118,22 @@ def fresh(path: Path, videos: Sequence[str]) -> list[Row | None]:
 
 
 def _stat(video: str, row: Row | None) -> os.stat_result | None:
-    """What the file system says of a video whose row says when it was written."""
+    """Return the status of a video file, or None if its row has no time."""
     try:
         return os.stat(video) if row and row.modified else None
-    except OSError:  # whether files are there is checked elsewhere
+    except OSError:  # missing files are reported elsewhere
         return None
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
-    """The whole manifest at once, in place of what is there."""
+    """Write a manifest atomically. An existing one is replaced."""
     head = _csv_line(TYPES) if _is_csv(path) else ""
     with explained(path):
         write_text(path, head + "".join(line(path, row) for row in rows))
 
 
 def line(path: Path, row: Row) -> str:
-    """The line of a row in the manifest `path`, to append to it."""
+    """Return the line of a row, to append to the manifest `path`."""
     values = dataclasses.asdict(row)
     return _csv_line(values.values()) if _is_csv(path) else json.dumps(values) + "\n"
 

@@ -1,27 +1,30 @@
-"""The annotations of a skeleton file as arrays on disk, which every process maps.
+"""Skeleton files: their annotations are converted to arrays on disk, which all processes map.
 
-MMAction2 and pyskl publish the skeletons of a data set as one pickle, either a list of annotations
-or {"split": {"xsub_train": [frame_dir, ...], ...}, "annotations": [...]}. Each is a dict:
+MMAction2 and pyskl publish the skeletons of a data set as one pickle. It is either a list of
+annotations or {"split": {"xsub_train": [frame_dir, ...], ...}, "annotations": [...]}. Each
+annotation is a dict:
 
 | key                   | meaning                                                                 |
 |-----------------------|-------------------------------------------------------------------------|
-| frame_dir or filename | what names it                                                           |
-| label                 | int                                                                     |
-| total_frames          | t                                                                       |
-| img_shape             | (h, w) of the image that 2-D key points are pixels of                   |
-| keypoint              | (m t j c): x, y or x, y, z; zeros where a joint or a person is missing  |
+| frame_dir or filename | name of the annotation                                                  |
+| label                 | class, int                                                              |
+| total_frames          | number of frames t                                                      |
+| img_shape             | (h, w) in pixels of the image of 2-D key points                         |
+| keypoint              | (m t j c): x, y or x, y, z; zeros for missing joints and people         |
 | keypoint_score        | (m t j), for 2-D key points                                             |
 
-The compact form of Kinetics has one row a pose, of n in all, and not the same number a frame:
+The compact form of Kinetics has one row for each of n poses. The number of poses differs between
+frames:
 
 | frame_inds            | (n,) frame of each pose, in order                                       |
-| box_score             | (n,) score of the person's box                                          |
-| valid                 | {threshold of box_score: how many frames show a person above it}        |
-| keypoint              | (n j 3): x, y, score; or a file of its own for each annotation          |
+| box_score             | (n,) score of the box of the person                                     |
+| valid                 | {threshold of box_score: number of frames with a person above it}       |
+| keypoint              | (n j 3): x, y, score; or each annotation has a separate file            |
 
-A pickle can only be read whole. So it is read once, and its arrays are kept in a cache folder; a
-run takes from there what it needs, and workers share the pages. Reading needs as much memory as
-the file has bytes. NaN, as some estimators mark missing joints, becomes 0 and is counted.
+A pickle can only be read as a whole. So it is read once, and its arrays are stored in a cache
+folder. Processes read what they need from there, and share the memory. Reading the pickle needs as
+much memory as the file has bytes. Some pose estimators mark missing joints by NaN, which is
+replaced by 0 and counted.
 
 Shape letters: m people, t frames, j joints, c coordinates, n poses.
 """
@@ -43,7 +46,7 @@ from jaxvid.data.cache import make_once
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.files import cache_root
 
-VERSION = 2  # raise it when the files in the cache, or what is checked, change
+VERSION = 2  # increase it when the files in the cache or the checks change
 NAMES = ("frame_dir", "filename")
 ARRAYS = ("keypoint", "keypoint_score", "frame_inds", "box_score")
 SHAPES = {
@@ -53,7 +56,7 @@ SHAPES = {
     "box_score": "(poses,)",
 }
 IMAGE = "(height, width) of the image in pixels"
-LOOKED_AT = 50  # annotations whose key points are compared with the size of their image
+LOOKED_AT = 50  # number of annotations whose key points are compared with the size of their image
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,12 @@ class Poses:
     """The annotations of one file.
 
     Attributes:
-      table: one entry an annotation: "id", "label", "total_frames", "nan" (how many of its numbers
-        were NaN), perhaps "size" (h, w), "valid.THRESHOLD" and the shape of each array as
-        "KEY.shape"; for each split NAME of the file "split.NAME", its rows, and "absent.NAME",
-        ids that have no annotation.
-      flat: the arrays of all annotations, end to end.
-      ends: where in `flat` those of each annotation end.
+      table: arrays with one entry for each annotation: "id", "label", "total_frames", "nan" (number
+        of its values that were NaN), the shape of each array as "KEY.shape", and if known, "size"
+        (h, w) and "valid.THRESHOLD". For each split NAME of the file, "split.NAME" has its rows,
+        and "absent.NAME" has its ids without an annotation.
+      flat: for each key, the concatenated arrays of all annotations.
+      ends: for each key, the end of the array of each annotation in `flat`.
     """
 
     table: dict[str, np.ndarray]
@@ -74,7 +77,7 @@ class Poses:
     ends: dict[str, np.ndarray]
 
     def arrays(self, row: int) -> dict[str, np.ndarray]:
-        """The arrays of an annotation, read from disk when they are used."""
+        """Return the arrays of an annotation. They are read from disk when they are used."""
         found = {}
         for key, flat in self.flat.items():
             shape, end = self.table[f"{key}.shape"][row], self.ends[key][row]
@@ -82,9 +85,9 @@ class Poses:
         return found
 
 
-@lru_cache  # once a process: neither the table nor the maps go to workers by pickle
+@lru_cache  # cached per process, so that neither the table nor the maps are sent to workers
 def read(folder: str) -> Poses:
-    """The annotations in a folder that `ensure` made."""
+    """Open the annotations in a folder that `ensure` made."""
     with np.load(Path(folder, "table.npz")) as file:
         table = dict(file)
     keys = [key for key in ARRAYS if f"{key}.shape" in table]
@@ -93,12 +96,13 @@ def read(folder: str) -> Poses:
 
 
 def ensure(path: Path) -> Path:
-    """The folder of the arrays of a pickle, made unless it is in the cache.
+    """Return the cache folder with the arrays of a pickle. Create it if necessary.
 
-    Its name holds a hash of the pickle's path, size and time, so a changed file is read again.
+    Its name contains a hash of the path, size and time of the pickle, so that a changed pickle is
+    read again.
 
     Raises:
-      UserError: the pickle holds something else, or there is no room for the cache.
+      UserError: the pickle is invalid, or the arrays cannot be written to the cache.
     """
     state = path.stat()
     key = f"{os.path.realpath(path)}\0{state.st_size}\0{state.st_mtime_ns}\0{VERSION}"
@@ -108,13 +112,13 @@ def ensure(path: Path) -> Path:
         return make_once(folder, lambda new: _convert(path, new))
     except OSError as error:
         raise UserError(
-            f"{path}: its {state.st_size / 1e9:.1f} GB of arrays cannot be kept in {folder}:"
-            f" {error}; make room, or set JAXVID_CACHE to a folder elsewhere"
+            f"{path}: its {state.st_size / 1e9:.1f} GB of arrays cannot be written to {folder}:"
+            f" {error}; free disk space, or set JAXVID_CACHE to another folder"
         ) from error
 
 
 def load(path: str | Path) -> Any:
-    """What a pickle holds: plain data only, see `jaxvid.pickles`."""
+    """Read a pickle, which can contain plain data only (see `jaxvid.pickles`)."""
     with open(path, "rb") as file:
         if not os.fstat(file.fileno()).st_size:
             raise UserError(f"{path}: the file is empty")
@@ -123,15 +127,17 @@ def load(path: str | Path) -> Any:
 
 
 def checked(annotation: dict, where: str) -> dict:
-    """`annotation` with arrays that fit each other, without NaN, and at most as wide as float32.
-
-    Beside them it has `nan`, how many of their numbers were NaN, and are 0 now.
+    """Check that the arrays of an annotation fit each other, and convert them.
 
     Args:
-      where: what to call it in errors.
+      where: name of the annotation in messages.
+
+    Returns:
+      The annotation, whose floating-point arrays are float32 or float16. NaN is replaced by 0, and
+      the key "nan" has the number of replaced values.
 
     Raises:
-      UserError: they do not fit, or a key holds something else.
+      UserError: the arrays do not fit each other, or a value is invalid.
     """
     own = Entry(annotation, where)
     found, nan = {}, 0
@@ -145,7 +151,9 @@ def checked(annotation: dict, where: str) -> dict:
         if "keypoint" in found and (len(keypoint) != 3 or keypoint[2] != 3):
             _refuse("keypoint", keypoint, "(poses, joints, 3): x, y, score", where)
         if (np.diff(found["frame_inds"]) < 0).any():
-            raise UserError(f'{where}: "frame_inds" goes back; poses are in the order of frames')
+            raise UserError(
+                f'{where}: "frame_inds" decreases; poses must be in the order of frames'
+            )
         for key, shape in shapes.items():
             if shape[:1] != shapes["frame_inds"] or (key == "box_score" and len(shape) != 1):
                 _refuse(key, shape, f"{shapes['frame_inds'][0]} rows, as frame_inds has", where)
@@ -165,7 +173,7 @@ def checked(annotation: dict, where: str) -> dict:
 
 
 def _convert(path: Path, folder: Path):
-    """Checks the annotations of a pickle and writes table and arrays."""
+    """Check the annotations of a pickle, and write the table and the arrays."""
     annotations, splits = _parts(load(path), path)
     entries = [entry(a, f"{path}: annotation {i}") for i, a in enumerate(annotations)]
     ids = [_name(own) for own in entries]
@@ -199,7 +207,7 @@ def _convert(path: Path, folder: Path):
 
 
 def _parts(content: Any, path: Path) -> tuple[list, dict]:
-    """The annotations of a file and the ids of its splits."""
+    """Return the annotations of a file and the ids of its splits."""
     annotations, splits = content, {}
     if isinstance(content, dict):
         for key in ("annotations", "split"):
@@ -217,12 +225,12 @@ def _parts(content: Any, path: Path) -> tuple[list, dict]:
 
 
 def _name(own: Entry) -> str:
-    """What an annotation is called."""
+    """Return the name of an annotation."""
     return own.name(next((key for key in NAMES if key in own.values), NAMES[0]))
 
 
 def _members(split: Entry, name: Any) -> list[str]:
-    """The ids of a split."""
+    """Return the ids of a split."""
     value = split.values[name]
     value = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(value, list | tuple | set | frozenset):
@@ -232,7 +240,7 @@ def _members(split: Entry, name: Any) -> list[str]:
 
 
 def _everywhere(key: str, entries: Sequence[Entry]) -> bool:
-    """Whether the annotations have `key`, which must be all of them or none."""
+    """Return whether all annotations have `key`. Raises UserError if only some of them have it."""
     without = [own.where for own in entries if key not in own.values]
     if 0 < len(without) < len(entries):
         raise UserError(f'{without[0]}: no "{key}" in it, but others have one')
@@ -240,7 +248,11 @@ def _everywhere(key: str, entries: Sequence[Entry]) -> bool:
 
 
 def _valid(entries: Sequence[Entry]) -> dict[str, np.ndarray]:
-    """How many frames show a person above each threshold of box_score, for each annotation."""
+    """Return the numbers of frames with a person above each threshold of box_score.
+
+    Returns:
+      {"valid.THRESHOLD": int (annotations,)}.
+    """
     counts = [own.entry("valid", "{threshold: frames}") for own in entries]
     found = {}
     for threshold in counts[0].values:
@@ -248,7 +260,7 @@ def _valid(entries: Sequence[Entry]) -> dict[str, np.ndarray]:
             name = f"valid.{float(threshold)}"
         except (TypeError, ValueError):
             raise UserError(
-                f'{counts[0].where}: "{threshold}" is no threshold of box_score'
+                f'{counts[0].where}: "{threshold}" is not a threshold of box_score'
             ) from None
         expected = "a number of frames up to total_frames"
         found[name] = np.array(
@@ -261,9 +273,9 @@ def _valid(entries: Sequence[Entry]) -> dict[str, np.ndarray]:
 
 
 def _compare(points: list[np.ndarray], table: dict[str, np.ndarray], entries: list[Entry]):
-    """A UserError where key points have other joints than the first, or are shares of the image.
+    """Raise a UserError if the number of joints differs, or 2-D key points are not in pixels.
 
-    3-D key points are lengths in space, whatever the image.
+    3-D key points are positions in space, which do not depend on the size of the image.
     """
     joints = table["keypoint.shape"][:, -2:]
     for i in np.flatnonzero((joints != joints[0]).any(1)).tolist():
@@ -276,7 +288,7 @@ def _compare(points: list[np.ndarray], table: dict[str, np.ndarray], entries: li
     if 0 < largest <= 1:
         size = tuple(table["size"][0].tolist())
         raise UserError(
-            f'{entries[0].where}: "keypoint" is at most {largest:.2g} here and in what follows;'
+            f'{entries[0].where}: "keypoint" is at most {largest:.2g} here and in the next ones;'
             f" expected pixels of the image, whose img_shape is {size}"
         )
 
@@ -289,19 +301,19 @@ def _size(own: Entry) -> list[int]:
 
 
 def _numbers(own: Entry, key: str) -> tuple[np.ndarray, int]:
-    """An array without NaN, and how many there were."""
+    """Return an array in which NaN is replaced by 0, and the number of replaced values."""
     array = own.array(key, SHAPES[key])
     if key == "frame_inds":
         frames = array.astype(np.int32) if np.isfinite(array).all() else np.array(-1)
         if (frames != array).any() or (frames < 0).any():
-            raise UserError(f'{own.where}: "frame_inds" has other numbers; expected {SHAPES[key]}')
+            raise UserError(f'{own.where}: "frame_inds" is invalid; expected {SHAPES[key]}')
         last = own.values.get("total_frames")
         if last is not None and frames.size and frames.max() > last:
             raise UserError(
                 f'{own.where}: "frame_inds" goes to {frames.max()}, beyond "total_frames", {last}'
             )
         return frames, 0
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+    with np.errstate(over="ignore"):  # values that are too large for float32 become infinite
         array = array if array.dtype == np.float16 else array.astype(np.float32)
     if np.isfinite(array).all():
         return array, 0
@@ -318,7 +330,7 @@ def _refuse(key: str, shape: tuple, expected: str, where: str):
 
 
 def _write(path: Path, arrays: list[np.ndarray]):
-    """The arrays end to end in one .npy, without a copy of them all in memory."""
+    """Write concatenated arrays to one .npy, without a copy of all arrays in memory."""
     count = sum(array.size for array in arrays)
     kind = np.result_type(*{array.dtype for array in arrays})
     flat, end = np.lib.format.open_memmap(path, "w+", kind, (count,)), 0

@@ -1,17 +1,19 @@
-"""Eight classes that only motion tells apart: the clips of the quickstart.
+"""The clips of the quickstart: eight classes that differ by motion only.
 
 A bright, textured shape on a dark, textured background moves left, right, up or down, turns, grows
-or shrinks. Its pose is four phases on circles: x, y, log radius and angle. Every phase starts
-uniformly at random in every class, and the class only says which one advances and in which sense;
-x, y and radius jump back when they reach their end. Two things follow by construction:
+or shrinks. Its pose has four coordinates: x, y, log radius and angle. All of them start at
+uniformly random values in every class. The class only determines which coordinate changes, and in
+which direction. Coordinates are periodic: x, y and radius jump back when they reach their end. This
+has two consequences:
 
-* in any one frame the pose has the same distribution in all classes, so no frame gives the class
-  away, whatever the position, size or angle of the shape;
-* a clip played backwards is a clip of the opposite class, as likely there as here, so frames in
-  random order tell the axis of the motion at most, never its sense.
+* In a single frame, the pose has the same distribution in all classes. So the position, size and
+  angle of the shape in one frame contain no information about the class.
+* A reversed clip is a clip of the opposite class, with the same probability. So frames in random
+  order can at most show the axis of the motion, but not its direction.
 
-Shapes, colors, textures and speeds are random too. `val` has hues and texture kinds that `train`
-never shows. The clips are real H.264 files with an annotation list each, made once and cached.
+Shapes, colors, textures and speeds are random, too. `val` has hues and kinds of textures that
+`train` does not have. The clips are H.264 files with a list for each split. They are generated once
+and cached.
 
 Shape letters: t frames, h height, w width.
 """
@@ -32,7 +34,7 @@ from jaxvid.data.video.encode import write_video
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.files import cache_root, cores
 
-VERSION = 1  # raise it when `draw` or the encoding changes: old caches are then left alone
+VERSION = 1  # increase it when `draw` or the encoding changes, so that old caches are not used
 FRAMES, SIZE, FPS = 16, 64, 16
 
 CLASSES = ("left", "right", "up", "down", "clockwise", "counter_clockwise", "grow", "shrink")
@@ -49,7 +51,7 @@ OPPOSITE = {
 
 
 class _Phase(NamedTuple):
-    """Range of one coordinate of the pose and how far it moves in a frame, in the same units."""
+    """Range of one coordinate of the pose, and range of its change per frame, in the same units."""
 
     low: float
     high: float
@@ -62,7 +64,7 @@ PHASES = {
     "x": _Phase(10, 54, 1.4, 2.0),  # pixels
     "y": _Phase(10, 54, 1.4, 2.0),
     "log_radius": _Phase(np.log(16), np.log(32), 0.05, 0.075),
-    "angle": _Phase(0, 360, 5, 8),  # degrees; quicker turns take a small network far longer
+    "angle": _Phase(0, 360, 5, 8),  # degrees; a small network learns faster turns much more slowly
 }
 MOVES = {
     "left": ("x", -1),
@@ -77,7 +79,7 @@ MOVES = {
 
 
 class _Look(NamedTuple):
-    """What the clips of a split may look like."""
+    """Ranges of hues and kinds of textures of the clips of a split."""
 
     hues: tuple[float, float]
     textures: tuple[str, ...]
@@ -88,8 +90,8 @@ LOOKS = {
     "val": _Look((0.5, 0.9), ("checker", "rings")),  # cyan to magenta
 }
 
-# Outlines that only a full turn maps to themselves, so that turning shows. Units are free:
-# `_outline` centers and scales them.
+# Outlines without rotational symmetry, so that turning is visible. Their units are arbitrary,
+# because `_outline` centers and scales them.
 SHAPES = {
     "arrow": [(-1, -0.3), (0.1, -0.3), (0.1, -0.8), (1, 0), (0.1, 0.8), (0.1, 0.3), (-1, 0.3)],
     "ell": [(-0.7, -1), (-0.1, -1), (-0.1, 0.4), (0.7, 0.4), (0.7, 1), (-0.7, 1)],
@@ -104,7 +106,13 @@ SHAPES = {
 
 
 def draw(split: str, index: int, seed: int = 0) -> tuple[np.ndarray, int]:
-    """Clip `index` of a split: frames uint8 (t h w 3) RGB and the label. Pure."""
+    """Return clip `index` of a split: frames uint8 (t h w 3) RGB, and the label.
+
+    The result depends on the arguments only.
+
+    Raises:
+      UserError: there is no such split.
+    """
     if split not in LOOKS:
         raise UserError(f'the motion set has no split "{split}".{did_you_mean(split, LOOKS)}')
     label = label_of(split, index, seed)
@@ -113,7 +121,7 @@ def draw(split: str, index: int, seed: int = 0) -> tuple[np.ndarray, int]:
 
 
 def animate(split: str, name: str, rng: np.random.Generator) -> np.ndarray:
-    """A clip of the class `name` that looks like those of `split`: uint8 (t h w 3) RGB."""
+    """Return a clip of the class `name` in the style of `split`: uint8 (t h w 3) RGB."""
     look, poses = LOOKS[split], draw_poses(name, rng)
     dark = _paint(look, (0.02, 0.2), rng)
     light = _paint(look, (0.9, 1.0), rng)
@@ -129,12 +137,12 @@ def ensure(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """The folder of the clips, made by `generate` unless it is there already.
+    """Return the folder of the clips. Generate it if necessary.
 
     Args:
-      root: where such folders are kept: by default $JAXVID_CACHE, else ~/.cache/jaxvid. The
-        folder's name holds a hash of everything that decides its content.
-      train, val, seed, progress: as for `generate`.
+      root: parent of the folder. By default, this is $JAXVID_CACHE or ~/.cache/jaxvid. The name of
+        the folder contains a hash of all settings that determine its content.
+      train, val, seed, progress: see `generate`.
     """
     version = json.dumps(_version(train, val, seed)).encode()
     folder = Path(root or cache_root()) / f"motion-{hashlib.sha256(version).hexdigest()[:8]}"
@@ -148,20 +156,21 @@ def generate(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Writes the folder `root`: `train/*.mp4`, `val/*.mp4` and the lists `train.txt`, `val.txt`.
+    """Write the folder `root`: `train/*.mp4`, `val/*.mp4` and the lists `train.txt`, `val.txt`.
 
-    A line of a list is `train/000123.mp4 5`; `classes.txt` has the class names by label and
-    `version.json` says what was generated. The folder appears at once and complete, so a killed
-    run leaves none and several processes may ask for it together. A finished one is used as is.
+    A line of a list is `train/000123.mp4 5`. `classes.txt` has the class names by label, and
+    `version.json` has the settings. The folder appears atomically and complete. So a killed run
+    leaves nothing behind, and several processes can call this function at the same time. A complete
+    folder is not generated again.
 
     Args:
-      root: must not exist, be empty, or hold what would be generated.
+      root: the folder. It must not exist, be empty, or have been generated with these settings.
       train, val: number of clips of each split.
-      seed: of every random choice, not negative.
-      progress: called as progress(done, total) after every clip.
+      seed: seed of all random choices, at least 0.
+      progress: function that is called as progress(done, total) after every clip.
 
     Raises:
-      UserError: `root` holds something else, or a number is out of range.
+      UserError: `root` has another content, or a number is out of range.
     """
     root, version = Path(root), _version(train, val, seed)
     if train < 1 or val < 1 or seed < 0:
@@ -178,7 +187,7 @@ def _fill(root: Path, version: dict[str, int], progress: Callable | None):
     jobs = [(root, split, index, seed) for split in LOOKS for index in range(version[split])]
     for split in LOOKS:
         (root / split).mkdir()
-    # Encoding and OpenCV release the GIL: threads are as quick as processes here and simpler.
+    # Encoding and OpenCV release the GIL, so threads are as fast as processes here, and simpler.
     with ThreadPoolExecutor(cores()) as pool:
         lines = []
         for line in pool.map(_write, *zip(*jobs, strict=True)):
@@ -192,7 +201,7 @@ def _fill(root: Path, version: dict[str, int], progress: Callable | None):
 
 
 def _write(root: Path, split: str, index: int, seed: int) -> str:
-    """Encodes one clip and returns its line of the list."""
+    """Encode one clip, and return its line of the list."""
     frames, label = draw(split, index, seed)
     name = f"{split}/{index:06d}.mp4"
     write_video(root / name, frames, FPS, preset="veryfast", crf=18, g=12, threads=1)
@@ -200,14 +209,14 @@ def _write(root: Path, split: str, index: int, seed: int) -> str:
 
 
 def label_of(split: str, index: int, seed: int) -> int:
-    """Label of a clip. Every run of eight clips holds each class once, in an order of its own."""
+    """Return the label of a clip. Each block of eight clips has all classes, in a random order."""
     block, place = divmod(index, len(CLASSES))
     order = np.random.default_rng([seed, list(LOOKS).index(split), block, 1])
     return int(order.permutation(len(CLASSES))[place])
 
 
 def draw_poses(name: str, rng: np.random.Generator) -> np.ndarray:
-    """(t, 4) x, y, log radius and angle of every frame."""
+    """Return x, y, log radius and angle of every frame, (t, 4)."""
     axis, sense = MOVES[name]
     columns = []
     for key, phase in PHASES.items():
@@ -218,7 +227,10 @@ def draw_poses(name: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def _outline(rng: np.random.Generator) -> np.ndarray:
-    """(n, 2) corners of a random shape: center of mass at the origin, furthest corner at 1."""
+    """Return the corners (n, 2) of a random shape.
+
+    Its center of mass is at the origin, and its furthest corner is at distance 1.
+    """
     points = np.array(SHAPES[rng.choice(list(SHAPES))], np.float32)
     points *= rng.uniform(0.85, 1.15, 2) * np.array([rng.choice([-1, 1]), 1])
     moments = cv2.moments(points)
@@ -227,7 +239,7 @@ def _outline(rng: np.random.Generator) -> np.ndarray:
 
 
 def _texture(look: _Look, rng: np.random.Generator) -> np.ndarray:
-    """(h w) float32 in 0..1."""
+    """Return a random texture, float32 (h w) in 0..1."""
     y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
     angle, shift, waves = np.pi * rng.uniform([0, 0, 2], [2, 2, 5])
     along = x * np.cos(angle) + y * np.sin(angle)
@@ -250,9 +262,12 @@ def _texture(look: _Look, rng: np.random.Generator) -> np.ndarray:
 
 
 def _paint(look: _Look, values: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
-    """(h w 3) float32 RGB in 0..255: a texture in two colors of the given HSV values.
+    """Return a texture in two random colors, float32 RGB (h w 3) in 0..255.
 
-    Colors are pale: a small network learns motion only where every channel shows the contrast.
+    Colors are pale, because a small network learns motion only if all channels have contrast.
+
+    Args:
+      values: range of the value (brightness) of the colors in HSV.
     """
     one, other = (
         colorsys.hsv_to_rgb(
@@ -265,7 +280,7 @@ def _paint(look: _Look, values: tuple[float, float], rng: np.random.Generator) -
 
 
 def _frame(dark, light, outline, x, y, log_radius, angle) -> np.ndarray:
-    """One frame uint8 (h w 3): the outline in its pose, filled with `light`, on `dark`."""
+    """Return one frame uint8 (h w 3): the outline in its pose, filled with `light`, on `dark`."""
     radius, turn, center = np.exp(log_radius), np.deg2rad(angle), np.array([x, y])
     place = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * radius
 
@@ -273,7 +288,7 @@ def _frame(dark, light, outline, x, y, log_radius, angle) -> np.ndarray:
     corners = np.rint((outline @ place.T + center) * 256).astype(np.int32)
     cv2.fillPoly(body, [corners], 255, cv2.LINE_AA, shift=8)
 
-    # The canvas of the texture spans -1..1 in the shape's own coordinates and moves with it.
+    # The texture spans -1..1 in the coordinates of the shape, and moves with it.
     warp = np.column_stack([place / ((SIZE - 1) / 2), center - place.sum(axis=1)])
     fill = cv2.warpAffine(light, warp, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE)
     return np.rint(dark + body[..., None] / np.float32(255) * (fill - dark)).astype(np.uint8)

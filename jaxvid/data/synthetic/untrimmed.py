@@ -1,8 +1,8 @@
-"""Untrimmed videos made of the quickstart's clips: when does something move as it should?
+"""Synthetic untrimmed videos, made of clips of the quickstart.
 
-A video shows one class of `data/synthetic/motion.py` three to five times, for one to three clips
-each, and in between what does not count: a shape that holds still, or frames of a clip in random
-order. So neither a cut nor a change of pose is an action, but only motion over several frames.
+A video shows one class of `data/synthetic/motion.py` three to five times. Each action is one to
+three clips long. Between actions, a shape does not move, or the frames of a clip are in random
+order. So a cut or a change of pose is not an action, but only motion over several frames is.
 """
 
 import json
@@ -19,14 +19,17 @@ from jaxvid.data.video.encode import write_video
 from jaxvid.errors import UserError
 from jaxvid.files import cores
 
-VERSION = 1  # raise it when the videos change
-CLIPS = (1, 3)  # of an action, the least and the most
-ACTIONS = (3, 5)  # of a video
-PAUSE = (12, 40)  # frames between actions
+VERSION = 1  # increase it when the videos change
+CLIPS = (1, 3)  # minimum and maximum number of clips of an action
+ACTIONS = (3, 5)  # minimum and maximum number of actions of a video
+PAUSE = (12, 40)  # minimum and maximum number of frames between actions
 
 
 def draw(split: str, index: int, seed: int = 0) -> tuple[np.ndarray, list[dict]]:
-    """Video `index` of a split: uint8 (t h w 3) RGB, and its annotations in seconds. Pure."""
+    """Return video `index` of a split: uint8 (t h w 3) RGB, and its annotations in seconds.
+
+    The result depends on the arguments only.
+    """
     rng = np.random.default_rng([seed, list(motion.LOOKS).index(split), index, 2])
     name = motion.CLASSES[index % len(motion.CLASSES)]
     parts, actions = [_pause(split, rng)], []
@@ -42,10 +45,14 @@ def draw(split: str, index: int, seed: int = 0) -> tuple[np.ndarray, list[dict]]
 
 
 def generate(root: Path | str, train: int = 160, val: int = 40, seed: int = 0) -> Path:
-    """Write `videos/*.mp4`, `train.json` and `val.json` to the folder `root`, unless it is there.
+    """Write `videos/*.mp4`, `train.json` and `val.json` to the folder `root`, unless it exists.
+
+    Args:
+      train, val: number of videos of each split.
+      seed: seed of all random choices, at least 0.
 
     Raises:
-      UserError: a number is out of range, or the folder holds something else.
+      UserError: a number is out of range, or the folder has another content.
     """
     if min(train, val) < 1 or seed < 0:
         raise UserError(f"train and val are 1 or more, seed 0 or more: {train}, {val}, {seed}")
@@ -70,13 +77,13 @@ def _write(root: Path, split: str, index: int, seed: int) -> tuple[str, dict]:
 
 
 def _pause(split: str, rng: np.random.Generator) -> np.ndarray:
-    """Frames between two actions."""
+    """Return the frames between two actions, uint8 (t h w 3)."""
     frames = int(rng.integers(PAUSE[0], PAUSE[1] + 1))
     return np.concatenate(list(_nothing(split, rng, frames)))
 
 
 def _nothing(split: str, rng: np.random.Generator, frames: int) -> Iterator[np.ndarray]:
-    """Clips without motion that counts, `frames` in all."""
+    """Yield clips without an action, with `frames` frames in total."""
     while frames > 0:
         clip = motion.animate(split, motion.CLASSES[rng.integers(len(motion.CLASSES))], rng)
         if rng.random() < 0.5:

@@ -1,7 +1,7 @@
-"""Texts as CLIP's token ids: byte pairs of lower-case text (Sennrich et al., 2016).
+"""The tokenizer of CLIP: byte-pair encoding of lower-case text (Sennrich et al., 2016).
 
 https://arxiv.org/abs/2103.00020. The merges in `clip_bpe.txt.gz` are those that OpenAI published
-with CLIP under the license beside them, without those that CLIP leaves out.
+with CLIP, without those that CLIP does not use. Their license is in the same folder.
 """
 
 import functools
@@ -17,14 +17,14 @@ import regex
 
 from jaxvid.errors import UserError
 
-LENGTH = 77  # tokens of a text
+LENGTH = 77  # number of tokens of a text
 START, END = 49406, 49407
 # Curly quotes, single and double.
 STRAIGHT = dict.fromkeys((0x2BC, *range(0x2018, 0x201C)), "'") | dict.fromkeys(
     range(0x201C, 0x2020), '"'
 )
 SPECIAL = {"<|startoftext|>": START, "<|endoftext|>": END}
-# The pattern that OpenAI published. The module `re` has no classes for letters and numbers.
+# The pattern that OpenAI published. The module `re` does not support \p{L} and \p{N}.
 WORD = regex.compile(
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
     regex.IGNORECASE,
@@ -32,12 +32,19 @@ WORD = regex.compile(
 
 
 def tokenize(text: str, length: int = LENGTH) -> np.ndarray:
-    """int32 (length,): a start, the text's tokens, an end, and zeros.
+    """Convert a text to tokens: a start token, the tokens of the text, an end token, and zeros.
 
-    Of a text that is too long the beginning is kept, and the end token.
+    If a text is too long, its first tokens and the end token are kept.
+
+    Args:
+      text: the text.
+      length: length of the result, at least 3.
+
+    Returns:
+      int32 (length,).
 
     Raises:
-      UserError: `length` has no room for a token.
+      UserError: `length` is too small.
     """
     if length < 3:
         raise UserError(f"a text of {length} tokens has no room for one between start and end")
@@ -46,10 +53,10 @@ def tokenize(text: str, length: int = LENGTH) -> np.ndarray:
 
 
 def encode(text: str) -> list[int]:
-    """Token ids of a text of any length, without start and end.
+    """Return the token ids of a text of any length, without start and end tokens.
 
-    Entities of HTML are resolved, and quotes straightened. OpenAI's code mends wrong encodings and
-    ligatures, too.
+    HTML entities are resolved, and curly quotes are replaced by straight ones. The code of OpenAI
+    also repairs wrong encodings and ligatures, which this function does not do.
     """
     text = html.unescape(html.unescape(text)).translate(STRAIGHT)
     text = unicodedata.normalize("NFC", text).lower()
@@ -57,9 +64,9 @@ def encode(text: str) -> list[int]:
 
 
 def decode(ids: Iterable[int]) -> str:
-    """The text of token ids as a model sees it: in lower case, with a space after every word.
+    """Return the text of token ids: in lower case, with spaces between words.
 
-    Nothing is left of what comes after the end token.
+    Tokens after the end token are ignored.
     """
     names = {number: token for token, number in vocabulary()[1].items()}
     values = {letter: byte for byte, letter in byte_letters().items()}
@@ -72,7 +79,11 @@ def decode(ids: Iterable[int]) -> str:
 
 @functools.lru_cache(65536)
 def word_tokens(word: str) -> tuple[int, ...]:
-    """Joins a word's bytes, always the pair that was merged first, as long as there is one."""
+    """Return the token ids of a word.
+
+    Neighboring parts of the word are merged, always the pair with the lowest rank, as long as there
+    is such a pair.
+    """
     if word in SPECIAL:
         return (SPECIAL[word],)
     ranks, ids = vocabulary()
@@ -94,7 +105,7 @@ def word_tokens(word: str) -> tuple[int, ...]:
 
 @functools.cache
 def vocabulary() -> tuple[dict[tuple[str, str], int], dict[str, int]]:
-    """Ranks of the pairs to merge, and the id of each token."""
+    """Return the rank of each pair to merge, and the id of each token."""
     packed = resources.files("jaxvid.data.text").joinpath("clip_bpe.txt.gz").read_bytes()
     lines = gzip.decompress(packed).decode("utf-8").splitlines()
     pairs = [(first, second) for first, second in map(str.split, lines)]
@@ -105,7 +116,10 @@ def vocabulary() -> tuple[dict[tuple[str, str], int], dict[str, int]]:
 
 @functools.cache
 def byte_letters() -> dict[int, str]:
-    """A letter for each byte: itself where it can be seen in Latin-1, one beyond 255 elsewhere."""
+    """Return a printable letter for each byte.
+
+    It is the Latin-1 character of the byte if that is printable, otherwise a character above 255.
+    """
     seen = [*range(33, 127), *range(161, 173), *range(174, 256)]
     unseen = [byte for byte in range(256) if byte not in seen]
     return {b: chr(b) for b in seen} | {b: chr(256 + i) for i, b in enumerate(unseen)}

@@ -1,7 +1,7 @@
-"""Boxes of key frames: from shares of the frame to pixels, and to fixed shapes.
+"""Conversion of boxes of key frames to pixels, and to arrays of fixed shape.
 
-`boxes`, `proposals` and how they change with the frame: see coordinates.py. Shapes: k true boxes, n
-proposals, c classes.
+`coordinates.py` describes `boxes` and `proposals`, and changes them when the frame changes. Shape
+letters: k annotated boxes, n proposals, c classes.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ FILL = (124, 116, 104)  # near 0 after the usual normalization
 
 @dataclass(frozen=True)
 class ToPixels:
-    """`boxes` and `proposals` from shares of the frame to pixels of `video`.
+    """Convert `boxes` and `proposals` from shares of the frame to pixels of `video`.
 
-    Its size at this point stays behind, as `resolution` (height, width).
+    Add `resolution`, the (height, width) of `video` at this point.
     """
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -29,19 +29,19 @@ class ToPixels:
 
 @dataclass(frozen=True)
 class PackBoxes:
-    """The last step: boxes in arrays of fixed length, with a mask.
+    """Put boxes into arrays of fixed length, with a mask. This is the last step of a recipe.
 
     `boxes` (k 4), `box_label` (k c), `tube` (k,) -> (room ...) and `box_mask` (room,); `proposals`
     (n 4) -> (room 4) and `proposal_mask` (room,); `resolution` -> `scale`.
 
     Attributes:
-      room: boxes there is room for.
-      crowd: take the first `room` proposals where there are more.
-      canvas: (height, width) of the video, whose frames go to its upper left; () leaves it as
-        it is, and so is that of a sample without `boxes`, in prediction.
+      room: length of the arrays.
+      crowd: use only the first `room` proposals if there are more.
+      canvas: (height, width) to which frames are padded at the bottom and on the right. With (),
+        and for samples without `boxes` (in prediction), frames are not padded.
 
     Raises:
-      UserError: more boxes than there is room for, or frames larger than the canvas.
+      UserError: there are more boxes than `room`, or frames are larger than the canvas.
     """
 
     room: int

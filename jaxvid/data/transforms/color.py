@@ -1,4 +1,7 @@
-"""Changes of pixel values: `video` uint8 (v t h w 3), RGB, in and out, one draw for all frames."""
+"""Augmentation of colors. Each transform changes `video` uint8 (v t h w 3) RGB.
+
+All frames of a sample are changed with the same random values.
+"""
 
 from dataclasses import dataclass
 
@@ -15,18 +18,19 @@ GRAY = np.array([0.2989, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class ColorJitter:
-    """Brightness, contrast, saturation and hue by random amounts, in random order.
+    """Change brightness, contrast, saturation and hue by random amounts, in random order.
 
-    Follows MMAction2's, with which TPN was trained, in what it does to pixels: levels are cut to
-    0..255 and whole numbers at the end and before the hue, contrast is about the mean gray of each
-    frame, and a hue of 0.1 turns by up to 50 degrees, not 36 (it counts 255 to the circle where
-    OpenCV counts 180). There the order is drawn once a process; here for each clip, so that a
-    sample depends on nothing but its own generator. The published recipe also jitters validation
-    clips; ours leaves them alone.
+    Pixels are changed as by MMAction2, which trained TPN with it. Levels are clipped to 0..255 and
+    rounded down at the end and before the change of hue. Contrast is relative to the mean gray of
+    each frame. A hue of 0.1 turns colors by up to 50 degrees instead of 36, because MMAction2
+    divides the circle by 255 and OpenCV by 180.
+
+    Two things differ from MMAction2. The order is drawn for each clip instead of each process, so
+    that a sample depends on its own generator only. Validation clips are not changed.
 
     Attributes:
-      brightness, contrast, saturation: a factor is drawn from 1 - x to 1 + x, x <= 1.
-      hue: a shift is drawn from -x to x, x <= 0.5.
+      brightness, contrast, saturation: x <= 1; a factor is drawn from 1 - x to 1 + x.
+      hue: x <= 0.5; a shift is drawn from -x to x.
     """
 
     brightness: Probability = 0.5
@@ -42,7 +46,7 @@ class ColorJitter:
         return sample | {"video": jittered.reshape(video.shape)}
 
     def draw(self, rng: np.random.Generator) -> tuple[list[int], list[float]]:
-        """The order of the four steps, and their amounts by number."""
+        """Return the order of the four steps, and the amount of each step."""
         order = rng.permutation(4).tolist()
         ranges = (self.brightness, self.contrast, self.saturation)
         amounts = [rng.uniform(1 - x, 1 + x) for x in ranges]
@@ -50,7 +54,7 @@ class ColorJitter:
 
 
 def jitter(frame: np.ndarray, order: list[int], amounts: list[float]) -> np.ndarray:
-    """uint8 (h w 3) through `STEPS` in that order, in float32 between them."""
+    """Apply `STEPS` in the given order to a frame uint8 (h w 3). Between steps it is float32."""
     levels = frame.astype(np.float32)
     for step in order:
         levels = STEPS[step](levels, amounts[step])
@@ -82,7 +86,7 @@ STEPS = (brightness, contrast, saturation, hue)
 
 @dataclass(frozen=True)
 class Grayscale:
-    """Clips without color, with some probability; three equal channels stay."""
+    """Convert clips to gray with a given probability. They keep three channels, which are equal."""
 
     probability: Probability = 0.2
 
@@ -95,17 +99,18 @@ class Grayscale:
 
 @dataclass(frozen=True)
 class RandomErasing:
-    """Blank one rectangle, the same in all frames, with some probability (Zhong et al. 2017).
+    """Erase a random rectangle, the same in all frames (Zhong et al., 2017).
 
-    The task erases on the device, which is cheaper; this is MMAction2's. It never puts the
-    rectangle at the last row or column where it fits, as published.
+    This is the version of MMAction2. The task can erase on the device, which is cheaper. As
+    published, the rectangle never touches the last row or column, unless it is as large as the
+    frame.
 
     Attributes:
-      probability: of the erasing.
-      area: range of the rectangle's share of the frame, drawn uniformly.
-      aspect: range of its height over width, drawn log-uniformly.
-      noise: fill with random levels, new ones in every frame, instead of `fill`.
-      fill: RGB.
+      probability: probability of erasing.
+      area: range of the area of the rectangle, as a share of the frame, drawn uniformly.
+      aspect: range of its height divided by its width, drawn log-uniformly.
+      noise: fill with random levels, which differ between frames, instead of `fill`.
+      fill: RGB color.
     """
 
     probability: float = 0.5

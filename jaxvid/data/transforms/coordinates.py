@@ -50,8 +50,8 @@ def mirrored(sample: Sample, width: int, joints: Pairs = ()) -> Sample:
     """Return the sample after a mirror that exchanged left and right.
 
     Args:
-      width: of the frame; a box edge at x goes to width - x, as published.
-      joints: those that become one another. Joints with x = 0 are missing and stay so.
+      width: width of the frame. A box edge at x moves to width - x, as published.
+      joints: pairs of joints that are exchanged. Joints with x = 0 are missing and stay missing.
     """
     moved = {}
     for key in BOXES:
@@ -79,7 +79,7 @@ def refuse(sample: Sample, what: str) -> None:
 
 
 def _moved(sample: Sample, move: Callable[[np.ndarray], np.ndarray]) -> Sample:
-    """`move` maps points (..., 2)."""
+    """Apply `move`, a function of points (..., 2), to the boxes and key points of a sample."""
     moved = {}
     for key in BOXES:
         if key in sample:

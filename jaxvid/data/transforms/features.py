@@ -1,6 +1,6 @@
-"""Features of a video in place of its frames, and the segments in which something happens.
+"""Features of a video instead of its frames, and the segments of its actions.
 
-Shapes: t rows of features, c channels, k segments.
+Shape letters: t feature vectors (rows), c channels, k segments.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from jaxvid.errors import UserError
 
 @dataclass(frozen=True)
 class Load:
-    """`path` -> `feature` float32 (t, c), and `duration` where the file knows it.
+    """Read `feature` float32 (t, c) from `path`, and `duration` if the file contains it.
 
     Attributes:
-      channels: that there must be; 0 takes any.
+      channels: expected number of channels; 0 accepts any number.
 
     Raises:
       VideoError: the file cannot be read.
-      UserError: other channels, or no duration.
+      UserError: the number of channels is wrong, or the duration is unknown.
     """
 
     channels: int = 0
@@ -45,15 +45,15 @@ class Load:
 
 @dataclass(frozen=True)
 class Resample:
-    """`feature` (t, c) -> (frames, c): means over equal parts of the video.
+    """Resample `feature` (t, c) to (frames, c), as means over equal parts of the video.
 
     The time of a row is the middle of the part of the video that it covers. Values between two rows
     are interpolated. A row of the result is the mean of `points` values, which are evenly spaced.
 
     Attributes:
-      frames: rows of the result. Features that have as many rows are not changed.
-      points: values that are averaged for each row of the result.
-      exact: make other numbers of rows an error.
+      frames: number of rows of the result. Features with this number of rows are not changed.
+      points: number of values that are averaged for each row of the result.
+      exact: raise a UserError if the features have another number of rows.
     """
 
     frames: int
@@ -80,9 +80,9 @@ class Resample:
 
 @dataclass(frozen=True)
 class Pack:
-    """What is batched: `feature`, `duration`, `segments` (k, 2) and `segment_label` (k,).
+    """Keep the keys to batch: `feature`, `duration`, `segments` (k, 2), `segment_label` (k,).
 
-    A video of which nothing is known has one segment of padding.
+    A video without annotations gets one segment of padding.
     """
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:

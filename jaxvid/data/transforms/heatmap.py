@@ -13,23 +13,23 @@ from jaxvid.data.sample import Sample
 from jaxvid.data.transforms import coordinates
 from jaxvid.errors import UserError
 
-FAINTEST = 1e-4  # score below which nothing is drawn
+FAINTEST = 1e-4  # joints with a lower score are not drawn
 
 
 @dataclass(frozen=True)
 class Heatmaps:
-    """`keypoint` (v m t j 2), in pixels -> `heatmap` float32 (v t h w j), from 0 to the score.
+    """Draw `keypoint` (v m t j 2) in pixels as `heatmap` float32 (v t h w j), from 0 to the score.
 
-    A pixel is exp(-d^2 / 2 sigma^2) times the score, d its distance from the joint, or from the
-    nearest point of the limb; a limb has the lower score of its ends. Where people overlap, the
-    larger value counts.
+    The value of a pixel is score * exp(-d^2 / (2 sigma^2)), where d is its distance from the joint,
+    or from the nearest point of the limb. The score of a limb is the lower score of its ends. Where
+    people overlap, the larger value counts.
 
     Attributes:
-      sigma: of the Gaussian in pixels. It is cut off where x or y differ by three of it.
-      layout: of the joints, see `jaxvid.skeletons`.
-      limbs: pairs of joints; without any, the joints are drawn.
-      scaling: size of the heat map, divided by that of the frame in which the key points lie.
-      double: as many views again, mirrored left to right.
+      sigma: standard deviation of the Gaussian in pixels. Values beyond 3 sigma in x or y are 0.
+      layout: layout of the joints, see `jaxvid.skeletons`.
+      limbs: pairs of joints. If empty, joints are drawn.
+      scaling: size of the heat map divided by the size of the frame of the key points.
+      double: add a mirrored copy of each view.
     """
 
     sigma: float = 0.6
@@ -50,7 +50,11 @@ class Heatmaps:
         return sample | {"heatmap": heatmap}
 
     def draw(self, points: np.ndarray, scores: np.ndarray, height: int, width: int) -> np.ndarray:
-        """(v m t j 2), (v m t j) and the size they are pixels of -> (v t h w j)."""
+        """Draw points (v m t j 2) with scores (v m t j) in a frame of the given size in pixels.
+
+        Returns:
+          float32 (v t h w j).
+        """
         joints = skeletons.get(self.layout).joints
         if points.shape[-2] != joints:
             raise UserError(
@@ -61,7 +65,7 @@ class Heatmaps:
         start, end = np.array(self.limbs or [(j, j) for j in range(joints)]).T
         a, b = (points[..., k, :2] * np.float32(self.scaling) for k in (start, end))
         peak = np.minimum(scores[..., start], scores[..., end]).astype(np.float32)
-        # A limb of less than a pixel is drawn as the joint where it starts, with its score.
+        # A limb shorter than a pixel is drawn as the joint at its start, with that joint's score.
         short = (np.square(a - b).sum(-1) < 1) & (peak >= FAINTEST)
         b, peak = np.where(short[..., None], a, b), np.where(short, scores[..., start], peak)
 
@@ -79,7 +83,7 @@ class Heatmaps:
         return out
 
     def mirror(self) -> tuple[int, ...]:
-        """The channel that each channel becomes in a mirror."""
+        """Return for each channel the channel that it becomes in a mirrored frame."""
         joints = skeletons.get(self.layout).mirror
         if not self.limbs:
             return joints
@@ -88,7 +92,11 @@ class Heatmaps:
 
 
 def _pixels(low: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes (n 2), their corner x, y and size -> box, x and y (p,) of every pixel in them."""
+    """Return the pixels of boxes, given as upper left corners (n 2) and sizes (n 2), both x, y.
+
+    Returns:
+      The number of the box, x and y of every pixel, each (p,).
+    """
     areas = size.prod(1)
     box = np.repeat(np.arange(len(size)), areas)
     place = np.arange(len(box)) - (areas.cumsum() - areas)[box]
@@ -97,7 +105,7 @@ def _pixels(low: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _distance(a, b, n, x, y) -> np.ndarray:
-    """Squared distance (p,) of pixels from the lines a[n] to b[n] (n 2)."""
+    """Return the squared distance (p,) of pixels x, y from the lines a[n] to b[n]."""
     along = b - a
     squared = np.square(along).sum(1)
     along_x, along_y = along.T

@@ -1,10 +1,11 @@
-"""What augmentation policies do to clips: Pillow's operations, the same for all frames.
+"""The operations of augmentation policies, as Pillow computes them.
 
-Shapes: n frames, h height, w width; `frames` is uint8 (n h w 3), RGB, in and out of every
-operation, which leaves its input unchanged. Operations that depend on the content (autocontrast,
-equalize, contrast) measure each frame. Where pixels move, the nearest one is taken, and new ones
-are gray. `equalize` follows Pillow also where level 255 does not occur, which imgaug does for small
-images only.
+Every operation returns new frames, uint8 RGB (n h w 3), and applies the same `amount` to all
+frames. Operations that depend on the content (autocontrast, equalize, contrast) measure each frame
+separately. Operations that move pixels use the nearest pixel, and new pixels are gray. `equalize`
+also follows Pillow if level 255 does not occur; imgaug does this for small images only.
+
+Shape letters: n frames, h height, w width.
 """
 
 from collections.abc import Callable
@@ -13,14 +14,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-FILL = 128  # new pixels
+FILL = 128  # level of new pixels
 
 SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]])  # Pillow's filters of these names
 BLUR = np.pad(np.zeros((3, 3), int), 1, constant_values=1)
 
 
 def crop(frames: np.ndarray, amount: np.ndarray) -> np.ndarray:
-    """Cut shares (top, right, bottom, left) of the sides off and stretch what is left."""
+    """Crop by shares (top, right, bottom, left) of the sides, and resize to the old size."""
     h, w = frames.shape[1:3]
     top, right, bottom, left = np.round(amount * [h, w, h, w]).astype(int)
     if not (top or right or bottom or left):
@@ -74,24 +75,24 @@ def solarize(frames: np.ndarray, amount: int) -> np.ndarray:
 
 
 def color(frames: np.ndarray, amount: float) -> np.ndarray:
-    """Saturation times `amount`: 0 is gray, 1 the frame."""
+    """Multiply the saturation by `amount`: 0 gives gray, and 1 does not change the frame."""
     return _blend(_luma(frames)[..., None], frames, amount)
 
 
 def contrast(frames: np.ndarray, amount: float) -> np.ndarray:
-    """Distance from the frame's mean gray times `amount`."""
+    """Multiply the difference from the mean gray of the frame by `amount`."""
     means = np.floor(_luma(frames).mean((1, 2), dtype=np.float64) + 0.5).astype(int)
     tables = [_blend(mean, np.arange(256), amount) for mean in means]
     return np.stack([cv2.LUT(f, t) for f, t in zip(frames, tables, strict=True)])
 
 
 def brightness(frames: np.ndarray, amount: float) -> np.ndarray:
-    """Levels times `amount`."""
+    """Multiply the levels by `amount`."""
     return _blend(0, np.arange(256), amount)[frames]
 
 
 def sharpness(frames: np.ndarray, amount: float) -> np.ndarray:
-    """Distance from the smoothed frame times `amount`."""
+    """Multiply the difference from the smoothed frame by `amount`."""
     return _blend(smooth(frames), frames, amount)
 
 
@@ -104,7 +105,7 @@ def blur(frames: np.ndarray, amount: None = None) -> np.ndarray:
 
 
 def rotate(frames: np.ndarray, amount: float) -> np.ndarray:
-    """Turn by `amount` degrees, counter-clockwise, around the center."""
+    """Rotate by `amount` degrees, counter-clockwise, around the center."""
     cos, sin = np.cos(np.deg2rad(amount)), np.sin(np.deg2rad(amount))
     y, x = np.array(frames.shape[1:3]) / 2
     return _warp(frames, [[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y]])
@@ -121,17 +122,22 @@ def shear_y(frames: np.ndarray, amount: float) -> np.ndarray:
 
 
 def translate_x(frames: np.ndarray, amount: float) -> np.ndarray:
-    """Move to the right by a share of the width."""
+    """Move to the right by `amount`, a share of the width."""
     return _warp(frames, [[1, 0, -amount * frames.shape[2]], [0, 1, 0]])
 
 
 def translate_y(frames: np.ndarray, amount: float) -> np.ndarray:
-    """Move down by a share of the height."""
+    """Move down by `amount`, a share of the height."""
     return _warp(frames, [[1, 0, 0], [0, 1, -amount * frames.shape[1]]])
 
 
 def cutout(frames: np.ndarray, amount: tuple[float, float, float]) -> np.ndarray:
-    """Gray out a square: its center (y, x) in shares of the sides, its side in the height's."""
+    """Fill a square with gray.
+
+    Args:
+      amount: y and x of its center, as shares of the height and width, and its side as a share of
+        the height.
+    """
     h, w = frames.shape[1:3]
     y, x, half = amount[0] * h, amount[1] * w, amount[2] * h / 2
     top, left = max(int(y - half), 0), max(int(x - half), 0)
@@ -141,7 +147,12 @@ def cutout(frames: np.ndarray, amount: tuple[float, float, float]) -> np.ndarray
 
 
 def _by_histogram(frames: np.ndarray, table: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Map the levels of each channel by `table(its 256 counts)`, which is cut to whole levels."""
+    """Map the levels of each channel of each frame by a lookup table.
+
+    Args:
+      table: function of the 256 counts of a channel, which returns 256 new levels. They are rounded
+        down.
+    """
 
     def mapped(frame):
         counts = [cv2.calcHist([frame], [i], None, [256], [0, 256]).ravel() for i in range(3)]
@@ -152,20 +163,20 @@ def _by_histogram(frames: np.ndarray, table: Callable[[np.ndarray], np.ndarray])
 
 
 def _luma(frames: np.ndarray) -> np.ndarray:
-    """uint8 (n h w): ITU-R 601 gray, by the 16-bit weights of Pillow."""
+    """Return the luma of ITU-R 601, uint8 (n h w), computed with the 16-bit weights of Pillow."""
     r, g, b = np.moveaxis(frames.astype(np.uint32), -1, 0)
     return ((19595 * r + 38470 * g + 7471 * b + 32768) >> 16).astype(np.uint8)
 
 
 def _blend(base: Any, frame: np.ndarray, amount: float) -> np.ndarray:
-    """uint8: from `base` (0) through `frame` (1) and beyond, cut to whole levels."""
+    """Extrapolate from `base` (amount 0) to `frame` (amount 1), clip to 0..255, and round down."""
     base = np.asarray(base, np.float32)
     mixed = base + np.float32(amount) * (frame.astype(np.float32) - base)
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
 def _filter(frames: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Weighted mean of the neighbors, rounded; pixels without all neighbors stay."""
+    """Return rounded weighted means of neighbors. Pixels at the border are not changed."""
     total, edge = int(kernel.sum()), len(kernel) // 2
     sums = [cv2.filter2D(f, cv2.CV_16S, kernel.astype(np.float32)) for f in frames]
     out = ((np.stack(sums) + total // 2) // total).astype(np.uint8)
@@ -176,7 +187,12 @@ def _filter(frames: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def _warp(frames: np.ndarray, source: Any) -> np.ndarray:
-    """Each pixel from the one in which `source` (2, 3) puts its center, or FILL outside."""
+    """Warp frames by an affine map.
+
+    Args:
+      source: (2, 3), maps the center of each new pixel to a position in the old frame. Positions
+        outside the frame get FILL.
+    """
     h, w = frames.shape[1:3]
     matrix = np.asarray(source, np.float64)
     y, x = np.mgrid[:h, :w].reshape(2, -1) + 0.5

@@ -1,8 +1,9 @@
-"""Augmentation policies: which operations a clip goes through, drawn once for all its frames.
+"""Augmentation policies: they select the operations that are applied to a clip.
 
-All change `video` uint8 (v t h w 3) of samples without boxes and key points. A policy's
-table gives for each operation how its amount is drawn at a level 0..1, and what it does: operations
-are shared, the ranges of their amounts are each publication's own.
+All frames of a clip get the same operations with the same amounts. Policies change `video` uint8
+(v t h w 3) of samples without boxes and key points. The table of a policy maps the name of each
+operation to a function that draws its amount at a strength of 0..1, and to the operation. Policies
+share operations, but each publication has its own ranges of amounts.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ Table = dict[str, tuple[Draw, Callable[[np.ndarray, Any], np.ndarray]]]
 
 
 def build(name: str, *arguments) -> Transform:
-    """The policy of that name: build("randaugment_noisy", 4, 7.0)."""
+    """Return the policy with the given name, such as build("randaugment_noisy", 4, 7.0)."""
     if name not in POLICIES:
         near = did_you_mean(name, POLICIES)
         raise UserError(f'there is no augmentation policy "{name}".{near}')
@@ -31,20 +32,20 @@ def build(name: str, *arguments) -> Transform:
 
 @dataclass(frozen=True)
 class RandAugment:
-    """A few random operations of one strength, all different, in random order.
+    """Apply a few different random operations of the same strength, in random order.
 
     Cubuk et al., RandAugment: Practical automated data augmentation with a reduced search space,
-    2019. The paper leaves the strengths open. These are the operations and the distribution of
-    imgaug 0.4's RandAugment, with which Video Swin Transformer (Liu et al. 2021) learned
-    Something-Something v2 (ops=4, magnitude=7): signs by a fair coin, and before the operations a
-    crop of up to magnitude / 224 of the frame from each side. A magnitude need not be whole.
+    2019. The paper does not define the strengths. The operations and their distribution are those
+    of RandAugment in imgaug 0.4, with which Video Swin Transformer (Liu et al., 2021) was trained
+    on Something-Something v2 (ops=4, magnitude=7). Signs are drawn with equal probability. Before
+    the operations, up to magnitude / 224 of the frame is cropped from each side.
 
-    imgaug also mirrors half of the clips, whatever their label; here mirroring is left to the task
-    (`task.augment.flip`), which can be off or swap labels.
+    imgaug also mirrors half of the clips, whatever their label. Here the task mirrors clips
+    (`task.augment.flip`), which can be turned off or exchange labels.
 
     Attributes:
-      ops: operations a clip.
-      magnitude: strength 0..30 of each.
+      ops: number of operations of a clip.
+      magnitude: strength of each operation, 0..30. It can be a fraction.
     """
 
     ops: Natural = 4
@@ -66,19 +67,21 @@ class RandAugment:
 
 @dataclass(frozen=True)
 class NoisyRandAugment:
-    """RandAugment with strengths around a mean, and operations that may be left out.
+    """RandAugment with random strengths, whose operations are applied with a given probability.
 
-    The one of PyTorchVideo, with which MViT v2 (Li et al. 2022) and UniFormer v2 (Li et al. 2022)
-    were trained (ops=4, magnitude=7): different operations in random order, each applied with
-    probability 0.5 at a strength from a normal distribution, cut to 0..10. In MMAction2 it works on
-    whole levels as if they were 0..1, so that its solarize inverts nearly everything and new pixels
-    are black; here both are as meant, pixels that move are not interpolated, and shears are about
-    the upper left corner, not the middle.
+    This is the version of PyTorchVideo, with which MViT v2 (Li et al., 2022) and UniFormer v2 (Li
+    et al., 2022) were trained (ops=4, magnitude=7). Different operations are drawn in random order.
+    Each is applied with probability 0.5, at a strength from a normal distribution that is clipped
+    to 0..10.
+
+    MMAction2 applies it to levels 0..255 as if they were 0..1, so that solarize inverts nearly all
+    pixels, and new pixels are black. Here both work as intended. Moved pixels are not interpolated,
+    and shears are relative to the upper left corner instead of the center.
 
     Attributes:
-      ops: operations drawn a clip.
-      magnitude: mean strength 0..10.
-      probability: to apply one.
+      ops: number of operations that are drawn for a clip.
+      magnitude: mean strength, 0..10.
+      probability: probability that a drawn operation is applied.
       spread: standard deviation of the strength.
     """
 
@@ -105,10 +108,10 @@ class NoisyRandAugment:
 
 @dataclass(frozen=True)
 class AutoAugment:
-    """One of the 25 pairs of operations that a search found for ImageNet.
+    """Apply one of the 25 pairs of operations of the policy for ImageNet.
 
-    Cubuk et al., AutoAugment: Learning augmentation policies from data, 2018: each operation of the
-    pair is applied with its own probability and strength.
+    Cubuk et al., AutoAugment: Learning augmentation policies from data, 2018. Each operation of a
+    pair has its own probability and strength.
     """
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -122,15 +125,16 @@ class AutoAugment:
 
 @dataclass(frozen=True)
 class AugMix:
-    """The clip mixed with several chains of operations on it (Hendrycks et al. 2019).
+    """Mix the clip with the results of several chains of operations (Hendrycks et al., 2019).
 
-    Shares of the chains are drawn from a Dirichlet distribution, the share of the clip itself from
-    a Beta distribution. The loss that AugMix adds for consistency is not part of it.
+    The shares of the chains are drawn from a Dirichlet distribution, and the share of the clip
+    itself from a Beta distribution. The consistency loss of AugMix is not included.
 
     Attributes:
-      magnitude: largest strength 0..10; each operation draws its own, from 0.1.
-      chains: how many.
-      depth: most operations a chain; it has 1 to `depth`.
+      magnitude: maximum strength, 0..10. The strength of each operation is drawn between 0.1 and
+        this value.
+      chains: number of chains.
+      depth: maximum number of operations of a chain; the minimum is 1.
       alpha: concentration of both distributions.
     """
 
@@ -166,7 +170,7 @@ POLICIES: dict[str, Callable[..., Transform]] = {
 
 
 def _open(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """The video, and its frames (n h w 3)."""
+    """Return the video, and its frames as (n h w 3)."""
     coordinates.refuse(sample, "an augmentation policy moves pixels and")
     video = sample["video"]
     return video, video.reshape(-1, *video.shape[-3:])
@@ -190,7 +194,7 @@ def _signed(most: float, middle: float = 0.0) -> Draw:
 
 
 def _tanh(most: float) -> Draw:
-    """imgaug shears by the hyperbolic tangent of an angle."""
+    """Draw the amount of a shear: imgaug uses the hyperbolic tangent of an angle."""
     return lambda level, rng: np.tanh(rng.choice((-1, 1)) * level * most)
 
 

@@ -1,7 +1,8 @@
-"""Key points of people: from files, which frames of them, and where people are in the frame.
+"""Key points of people: read files, select frames, and crop to the people.
 
-`keypoint` is (m t j c), and (v m t j c) once frames are selected; `keypoint_score` is the same
-without c; c is x, y in pixels, or x, y, z. A joint at 0, 0 is missing, and so is a person of zeros.
+`keypoint` is (m t j c), and (v m t j c) after the selection of frames. `keypoint_score` has the
+same shape without c. The coordinates c are x, y in pixels, or x, y, z. A joint at 0, 0 is missing,
+and so is a person whose joints are all zeros.
 
 Shape letters: v views, m people, t frames, j joints, c coordinates, n poses.
 """
@@ -26,10 +27,13 @@ ENDINGS = (".pkl", ".npz", ".npy")
 
 @dataclass(frozen=True)
 class Load:
-    """`path` -> `keypoint` and what else the file has, unless the sample has key points already.
+    """Read `keypoint` and related keys from `path`, unless the sample already has key points.
 
-    A .pkl or .npz holds an annotation, see `data/annotations/skeleton_files.py`; a .npy, or a .pkl
-    of an array alone, is `keypoint`.
+    A .pkl or .npz file contains an annotation, see `data/annotations/skeleton_files.py`. A .npy
+    file, or a .pkl file with a single array, contains `keypoint`.
+
+    Raises:
+      VideoError: the file cannot be read, or is invalid.
     """
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -39,8 +43,8 @@ class Load:
         if not has_ending(path, ENDINGS):
             raise VideoError(
                 path,
-                f"this model sees skeletons; give it a file of key points ({', '.join(ENDINGS)}),"
-                " as a pose estimator finds them in the video",
+                f"this model needs skeletons; give it a file of key points ({', '.join(ENDINGS)})"
+                " from a pose estimator",
             )
         try:
             found = skeleton_files.load(path) if has_ending(path, (".pkl",)) else _load_numpy(path)
@@ -51,7 +55,7 @@ class Load:
                 found = found | {"frame_inds": sample["frame_inds"]}
             found = skeleton_files.checked(found, path)
         except (UserError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            # As for a video: the loader decides what becomes of a file that cannot be read.
+            # The loader handles unreadable files like unreadable videos.
             raise VideoError(path, numpy_reason(error).removeprefix(f"{path}: ")) from None
         sample = sample | {key: found[key] for key in skeleton_files.ARRAYS if key in found}
         return sample | ({"size": np.array(found["img_shape"])} if "img_shape" in found else {})
@@ -64,14 +68,18 @@ def _load_numpy(path: str) -> Any:
 
 @dataclass(frozen=True)
 class Decompress:
-    """The compact form (n j 3) of Kinetics -> `keypoint` (m t j 2), `keypoint_score` (m t j).
+    """Convert the compact form (n j 3) of Kinetics to `keypoint` (m t j 2) and `keypoint_score`.
 
-    Frames without a person are left out: t counts those that have one. People keep their order
-    within a frame; with more than `people` somewhere, each frame has its best first and the rest
-    is dropped. Other samples stay as they are.
+    Frames without a person are left out, so t is the number of frames with a person. People keep
+    their order within a frame. If a frame has more than `people` people, people are sorted by their
+    score in all frames, and those after the first `people` are dropped. Samples in another form are
+    not changed.
 
     Attributes:
-      people: the most to keep.
+      people: maximum number of people.
+
+    Raises:
+      VideoError: there is no person in the sample.
     """
 
     people: int = 10
@@ -99,17 +107,18 @@ class Decompress:
 
 @dataclass(frozen=True)
 class UniformClips:
-    """Clips over all of the key points: a random frame from each of `frames` equal parts.
+    """Select a random frame from each of `frames` equal parts of the sequence.
 
-    MMAction2's UniformSampleFrames (Duan et al., PoseC3D, 2022). With fewer than twice as many
-    frames as wanted, random ones are left out; with too few the sequence goes round. Evaluation
-    is random too, by a seed of its own: the same frames every time, and the published ones.
+    This is UniformSampleFrames of MMAction2 (Duan et al., PoseC3D, 2022). If the sequence has less
+    than 2 * `frames` frames, random frames are left out instead. If it has less than `frames`
+    frames, it is repeated from its start. In evaluation, frames are drawn with a fixed seed, so
+    they are always the same, and equal to the published ones.
 
     Attributes:
       frames: frames in a clip.
-      clips: clips a sample.
-      train: draw other frames every time.
-      seed: of the frames in evaluation.
+      clips: clips of a sample.
+      train: whether to draw with the generator of the sample instead of the fixed seed.
+      seed: seed of the frames in evaluation.
     """
 
     frames: int
@@ -121,7 +130,7 @@ class UniformClips:
         return sample | {"frames": self.indices(sample["keypoint"].shape[1], rng)}
 
     def indices(self, total: int, rng: np.random.Generator) -> np.ndarray:
-        """(clips, frames) indices into a sequence of `total` frames."""
+        """Return indices (clips, frames) into a sequence of `total` frames."""
         if self.train:
             choice, integers = rng.choice, rng.integers
         else:
@@ -144,11 +153,14 @@ class UniformClips:
 
 @dataclass(frozen=True)
 class PadFrames:
-    """One clip of all frames and, after the last, what fills it up to `frames`.
+    """Select all frames as one clip, and fill it up to `frames` frames.
 
     Attributes:
-      frames: frames in the clip, at least as many as the sequence has.
-      beyond: "loop" (from the start) or "zero".
+      frames: frames in the clip, at least the number of frames of the sequence.
+      beyond: "loop" repeats the sequence from its start, and "zero" adds zeros.
+
+    Raises:
+      UserError: the sequence has more frames than the clip.
     """
 
     frames: int
@@ -172,7 +184,7 @@ class PadFrames:
 
 @dataclass(frozen=True)
 class Select:
-    """The `frames` (v t) of the key points: (m t j c) -> float32 (v m t j c)."""
+    """Select the `frames` (v t) of the key points: (m t j c) -> float32 (v m t j c)."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         sample = dict(sample)
@@ -186,7 +198,7 @@ class Select:
 
 @dataclass(frozen=True)
 class FitVideo:
-    """Key points in pixels of the image they were found in -> in pixels of `video`."""
+    """Convert key points from pixels of the annotated image to pixels of `video`."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample["video"].shape[2:4]
@@ -200,15 +212,15 @@ class FitVideo:
 class CropToPeople:
     """Crop the frame to the box around all people in all frames (PoseC3D's PoseCompact).
 
-    Joints at x = 0 or y = 0 are missing and stay so. `video`, where there is one, is cut too; it
-    is black beyond its borders.
+    A coordinate of 0 means that the joint is missing, and it stays 0. If the sample has a `video`,
+    it is cropped, too, and is black outside its old borders.
 
     Attributes:
-      padding: that the box grows by on both sides, as a share of half its side.
-      smallest: pixels; if the box is smaller, the frame stays as it is.
-      ratio: least height over width of the box, and its inverse the least width over height, so
-        that 1 makes a square; 0 leaves the box as it is.
-      outside: the box may reach over the border of the frame.
+      padding: margin on each side of the box, as a share of half its width or height.
+      smallest: minimum width and height of the box in pixels. If it is smaller, there is no crop.
+      ratio: minimum of height / width, and 1 / `ratio` is the minimum of width / height, so that 1
+        makes a square. 0 keeps the aspect ratio of the box.
+      outside: whether the box can extend beyond the border of the frame.
     """
 
     padding: float = 0.25
@@ -227,7 +239,7 @@ class CropToPeople:
         return sample | ({"video": _cut(sample["video"], box)} if "video" in sample else {})
 
     def box(self, keypoint: np.ndarray, height: int, width: int) -> Box | None:
-        """(top, left, height, width), or None if it would be too small."""
+        """Return the box (top, left, height, width), or None if it is too small."""
         xs, ys = (keypoint[..., k][keypoint[..., k] != 0] for k in (0, 1))
         if not xs.size or not ys.size or min(np.ptp(xs), np.ptp(ys)) < self.smallest:
             return None
@@ -246,7 +258,7 @@ class CropToPeople:
 
 
 def _cut(video: np.ndarray, box: Box) -> np.ndarray:
-    """The pixels of `video` (v t h w c) in the box, 0 where it reaches over the border."""
+    """Return the pixels of `video` (v t h w c) in the box, and 0 outside the frame."""
     top, left, height, width = box
     out = np.zeros((*video.shape[:2], height, width, video.shape[4]), video.dtype)
     y, x = max(top, 0), max(left, 0)

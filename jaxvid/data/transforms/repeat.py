@@ -11,13 +11,17 @@ from jaxvid.errors import UserError
 
 @dataclass(frozen=True)
 class Repeat:
-    """Goes through `steps` several times, each time with other draws, on the clip as decoded.
+    """Augment the same decoded clip several times, with different random values.
 
-    `video` (v t h w c) -> (times*v t h w c): more views of a sample for one decoding, which costs
-    most of the time (Hoffer et al., Augment your batch, 2020).
+    `video` (v t h w c) -> (times*v t h w c). This gives more views of a sample for one decoding,
+    which takes most of the time (Hoffer et al., Augment your batch, 2020).
+
+    Attributes:
+      steps: the augmentations.
+      times: number of repetitions.
 
     Raises:
-      UserError: a step changed what all views share, such as the label.
+      UserError: a step changes a key that all views share, such as the label.
     """
 
     steps: tuple[Transform, ...]

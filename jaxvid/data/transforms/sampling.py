@@ -1,6 +1,7 @@
-"""Which frames of a video make the clips. Samplers write `frames` (v, t), indices to decode.
+"""Samplers: they select the frames of a video that form the clips.
 
-The number of frames comes from the open reader in `sample["reader"]`. Frames count from 0.
+A sampler adds `frames` (v, t) to the sample: the indices of the frames to decode, from 0. It uses
+the number of frames of the open reader in `sample["reader"]`.
 """
 
 from dataclasses import dataclass
@@ -14,22 +15,23 @@ from jaxvid.errors import UserError
 
 @dataclass(frozen=True)
 class SampleClips:
-    """Clips of frames at a fixed stride, as MMAction2's SampleFrames takes them.
+    """Select clips of frames at a fixed stride, like MMAction2's SampleFrames.
 
-    In training the video is cut into as many equal parts as there are clips, and each clip starts
-    at a random frame of its part. In evaluation clips are spread evenly from end to end; clips of
-    a single frame sit in the middle of their part (Wang et al., TSN, 2016).
+    In training, the video is divided into one equal part for each clip, and each clip starts at a
+    random frame of its part. In evaluation, clips are evenly spaced from the start to the end of
+    the video. Clips of a single frame are in the middle of their part (Wang et al., TSN, 2016).
 
     Attributes:
       frames: frames in a clip.
-      stride: source frames from one frame of a clip to the next.
-      clips: clips a video.
-      train: random clips.
-      beyond: what stands for frames after the end, "loop" (from the start) or "last".
-      target_fps: `stride` counts frames at this rate, not at the file's own; 0 is off.
-      jitter: each frame moves by up to stride - 1.
-      twice: in evaluation, as many clips again: see MMAction2's twice_sample.
-      keep_tail: parts end at the last frame, not at the last whole interval.
+      stride: distance between neighboring frames of a clip, in frames of the video.
+      clips: clips of a video.
+      train: whether to select clips at random.
+      beyond: replacement of frames after the end of the video: "loop" continues at the start, and
+        "last" repeats the last frame.
+      target_fps: frame rate at which `stride` counts. 0 uses the frame rate of the file.
+      jitter: shift each frame by a random number from 0 to stride - 1.
+      twice: in evaluation, use twice the number of clips, like MMAction2's twice_sample.
+      keep_tail: let the parts end at the last frame instead of the last whole interval.
     """
 
     frames: int
@@ -46,11 +48,11 @@ class SampleClips:
         reader = sample["reader"]
         if not (self.target_fps and reader.fps):
             return sample | {"frames": self.indices(reader.frames, 0.0, rng)}
-        even = reader.at_rate(reader.fps)  # evenly spaced in time, also where the rate varies
+        even = reader.at_rate(reader.fps)  # evenly spaced in time, even if the frame rate varies
         return sample | {"frames": even[self.indices(len(even), reader.fps, rng)]}
 
     def indices(self, total: int, fps: float, rng: np.random.Generator) -> np.ndarray:
-        """(clips, frames) indices into a video of `total` frames at a constant `fps`."""
+        """Return indices (clips, frames) into a video of `total` frames at a constant `fps`."""
         ratio = (fps or self.target_fps) / self.target_fps if self.target_fps else 1.0
         if self.target_fps:
             span = max(1.0, self.frames * self.stride * ratio)
@@ -69,7 +71,7 @@ class SampleClips:
             indices += rng.integers(self.stride, size=indices.size).reshape(indices.shape)
         if self.beyond == "loop":
             return indices % total
-        # The last frame of a clip that the video still has stands for those after it.
+        # The last frame of a clip that the video contains replaces those after the end.
         last = np.where(indices < total, indices, 0).max(1, keepdims=True)
         return np.where(indices < total, indices, last)
 
@@ -109,20 +111,20 @@ class SampleClips:
 
 @dataclass(frozen=True)
 class DenseClips:
-    """Clips whose starts lie `window / clips` frames apart, within `window` frames of the video.
+    """Select clips that start at distance `window / clips` within a window of the video.
 
-    MMAction2's DenseSampleFrames: with clips of one frame, the dense sampling of TSM (Lin et al.
-    2019). In training the window is drawn (the last place where it fits never is, as published);
-    evaluation uses `windows` windows that are evenly spaced. A video shorter than the
-    window goes round.
+    This is MMAction2's DenseSampleFrames. With clips of one frame, it is the dense sampling of TSM
+    (Lin et al., 2019). Training uses one random window, but never the last possible one, as
+    published. Evaluation uses `windows` windows that are evenly spaced. A video that is shorter
+    than the window continues at its start.
 
     Attributes:
       frames: frames in a clip.
-      stride: source frames from one frame of a clip to the next.
-      clips: clips a window; (clips, t) in training, (windows clips, t) in evaluation.
-      train: one random window.
-      window: its length in frames.
-      windows: how many in evaluation.
+      stride: distance between neighboring frames of a clip, in frames of the video.
+      clips: clips of a window. The result is (clips, t) in training, (windows clips, t) otherwise.
+      train: whether to use one random window.
+      window: length of the window, in frames of the video.
+      windows: number of windows in evaluation.
     """
 
     frames: int
@@ -136,7 +138,7 @@ class DenseClips:
         return sample | {"frames": self.indices(sample["reader"].frames, rng)}
 
     def indices(self, total: int, rng: np.random.Generator) -> np.ndarray:
-        """Indices into a video of `total` frames."""
+        """Return indices (clips, frames) into a video of `total` frames."""
         room = max(total - self.window, 0)
         if self.train:
             windows = np.array([rng.integers(room) if room else 0])
@@ -148,18 +150,18 @@ class DenseClips:
 
 @dataclass(frozen=True)
 class UniformFrames:
-    """One clip over the whole video: a frame from each of `frames` equal parts, sharing borders.
+    """Select one frame from each of `frames` equal parts of the whole video.
 
-    In training a random frame of the part. In evaluation clip k of n takes the frame at (k + 1) /
-    (n + 1) of each part.
+    Neighboring parts share the frame at their border. Training uses a random frame of each part. In
+    evaluation, clip k of n uses the frame at (k + 1) / (n + 1) of each part.
 
     Attributes:
-      frames: parts.
-      clips: in evaluation.
-      train: one random clip.
-      exact: parts are as long as total / frames, as in MMAction2's UniformSample; otherwise as
-        the whole frames between their borders, as in SlowFast's and Video Swin's
-        Something-Something recipes. In training there is no difference.
+      frames: number of parts, and of frames in a clip.
+      clips: number of clips in evaluation.
+      train: whether to select one random clip.
+      exact: use the exact length of the parts, a fraction, as in MMAction2's UniformSample.
+        Otherwise, use the number of whole frames between their borders, as in the recipes of
+        SlowFast and Video Swin for Something-Something. This does not change training.
     """
 
     frames: int
@@ -171,7 +173,7 @@ class UniformFrames:
         return sample | {"frames": self.indices(sample["reader"].frames, rng)}
 
     def indices(self, total: int, rng: np.random.Generator) -> np.ndarray:
-        """(clips, frames) indices into a video of `total` frames, (1, frames) in training."""
+        """Return indices (clips, frames) into a video of `total` frames; one clip in training."""
         exact = np.arange(self.frames + 1) * (total - 1) / self.frames
         borders = np.round(exact).astype(np.int64)
         if self.train:
@@ -183,15 +185,15 @@ class UniformFrames:
 
 @dataclass(frozen=True)
 class ClipsEvery:
-    """A clip around every `every`-th frame: as many as an untrimmed video has room for.
+    """Select clips at a fixed distance over the whole length of an untrimmed video.
 
-    Views differ in number from video to video, so a batch holds one video. Frames beyond an end
-    are the frame at that end.
+    The number of views differs between videos, so a batch must contain one video. Frames before the
+    start or after the end are replaced by the first or the last frame.
 
     Attributes:
       frames: frames in a clip.
-      stride: source frames from one frame of a clip to the next.
-      every: source frames from the middle of a clip to that of the next.
+      stride: distance between neighboring frames of a clip, in frames of the video.
+      every: distance between the centers of neighboring clips, in frames of the video.
     """
 
     frames: int = 1
@@ -202,7 +204,7 @@ class ClipsEvery:
         return sample | {"frames": self.indices(sample["reader"].frames)}
 
     def indices(self, total: int) -> np.ndarray:
-        """(clips, frames) indices into a video of `total` frames."""
+        """Return indices (clips, frames) into a video of `total` frames."""
         first = self.every // 2 if self.every // 2 < total else total // 2
         middles = np.arange(first, total, self.every)
         inside = (np.arange(self.frames) - self.frames // 2) * self.stride
@@ -211,18 +213,23 @@ class ClipsEvery:
 
 @dataclass(frozen=True)
 class KeyframeClip:
-    """The clip around the frame on screen at `time` seconds, such as AVA's key frame.
+    """Select the clip around the frame that is visible at `time` seconds, such as AVA's key frames.
 
-    Which frame that is, the reader knows: see `data/video/timeline.py`. Frames beyond an end of the
-    video are the frame at that end; but the key frame itself is in the video, or at most one second
-    (with `fps` in the sample, one unit of `time`) beyond.
+    The reader converts the time to a frame (see `data/video/timeline.py`). Frames before the start
+    or after the end of the video are replaced by the first or the last frame.
 
     Attributes:
       frames: frames in the clip.
-      stride: source frames from one to the next.
-      train: each frame moves by -stride / 2 to stride / 2 - 1, halves rounded up.
-      late: frames by which the clip lies later. The published models saw frame folders, which
-        count from 1, one frame late: SampleAVAFrames adds the first number twice.
+      stride: distance between neighboring frames, in frames of the video.
+      train: shift each frame by a random number from -h to h - 1, where h is stride / 2 rounded up.
+      late: number of frames by which the clip is shifted to later frames. The published models were
+        trained with a shift of one frame on folders of frames that count from 1, because
+        SampleAVAFrames adds the number of the first frame twice.
+
+    Raises:
+      UserError: the sample has no `time`.
+      VideoError: `time` is more than one second outside the video. With `fps` in the sample, it is
+        more than one unit of `time` outside.
     """
 
     frames: int
@@ -234,20 +241,20 @@ class KeyframeClip:
         reader = sample["reader"]
         if "time" not in sample:
             raise UserError(
-                "this model looks at boxes at a moment of a video: give a sample with time and"
+                "this model classifies boxes at a time of a video: give a sample with time and"
                 " proposals, or use jaxvid.inference.detect or `python -m jaxvid.tools.detect`"
             )
         time, end = float(sample["time"]), reader.duration
         if not -1 <= time <= end + 1:
             raise VideoError(
                 reader.path,
-                f"the key frame at {time:g} is not in it: it ends at {end:g}; set start, the time"
-                " at which videos begin, or fps, frames per unit of time",
+                f"the key frame at {time:g} is not in the video, which ends at {end:g}; set start,"
+                " the time at which videos begin, or fps, frames per unit of time",
             )
         return sample | {"frames": self.indices(reader.frames, reader.index_at(time), rng)}
 
     def indices(self, total: int, key: int, rng: np.random.Generator) -> np.ndarray:
-        """(1, frames) indices around the frame `key` of a video of `total` frames."""
+        """Return indices (1, frames) around the frame `key` of a video of `total` frames."""
         inside = (np.arange(self.frames) - self.frames // 2) * self.stride
         indices = key + self.late + inside
         if self.train:
@@ -258,9 +265,9 @@ class KeyframeClip:
 
 @dataclass(frozen=True)
 class JoinClips:
-    """`clips` clips after one another make one: (v clips, t) -> (v, clips t).
+    """Join every `clips` consecutive clips to one: (v clips, t) -> (v, clips t).
 
-    2-D recognizers see the frames of all segments as one view.
+    2-D recognition models use the frames of all segments as one view.
     """
 
     clips: int
@@ -272,11 +279,11 @@ class JoinClips:
 
 @dataclass(frozen=True)
 class Reorder:
-    """Another order of the frames of each clip, to see whether a model looks at time.
+    """Change the order of the frames of each clip, to test whether a model uses motion.
 
     Attributes:
-      order: "forward" changes nothing, "reverse" plays backwards, "shuffle" draws a permutation,
-        "freeze" repeats the middle frame.
+      order: "forward" changes nothing, "reverse" reverses the order, "shuffle" draws a random
+        order, and "freeze" repeats the middle frame.
     """
 
     order: str = "forward"

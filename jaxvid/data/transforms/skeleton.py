@@ -1,7 +1,7 @@
-"""Key points as graph networks take them: normalized, as joints, bones and their motion.
+"""Inputs of graph networks: normalized key points, as joints, bones and their motion.
 
-`keypoint` is (m t j c), and (v m t j c) once frames are selected (see pose.py). A joint of zeros
-is missing, and so is a person of zeros.
+`keypoint` is (m t j c), and (v m t j c) after the selection of frames (see pose.py). A joint whose
+coordinates are all 0 is missing, and so is a person whose joints are all missing.
 
 Shape letters: v views, m people, t frames, j joints, c coordinates.
 """
@@ -20,7 +20,7 @@ STREAMS = ("j", "b", "jm", "bm")
 
 @dataclass(frozen=True)
 class Normalize2D:
-    """Scale pixels to -1 .. 1 over the frame."""
+    """Scale pixel coordinates to -1..1, from one border of the frame to the other."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = coordinates.frame_size(sample)
@@ -31,16 +31,16 @@ class Normalize2D:
 
 @dataclass(frozen=True)
 class Normalize3D:
-    """Bodies (m t j 3) seen from the front, upright, around the first person's center.
+    """Move and rotate bodies (m t j 3) so that the first person is upright and seen from the front.
 
-    The view of the first frame is the view of all. People are reordered so that the one who is
-    there in most frames comes first; frames without that person are dropped. (Shi et al.,
-    2s-AGCN, 2019.)
+    The first frame determines the translation and rotation of all frames. People are reordered so
+    that the person who is visible in most frames comes first. Frames without this person are
+    dropped (Shi et al., 2s-AGCN, 2019).
 
     Attributes:
-      center: the joint that goes to the origin.
-      spine: two joints, from the lower to the upper; the line between them becomes the z axis.
-      shoulders: two joints, from right to left; the line to the first becomes the x axis.
+      center: the joint that moves to the origin.
+      spine: lower and upper joint; the line from the first to the second becomes the z axis.
+      shoulders: right and left joint; the line from the second to the first becomes the x axis.
     """
 
     center: int = 1
@@ -65,9 +65,10 @@ class Normalize3D:
 
 
 def rotation(line: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    """The matrix (3 3) that turns `line` (3,) the short way to point along `axis` (3,).
+    """Return the rotation matrix (3 3) by the smallest angle that turns `line` (3,) to `axis` (3,).
 
-    Lines without a length are not turned, and nor are opposite ones, for which any way is short.
+    It is the identity for lines of length 0, and for lines opposite to the axis, because their
+    rotation is not unique.
     """
     line, axis = line.astype(np.float64), axis.astype(np.float64)
     around = np.cross(line, axis)
@@ -82,15 +83,18 @@ def rotation(line: np.ndarray, axis: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Streams:
-    """The inputs of two- and four-stream networks, one after the other in c (2s-AGCN, 2019).
+    """Compute the streams of two- and four-stream networks, concatenated along c (2s-AGCN, 2019).
 
-    2-D key points get their score as a third coordinate. Of bones and of motion, it is the mean
-    of the two scores that they lie between.
+    2-D key points get their score as a third coordinate. The score of a bone or of a motion is the
+    mean of the scores of its two ends.
 
     Attributes:
-      layout: of the joints, see `jaxvid.skeletons`.
-      streams: of "j" joints, "b" bones, "jm" motion of joints, "bm" motion of bones; the motion in
-        the last frame is 0.
+      layout: layout of the joints, see `jaxvid.skeletons`.
+      streams: some of "j" (joints), "b" (bones), "jm" (motion of joints) and "bm" (motion of
+        bones). The motion in the last frame is 0.
+
+    Raises:
+      UserError: a stream is unknown, or the key points have another number of joints.
     """
 
     layout: str = "coco"
@@ -120,16 +124,22 @@ class Streams:
 
 
 def bones(joints: np.ndarray, skeleton: skeletons.Skeleton, scored: bool) -> np.ndarray:
-    """(m t j c) -> (m t j c): from the joint where a bone starts to the joint it belongs to.
+    """Return the vector from the start of each bone to the joint that it belongs to, (m t j c).
 
     Args:
-      scored: the last coordinate is a score, and becomes the mean of both ends.
+      joints: (m t j c).
+      scored: whether the last coordinate is a score. It becomes the mean of both ends.
     """
     return _difference(joints, joints[:, :, list(skeleton.bones)], scored)
 
 
 def motion(points: np.ndarray, scored: bool) -> np.ndarray:
-    """(m t j c) -> (m t j c): from a frame to the next, 0 in the last; `scored` as in `bones`."""
+    """Return the motion from each frame to the next, (m t j c), and 0 in the last frame.
+
+    Args:
+      points: (m t j c).
+      scored: as for `bones`.
+    """
     moved = np.zeros_like(points)
     moved[:, :-1] = _difference(points[:, 1:], points[:, :-1], scored)
     return moved
@@ -144,10 +154,11 @@ def _difference(end: np.ndarray, start: np.ndarray, scored: bool) -> np.ndarray:
 
 @dataclass(frozen=True)
 class People:
-    """As many people in every sample: (v m t j c) -> float32 (v people t j c).
+    """Give every sample the same number of people: (v m t j c) -> float32 (v people t j c).
 
-    Those after the last are dropped. Missing ones are zeros, or with `loop` and a single person,
-    that person again. A `keypoint_score` becomes the last of c. (MMAction2's FormatGCNInput.)
+    Further people are dropped, and missing people are zeros. With `loop`, a single person is
+    repeated instead. A `keypoint_score` becomes the last coordinate. This is MMAction2's
+    FormatGCNInput.
     """
 
     people: int = 2

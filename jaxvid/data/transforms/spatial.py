@@ -1,8 +1,8 @@
-"""Resizing, crops and mirrors of clips: `video` uint8 (v t h w c) in and out, alike in all frames.
+"""Resizing, cropping and mirroring of clips.
 
-Sizes are (height, width), or one number for a square; boxes of a crop are (top, left, height,
-width). Boxes and key points change with the frame, also
-without a video (see coordinates.py).
+Each transform changes all frames of `video`, uint8 (v t h w c), in the same way. Boxes and key
+points change with the frame, even if there is no video (see coordinates.py). Sizes are (height,
+width), or one number for a square. The box of a crop is (top, left, height, width).
 """
 
 from collections.abc import Iterable
@@ -31,7 +31,11 @@ INTERPOLATIONS = {
 def resize(
     video: np.ndarray, height: int, width: int, interpolation: str = "bilinear"
 ) -> np.ndarray:
-    """Every frame to (height, width), as OpenCV does it, which the published recipes used."""
+    """Resize every frame to (height, width) with OpenCV, as in the published recipes.
+
+    Raises:
+      UserError: there is no such interpolation.
+    """
     if video.shape[2:4] == (height, width):
         return video
     if interpolation not in INTERPOLATIONS:
@@ -46,7 +50,7 @@ def resize(
 
 
 def crop(video: np.ndarray, box: Box) -> np.ndarray:
-    """The pixels inside the box, which must lie inside the frame."""
+    """Return the pixels inside the box. Raises UserError if it is not inside the frame."""
     top, left, height, width = box
     if min(top, left) < 0 or top + height > video.shape[2] or left + width > video.shape[3]:
         h, w = video.shape[2:4]
@@ -55,10 +59,10 @@ def crop(video: np.ndarray, box: Box) -> np.ndarray:
 
 
 def mirror(video: np.ndarray, direction: str = "horizontal") -> np.ndarray:
-    """Left and right swapped, or with "vertical" up and down.
+    """Exchange left and right, or with "vertical", top and bottom.
 
-    An even number of channels is optical flow, x y x y ..., whose 0..255 has its zero in the
-    middle: motion along the direction turns round.
+    An even number of channels is optical flow, x y x y ..., with levels 0..255 and no motion in the
+    middle. The motion in the mirrored direction changes its sign.
     """
     axis = {"vertical": 2, "horizontal": 3}[direction]
     video = np.flip(video, axis)
@@ -70,12 +74,12 @@ def mirror(video: np.ndarray, direction: str = "horizontal") -> np.ndarray:
 
 
 def views(video: np.ndarray, boxes: Iterable[Box]) -> np.ndarray:
-    """Crops multiply the views, crop-major: (v t h w c) -> (crops*v t h w c)."""
+    """Return several crops as views, those of a crop together: (v t h w c) -> (crops*v t h w c)."""
     return np.concatenate([crop(video, box) for box in boxes])
 
 
 def sides(size: Size) -> tuple[int, int]:
-    """(height, width)."""
+    """Return a size as (height, width)."""
     return (size, size) if isinstance(size, int) else size
 
 
@@ -98,7 +102,7 @@ def cropped(sample: Sample, box: Box) -> Sample:
 
 @dataclass(frozen=True)
 class ResizeShort:
-    """The short side to `size` pixels, keeping the aspect ratio."""
+    """Resize the short side to `size` pixels, and keep the aspect ratio."""
 
     size: int
     interpolation: str = "bilinear"
@@ -112,13 +116,13 @@ class ResizeShort:
 
 @dataclass(frozen=True)
 class Resize:
-    """To a size, into a size, or by a factor.
+    """Resize to a size, to a maximum size, or by a factor.
 
     Attributes:
-      size: a factor if it is a float. Else (height, width) of the result; or, if the aspect ratio
-        is kept, the larger of the two is the most that the long side, the smaller the most that
-        the short side may have, and the result the largest within both.
-      keep_ratio: keep the aspect ratio.
+      size: a factor if it is a float. Otherwise, (height, width) of the result. With `keep_ratio`,
+        the larger number is the maximum of the long side, and the smaller number is the maximum of
+        the short side.
+      keep_ratio: whether to keep the aspect ratio.
       interpolation: one of INTERPOLATIONS.
     """
 
@@ -142,7 +146,12 @@ class Resize:
 
 @dataclass(frozen=True)
 class RandomRescale:
-    """The short side to a random number of pixels, `least` to `most`, keeping the aspect ratio."""
+    """Resize the short side to a random number of pixels, and keep the aspect ratio.
+
+    Attributes:
+      least, most: minimum and maximum of the short side.
+      interpolation: one of INTERPOLATIONS.
+    """
 
     least: int
     most: int
@@ -157,12 +166,12 @@ class RandomRescale:
 
 @dataclass(frozen=True)
 class RandomResizedCrop:
-    """A random box of the frame, resized to a square (Szegedy et al., 2015).
+    """Crop a random box of the frame, and resize it (Szegedy et al., 2015).
 
     Attributes:
-      size: of the result in pixels.
-      area: range of the box's share of the frame, drawn uniformly.
-      aspect: range of its width over height, drawn log-uniformly.
+      size: size of the result in pixels.
+      area: range of the area of the box, as a share of the frame, drawn uniformly.
+      aspect: range of its width divided by its height, drawn log-uniformly.
       interpolation: one of INTERPOLATIONS.
     """
 
@@ -176,7 +185,7 @@ class RandomResizedCrop:
         return resized(sample, *sides(self.size), self.interpolation)
 
     def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
-        # Ten draws, then the largest centered square: the published fallback.
+        # After ten draws that do not fit, use the largest centered square, as published.
         aspects = np.exp(rng.uniform(*np.log(self.aspect), size=10))
         areas = rng.uniform(*self.area, size=10) * height * width
         widths = np.round(np.sqrt(areas * aspects)).astype(int)
@@ -191,7 +200,7 @@ class RandomResizedCrop:
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """A box of `size` pixels anywhere, but never at the last place, as published."""
+    """Crop `size` pixels at a random position, but never at the last possible one, as published."""
 
     size: Size
 
@@ -207,13 +216,15 @@ class RandomCrop:
 
 @dataclass(frozen=True)
 class MultiScaleCrop:
-    """A crop of one of a few sizes at one of a few positions, resized (Wang et al., TSN, 2016).
+    """Crop one of a few sizes at one of a few positions, and resize it (Wang et al., TSN, 2016).
 
     Attributes:
-      size: of the result in pixels. Sides less than 3 pixels from it are taken to be it.
-      scales: the sides, in shares of the frame's short side.
+      size: size of the result in pixels. Sides that differ from it by less than 3 pixels are set to
+        it.
+      scales: possible heights and widths, as shares of the short side of the frame.
       gap: largest distance in the list `scales` between height and width.
-      positions: 5 are the corners and the center, 13 also those halfway between, and 0 any.
+      positions: number of possible positions: 5 (corners and center), 13 (also those halfway
+        between them), or 0 for any.
       interpolation: one of INTERPOLATIONS.
     """
 
@@ -251,7 +262,7 @@ class MultiScaleCrop:
         return y * ((height - h) // 4), x * ((width - w) // 4), h, w
 
 
-# Positions of a crop (x, y), in quarters of the room around it, which are rounded down to pixels.
+# Positions of a crop (x, y), in quarters of the free space, rounded down to pixels.
 QUARTERS = (
     *((0, 0), (4, 0), (0, 4), (4, 4), (2, 2)),
     *((0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3)),
@@ -260,7 +271,7 @@ QUARTERS = (
 
 @dataclass(frozen=True)
 class CenterCrop:
-    """The middle `size` pixels."""
+    """Crop `size` pixels at the center."""
 
     size: Size
 
@@ -274,9 +285,9 @@ class CenterCrop:
 
 @dataclass(frozen=True)
 class ThreeCrops:
-    """Three crops of `size` pixels along the side with more room: start, end, middle.
+    """Make three crops of `size` pixels along the side with more free space: start, end, middle.
 
-    They are views, crop-major: (v t h w c) -> (3v t h w c).
+    They are views: (v t h w c) -> (3v t h w c), all views of a crop together.
     """
 
     size: Size
@@ -289,7 +300,8 @@ class ThreeCrops:
     def boxes(self, height: int, width: int) -> list[Box]:
         h, w = sides(self.size)
         y, x = (height - h) // 2, (width - w) // 2
-        # Twice half the room, not all of it: the far crop may end one pixel short of the edge.
+        # As published, the last crop is at twice half the free space, rounded down, so it can end
+        # one pixel before the edge.
         if y > x:
             return [(k * y, x, h, w) for k in (0, 2, 1)]
         return [(y, k * x, h, w) for k in (0, 2, 1)]
@@ -297,9 +309,9 @@ class ThreeCrops:
 
 @dataclass(frozen=True)
 class TenCrops:
-    """Crops of `size` pixels in the corners and the middle, each followed by its mirror image.
+    """Make crops of `size` pixels in the corners and the center, each followed by its mirror image.
 
-    They are views, crop-major: (v t h w c) -> (10v t h w c).
+    They are views: (v t h w c) -> (10v t h w c), all views of a crop together.
     """
 
     size: Size
@@ -311,7 +323,7 @@ class TenCrops:
         return sample | {"video": np.concatenate([c for pair in both for c in pair])}
 
     def boxes(self, height: int, width: int) -> list[Box]:
-        """The five that are not mirrored."""
+        """Return the boxes of the five crops that are not mirrored."""
         h, w = sides(self.size)
         y, x = (height - h) // 4, (width - w) // 4
         return [(b * y, a * x, h, w) for a, b in QUARTERS[:5]]
@@ -319,16 +331,16 @@ class TenCrops:
 
 @dataclass(frozen=True)
 class Flip:
-    """Mirror a whole sample, with its boxes and key points, with some probability.
+    """Mirror a sample, with its boxes and key points, with a given probability.
 
-    Clips are better flipped on the device, by the task. This is for what the task does not flip:
-    boxes, key points, optical flow.
+    The task can flip clips on the device, which is cheaper. This transform is for samples that the
+    task cannot flip: with boxes, key points or optical flow.
 
     Attributes:
-      probability: of the mirror.
-      direction: "horizontal", or "vertical" where nothing but the video has a place.
-      labels: pairs of classes that a horizontal mirror swaps.
-      joints: pairs of joints, left and right, that it swaps.
+      probability: probability of mirroring.
+      direction: "horizontal", or "vertical" for samples without boxes and key points.
+      labels: pairs of classes that a horizontal flip exchanges.
+      joints: pairs of left and right joints that a horizontal flip exchanges.
     """
 
     probability: float = 0.5
@@ -353,7 +365,7 @@ class Flip:
         return coordinates.mirrored(sample, coordinates.frame_size(sample)[1], self.joints)
 
     def label(self, label: np.ndarray) -> np.ndarray:
-        """The class () or the 0/1 a class (c,), after a mirror."""
+        """Return the label after a horizontal flip: the class (), or 0 or 1 for each class (c,)."""
         label = np.array(label)
         for a, b in self.labels:
             if label.ndim:

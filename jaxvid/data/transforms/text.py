@@ -1,4 +1,4 @@
-"""Texts of a sample as tokens."""
+"""Conversion of the texts of a sample to tokens."""
 
 from dataclasses import dataclass
 
@@ -11,17 +11,17 @@ from jaxvid.errors import UserError
 
 @dataclass(frozen=True)
 class Tokenize:
-    """`captions`, or `labels` in every template -> `text` int32 (n, length): zeros for padding.
+    """Convert `captions`, or `labels` in templates, to `text` int32 (n, length), padded with zeros.
 
-    A sample without either is left as it is: a video alone.
+    A sample without captions and labels is not changed.
 
     Attributes:
-      length: tokens of a text.
-      templates: texts with braces where a label stands; all of one label, then the next's.
-      use: of the templates "all", the "first", or one at "random" for each label.
+      length: number of tokens of a text.
+      templates: texts in which {} is replaced by a label. The texts of a label are consecutive.
+      use: which templates to use for each label: "all", the "first", or one at "random".
 
     Raises:
-      UserError: a template without braces.
+      UserError: a template does not contain {} once.
     """
 
     length: int = LENGTH
@@ -40,12 +40,12 @@ class Tokenize:
             texts = [t.replace("{}", label) for label in labels for t in self._chosen(rng)]
         if not texts:
             return sample
-        # An empty text stands for no text: sources pad with them.
+        # Empty texts are padding of sources.
         rows = [tokenize(t, self.length) * bool(t) for t in texts]
         return sample | {"text": np.stack(rows)}
 
     def _chosen(self, rng: np.random.Generator) -> tuple[str, ...]:
-        """The templates of one label."""
+        """Return the templates for one label."""
         if self.use == "random":
             return (self.templates[int(rng.integers(len(self.templates)))],)
         return self.templates[:1] if self.use == "first" else self.templates

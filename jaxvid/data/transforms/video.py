@@ -1,4 +1,4 @@
-"""From a path in a sample to pixels, and from a sample to what is batched."""
+"""Opening and decoding of videos, and the last step of a recipe, which keeps what is batched."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,17 @@ from jaxvid.errors import UserError
 
 @dataclass(frozen=True)
 class Open:
-    """`path` -> `reader`, unless the sample already has one (an array in memory, a record).
+    """Open `path` and add a `reader`, unless the sample already has one.
 
-    The ending of the path, or the sample's `template`, says what kind of reader: see
-    `readers.open_reader`. `first`, `offset`, `total` and `fps` go with them.
+    The file extension, or the `template` of the sample, determines the kind of reader (see
+    `readers.open_reader`). `first`, `offset`, `total` and `fps` are options of the reader.
 
     Attributes:
-      short_side: decode to this short side, as a ResizeShort further on would resize; 0 is off.
+      short_side: short side in pixels to which frames are decoded. The result is the same as that
+        of a later ResizeShort. 0 turns this off.
 
     Raises:
-      VideoError: the file cannot be read, or is known to be bad (`problem`).
+      VideoError: the file cannot be read, or the sample has a `problem`.
     """
 
     short_side: int = 0
@@ -44,10 +45,13 @@ class Open:
 
 @dataclass(frozen=True)
 class Decode:
-    """`frames` (v t) of `reader` -> `video` uint8 (v t h w c); the reader is closed.
+    """Decode the `frames` (v t) of `reader` to `video` uint8 (v t h w c), and close the reader.
 
     Attributes:
-      channels: what c must be; 0 is anything.
+      channels: expected number of channels c; 0 accepts any number.
+
+    Raises:
+      UserError: the video has another number of channels.
     """
 
     channels: int = 0
@@ -59,17 +63,17 @@ class Decode:
         if self.channels not in (0, video.shape[-1]):
             raise UserError(
                 f"{reader.path}: frames have {video.shape[-1]} channels, not {self.channels}; the"
-                " recipe and the data do not go together (optical flow has 2, RGB 3)"
+                " recipe does not fit the data (optical flow has 2 channels, RGB 3)"
             )
         return sample | {"video": video.reshape(*frames.shape, *video.shape[1:])}
 
 
 @dataclass(frozen=True)
 class StackFlow:
-    """Every `frames` flow frames in a row become one of as many channel pairs, x1 y1 x2 y2 ...
+    """Stack every `frames` consecutive flow fields along the channels, x1 y1 x2 y2 ...
 
-    `video` (v t h w 2) -> (v t/frames h w 2*frames): what the flow stream of TSN takes for a frame
-    (Simonyan and Zisserman, 2014; Wang et al., 2016). So SampleClips(5, 1, clips=25) and
+    `video` (v t h w 2) -> (v t/frames h w 2*frames). This is the input of the flow stream of TSN
+    (Simonyan and Zisserman, 2014; Wang et al., 2016). For example, SampleClips(5, 1, clips=25) and
     StackFlow(5) give 25 views of one frame with 10 channels.
     """
 
@@ -88,7 +92,7 @@ class StackFlow:
 
 @dataclass(frozen=True)
 class Pack:
-    """Drop what never leaves a worker; what is left has fixed shapes."""
+    """Remove the keys that are not batched (HOST_KEYS). The other keys have fixed shapes."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         return {k: np.asarray(v, order="C") for k, v in sample.items() if k not in HOST_KEYS}

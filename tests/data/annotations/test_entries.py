@@ -52,11 +52,11 @@ def test_what_names_nothing(value):
 @pytest.mark.parametrize(
     "value,message",
     [
-        ([[1], [1, 2]], "holds rows of different lengths"),
-        ([1, None], "holds rows of different lengths, or no numbers"),
-        (["1"], "holds no numbers but <U1"),
-        (None, "holds no numbers but object"),
-        ([True], "holds no numbers but bool"),
+        ([[1], [1, 2]], "has rows of different lengths"),
+        ([1, None], "has rows of different lengths, or no numbers"),
+        (["1"], "has <U1 instead of numbers"),
+        (None, "has object instead of numbers"),
+        ([True], "has bool instead of numbers"),
         ([[0, np.nan]], r"has nan at \[0, 1\]; expected finite numbers"),
         (np.array([-np.inf]), r"has -inf at \[0\]; expected finite numbers"),
     ],

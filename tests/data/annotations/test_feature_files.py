@@ -62,8 +62,8 @@ def test_published_csv_files():
         ("v.csv", b"a,b\n1,x\n", "not a file of features .*convert"),
         ("v.csv", b"a,b\n1,2\n1\n", "not a file of features"),
         ("v.csv", b"a,b\n1,nan\n", "finite"),
-        ("v.csv", b"a,b\n1,2\n3,inf\n", "row 1, channel 1 is inf: features are finite"),
-        ("v.csv", b",a,b\n0,1,2\n", "the first column has no name: is it an index"),
+        ("v.csv", b"a,b\n1,2\n3,inf\n", "row 1, channel 1 is inf: features must be finite"),
+        ("v.csv", b",a,b\n0,1,2\n", "the first column has no name: it looks like an index"),
         ("v.csv", b"1,x,2\n1,2,3\n", 'the first line has "x" beside numbers'),
         ("v.csv", b"1,2\n3\n", "not a file of features"),
         ("v.csv", b"a,b\n1,\n", "not a file of features .*convert"),
@@ -93,13 +93,13 @@ def test_a_csv_of_numbers_alone_has_no_header(tmp_path):
 @pytest.mark.parametrize(
     "array,message",
     [
-        (np.full((2, 3), np.nan), "row 0, channel 0 is nan: features are finite numbers"),
+        (np.full((2, 3), np.nan), "row 0, channel 0 is nan: features must be finite numbers"),
         (np.full((2, 3), 1e300), "row 0, channel 0 is inf"),
-        (np.full((2, 3), "x"), "holds no numbers but <U1"),
-        (np.ones((2, 3), bool), "holds no numbers but bool"),
-        (np.ones((2, 3), complex), "holds no numbers but complex128"),
-        (np.ones((0, 3)), r"features are \(rows, channels\), not float64 \(0, 3\)"),
-        (np.float32(3), r"features are \(rows, channels\), not float32 \(\)"),
+        (np.full((2, 3), "x"), "has <U1 instead of numbers"),
+        (np.ones((2, 3), bool), "has bool instead of numbers"),
+        (np.ones((2, 3), complex), "has complex128 instead of numbers"),
+        (np.ones((0, 3)), r"features must be \(rows, channels\), not float64 \(0, 3\)"),
+        (np.float32(3), r"features must be \(rows, channels\), not float32 \(\)"),
     ],
 )
 def test_arrays_that_are_no_features_are_named(tmp_path, array, message):

@@ -260,5 +260,5 @@ def test_frames_without_a_rate_are_an_error():
 
 def test_a_video_without_boxes_is_told_where_to_go():
     reader = ArrayReader(np.zeros((50, 2, 2, 3), np.uint8), 25.0)
-    with pytest.raises(UserError, match=r"boxes at a moment of a video.*jaxvid\.inference\.detect"):
+    with pytest.raises(UserError, match=r"boxes at a time of a video.*jaxvid\.inference\.detect"):
         sampling.KeyframeClip(1)({"reader": reader}, RNG)

@@ -162,11 +162,11 @@ def test_whole_numbers_are_numbers_however_they_are_written(tmp_path, label):
 @pytest.mark.parametrize(
     "label,message",
     [
-        ("1.5", r'train\.csv:3: label "1\.5" is no whole number.*config\.data\.names'),
-        ("99999999999", r"train\.csv:3: label 99999999999 is no class"),
+        ("1.5", r'train\.csv:3: label "1\.5" is not a whole number.*config\.data\.names'),
+        ("99999999999", r"train\.csv:3: label 99999999999 is not a class number"),
         ("9" * 5000, r"train\.csv:3: label"),
-        ("-2147483649", r"train\.csv:3: label -2147483649 is no class"),
-        ("1e300", r"train\.csv:3: label 1e300 is no class"),
+        ("-2147483649", r"train\.csv:3: label -2147483649 is not a class number"),
+        ("1e300", r"train\.csv:3: label 1e300 is not a class number"),
         ("nan", r"train\.csv:3: the label is missing: 'nan'"),
         ("NaN", r"train\.csv:3: the label is missing: 'NaN'"),
         (",1", r'train\.csv:3: expected "path,label", found "b\.mp4,,1"$'),
@@ -178,7 +178,7 @@ def test_a_label_that_is_no_class_is_named(tmp_path, label, message):
 
 
 def test_names_of_classes_may_look_like_fractions_where_they_are_listed(tmp_path):
-    with pytest.raises(UserError, match="no whole number"):
+    with pytest.raises(UserError, match="not a whole number"):
         read(tmp_path, "a.mp4 1.5\n", names=("1.5", "2.5"))
     assert read(tmp_path, "a.mp4 v1.5\n", names=("v1.5", "v2.5")).labels.tolist() == [0]
 

@@ -114,10 +114,10 @@ def test_the_official_file(tmp_path):
 @pytest.mark.parametrize(
     "videos,message",
     [
-        ("{", "a.json:1: this is no json"),
+        ("{", "a.json:1: this is not json"),
         ("[1, 2]", "a.json: expected"),
         ('{"v_a": 3}', "a.json: expected"),
-        ('{"v_a": {"duration": 1}, "v_b": {"duration": 1}, "v_a": {}}', '"v_a" is there twice'),
+        ('{"v_a": {"duration": 1}, "v_b": {"duration": 1}, "v_a": {}}', '"v_a" appears twice'),
         (changed("v_b", duration=0), 'video "v_b": "duration" is 0; expected seconds above 0'),
         (changed("v_b", duration="long"), 'video "v_b": "duration" is .long.; expected seconds'),
         (changed("v_b", duration=float("nan")), 'video "v_b": "duration" is nan'),

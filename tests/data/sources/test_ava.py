@@ -294,20 +294,20 @@ def test_three_kinds_of_files_say_the_same(tmp_path):
     [
         ({"a,1": [[0, 0, 2.5, 1]], "b,1": [[0, 0, 1, 1]]}, r'"a,1": box 0 0 2\.5 1 is outside'),
         ({"b,1": [[0, 0, 1, 1]], "a,1": [[0.5, 0, 0.2, 1]]}, r'"a,1": box 0\.5 0 .*swapped'),
-        ({"a": [[0, 0, 1, 1]]}, r'"a" is no key frame: VIDEO,TIME'),
-        ({"a,01": [[0, 0, 1, 1]], "a,1": [[0, 0, 1, 1]]}, r'"a,0001" is there twice; join its'),
+        ({"a": [[0, 0, 1, 1]]}, r'"a" is not a key frame; expected VIDEO,TIME'),
+        ({"a,01": [[0, 0, 1, 1]], "a,1": [[0, 0, 1, 1]]}, r'"a,0001" appears twice; join its'),
         ({"a,1": [[0, 0, 1]]}, r'"a,1" has shape \(1, 3\); expected \(boxes, 4 or 5\)'),
         ({"a,1": [0, 0, 1, 1, 0.9]}, r'"a,1" has shape \(5,\); expected'),
-        ({"a,1": [[0, 0, 1, 1, 0.9], [0, 0, 1]]}, r'"a,1" holds rows of different lengths'),
-        ({"a,1": [["0", "0", "1", "1"]]}, r'"a,1" holds no numbers but <U1'),
-        ({"a,1": None}, r'"a,1" holds no numbers but object'),
+        ({"a,1": [[0, 0, 1, 1, 0.9], [0, 0, 1]]}, r'"a,1" has rows of different lengths'),
+        ({"a,1": [["0", "0", "1", "1"]]}, r'"a,1" has <U1 instead of numbers'),
+        ({"a,1": None}, r'"a,1" has object instead of numbers'),
         ({"a,1": [[0, 0, 1, float("nan")]]}, r'"a,1": box 0 0 1 nan is outside'),
         ({"a,1": [[0, 0, 1, 1, float("nan")]]}, r'"a,1": score is nan; expected a number from 0'),
         ({"a,1": [[0, 0, 1, 1, 95]]}, r'"a,1": score is 95; expected a number from 0 to 1'),
         ({"a,1": [[0, 0, 1, 1, -3]]}, r'"a,1": score is -3; expected a number from 0 to 1'),
-        ({"a,nan": [[0, 0, 1, 1]]}, r'"a,nan" is no key frame: VIDEO,TIME'),
-        ({"902": [[0, 0, 1, 1]]}, r'"902" is no key frame: VIDEO,TIME'),
-        ({"a,1": [[0, 0, 1, "x"]]}, r'"a,1" holds no numbers'),
+        ({"a,nan": [[0, 0, 1, 1]]}, r'"a,nan" is not a key frame; expected VIDEO,TIME'),
+        ({"902": [[0, 0, 1, 1]]}, r'"902" is not a key frame; expected VIDEO,TIME'),
+        ({"a,1": [[0, 0, 1, "x"]]}, r'"a,1" has .* instead of numbers'),
         ([1], r'expected \{"VIDEO,TIME": boxes\}, found a list'),
     ],
 )
@@ -319,10 +319,10 @@ def test_bad_proposals_are_named(tmp_path, found, message):
 
 def test_bad_files_of_proposals_are_named(tmp_path):
     (tmp_path / "a.json").write_text("{")
-    with pytest.raises(UserError, match=r"a\.json:1: this is no json"):
+    with pytest.raises(UserError, match=r"a\.json:1: this is not json"):
         boxes.read(tmp_path / "a.json")
     (tmp_path / "a.json").write_text('{"v,1": [[0, 0, 1, 1]], "v,1": []}')
-    with pytest.raises(UserError, match=r'a\.json: "v,1" is there twice'):
+    with pytest.raises(UserError, match=r'a\.json: "v,1" appears twice'):
         boxes.read(tmp_path / "a.json")
     (tmp_path / "a.csv").write_text("v,1,0,0,1,1,0.9\n\nv,2,0,0,1,7,0.9\n")
     with pytest.raises(UserError, match=r"a\.csv:3: box 0 0 1 7 is outside"):
@@ -346,7 +346,7 @@ def test_key_frames_without_proposals_are_counted(files):
     assert source[1]["proposals"].tolist() == [[0, 0, 0.5, 1]]
     (root / "found.pkl").write_bytes(pickle.dumps({"clip_b.mp4,0903": np.array([[0, 0, 0.5, 1]])}))
     with pytest.raises(
-        UserError, match=r'of no key frame, such as "clip_a,0902"; it has "clip_b\.mp4'
+        UserError, match=r'no key frame has proposals, such as "clip_a,0902"; it has "clip_b\.mp4'
     ):
         read(root)
 

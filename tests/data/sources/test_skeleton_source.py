@@ -155,22 +155,22 @@ def test_dataset_checks_name_file_and_annotation(tmp_path):
         (dict(keypoint=np.zeros((0, 12, 17, 2))), "at least one person"),
         (dict(keypoint_score=np.zeros((1, 12, 16))), r"\(1, 12, 16\); expected \(1, 12, 17\)"),
         (dict(keypoint=np.full((1, 12, 17, 2), np.inf)), '"keypoint" has infinite values'),
-        (dict(keypoint=np.full((1, 12, 17, 2), "x")), '"keypoint" holds no numbers but <U1'),
+        (dict(keypoint=np.full((1, 12, 17, 2), "x")), '"keypoint" has <U1 instead of numbers'),
         (dict(label=True), '"label" is True; expected a whole number'),
         (dict(label=2**40), '"label" is 1099511627776; expected a whole number'),
         (dict(total_frames=0), '"total_frames" is 0; expected a number of frames above 0'),
         (dict(img_shape=(480, np.nan)), r'"img_shape" has nan at \[1\]'),
-        (dict(img_shape=("480", "640")), '"img_shape" holds no numbers but <U3'),
+        (dict(img_shape=("480", "640")), '"img_shape" has <U3 instead of numbers'),
         (dict(img_shape=(0, 640)), r'"img_shape" is \(0, 640\); expected \(height, width\)'),
         (dict(frame_dir=1.5), 'annotation 1: "frame_dir" is 1.5; expected text or a whole number'),
         (dict(frame_dir=""), 'annotation 1: "frame_dir" is .*; expected text or a whole number'),
         (
             dict(keypoint=[np.zeros((2, 17, 2)), np.zeros((1, 17, 2))], total_frames=2),
-            '"keypoint" holds rows of different lengths, .* zeros where a frame has fewer people',
+            '"keypoint" has rows of different lengths, .* zeros where a frame has fewer people',
         ),
         (
             dict(keypoint=[[[1.0], None]]),
-            '"keypoint" holds rows of different lengths, or no numbers',
+            '"keypoint" has rows of different lengths, or no numbers',
         ),
         (dict(keypoint=np.full((1, 12, 17, 2), 1e300)), '"keypoint" has infinite values'),
         (dict(keypoint=np.full((1, 12, 17, 2), np.nan)), '"keypoint" is NaN everywhere'),
@@ -248,9 +248,9 @@ def test_a_split_that_is_no_list_of_ids(tmp_path, members, message):
 @pytest.mark.parametrize(
     "change,message",
     [
-        (dict(frame_inds=np.full(40, np.nan)), '"frame_inds" has other numbers; expected .poses,.'),
-        (dict(frame_inds=np.arange(40) / 2), '"frame_inds" has other numbers; expected .poses,.'),
-        (dict(frame_inds=np.arange(40) - 1), '"frame_inds" has other numbers; expected .poses,.'),
+        (dict(frame_inds=np.full(40, np.nan)), '"frame_inds" is invalid; expected .poses,.'),
+        (dict(frame_inds=np.arange(40) / 2), '"frame_inds" is invalid; expected .poses,.'),
+        (dict(frame_inds=np.arange(40) - 1), '"frame_inds" is invalid; expected .poses,.'),
         (dict(frame_inds=np.arange(40)), '"frame_inds" goes to 39, beyond "total_frames", 30'),
         (dict(box_score=np.ones((40, 1))), r'"box_score" has shape \(40, 1\); expected 40 rows'),
         (dict(box_score=np.full(40, np.inf)), '"box_score" has infinite values'),
@@ -416,7 +416,7 @@ def test_valid_ratio_and_box_thr(tmp_path):
     write(tmp_path, published(), "dense.pkl")
     with pytest.raises(UserError, match=r"box_thr=0\.7; the file has: 0\.5, 0\.9, 0\.99"):
         build(tmp_path, valid_ratio=0.5, box_thr=0.7)
-    with pytest.raises(UserError, match=r"box_thr=0\.5; they are for: none"):
+    with pytest.raises(UserError, match=r"box_thr=0\.5; the file has: none"):
         build(tmp_path, file="dense.pkl", valid_ratio=0.5)
 
 

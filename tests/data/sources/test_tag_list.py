@@ -104,7 +104,7 @@ def test_what_is_no_list_of_videos(tmp_path, text):
 
 
 def test_what_is_no_json_or_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"tags\.json:1: this is no json"):
+    with pytest.raises(UserError, match=r"tags\.json:1: this is not json"):
         read(tmp_path, text="a.mp4 1")
     with pytest.raises(UserError, match=r"no\.json: no such val list; set config\.data\.root or"):
         tag_list.build("val", root=str(tmp_path), file="no.json", names=NAMES)

@@ -91,7 +91,7 @@ def test_captions_are_read_by_the_rules_of_lists(tmp_path, file, text):
         ("x.json", '{\n"a": ["sings", 3]}', r'x\.json:2: "a" is .*3.; expected captions that'),
         ("x.json", '{\n"a": []}', r'x\.json:2: "a" has no captions'),
         ("x.json", '{"a": ["x"],\n"b": ["y"],\n"a": ["z"]}', r'x\.json:3: "a" is listed twice'),
-        ("x.json", '{"a": ["x"],\n}', r"x\.json:\d: this is no json"),
+        ("x.json", '{"a": ["x"],\n}', r"x\.json:\d: this is not json"),
         ("x.json", '{"a": "x"}', r'x\.json:1: "a" is .x.; expected \["CAPTION", \.\.\.\], or the'),
         ("x.json", '["a"]', r'x\.json: expected \{"VIDEO": \["CAPTION", \.\.\.\]\}'),
         ("x.json", "{}", r"x\.json: there are no captions"),

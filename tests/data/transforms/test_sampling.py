@@ -131,7 +131,9 @@ def test_keyframes_are_found_by_time():
     assert [middle(t) for t in (-0.5, 0.0, 1.0, 1.99, 3.96, 4.9)] == [0, 0, 25, 49, 99, 99]
     assert middle(1.0, late=1) == 26
     for time in (-1.1, 5.1, 902.0):
-        with pytest.raises(VideoError, match=rf"v\.mp4: the key frame at {time:g} is not in it"):
+        with pytest.raises(
+            VideoError, match=rf"v\.mp4: the key frame at {time:g} is not in the video"
+        ):
             middle(time)
 
 

@@ -177,7 +177,10 @@ def test_the_clip_of_a_key_frame_lies_around_what_is_on_screen(screen):
         assert frames.tolist() == np.clip([middle - 1, middle, middle + 1], 0, 57).tolist()
         sample["reader"].close()
     sample = Open()({"path": str(screen), "time": 18.5}, RNG)
-    with sample["reader"], pytest.raises(VideoError, match=r"18\.5 is not in it: it ends at 17"):
+    with (
+        sample["reader"],
+        pytest.raises(VideoError, match=r"18\.5 is not in the video, which ends at 17"),
+    ):
         KeyframeClip(3, 1)(sample, RNG)
 
 
