@@ -77,12 +77,11 @@ def draw(height: int, width: int, frames: int = FRAMES):
 
 
 def scaled(path: Path, height: int, width: int) -> Iterator[np.ndarray]:
-    """FRAMES frames of a real video at another size; a shorter one runs back and forth."""
+    """FRAMES frames of a real video at another size; a shorter one is repeated."""
     with VideoReader(path) as reader:
-        there = range(min(reader.frames, FRAMES))
-        order = itertools.islice(itertools.cycle([*there, *reversed(there)]), FRAMES)
-        for index in order:
-            yield cv2.resize(reader[index], (width, height), interpolation=cv2.INTER_AREA)
+        order = np.arange(FRAMES) % reader.frames
+        for frame in reader.read_on(order):
+            yield cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def ours(path: Path, frames: np.ndarray) -> np.ndarray:

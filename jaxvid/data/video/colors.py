@@ -5,7 +5,6 @@ default. Brightness is not changed: HDR video is not tone mapped, about which th
 """
 
 import logging
-from functools import cache
 from typing import Any
 
 import av
@@ -67,10 +66,15 @@ def hdr(frame: av.VideoFrame) -> str:
     return HDR.get(int(frame.color_trc), "")
 
 
-@cache
 def warn_of_hdr(path: str, kind: str) -> None:
-    """Say of a file, once in a process, that its colors are not those of a screen."""
-    logger.warning(
-        f"{path}: HDR video ({kind}). It is converted to RGB without tone mapping, as by ffmpeg, so"
-        " it looks pale. Tone map such files first if the model was trained on ordinary video"
-    )
+    """Say of the first file of a kind in this process that it is not tone mapped."""
+    if kind not in _warned:
+        _warned.add(kind)
+        logger.warning(
+            f"{path}: HDR video ({kind}). It is converted to RGB without tone mapping, as by"
+            " ffmpeg, so it looks pale. Tone map such files first if the model was trained on"
+            " ordinary video. Further files of this kind are not named"
+        )
+
+
+_warned: set[str] = set()

@@ -69,7 +69,7 @@ class Places:
       at: int64 (p,), the first byte of each packet.
       size: int64 (p,), in bytes.
       ticks: int64 (t,), the timestamps of the frames.
-      tick: seconds of one.
+      tick: seconds that one lasts.
     """
 
     at: np.ndarray
@@ -178,7 +178,7 @@ def read_index(
     # what went before: start with a keyframe that is not shown later than the frame.
     keys = np.array(sorted(keys, key=pts.__getitem__), np.int64)
     start = keys[np.searchsorted([pts[k] for k in keys], ticks, side="right") - 1]
-    times = times_of(ticks, stream.time_base)
+    times = times_of(ticks, float(stream.time_base))
     # The stated rate, where it agrees as closely as the resolution of the times can tell.
     gaps = len(times) - 1
     steady = gaps < 1 or abs(times[-1] - gaps / rate) < 2 * stream.time_base
@@ -194,9 +194,9 @@ def read_index(
     return index, None if min(at) < 0 else places
 
 
-def times_of(ticks: np.ndarray, tick: Fraction) -> np.ndarray:
+def times_of(ticks: np.ndarray, tick: float) -> np.ndarray:
     """Seconds from the first frame, float64 (t,)."""
-    return (ticks - ticks[0]) * float(tick)
+    return (ticks - ticks[0]) * tick
 
 
 class _Finder:

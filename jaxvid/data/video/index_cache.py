@@ -32,9 +32,8 @@ logger = logging.getLogger(__name__)
 
 # Other versions of FFmpeg may give packets other times, and other versions of this file are another
 # format.
-VERSION = [1, av.__version__]
+VERSION = [2, av.__version__]
 ENDS = 4096  # bytes at either end of a file that are compared
-ARRAYS = ("start", "packet", "ticks", "at", "size")
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,8 @@ class Known:
 def load(path: str) -> Known | None:
     """Open a video whose index is kept; None where there is none of the file as it is now."""
     try:
-        head, packed = zlib.decompress(_entry(path).read_bytes()).split(b"\n", 1)
+        with open(_entry(path), "rb", buffering=0) as entry:
+            head, packed = zlib.decompress(entry.read()).split(b"\n", 1)
         about = json.loads(head)
         if about["version"] != VERSION:
             return None
@@ -60,7 +60,7 @@ def load(path: str) -> Known | None:
     try:
         if about["identity"] == identity(file.fileno()):
             return Known(file, *_unpack(about, packed))
-    except OSError:
+    except (OSError, ValueError, KeyError, TypeError):
         pass
     file.close()
     return None
@@ -83,7 +83,7 @@ def keep(
             "fps": index.fps,
             "first": index.first.as_integer_ratio(),
             "last": index.last,
-            "tick": places.tick.as_integer_ratio(),
+            "tick": float(places.tick),
             "picture": dataclasses.asdict(picture),
             "codec": layout.codec,
             "extradata": base64.b64encode(layout.extradata).decode(),
@@ -91,9 +91,10 @@ def keep(
             "lengths": [len(index.packet), len(layout.at)],
         }
         arrays = (index.start, index.packet, places.ticks, places.at, places.size)
-        steps = [np.diff(array, prepend=0).astype("<i8") for array in arrays]
-        content = json.dumps(about).encode() + b"\n" + b"".join(step.tobytes() for step in steps)
-        entry = _entry(path)
+        steps = np.concatenate([np.diff(array, prepend=0) for array in arrays])
+        about["type"] = "<i8" if np.abs(steps).max() >= 1 << 31 else "<i4"
+        content = json.dumps(about).encode() + b"\n" + steps.astype(about["type"]).tobytes()
+        entry = Path(_entry(path))
         entry.parent.mkdir(parents=True, exist_ok=True)
         with files.replacing(entry) as part:
             part.write_bytes(zlib.compress(content, 1))
@@ -103,10 +104,10 @@ def keep(
 
 def _unpack(about: dict, packed: bytes) -> tuple[Index, Picture, Layout]:
     frames, packets = about["lengths"]
-    lengths = np.array([frames, frames, frames, packets, packets])
-    steps = np.frombuffer(packed, "<i8")
-    start, packet, ticks, at, size = map(np.cumsum, np.split(steps, lengths.cumsum()[:-1]))
-    times = times_of(ticks, Fraction(*about["tick"]))
+    steps = np.frombuffer(packed, about["type"])
+    start, packet, ticks = steps[: 3 * frames].reshape(3, frames).cumsum(1, np.int64)
+    at, size = steps[3 * frames :].reshape(2, packets).cumsum(1, np.int64)
+    times = times_of(ticks, about["tick"])
     first, last = Fraction(*about["first"]), about["last"]
     index = Index(False, start, packet, times, about["fps"], first, last, range(packets))
     extradata = base64.b64decode(about["extradata"])
@@ -121,9 +122,9 @@ def identity(file: int) -> list[int]:
     return [about.st_size, about.st_mtime_ns, zlib.crc32(ends)]
 
 
-def _entry(path: str) -> Path:
+def _entry(path: str) -> str:
     name = hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()
-    return files.cache_root() / "indexes" / name[:2] / name[2:40]
+    return os.path.join(files.cache_root(), "indexes", name[:2], name[2:40])
 
 
 @cache

@@ -1,5 +1,6 @@
 """Colors are those that the ffmpeg program gives, for every matrix, range and depth."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -90,12 +91,14 @@ def test_colors_are_those_that_were_encoded(folder, tmp_path, name):
 
 
 @pytest.mark.parametrize(("name", "kind"), [("pq", "PQ"), ("hlg", "HLG"), ("10bit_hevc", "")])
-def test_hdr_is_said_once_a_file(folder, tmp_path, monkeypatch, name, kind):
+def test_hdr_is_said_once(folder, tmp_path, monkeypatch, name, kind):
     lines: list[str] = []
+    monkeypatch.setattr(colors, "_warned", set())
     monkeypatch.setattr(colors.logger, "warning", lines.append)
     path = encode(tmp_path, name, folder / "moving.mkv")
-    for _ in range(3):
-        with VideoReader(path):
+    other = shutil.copy(path, tmp_path / "other.mkv")
+    for file in (path, path, other):
+        with VideoReader(file):
             pass
     expected = [f"{path}: HDR video ({kind}). It is converted to RGB without tone mapping"]
     assert [line.split(",")[0] for line in lines] == (expected if kind else [])
