@@ -1,6 +1,6 @@
 """From a video file to training clips: jaxvid's pipeline beside torchcodec's.
 
-    pip install torch torchcodec; python benchmarks/loader.py [--workers 2] [--videos A.mp4 B.mp4]
+    pip install torch torchcodec; python -m benchmarks.loader [--workers 2] [--videos A.mp4 B.mp4]
 
 Every worker reads the same frames of the same files in all ways, in turns, and ends with the same
 crop of 224 pixels, bit for bit. Each clip opens its file again. torchcodec is used in six ways:
@@ -169,7 +169,7 @@ def milliseconds(times: list[dict], way: Any) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python benchmarks/loader.py")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.loader")
     parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
     parser.add_argument("--rounds", type=int, default=12, help="of each worker, video and cell")
     parser.add_argument("--videos", type=Path, nargs="+", help="to encode, not a drawn one")
