@@ -2,7 +2,7 @@
 
 Published configs of MMAction2 are taken from its wheel; what that leaves out or needs its compiled
 operators is put together from torchvision's and transformers' parts. They see clips that are
-normalised already, while our step starts from uint8.
+normalized already, while our step starts from uint8.
 """
 
 import copy

@@ -10,7 +10,7 @@ ends after `--seconds`. Started again with the same file, it measures only what 
 
 What is timed is the step of `jaxvid.train`: from uint8 to the updated state, with the config's
 augmentation and optimizer. Forward is a forward pass alone, normalization included. Both sides of a
-row run in turns in one process: times are medians, ratios the median of the ratios of neighbours
+row run in turns in one process: times are medians, ratios the median of the ratios of neighbors
 with quartiles, above 1 where ours is faster. Where others use the same CPU, `--one-core` spares
 PyTorch's threads from waiting for each other at every operation, and counts CPU time.
 

@@ -1,6 +1,6 @@
 """TSN-R50 on optical flow of Kinetics-400: five flow fields (x and y) from each of three segments.
 
-Flow lies in folders of grey images, `x_00001.jpg` and `y_00001.jpg`; `jaxvid.tools.extract_frames`
+Flow lies in folders of gray images, `x_00001.jpg` and `y_00001.jpg`; `jaxvid.tools.extract_frames`
 makes them. To join it with a model of RGB: `jaxvid.tools.fuse`.
 """
 

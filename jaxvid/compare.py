@@ -103,7 +103,7 @@ def resumed(where: Any, meta: Mapping, about: Mapping):
 
     Args:
       where: the checkpoint, for messages.
-      meta: what travelled with the checkpoint.
+      meta: what traveled with the checkpoint.
       about: the same of the run that goes on.
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from jaxvid import files, signals
 from jaxvid.errors import UserError
 
-ESCAPES = re.compile(r"\x1b\[[\d;]*[A-Za-z]")  # colours of a terminal
+ESCAPES = re.compile(r"\x1b\[[\d;]*[A-Za-z]")  # colors of a terminal
 
 
 class Copied:

@@ -23,7 +23,7 @@ class Skeleton:
     """Attributes:
     joints: number of joints; all others are indices from 0.
     centre: the joint that graphs are rooted at.
-    edges: (joint, its neighbour on the way to the centre): one for each joint but the centre.
+    edges: (joint, its neighbor on the way to the center): one for each joint but the center.
     bones: for each joint, the joint that its bone starts at; itself where the bone is zero. The
       published bones are not all edges.
     left, right: joints that a mirror swaps, in pairs; empty where nothing is to swap.

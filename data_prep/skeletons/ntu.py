@@ -4,7 +4,7 @@
     python -m data_prep.skeletons.ntu --source nturgb+d_skeletons --out ntu120_3d.pkl --classes 120
 
 The pickle has the content of MMAction2's ntu60_3d.pkl or ntu120_3d.pkl. Of up to four bodies in a
-file, it contains the two that move most. Coordinates are x, y, z in metres, as float16. The samples
+file, it contains the two that move most. Coordinates are x, y, z in meters, as float16. The samples
 that the authors list as incomplete (ntu_missing.txt) are left out. The source `skeleton` reads it.
 
 The name of a file is SsssCcccPpppRrrrAaaa: setup, camera, performer, replication and action. A file

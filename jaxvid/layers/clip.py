@@ -34,7 +34,7 @@ class Transformer(nn.Module):
         instead.
       remat: Recompute the blocks in the backward pass instead of storing their activations. This
         saves memory and makes training slower.
-      dtype: compute dtype; parameters, softmax and normalisation statistics stay float32.
+      dtype: compute dtype; parameters, softmax and normalization statistics stay float32.
     """
 
     depth: Count = 12

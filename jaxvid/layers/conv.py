@@ -13,7 +13,7 @@ from jaxvid.layers.norm import BatchNorm
 from jaxvid.ops import conv as ops
 
 Ints = tuple[int, ...]
-# For ReLU networks (He et al., 2015), as the published recipes initialise.
+# For ReLU networks (He et al., 2015), as the published recipes initialize.
 he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 

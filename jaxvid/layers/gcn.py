@@ -1,7 +1,7 @@
 """Networks on skeleton graphs: blocks of a graph convolution and a convolution in time.
 
 Shapes: b batch (in blocks: times people), m people, t frames, j joints, c channels, k subsets of
-neighbours.
+neighbors.
 """
 
 from collections.abc import Callable
@@ -30,16 +30,16 @@ class SkeletonNet(nn.Module):
       layout: Layout of the skeleton, a name in `jaxvid.skeletons`.
       widths: Channels of each block.
       strides: Stride in time of each block.
-      bn_by_person: Normalise the input of each person with separate statistics for each position in
+      bn_by_person: Normalize the input of each person with separate statistics for each position in
         the list of people, instead of joint statistics of all people. Samples must then have the
         same number of people as in training.
       tcn_dropout: Dropout rate after the temporal unit of each block except the first, in training.
       bn_groups: Number of equal groups of consecutive samples that a batch is divided into. Each
-        group is normalised with its own statistics, as on that number of GPUs without SyncBN.
-      bn_frozen: Normalise with the running statistics in training, too, and do not update them.
+        group is normalized with its own statistics, as on that number of GPUs without SyncBN.
+      bn_frozen: Normalize with the running statistics in training, too, and do not update them.
       remat: Recompute the blocks in the backward pass instead of storing their activations. This
         saves memory and makes training slower.
-      dtype: compute dtype; parameters and normalisation statistics stay float32.
+      dtype: compute dtype; parameters and normalization statistics stay float32.
     """
 
     spatial: type[nn.Module]
@@ -74,7 +74,7 @@ class SkeletonNet(nn.Module):
 
 
 class Block(nn.Module):
-    """A convolution over neighbours, then one over time, and a shortcut around both.
+    """A convolution over neighbors, then one over time, and a shortcut around both.
 
     Attributes:
       spatial: takes features and layout; its module keeps the time.
@@ -107,7 +107,7 @@ class Block(nn.Module):
 
 
 def aggregate(x: jax.Array, adjacency: jax.Array) -> jax.Array:
-    """What each joint takes from its neighbours: (b, t, j, k c), (k, j, j) -> (b, t, j, c).
+    """What each joint takes from its neighbors: (b, t, j, k c), (k, j, j) -> (b, t, j, c).
 
     Entry [k, v, w] of the matrices is the weight of joint v, as subset k maps it, for joint w.
     """

@@ -1,4 +1,4 @@
-"""Normalisation over the batch.
+"""Normalization over the batch.
 
 Shapes: b batch, c channels.
 """
@@ -12,16 +12,16 @@ import jax.numpy as jnp
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation (Ioffe & Szegedy, 2015) with the statistics that PyTorch keeps.
+    """Batch normalization (Ioffe & Szegedy, 2015) with the statistics that PyTorch keeps.
 
     Over a batch that is sharded over devices the statistics are those of the whole batch (SyncBN).
-    The running variance is the unbiased one, n / (n - 1) times that which normalises.
+    The running variance is the unbiased one, n / (n - 1) times that which normalizes.
 
     Attributes:
       momentum: share of the old running statistics that a step keeps (1 - PyTorch's).
-      groups: the batch is normalised in this many parts of consecutive rows, each by its own
-        statistics: what a recipe for so many GPUs without SyncBN did, or sub-batch normalisation.
-      frozen: the running statistics normalise, and stay, in training too (`norm_eval`).
+      groups: the batch is normalized in this many parts of consecutive rows, each by its own
+        statistics: what a recipe for so many GPUs without SyncBN did, or sub-batch normalization.
+      frozen: the running statistics normalize, and stay, in training too (`norm_eval`).
       dtype: of the result; parameters and statistics are float32.
     """
 

@@ -1,6 +1,6 @@
 """Residual networks (He et al., 2015) for frames and for clips, which families extend.
 
-One class serves 2-D recognisers, whose kernels span (height, width) and which treat every frame
+One class serves 2-D recognizers, whose kernels span (height, width) and which treat every frame
 alike, and 3-D ones, whose kernels also span time (Feichtenhofer et al., 2019). A family derives its
 network from `ResNet` and overrides `block` (other blocks), `enter` (what precedes a stage), `stem`
 or `first` (another beginning). It derives its blocks from `Block` and overrides `conv`.
@@ -37,8 +37,8 @@ class Block(nn.Module):
       features: Channels that each convolution makes.
       kernels: Kernel of each convolution, over (h, w) or (t, h, w).
       strides: Strides of the block, over the same axes. The last convolution but one applies them.
-      zero_init: Start the normalisation of the last convolution at 0.
-      norm: Makes the normalisation layers; takes the arguments of `BatchNorm`.
+      zero_init: Start the normalization of the last convolution at 0.
+      norm: Makes the normalization layers; takes the arguments of `BatchNorm`.
       dtype: Compute dtype.
     """
 
@@ -59,7 +59,7 @@ class Block(nn.Module):
         return nn.relu(x + y)
 
     def conv(self, i: int, x: jax.Array, train: bool) -> jax.Array:
-        """Apply convolution `i`, from 0, with its normalisation, and a ReLU unless it is the last.
+        """Apply convolution `i`, from 0, with its normalization, and a ReLU unless it is the last.
 
         Parameters are below "conv1", "conv2" ...
         """
@@ -97,10 +97,10 @@ class ResNet(nn.Module):
       time: For 3-D networks: temporal kernel size of the first convolution in the blocks of each
         stage.
       strides: Spatial stride of each stage.
-      zero_init: Initialise the scale of the last normalisation of each residual branch with 0.
+      zero_init: Initialize the scale of the last normalization of each residual branch with 0.
       bn_groups: Number of equal groups of consecutive samples that a batch is divided into. Each
-        group is normalised with its own statistics, as on that number of GPUs without SyncBN.
-      bn_frozen: Normalise with the running statistics in training, too, and do not update them.
+        group is normalized with its own statistics, as on that number of GPUs without SyncBN.
+      bn_frozen: Normalize with the running statistics in training, too, and do not update them.
       remat: Recompute the blocks in the backward pass instead of storing their activations. This
         saves memory and makes training slower.
     """

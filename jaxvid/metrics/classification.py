@@ -121,7 +121,7 @@ def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
 def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
     """Mean of the top-1 recall of the classes of scores (n, c), labels (n,).
 
-    As MMAction2 reports it: a class that is predicted but never labelled counts 0, one that is
+    As MMAction2 reports it: a class that is predicted but never labeled counts 0, one that is
     neither does not count.
     """
     c = scores.shape[1]
@@ -134,7 +134,7 @@ def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
 def top_k_classes(
     scores: np.ndarray, labels: np.ndarray, k: int, worst: bool = False
 ) -> list[tuple[int, float]]:
-    """The k labelled classes of highest, or lowest, top-1 recall, as (class, recall).
+    """The k labeled classes of highest, or lowest, top-1 recall, as (class, recall).
 
     Of equal recalls the higher class comes first, or with `worst` the lower one.
     """

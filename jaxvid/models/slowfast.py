@@ -42,12 +42,12 @@ class SlowFast(nn.Module):
       beta: The fast pathway has 1/beta of the channels of the slow pathway.
       fusion: Kernel size of the lateral convolutions in frames. The published models use 5 with
         alpha 8, and 7 with alpha 4.
-      lateral_norm: Normalise after the lateral convolutions, and apply a ReLU.
+      lateral_norm: Normalize after the lateral convolutions, and apply a ReLU.
       strides: Spatial stride of each stage.
-      zero_init: Initialise the scale of the last normalisation of each residual branch with 0.
+      zero_init: Initialize the scale of the last normalization of each residual branch with 0.
       bn_groups: Number of equal groups of consecutive samples that a batch is divided into. Each
-        group is normalised with its own statistics, as on that number of GPUs without SyncBN.
-      bn_frozen: Normalise with the running statistics in training, too, and do not update them.
+        group is normalized with its own statistics, as on that number of GPUs without SyncBN.
+      bn_frozen: Normalize with the running statistics in training, too, and do not update them.
       remat: Recompute the blocks in the backward pass instead of storing their activations. This
         saves memory and makes training slower.
     """
@@ -130,7 +130,7 @@ def backbone(variant, **overrides):
 
 
 def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **overrides):
-    """Return the recogniser; other arguments are those of `SlowFast`.
+    """Return the recognizer; other arguments are those of `SlowFast`.
 
     Args:
       dropout: Share of the features that is dropped before the classifier in training.

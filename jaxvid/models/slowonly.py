@@ -36,7 +36,7 @@ def backbone(variant, **overrides):
 
 
 def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **overrides):
-    """Return the recogniser; other arguments are those of `SlowOnly`.
+    """Return the recognizer; other arguments are those of `SlowOnly`.
 
     Args:
       dropout: Share of the features that is dropped before the classifier in training.

@@ -1,6 +1,6 @@
 """ST-GCN (Yan et al., 2018), https://arxiv.org/abs/1801.07455.
 
-Ten blocks that mix neighbouring joints by a fixed graph, of which each block learns how much every
+Ten blocks that mix neighboring joints by a fixed graph, of which each block learns how much every
 edge counts, and then convolve over nine frames.
 
 Shapes: b batch times people, t frames, j joints, c channels.
@@ -57,7 +57,7 @@ def backbone(variant, **overrides):
 
 
 def build(variant, *, num_classes, dropout: Rate = 0.0, dtype=jnp.float32, **overrides):
-    """Return the recogniser; other arguments are those of `SkeletonNet`.
+    """Return the recognizer; other arguments are those of `SkeletonNet`.
 
     Args:
       dropout: Share of the features that is dropped before the classifier in training.

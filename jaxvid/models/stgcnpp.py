@@ -98,14 +98,14 @@ class Branch(nn.Module):
 
 
 def max_over_time(x, stride):
-    """The maximum of every `stride`-th frame and its two neighbours: (b, t, j, c).
+    """The maximum of every `stride`-th frame and its two neighbors: (b, t, j, c).
 
     Of equal frames the first gets the gradient.
     """
 
     def larger(a, b):
         # Not `jnp.maximum`: after a ReLU, XLA for CPUs compiled it to wrong gradients (in float64,
-        # from optimisation level 1, right without fusion).
+        # from optimization level 1, right without fusion).
         return jnp.where(a >= b, a, b)
 
     # As slices: the gradient of `nn.max_pool` takes many times as long on a CPU.
@@ -124,7 +124,7 @@ def backbone(variant, **overrides):
 
 
 def build(variant, *, num_classes, dropout: Rate = 0.0, dtype=jnp.float32, **overrides):
-    """Return the recogniser; other arguments are those of `SkeletonNet`.
+    """Return the recognizer; other arguments are those of `SkeletonNet`.
 
     Args:
       dropout: Share of the features that is dropped before the classifier in training.

@@ -58,7 +58,7 @@ class Swin(nn.Module):
       init_std: Standard deviation of the initial kernels. 0 draws each kernel with the variance
         1 / inputs, so that signals keep their size. Narrow networks need it: with the published
         0.02 their attention and MLPs begin near 0, and they stay at chance for hundreds of steps.
-      dtype: compute dtype; parameters, softmax and normalisation statistics stay float32.
+      dtype: compute dtype; parameters, softmax and normalization statistics stay float32.
     """
 
     width: Count
@@ -175,7 +175,7 @@ def partition(x, size, shift):
 
     Returns:
       windows (b, k, n, c); the regions (k, n) of tokens, which differ where only the roll made
-      them neighbours, or None; and the map from windows back to (b, t, h, w, c).
+      them neighbors, or None; and the map from windows back to (b, t, h, w, c).
     """
     grid = x.shape[1:4]
     x = pad_to_multiple(x, size)
@@ -217,7 +217,7 @@ def backbone(variant, **overrides):
 
 
 def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **overrides):
-    """Return the recogniser; other arguments are those of `Swin`.
+    """Return the recognizer; other arguments are those of `Swin`.
 
     Args:
       dropout: Share of the features that is dropped before the classifier in training.

@@ -39,7 +39,7 @@ def build(
     dtype=jnp.float32,
     **overrides,
 ):
-    """Return the recogniser; other arguments are those of `ResNet`.
+    """Return the recognizer; other arguments are those of `ResNet`.
 
     Args:
       dropout: Share of the features that is dropped before the classifier in training.

@@ -3,7 +3,7 @@
 Frames of a clip share what is drawn, so motion is kept.
 
 Shapes: b batch, v views, t frames, h height, w width, c channels; pixels are 0..255 until they are
-normalised.
+normalized.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ class Augment:
         return [name for name in names if getattr(self, name)]
 
     def before(self, rng: jax.Array, batch: Batch, num_classes: int) -> Batch:
-        """Mirror, crop and recolour `video` (b, v, t, h, w, c), 0..255, before it is normalised.
+        """Mirror, crop and recolor `video` (b, v, t, h, w, c), 0..255, before it is normalized.
 
         A mirror also changes `label`, classes (b,) or 0/1 (b, num_classes), and `label_mask`.
         """
@@ -75,7 +75,7 @@ class Augment:
         return batch
 
     def after(self, rng: jax.Array, batch: Batch) -> Batch:
-        """Erase and mix `video`, once it is normalised; mixing also changes `target`.
+        """Erase and mix `video`, once it is normalized; mixing also changes `target`.
 
         A sample whose partner is masked, or a class that is unknown of it, is masked as well.
         """
@@ -187,7 +187,7 @@ def random_erasing(
     """Blank one rectangle of a clip: 0, the mean pixel (Zhong et al., 2017).
 
     Args:
-      video: normalised, (b, ..., h, w, c).
+      video: normalized, (b, ..., h, w, c).
       area: range of the rectangle's share of the frame.
       aspect: range of its height over width, drawn log-uniformly.
     """
@@ -214,7 +214,7 @@ def blend(rng, video, target, mixup: float, cutmix: float):
     Clip i is blended with clip b - 1 - i.
 
     Args:
-      video: normalised, (b, ..., h, w, c).
+      video: normalized, (b, ..., h, w, c).
       target: (b, classes).
       mixup, cutmix: concentration of the Beta that draws the share of the clip itself; 0 is off.
     """

@@ -9,7 +9,7 @@ from jaxvid import skeletons
 
 
 def spatial(layout: str) -> np.ndarray:
-    """Each joint itself, its neighbour towards the centre, and the mean of those away from it.
+    """Each joint itself, its neighbor towards the center, and the mean of those away from it.
 
     The partition of 2s-AGCN (Shi et al., 2019) and PYSKL (Duan et al., 2022).
 
@@ -25,13 +25,13 @@ def stgcn_spatial(layout: str, max_hop: int = 1) -> np.ndarray:
     """The mean over all joints within `max_hop` edges, in subsets by distance.
 
     The spatial partition of ST-GCN (Yan et al., 2018): for every distance but 0 there are two
-    subsets, the joints that are not nearer to the centre and those that are.
+    subsets, the joints that are not nearer to the center and those that are.
 
     Returns:
       (1 + 2 max_hop, j, j) float32.
     """
     between = distances(layout, max_hop)
-    # Distances beyond `max_hop` are all the same, those to the centre too: published weights were
+    # Distances beyond `max_hop` are all the same, those to the center too: published weights were
     # trained so.
     centre = between[:, skeletons.get(layout).centre]
     outward = centre[:, None] >= centre

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 def roi_align(features, boxes, size: int, scale: float = 1.0):
     """Averages over the bins of boxes, of values interpolated bilinearly.
 
-    As MMCV computes it with aligned=True and sampling_ratio=0: pixel centres are at halves; a bin
+    As MMCV computes it with aligned=True and sampling_ratio=0: pixel centers are at halves; a bin
     of a box is sampled at as many points along a side as it is long, rounded up; beyond one pixel
     outside of the picture samples are 0. A box without width or height gives zeros.
 

@@ -38,7 +38,7 @@ def assign(
     """The split of each video, int (n,).
 
     Groups stay together. Large ones come first, in random order otherwise, and each goes where its
-    classes still lack most: the greedy step that minimises the squared distance to the shares.
+    classes still lack most: the greedy step that minimizes the squared distance to the shares.
 
     Args:
       labels: int (n,).

@@ -31,7 +31,7 @@ def build(
     momentum: Rate = 0.9,
     nesterov: bool = True,
 ) -> optax.GradientTransformation:
-    """The optimiser for `params`.
+    """The optimizer for `params`.
 
     Weight decay is multiplied by the learning rate of its parameter, as PyTorch does: decoupled
     in AdamW (Loshchilov & Hutter, 2019), added to the gradient in Adam and SGD.
@@ -127,7 +127,7 @@ def schedule(
     cosine both begin at 0. All lengths are in epochs.
 
     Args:
-      steps_per_epoch: optimiser steps in an epoch.
+      steps_per_epoch: optimizer steps in an epoch.
       epochs: length of the run.
       name: Decay of the learning rate: "constant", "cosine", "multistep" (times `gamma` at each of
         `milestones`), "step" (times `gamma` every `every` epochs) or "exponential" (times `gamma`

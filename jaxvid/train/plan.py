@@ -108,7 +108,7 @@ def plan(
     """How to train on batches like `batch` (arrays, or shapes).
 
     Raises:
-      UserError: an optimiser, schedule, layout or offload that there is not.
+      UserError: an optimizer, schedule, layout or offload that there is not.
     """
     if config.offload not in OFFLOADS:
         known = did_you_mean(config.offload, OFFLOADS[1:])
@@ -173,7 +173,7 @@ def begin(
             f"config.optim.freeze keeps {', '.join(frozen)} at random values; name the weights to"
             " start from with --config.init.weights, or set --config.optim.freeze='()'"
         )
-    # Runs once, so it is not worth optimising: that would take longer than the rest.
+    # Runs once, so it is not worth optimizing: that would take longer than the rest.
     quick = {"xla_backend_optimization_level": 0}
     make = jax.jit(planned.fresh, out_shardings=planned.state_shardings, compiler_options=quick)
     state = make(batch)
@@ -193,7 +193,7 @@ def scale_rate(optimizer: Mapping, batch: int) -> dict:
 
 
 def full_rates(optimizer: Mapping, weights: str) -> tuple[dict, tuple[str, ...]]:
-    """The optimiser's settings without the low rates that protect weights where there are none.
+    """The optimizer's settings without the low rates that protect weights where there are none.
 
     Args:
       weights: `config.init.weights`, "" for random values.

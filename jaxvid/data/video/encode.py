@@ -31,7 +31,7 @@ def write_video(
     Args:
       path: the ending says the format: mp4, mkv, webm, avi, gif ... The file appears when complete.
       frames: all of one size. An odd height or width gains a row or column where the codec stores
-        colours at half resolution (yuv420p, used wherever it can be).
+        colors at half resolution (yuv420p, used wherever it can be).
       fps: frames per second; with `times`, on average.
       codec: FFmpeg's name of the encoder: "libx264", "libvpx-vp9", "mpeg4", "gif" ...
       times: for a rate that may vary, the seconds at which each frame appears, and at last the end

@@ -76,7 +76,7 @@ def open_reader(
 
 
 class FrameFolder(Reader):
-    """A folder with an image a frame, or for optical flow with two grey ones, x and y.
+    """A folder with an image a frame, or for optical flow with two gray ones, x and y.
 
     Args:
       path: the folder.
@@ -218,7 +218,7 @@ def read_image(path: str, grey: bool = False) -> np.ndarray:
     """
     with plain_words(path):
         data = Path(path).read_bytes()
-    # OpenCV fills what is missing of a truncated file with grey.
+    # OpenCV fills what is missing of a truncated file with gray.
     if any(data.startswith(head) and end not in data for head, end in ENDS.items()):
         raise VideoError(path, "truncated image")
     mode = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR

@@ -38,7 +38,7 @@ def missing(file: BinaryIO, kind: str) -> str:
     for begins, look in KINDS.items():
         if head.startswith(begins, 4 if begins == b"ftyp" else 0):
             return look(file, head, size)
-    # Its packets begin with a letter, of which the rows of a grey picture may consist.
+    # Its packets begin with a letter, of which the rows of a gray picture may consist.
     return _transport_stream(file, head, size) if kind == "mpegts" else ""
 
 
