@@ -168,7 +168,7 @@ def test_stale_features_are_made_again_or_refused(backbone, data, tmp_path, caps
 
 
 def test_a_model_that_sees_no_videos_is_no_backbone(workdir, data):
-    with pytest.raises(UserError, match="hold no videos; take the features of a recogniser"):
+    with pytest.raises(UserError, match="hold no videos; take the features of a model"):
         Extractor(jaxvid.load(workdir), 4, 2, 8)
     with pytest.raises(UserError, match="frames, stride and every are 1 or more"):
         Extractor(jaxvid.load(workdir), 4, 0, 8)
