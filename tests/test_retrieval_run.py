@@ -173,6 +173,6 @@ def test_what_is_no_index_is_said(run, data, tmp_path, capsys):
     (tmp_path / "x.npz").write_bytes(b"nothing")
     index = f"--index={tmp_path}/x.npz"
     _, err = search("red", data / "videos", run, capsys, index, code=1)
-    assert "x.npz: this is no index of videos" in err
+    assert "x.npz: this is not an index of videos" in err
     _, err = search(" ", data / "videos", run, capsys, code=1)
     assert "the query is empty" in err

@@ -3,9 +3,9 @@
     python -m jaxvid.tools.bench_loader --config configs/swin_k400.py:tiny --step-ms 250
     python -m jaxvid.tools.bench_loader --config FILE --workers 1 2 4 8 --clips 64
 
-First one process times each transform of the training pipeline on some clips, then what it costs to
-bring a batch from a worker to this process (transport) and from here to the device (transfer). Then
-the whole loader runs with each number of workers.
+First, one process measures the time of each transform of the training pipeline on some clips. Then
+it measures the time to send a batch from a worker to the main process (transport), and to copy it
+to the device (transfer). Finally, the whole loader runs with each number of workers.
 """
 
 import math
@@ -32,7 +32,10 @@ SEEK = "  of which seek"
 def stage_seconds(
     source: Source, transforms: Sequence[Transform], clips: int, seed: int
 ) -> tuple[dict[str, float], Sample]:
-    """{transform: seconds a clip}, in order, and the last sample; one clip more warms up."""
+    """Return {transform: seconds per clip}, in order, and the last sample.
+
+    One additional clip is loaded first and not measured.
+    """
     rng = np.random.default_rng(seed)
     spent: dict[str, float] = {}
     sample: Sample = {}
@@ -49,6 +52,7 @@ def stage_seconds(
 
 @contextmanager
 def timed(spent: dict[str, float], name: str) -> Iterator[None]:
+    """Add the seconds of the block to `spent[name]`."""
     spent.setdefault(name, 0.0)
     start = time.perf_counter()
     yield
@@ -57,7 +61,7 @@ def timed(spent: dict[str, float], name: str) -> Iterator[None]:
 
 @contextmanager
 def timed_seeks(spent: dict[str, float]) -> Iterator[None]:
-    """Times "Decode", and within it what goes to a keyframe."""
+    """Add the seconds of the block to "Decode", and those of seeking in it to SEEK."""
     seek = Demuxed.seek
 
     def watched(self, index, start):
@@ -75,7 +79,7 @@ def timed_seeks(spent: dict[str, float]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Same:
-    """Gives one sample whatever comes: what is left of a loader's time is transport."""
+    """A transform that always returns the same sample, so that only the transport takes time."""
 
     sample: Mapping[str, Any]
 
@@ -84,14 +88,14 @@ class Same:
 
 
 def transport_seconds(source: Source, sample: Sample, batch: int, batches: int) -> float:
-    """Seconds a clip from a worker's batch to one in this process."""
+    """Return the seconds per clip to send a batch from a worker to this process."""
     rates = [clips_a_second(source, [Same(sample)], batch, batches, workers=w) for w in (0, 1)]
-    # Without what stacking the batch takes anyway; a busy machine may make that look longer.
+    # Subtract the time of stacking. On a busy machine it can exceed the total, so clip at 0.
     return max(1 / rates[1] - 1 / rates[0], 0.0)
 
 
 def transfer_seconds(sample: Sample, batch: int, batches: int) -> float:
-    """Seconds a clip from this process to the device."""
+    """Return the seconds per clip to copy a batch from this process to the device."""
     arrays = {key: np.stack([value] * batch) for key, value in sample.items()}
     jax.block_until_ready(jax.device_put(arrays))
     start = time.perf_counter()
@@ -103,8 +107,8 @@ def transfer_seconds(sample: Sample, batch: int, batches: int) -> float:
 def clips_a_second(
     source: Source, transforms: Sequence[Transform], batch: int, batches: int, workers: int
 ) -> float:
-    """Of a loader that is warm: what its workers had ready at the start does not count."""
-    ahead = 1 + 2 * workers  # batches in the workers' queues
+    """Return the clips per second of a loader, without the batches that were ready at the start."""
+    ahead = 1 + 2 * workers  # batches in the queues of the workers
     stream = loader.train_batches(
         source, transforms, batch=batch, seed=0, stop=ahead + batches, workers=workers
     )
@@ -115,7 +119,7 @@ def clips_a_second(
 
 
 def report(config: Any, clips: int, batches: int, workers: Sequence[int], step_ms: float):
-    """Measure and print."""
+    """Measure the stages and the loader, and print tables."""
     data = dataset.for_training(config.data, config.task)
     source = data.splits["train"]
     transforms = plug.load("data.recipes", config.data.recipe, split="train")
@@ -151,7 +155,10 @@ def report(config: Any, clips: int, batches: int, workers: Sequence[int], step_m
 
 
 def needed(batch: int, step_ms: float, rates: Mapping[int, float]) -> str:
-    """How many workers keep up with steps of `step_ms`, by what each of the most tried gives."""
+    """Return a sentence with the number of workers that are needed for steps of `step_ms`.
+
+    The clips per second of a worker are those measured with the largest number of workers.
+    """
     most = max(rates)
     rate, each = 1e3 * batch / step_ms, rates[most] / max(most, 1)
     count = math.ceil(rate / each)
@@ -165,8 +172,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.parser("jaxvid.tools.bench_loader", __doc__, with_config=True)
     cores = files.cores()
     add = parser.add_argument
-    add("--clips", type=int, default=32, help="clips to time the stages with (%(default)s)")
-    add("--batches", type=int, default=6, help="batches to time a loader with (%(default)s)")
+    add("--clips", type=int, default=32, help="clips for measuring the stages (%(default)s)")
+    add("--batches", type=int, default=6, help="batches for measuring a loader (%(default)s)")
     add("--workers", type=int, nargs="+", default=sorted({1, max(cores // 2, 1), cores}))
     add("--step-ms", type=float, default=0.0, help="time of a training step, in milliseconds")
     args, changes = parser.parse_known_args(argv)

@@ -3,11 +3,12 @@
     python -m jaxvid.tools.browse --config configs/finetune.py:tiny --config.data.root=CLIPS
     python -m jaxvid.tools.browse --config configs/quickstart.py --split val --count 4 --out sheet
 
-Writes OUT_SPLIT.png, a row a view with frames from left to right, and OUT_SPLIT.mp4, all of them
-side by side and moving. Flips, color, erasing, mixup and cutmix on the device are in it; only the
-normalization is undone. Boxes are drawn with the classes of each, skeletons as lines between their
-joints, and captions stand below their clip. Of optical flow the first channel is shown as gray,
-motion along x. Samples are drawn at random: --config.seed=N shows others.
+OUT_SPLIT.png has one row per view, with its frames from left to right. OUT_SPLIT.mp4 shows all
+views side by side as videos. Samples are shown as the model gets them, with the augmentation of the
+device, such as flips, erasing, mixup and cutmix. Only the normalization is undone. Boxes are drawn
+with their classes, skeletons as lines between their joints, and captions below their clip. Optical
+flow is shown as gray images of its first channel, the motion along x. Samples are selected at
+random; --config.seed=N shows others.
 """
 
 import logging
@@ -31,10 +32,10 @@ logger = logging.getLogger("jaxvid.tools.browse")
 
 
 def show(config: Any, split: str, count: int, out: str, fps: float) -> Path:
-    """Write the two files; returns the png.
+    """Write the image and the video, and return the path of the image.
 
     Raises:
-      UserError: see `read`; or no such folder.
+      UserError: see `read`, or the folder does not exist.
     """
     path = Path(f"{out}_{split}.png")
     files.probe_file(path)
@@ -49,10 +50,10 @@ def show(config: Any, split: str, count: int, out: str, fps: float) -> Path:
 
 
 def read(config: Any, split: str, count: int) -> Iterator[View]:
-    """The views of `count` samples, as the pipeline and the task of a config make them.
+    """Yield the views of `count` samples, as the pipeline and the task of a config return them.
 
     Raises:
-      UserError: what is wrong with the data, or samples that cannot be drawn.
+      UserError: the data has problems, or samples of this task cannot be drawn.
     """
     import jax
     import jax.numpy as jnp
@@ -75,7 +76,7 @@ def read(config: Any, split: str, count: int) -> Iterator[View]:
 
 
 def draw(source: Source, recipe: Sequence, count: int, seed: int) -> dict[str, np.ndarray]:
-    """A batch of `count` samples at random; says which could not be read."""
+    """Return a batch of `count` random samples. Log those that cannot be read."""
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(source))[:count]
     samples = [LoadSample(source, recipe, masked=False)(row, rng) for row in rows]
@@ -85,7 +86,7 @@ def draw(source: Source, recipe: Sequence, count: int, seed: int) -> dict[str, n
 
 
 def classes(target: np.ndarray, names: tuple[str, ...], shown: int = 3) -> str:
-    """'archery', or after mixup 'archery 70% + bowling 30%'."""
+    """Return the classes of a target: 'archery', or after mixup 'archery 70% + bowling 30%'."""
     ranked = np.argsort(-target, kind="stable")[:shown].tolist()
     order: list[int] = [i for i in ranked if target[i] > 0.05]
     if len(order) == 1:
@@ -97,8 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.parser("jaxvid.tools.browse", __doc__, with_config=True)
     add = parser.add_argument
     add("--split", choices=("train", "val", "test"), default="train", help="(%(default)s)")
-    add("--count", type=int, default=8, help="how many samples (%(default)s)")
-    add("--out", default="browse", help="path and beginning of the names (%(default)s)")
+    add("--count", type=int, default=8, help="number of samples (%(default)s)")
+    add("--out", default="browse", help="path and first part of the file names (%(default)s)")
     add("--fps", type=float, default=8.0, help="frames per second of the video (%(default)s)")
     args, changes = parser.parse_known_args(argv)
     options = vars(args)

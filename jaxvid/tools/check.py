@@ -3,11 +3,12 @@
     python -m jaxvid.tools.check --config configs/finetune.py:tiny --config.data.root=CLIPS
     python -m jaxvid.tools.check --config FILE --manifest CLIPS/manifest.jsonl --classes
 
-Prints what there is and, for every check that training makes and some more, what is wrong, by file
-and line. With the manifest of `python -m jaxvid.tools.scan`, unreadable files are listed, too, and
-with its --sha256 files of the same content under different names, in a split or in two of them.
-The exit code is 1 where something is wrong that training refuses, or that the manifest shows. A
-check that the config leaves out of `data.checks` is only listed, as "allowed".
+The command prints the sizes of the splits and classes, and the problems of the data with file and
+line. It makes all checks that training makes. With the manifest of `python -m jaxvid.tools.scan`,
+it also lists unreadable files. If the scan used --sha256, it also lists files with the same content
+under different names, within a split or in two splits. The exit code is 1 if a check fails. The
+problems of checks that are not in `data.checks` of the config are listed as "allowed", and do not
+change the exit code.
 """
 
 import os
@@ -40,7 +41,7 @@ MEANING = {
 
 
 def run_checks(data: Dataset, manifest: Mapping[str, Row] | None = None) -> dict[str, list[str]]:
-    """{check: what is wrong, a line a problem}, of the checks that could be made."""
+    """Return {check: problems, one line each} of the checks that can be made."""
     known = data.splits, data.num_classes, data.names
     found = {name: list(getattr(dataset, f"check_{name}")(*known)) for name in dataset.CHECKS}
     if manifest is not None:
@@ -51,12 +52,14 @@ def run_checks(data: Dataset, manifest: Mapping[str, Row] | None = None) -> dict
 
 
 def unreadable(data: Dataset, manifest: Mapping[str, Row]) -> Iterator[str]:
+    """Yield files that are bad according to the manifest."""
     for source, index, path in videos(data):
         if (row := manifest.get(path)) and not row.ok:
             yield f"{source.where(index)}: {source.id(index)}: {row.reason}"
 
 
 def same_content(data: Dataset, manifest: Mapping[str, Row]) -> Iterator[str]:
+    """Yield files with the content of another file."""
     seen: dict[str, str] = {}
     for source, index, path in videos(data):
         row = manifest.get(path)
@@ -67,7 +70,7 @@ def same_content(data: Dataset, manifest: Mapping[str, Row]) -> Iterator[str]:
 
 
 def videos(data: Dataset) -> Iterator[tuple[Any, int, str]]:
-    """(source, row, absolute path) of every file."""
+    """Yield (source, row, absolute path) of every file."""
     for source in data.splits.values():
         for index in range(len(source)):
             if path := source[index].get("path"):
@@ -75,7 +78,7 @@ def videos(data: Dataset) -> Iterator[tuple[Any, int, str]]:
 
 
 def split_table(data: Dataset) -> Table:
-    """A line a split: how many videos, and how they spread over the classes."""
+    """Return a table with one row per split: number of videos, and sizes of the classes."""
     table = Table(box=None, padding=(0, 3, 0, 0))
     for name in ("split", "videos", "classes", "smallest", "median", "largest"):
         table.add_column(name, justify="left" if name == "split" else "right")
@@ -89,7 +92,7 @@ def split_table(data: Dataset) -> Table:
 
 
 def class_table(data: Dataset) -> Table:
-    """A line a class: its videos in each split."""
+    """Return a table with one row per class: number of its videos in each split."""
     table = Table(box=None, padding=(0, 3, 0, 0))
     table.add_column("label", justify="right")
     table.add_column("class")
@@ -102,7 +105,7 @@ def class_table(data: Dataset) -> Table:
 
 
 def check_table(found: Mapping[str, Sequence[str]], left_out: Collection[str] = ()) -> Table:
-    """A line a check; those that training leaves out are marked."""
+    """Return a table with one row per check. Problems of checks in `left_out` are allowed."""
     table = Table(box=None, show_header=False, padding=(0, 3, 0, 0))
     for name, lines in found.items():
         verdict = f"[red]{len(lines):,} wrong[/]" if lines else "[green]ok[/]"
@@ -113,10 +116,10 @@ def check_table(found: Mapping[str, Sequence[str]], left_out: Collection[str] = 
 
 
 def check(config: Any, manifest: Path | None, classes: bool, lines: int):
-    """Print what there is and what is wrong with it.
+    """Print the tables and the problems of the data.
 
     Raises:
-      UserError: data that cannot be read at all; and at the end, if anything is wrong.
+      UserError: the data cannot be read, or at the end, a check has failed.
     """
     given = dataset.with_test(config.data)
     splits = tuple(split for split in SPLITS if given.get(split))

@@ -3,9 +3,10 @@
     python -m jaxvid.tools.detect VIDEO --checkpoint RUN --proposals people.csv --out seen.mp4
     python -m jaxvid.tools.detect VIDEO --checkpoint slowonly_r50_ava21 --detector my_module:people
 
-Boxes of people come from a file, lines VIDEO,TIME,x1,y1,x2,y2,score with corners as shares of the
-frame (.json and .pkl: see `data/annotations/boxes.py`), or from a function of yours, which gets
-frames uint8 (h, w, 3) and returns boxes (n, 4) in pixels, or with scores (n, 5).
+Boxes of people come from a file or from your own function. The file has lines
+VIDEO,TIME,x1,y1,x2,y2,score with corners as shares of the frame; `data/annotations/boxes.py`
+describes it, and the formats .json and .pkl. The function gets a frame uint8 (h, w, 3) and returns
+boxes (n, 4) in pixels, or boxes with scores (n, 5).
 """
 
 import argparse
@@ -33,18 +34,18 @@ def main(argv: list[str] | None = None) -> int:
     boxes = parser.add_mutually_exclusive_group(required=True)
     boxes.add_argument("--proposals", help="file of boxes")
     boxes.add_argument("--detector", metavar="MODULE:FUNCTION", help="function that finds boxes")
-    add("--every", type=float, default=1.0, help="seconds between moments, with --detector")
+    add("--every", type=float, default=1.0, help="seconds between detections, with --detector")
     add("--start", type=float, default=0.0, help="time in the file at which the video begins")
-    add("--least", type=float, default=0.9, help="score of a box (%(default)s)")
+    add("--least", type=float, default=0.9, help="minimum score of a box (%(default)s)")
     add("--topk", type=int, help="classes of each box (3)")
-    add("--json", action="store_true", help="one JSON object a moment")
-    add("--out", help="write the video with what was found")
+    add("--json", action="store_true", help="print one JSON object for each time")
+    add("--out", help="video file to write, with the detections drawn on it")
     args = parser.parse_args(argv)
     return cli.guard(lambda: report(args))
 
 
 def report(args: argparse.Namespace):
-    """Detect and print, as the command's arguments say."""
+    """Detect actions and print them, according to the arguments of the command."""
     files.probe_file(args.out, filter(None, (args.video, args.proposals)))
     proposals = args.proposals or load_function(args.detector)
     model = load(args.checkpoint)
@@ -62,10 +63,10 @@ def report(args: argparse.Namespace):
 
 
 def load_function(name: str) -> Detector:
-    """The function MODULE:FUNCTION, of a module here or installed.
+    """Import the function MODULE:FUNCTION from an installed module or the current folder.
 
     Raises:
-      UserError: there is none.
+      UserError: the function does not exist.
     """
     module, _, function = name.partition(":")
     sys.path.insert(0, os.getcwd())

@@ -28,7 +28,7 @@ MIN_SHARED = 1 << 30
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print a line a fact; the exit code is 1 if there are problems."""
+    """Print one line for each check. The exit code is 1 if there are problems."""
     parser = cli.parser("jaxvid.tools.doctor", __doc__)
     parser.parse_args(argv)
     problems = 0
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def facts() -> Iterator[tuple[str, bool, str]]:
-    """(subject, is it well, what was found)."""
+    """Yield (subject, whether it is ok, description) of each check."""
     yield "jaxvid", True, jaxvid.__version__
     yield "system", True, platform.platform()
     for package in versions.NEWEST:
@@ -67,16 +67,16 @@ def facts() -> Iterator[tuple[str, bool, str]]:
 
 
 def cache() -> tuple[bool, str]:
-    """Generated clips, downloaded weights and compiled programs are kept there."""
+    """Check that the cache folder of generated clips, weights and compiled programs is writable."""
     try:
         files.probe(files.cache_root())
     except UserError as error:
-        return False, f"{error}: JAXVID_CACHE says where"
+        return False, f"{error}: set JAXVID_CACHE to another folder"
     return True, str(files.cache_root())
 
 
 def matrix_product() -> tuple[bool, str]:
-    """A float32 product on the default device, at JAX's highest and at its default precision."""
+    """Check the error of a float32 matrix product on the default device, at two precisions."""
     x = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
     exact = x.astype(np.float64) @ x
 
@@ -92,7 +92,7 @@ def matrix_product() -> tuple[bool, str]:
 
 
 def round_trip() -> tuple[bool, str]:
-    """Encode, then decode a short H.264 clip."""
+    """Encode and decode a short H.264 clip, and compare the frames."""
     ramp = np.linspace(0, 255, 64, dtype=np.uint8)
     clip = np.broadcast_to(ramp[None, None, :, None], (32, 64, 64, 3))
     with tempfile.TemporaryDirectory() as folder:
@@ -107,7 +107,7 @@ def round_trip() -> tuple[bool, str]:
 
 
 def shared_memory() -> tuple[bool, str]:
-    """Workers hand batches over in /dev/shm; containers often make it too small."""
+    """Check the size of /dev/shm, through which workers send batches. It is small in containers."""
     if not os.path.isdir("/dev/shm"):
         return True, "no /dev/shm on this system"
     free = shutil.disk_usage("/dev/shm").free

@@ -2,9 +2,9 @@
 
     python -m jaxvid.tools.export_weights WORKDIR --to mmaction [--out FILE]
 
-Names, shapes, dtypes and order are those of upstream's `state_dict`, its buffers included, so the
-file loads there with `strict=True`. Config and class names travel in the file's metadata, so
-`jaxvid.load(FILE)` needs nothing else.
+Names, shapes, dtypes and order are those of the upstream's `state_dict`, including buffers, so the
+upstream can load the file with `strict=True`. The metadata of the file contains the config and the
+class names, so `jaxvid.load(FILE)` needs nothing else.
 """
 
 import json
@@ -28,7 +28,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def write(spec: str, upstream: str, out: str | None) -> Path:
-    """Export what `spec` names; returns the file."""
+    """Export the weights that `spec` refers to, and return the path of the file.
+
+    Raises:
+      UserError: the weights cannot be loaded, or there is no such upstream.
+    """
     folder = Path(spec) if Path(spec).is_dir() else Path()
     path = Path(out) if out else folder / f"{upstream}.safetensors"
     files.probe_file(path, [spec])

@@ -2,12 +2,13 @@
 
     python -m jaxvid.tools.extract_features DATA/videos DATA/features --checkpoint runs/swin
 
-DATA/videos/a.mp4 becomes DATA/features/a.npz, a row of the backbone's channels every so many
-frames. How they were made is stored in each file; training refuses features that were made in
-different ways, and predictions make them in the same way. Files that are there are left alone, so
-the same command goes on where it was stopped. Features of a video that has changed since are made
-again; those of other weights or settings are an error. A video that cannot be read is reported, and
-the exit code is 1.
+The features of DATA/videos/a.mp4 are written to DATA/features/a.npz. They have one row of channels
+for every --every frames. Each file also contains the settings of the extraction. Training refuses
+features with different settings, and prediction extracts features with the settings of training.
+
+Existing files are not written again, so the same command continues after an interruption. Features
+of a video that has changed are extracted again. Existing features of other weights or settings are
+an error. Videos that cannot be read are reported, and the exit code is 1.
 """
 
 import argparse
@@ -31,31 +32,31 @@ def main(argv: list[str] | None = None) -> int:
     add = parser.add_argument
     add("videos", type=Path, help="a folder, or one video")
     add("out", type=Path, help="folder of the features")
-    add("--checkpoint", required=True, help="workdir, file or name of the zoo: the backbone")
-    add("--every", type=int, default=16, help="frames from row to row (%(default)s)")
-    add("--frames", type=int, default=0, help="of the clip behind a row (as in training)")
-    spread = "as in training; where that spreads frames over a video: over --every"
-    add("--stride", type=int, default=0, help=f"between frames of a clip ({spread})")
-    add("--fps", type=float, default=0.0, help="rate at which frames count (each video's own)")
+    add("--checkpoint", required=True, help="backbone: a workdir, a file or a name of the zoo")
+    add("--every", type=int, default=16, help="frames between rows (%(default)s)")
+    add("--frames", type=int, default=0, help="frames of the clip of a row (as in training)")
+    spread = "as in training; for samplers without a stride, spread over --every frames"
+    add("--stride", type=int, default=0, help=f"distance between frames of a clip ({spread})")
+    add("--fps", type=float, default=0.0, help="frame rate to use (that of each video)")
     add("--rows", type=int, default=32, help="clips that are computed at once (%(default)s)")
     args = parser.parse_args(argv)
     return cli.guard(lambda: extract(args))
 
 
 def extract(args: argparse.Namespace):
-    """Write what is not there yet, and again what is of a video that has changed since.
+    """Write the missing features, and those of videos that have changed.
 
     Raises:
-      UserError: videos that cannot be read, after all others are done; before anything is done,
-        features of other weights or settings, two videos for one file, or a folder that cannot be
-        written to or has originals in it.
+      UserError: before the start, if existing features have other weights or settings, two videos
+        need the same file, or the folder cannot be written to or contains the videos. At the end,
+        if videos could not be read.
     """
     videos = jobs.videos_below(args.videos)
     todo = files.outputs(args.videos, args.out, videos, lambda path: path.with_suffix(".npz"))
     model = load(args.checkpoint, "val")
     window = clip_of(args, model)
     extractor = Extractor(model, *window, args.fps, args.rows)
-    # A name of the zoo means the same everywhere; a folder by its full path, at least here.
+    # A name of the zoo is stored as it is, and a local path as an absolute path.
     local = Path(args.checkpoint)
     backbone = str(local.resolve()) if local.exists() else args.checkpoint
     made = feature_files.Made(backbone, *window, args.fps, 0, model.identity)
@@ -79,10 +80,10 @@ def extract(args: argparse.Namespace):
 
 
 def clip_of(args: argparse.Namespace, model: Model) -> tuple[int, int, int]:
-    """`frames`, `stride` and `every` as in `feature_files.Made`.
+    """Return `frames`, `stride` and `every` of `feature_files.Made`.
 
     Raises:
-      UserError: the model does not take videos.
+      UserError: the inputs of the model are not videos.
     """
     video_steps(model)
     recipe = model.config["data"]["recipe"]
@@ -92,13 +93,13 @@ def clip_of(args: argparse.Namespace, model: Model) -> tuple[int, int, int]:
 
 
 def is_there(path: Path, video: Path, wanted: feature_files.Made) -> bool:
-    """Whether `path` holds the features of a video as it is now.
+    """Return whether `path` contains the features of the current version of a video.
 
     Args:
-      wanted: how they are to be made; its `fps` is 0 for each video's own.
+      wanted: settings of the extraction. An `fps` of 0 means the frame rate of each video.
 
     Raises:
-      UserError: they were made in another way, or of another video.
+      UserError: the features have other settings, or belong to another video.
     """
     if not path.exists():
         return False
@@ -106,7 +107,7 @@ def is_there(path: Path, video: Path, wanted: feature_files.Made) -> bool:
         about = feature_files.read_about(path)
     except VideoError:
         return False
-    # The rate that was asked for, where the file knows it: 0 is another than 25, also for 25 fps.
+    # Compare the requested rates, if the file has it: 0 differs from 25 even for a video of 25 fps.
     asked = about.get("rate", about.get("fps"))
     differ = feature_files.differing({**about, "fps": 0}, asdict(wanted))
     if asked != wanted.fps and (wanted.fps or "rate" in about):
@@ -114,8 +115,8 @@ def is_there(path: Path, video: Path, wanted: feature_files.Made) -> bool:
     if differ:
         values = ", ".join(f"{key} {there} there, {now} now" for key, there, now in differ)
         raise UserError(
-            f"{path}: made in another way: {values}; write to another folder, or remove the old"
-            " features"
+            f"{path}: extracted in another way: {values}; write to another folder, or remove the"
+            " old features"
         )
     return files.is_fresh(path, video, about.get("made_from"))
 

@@ -2,16 +2,18 @@
 
     python -m jaxvid.tools.extract_frames DATA/videos DATA/frames [--kind flow] [--list train.txt]
 
-DATA/videos/a/b.mp4 becomes DATA/frames/a/b/img_00001.jpg and so on; flow becomes pairs of gray
-images x_00001.jpg and y_00001.jpg, which hold -bound .. bound pixels as 0 .. 255, the first pair
-from frame 1 to frame 2. Both may share a folder. Folders that are complete are left alone, so the
-same command goes on where it was stopped; those whose video has changed since are written again.
-NEW_FOLDER/rgb.jsonl (or flow.jsonl) says what each was made from. Lists of videos given with --list
-are written again as lists of folders with their numbers of frames, which the source frame_folders
-reads. Folders have no timestamps: for annotations in seconds, take a constant rate with --fps and
-name it in the config.
+The frames of DATA/videos/a/b.mp4 are written to DATA/frames/a/b/img_00001.jpg and so on. Optical
+flow is written as pairs of gray images x_00001.jpg and y_00001.jpg. Levels 0..255 represent motion
+from -bound to bound pixels. The first pair is the motion from frame 1 to frame 2. Frames and flow
+can be in the same folder.
 
-Training on video files needs no such frames, and they take several times the space.
+Complete folders are not written again, so the same command continues after an interruption. Folders
+whose video has changed are written again. NEW_FOLDER/rgb.jsonl (or flow.jsonl) lists the video of
+each folder. Lists of videos that are given with --list are converted to lists of folders with their
+numbers of frames, which the source frame_folders reads. Folders have no timestamps. So if
+annotations are in seconds, use a constant frame rate with --fps, and set it in the config.
+
+Training on video files does not need extracted frames, which take several times the disk space.
 """
 
 import contextlib
@@ -41,17 +43,18 @@ TEMPLATES = {"rgb": "img_{:05}.jpg", "flow": "{}_{:05d}.jpg"}
 
 @dataclass(frozen=True)
 class Settings:
-    """What to write.
+    """Settings of the images to write.
 
     Attributes:
       kind: "rgb" or "flow".
-      template: of the names; see readers.FrameFolder.
+      template: pattern of the file names, see readers.FrameFolder.
       first: number of the first frame.
-      short_side: pixels; 0 keeps the size.
-      fps: constant rate; 0 takes every frame.
-      quality: of JPEG, 0 to 100.
-      method: of flow, "farneback" (2003) or "tvl1" (Zach et al., 2007; needs OpenCV's contrib).
-      bound: of flow, in pixels; larger motion is cut off.
+      short_side: short side in pixels; 0 keeps the size.
+      fps: constant frame rate; 0 writes every frame.
+      quality: quality of JPEG, 0 to 100.
+      method: algorithm of optical flow, "farneback" (2003) or "tvl1" (Zach et al., 2007; needs the
+        contrib modules of OpenCV).
+      bound: largest motion of flow in pixels; larger values are clipped.
     """
 
     kind: str = "rgb"
@@ -66,20 +69,22 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
+    """One video and its folder of frames."""
+
     source: Path
     target: Path  # the folder
     settings: Settings
-    renew: bool = False  # also where the frames are there: they are of another video
+    renew: bool = False  # write the frames even if they exist, because the video has changed
 
 
 def extract(job: Job) -> tuple[int, bool]:
     """Write the frames of one video.
 
     Returns:
-      How many there are, and whether they had to be written.
+      The number of frames or flow fields, and whether they had to be written.
 
     Raises:
-      VideoError: the video does not decode to its end, or has one frame and so no flow.
+      VideoError: the video cannot be decoded to its end, or has a single frame and thus no flow.
     """
     settings = job.settings
     with VideoReader(job.source, short_side=settings.short_side) as video:
@@ -103,7 +108,7 @@ def extract(job: Job) -> tuple[int, bool]:
             for name, plane in zip(parts, planes, strict=True):
                 write_image(name, plane, settings.quality)
             job.target.mkdir(exist_ok=True)
-            for name, file in zip(parts, files, strict=True):  # the last one last: see above
+            for name, file in zip(parts, files, strict=True):  # the last frame marks completion
                 name.replace(file)
             remove_from(final, count)
         finally:
@@ -112,7 +117,7 @@ def extract(job: Job) -> tuple[int, bool]:
 
 
 def remove_from(frames: FrameFolder, index: int):
-    """Remove what an earlier, longer video has left from frame `index` on."""
+    """Remove the frames from `index` on, which remain from an earlier, longer video."""
     while left := [file for file in map(Path, frames.files(index)) if file.exists()]:
         for file in left:
             file.unlink()
@@ -120,7 +125,7 @@ def remove_from(frames: FrameFolder, index: int):
 
 
 def flows(images: Iterator[np.ndarray], settings: Settings) -> Iterator[np.ndarray]:
-    """RGB frames -> uint8 flow (h w 2) from each to the next."""
+    """Yield the optical flow uint8 (h w 2) from each RGB frame to the next."""
     method = make_flow(settings.method)
     before = None
     for image in images:
@@ -132,24 +137,24 @@ def flows(images: Iterator[np.ndarray], settings: Settings) -> Iterator[np.ndarr
 
 
 def make_flow(method: str) -> cv2.DenseOpticalFlow:
-    """OpenCV's algorithm with its own settings. Raises UserError where it is not installed."""
+    """Return an OpenCV algorithm with default settings. Raises UserError if it is not installed."""
     if method == "farneback":
         return cv2.FarnebackOpticalFlow.create()
     if not hasattr(cv2, "optflow"):
         raise UserError(
             "TV-L1 is in OpenCV's contrib modules: pip uninstall opencv-python-headless, then"
-            " pip install opencv-contrib-python-headless; or take --method farneback"
+            " pip install opencv-contrib-python-headless; or use --method farneback"
         )
     return cv2.optflow.createOptFlow_DualTVL1()  # type: ignore[attr-defined]
 
 
 def quantize(flow: np.ndarray, bound: float) -> np.ndarray:
-    """-bound .. bound pixels as uint8 0 .. 255; no motion is 128."""
+    """Map motion from -bound..bound pixels to levels 0..255, uint8. No motion is 128."""
     return np.clip(np.rint(255 * (flow + bound) / (2 * bound)), 0, 255).astype(np.uint8)
 
 
 def to_planes(image: np.ndarray) -> list[np.ndarray]:
-    """An RGB image as OpenCV writes it, or the x and y of flow."""
+    """Return the images to write: an RGB image as BGR, or the x and y of flow."""
     return [image[..., ::-1]] if image.shape[-1] == 3 else [image[..., 0], image[..., 1]]
 
 
@@ -170,17 +175,17 @@ def run(
     lists: Sequence[Path] = (),
     workers: int = 0,
 ) -> int:
-    """Extract what is not there yet; see the module.
+    """Extract the missing frames of all videos of a folder, as described above.
 
     Returns:
-      How many videos failed.
+      The number of videos that failed.
 
     Raises:
-      UserError: there are no videos, a list is missing, an earlier run had other settings, names
-        collide, or the folder cannot be written to, has originals in it, or is in use by another
-        run.
+      UserError: there are no videos, a list is missing, an earlier run had other settings, two
+        videos need the same folder, or the target cannot be written to, contains the videos, or is
+        in use by another run.
     """
-    FrameFolder(target, settings.template, total=1)  # the template is one
+    FrameFolder(target, settings.template, total=1)  # checks the template
     if settings.kind == "flow":
         make_flow(settings.method)
     for path in lists:
@@ -201,7 +206,7 @@ def run(
 def _write(
     target: Path, todo: Mapping[Path, Path], settings: Settings, workers: int
 ) -> dict[str, int]:
-    """Extract {folder: video} where that is to be done; the number of frames of each folder."""
+    """Extract the missing frames of {folder: video}. Return the number of frames of each folder."""
     record = files.Record(target / f"{settings.kind}.jsonl")
     made_from = {to: files.describe(path) for to, path in todo.items()}
     items = [Job(path, to, settings, not record.is_fresh(to, path)) for to, path in todo.items()]
@@ -227,7 +232,7 @@ def _write(
 
 
 def write_list(path: Path, out: Path, counts: dict[str, int]):
-    """A list of videos as a list of folders; those without frames are left out, and named."""
+    """Convert a list of videos to a list of folders. Videos without frames are logged instead."""
     lines = []
     for number, (name, *labels) in lists.rows(path):
         folder = Path(video_files.without_ending(name)).as_posix()
@@ -247,20 +252,20 @@ def write_list(path: Path, out: Path, counts: dict[str, int]):
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.parser("jaxvid.tools.extract_frames", __doc__)
-    parser.add_argument("source", metavar="FOLDER", type=Path, help="of the videos")
-    parser.add_argument("target", metavar="NEW_FOLDER", type=Path, help="of the frames")
+    parser.add_argument("source", metavar="FOLDER", type=Path, help="folder of the videos")
+    parser.add_argument("target", metavar="NEW_FOLDER", type=Path, help="folder of the frames")
     default = Settings()
     add = parser.add_argument
     add("--kind", choices=TEMPLATES, default="rgb", help="what to write (%(default)s)")
-    add("--template", help="of the names (img_{:05}.jpg; {}_{:05d}.jpg for flow)")
-    add("--first", type=int, default=default.first, help="number of the first (%(default)s)")
+    add("--template", help="pattern of the names (img_{:05}.jpg; {}_{:05d}.jpg for flow)")
+    add("--first", type=int, default=default.first, help="number of the first frame (%(default)s)")
     add("--short-side", type=int, default=default.short_side, help="pixels; 0 keeps the size")
-    add("--fps", type=float, default=default.fps, help="constant rate; 0 takes every frame")
-    add("--quality", type=int, default=default.quality, help="of JPEG (%(default)s)")
-    add("--method", choices=("farneback", "tvl1"), default=default.method, help="of flow")
-    add("--bound", type=float, default=default.bound, help="of flow, in pixels (%(default)s)")
+    add("--fps", type=float, default=default.fps, help="constant frame rate; 0 keeps all frames")
+    add("--quality", type=int, default=default.quality, help="quality of JPEG (%(default)s)")
+    add("--method", choices=("farneback", "tvl1"), default=default.method, help="for flow")
+    add("--bound", type=float, default=default.bound, help="largest flow in pixels (%(default)s)")
     add("--list", dest="lists", nargs="+", type=Path, default=(), help="lists of the videos")
-    add("--workers", type=int, default=0, help="processes (default: one a core)")
+    add("--workers", type=int, default=0, help="processes (default: one per core)")
     args = vars(parser.parse_args(argv))
     args["template"] = args["template"] or TEMPLATES[args["kind"]]
     settings = Settings(**{key: args.pop(key) for key in asdict(default)})

@@ -2,10 +2,11 @@
 
     python -m jaxvid.tools.find_batch --config configs/swin_k400.py:tiny [--limit-gib 40]
 
-Steps are compiled, not run, and no data are read. Each line is a batch, what XLA says its step
-needs on a device, and whether that fits; what is clearly too large by estimate is not compiled. If
-not even the smallest batch fits, it names other settings that do. Without devices like those of the
-cluster, give their memory.
+Steps are compiled but not run, and no data is read. Each line of the output has a batch size, the
+memory that its step needs on a device, and whether that fits. Steps that are clearly too large
+according to an estimate are not compiled. If not even the smallest batch fits, the command suggests
+other settings. If this machine has other devices than the cluster, give their memory with
+--limit-gib.
 """
 
 import math
@@ -21,7 +22,11 @@ from jaxvid.train.plan import rehearse
 
 
 def report(config: Any, limit_gib: float):
-    """Try batches and print."""
+    """Try batch sizes, and print the results.
+
+    Raises:
+      UserError: not even the smallest batch fits.
+    """
     limit = int(limit_gib * 2**30) or memory.capacity()
     needs = needing(config, memory.REFUSED * limit)
 
@@ -41,10 +46,10 @@ def report(config: Any, limit_gib: float):
 
 
 def needing(config: Any, most: float = math.inf) -> Callable[[int], int]:
-    """A function: config.batch -> bytes that a step needs on a device.
+    """Return a function of `config.batch` that returns the bytes of a step on a device.
 
     Args:
-      most: steps that need more than this by estimate are not compiled.
+      most: steps that need more bytes according to an estimate are not compiled.
     """
     mesh = meshes.build(**config.mesh)
 
@@ -61,10 +66,10 @@ def needing(config: Any, most: float = math.inf) -> Callable[[int], int]:
 
 
 def largest(fits: Callable[[int], bool], unit: int) -> int:
-    """The largest multiple of `unit` that fits, to an eighth of itself.
+    """Return the largest multiple of `unit` that fits, with a precision of one eighth.
 
     Raises:
-      UserError: not even `unit` does.
+      UserError: not even `unit` fits.
     """
     if not fits(unit):
         raise UserError(f"not even a batch of {unit} fits")
@@ -82,7 +87,7 @@ def largest(fits: Callable[[int], bool], unit: int) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.parser("jaxvid.tools.find_batch", __doc__, with_config=True)
     add = parser.add_argument
-    add("--limit-gib", type=float, default=0.0, help="memory of a device; by default what it has")
+    add("--limit-gib", type=float, default=0.0, help="memory of a device (that of this machine)")
     args, changes = parser.parse_known_args(argv)
     return cli.guard(lambda: report(cli.config(args.config, changes), args.limit_gib))
 

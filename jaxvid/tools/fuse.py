@@ -3,13 +3,19 @@
     python -m jaxvid.tools.fuse rgb.npz flow.npz --weights 1 1.5 --out fused.npz
     python -m jaxvid.tools.fuse RUN/eval/predictions.npz
 
-Of one dump the metrics are computed again, without the model or the videos.
+The command prints the metrics of each dump and of the fusion. With a single dump, it computes the
+metrics again, without the model or the videos. If every dump has ids, samples are matched by id.
+Otherwise, they are matched by order, and their labels must be equal.
 
-A dump is an npz with `score` (n, c), `label` (n,) or 0/1 (n, c), and where known `id` (n,) str and
-`views`, the number of views behind each score; with 0/1 labels maybe `label_mask` (n, c), 0 where
-nobody has looked for a label, and `category` (c,) str of each class; with `names` (c,) str of the
-classes the hardest of them are listed. When every dump has ids, samples are matched by id,
-otherwise by order, if the labels agree. Prints the metrics of each dump and of the fusion.
+A dump is an npz file with these arrays:
+
+  score        (n, c)
+  label        (n,) classes, or (n, c) with 0 or 1 for each class
+  id           (n,) str, names of the samples; optional
+  views        number of views that a score averages; optional
+  names        (c,) str, class names; optional. With them, the hardest classes are listed
+  label_mask   (n, c), 0 for classes that were not annotated; optional, for multi-label sets
+  category     (c,) str, category of each class; optional, for multi-label sets
 """
 
 import argparse
@@ -44,14 +50,14 @@ class Dump:
     """A dumped evaluation.
 
     Attributes:
-      path: of the file.
+      path: path of the file.
       score: float32 (n, c).
-      label: (n,) or (n, c).
-      id: str (n,).
-      views: behind each score.
-      label_mask: bool (n, c).
-      category: str (c,).
-      names: str (c,).
+      label: (n,) classes, or (n, c) of 0 and 1.
+      id: str (n,), names of the samples.
+      views: number of views that a score averages.
+      label_mask: bool (n, c), whether a class was annotated.
+      category: str (c,), category of each class.
+      names: str (c,), class names.
     """
 
     path: str
@@ -65,15 +71,16 @@ class Dump:
 
     @property
     def class_names(self) -> list[str]:
-        """Names for a report of the classes; empty without them and for several labels a sample."""
+        """Class names for a report; empty if unknown, or if samples have several labels."""
         return self.names.tolist() if self.names is not None and self.label.ndim == 1 else []
 
     def name(self, row: int) -> str:
+        """Return the name of a sample for messages."""
         return f"sample {row}" if self.id is None else f'"{self.id[row]}"'
 
 
 def read(path: str) -> Dump:
-    """The dump in an npz file. Raises UserError where the file does not hold one."""
+    """Read a dump. Raises UserError if the file is not a dump."""
     try:
         with np.load(path) as file:
             if "score" not in file or "label" not in file:
@@ -115,7 +122,7 @@ def read(path: str) -> Dump:
 
 
 def match(dumps: Sequence[Dump]) -> list[Dump]:
-    """The dumps with their samples in the order of the first. Raises UserError if they differ."""
+    """Return the dumps with samples in the order of the first. Raises UserError if they differ."""
     first, *others = dumps
     by_id = all(d.id is not None for d in dumps)
     dumps = [first, *(_match(first, other, by_id) for other in others)]
@@ -124,7 +131,7 @@ def match(dumps: Sequence[Dump]) -> list[Dump]:
         if found := compare.classes(called[0][1].tolist(), names.tolist()):
             raise UserError(f"{called[0][0]} (there) and {path} (here) differ: {found}")
     dumps = [replace(dump, names=called[0][1] if called else None) for dump in dumps]
-    # What is known of the data is known for all dumps, or their metrics would not compare.
+    # All dumps get the label mask and categories of any dump, so that their metrics are comparable.
     told = {}
     for key in ("label_mask", "category"):
         found = [d for d in dumps if getattr(d, key) is not None]
@@ -170,7 +177,7 @@ def _classes(dump: Dump) -> str:
 
 
 def fuse(dumps: Sequence[Dump], weights: Sequence[float]) -> Dump:
-    """The weighted sum of matched dumps, as MMAction2 fuses; its views are those of all."""
+    """Return the weighted sum of matched dumps, as in MMAction2. Numbers of views are added."""
     score = weighted_score([d.score for d in dumps], weights).astype(np.float32)
     names = next((d.id for d in dumps if d.id is not None), None)
     views = sum(d.views for d in dumps)
@@ -178,7 +185,7 @@ def fuse(dumps: Sequence[Dump], weights: Sequence[float]) -> Dump:
 
 
 def evaluate(dump: Dump) -> dict[str, float]:
-    """Top-1, top-5 and mean class accuracy, or the mAPs of multi-label samples."""
+    """Return top-1, top-5 and mean class accuracy, or the mAPs of multi-label samples."""
     preds = {"score": dump.score, "label": dump.label, "mask": np.ones(len(dump.label))}
     if dump.label_mask is not None:
         preds["label_mask"] = dump.label_mask
@@ -190,7 +197,7 @@ def evaluate(dump: Dump) -> dict[str, float]:
 
 
 def table(dumps: Sequence[Dump], weights: Sequence[float]) -> str:
-    """A line of metrics for every dump; one without a weight is the fusion."""
+    """Return one line of metrics for each dump. The last dump is the fusion and has no weight."""
     values = [evaluate(d) for d in dumps]
     width = max(len(d.path) for d in dumps)
     lines = [f"{'':{width}}  weight  " + "  ".join(f"{key:>10}" for key in values[0])]
@@ -202,7 +209,7 @@ def table(dumps: Sequence[Dump], weights: Sequence[float]) -> str:
 
 
 def hardest(dump: Dump, names: Sequence[str], rows: int = 10) -> str:
-    """The classes of lowest recall, with what they are taken for."""
+    """Return a table of the classes with the lowest recall, and their most frequent confusions."""
     report = [row for row in per_class_report(dump.score, dump.label, names) if row.n]
     report = sorted(report, key=lambda row: row.recall)[:rows]
     width = max(len(row.name) for row in report)
@@ -230,13 +237,13 @@ def _class_names(path: str, dump: Dump) -> list[str]:
 
 def _write(path: str, dump: Dump) -> None:
     arrays = {key: value for key in KEYS if (value := getattr(dump, key)) is not None}
-    # Given a name, savez would append ".npz" to it.
+    # Pass a file, because savez appends ".npz" to a name.
     with files.explained(path), files.replacing(Path(path)) as part, part.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def report(args: argparse.Namespace):
-    """Fuse and print, as the command's arguments say."""
+    """Fuse dumps and print metrics, according to the arguments of the command."""
     weights = args.weights or [1.0] * len(args.dumps)
     if len(weights) != len(args.dumps):
         raise UserError(f"--weights has {len(weights)} values for {len(args.dumps)} dumps")
@@ -256,8 +263,8 @@ def report(args: argparse.Namespace):
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.parser("jaxvid.tools.fuse", __doc__)
-    parser.add_argument("dumps", nargs="+", metavar="DUMP.npz", help="of one, its metrics")
-    parser.add_argument("--weights", nargs="+", type=float, help="one a dump (default: 1 each)")
+    parser.add_argument("dumps", nargs="+", metavar="DUMP.npz", help="one or several dumps")
+    parser.add_argument("--weights", nargs="+", type=float, help="one per dump (default: 1 each)")
     parser.add_argument("--names", metavar="FILE", help="class names, to list the hardest classes")
     parser.add_argument("--out", metavar="FILE", help="write the fusion as a dump")
     args = parser.parse_args(argv)

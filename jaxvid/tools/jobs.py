@@ -1,7 +1,7 @@
-"""What tools over many files share: finding and reading them, one job a file in many processes.
+"""Functions of tools that process many files: listing videos, and running one job per file.
 
-A file can do no more harm than fail: a decoder that crashes or hangs takes down one process, which
-is replaced, and the file is reported.
+Jobs run in worker processes. If a decoder crashes or hangs, its process is replaced, and the file
+is reported as failed.
 """
 
 import contextlib
@@ -31,16 +31,16 @@ from jaxvid.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-END = signal.SIGUSR2  # by which a process asks its workers to end
-GRACE = 5.0  # seconds to clean up when asked to end
-# A forked copy of a process with threads, such as OpenCV's, may hang.
+END = signal.SIGUSR2  # signal by which a process asks its workers to end
+GRACE = 5.0  # seconds that a worker has to clean up before it is killed
+# A forked process can hang if its parent has threads, such as those of OpenCV.
 SPAWN = multiprocessing.get_context("spawn")
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
 class Done:
-    """What became of one job: a `result`, or the `error`, one line that does not name the file."""
+    """The outcome of a job: a `result`, or an `error`, which is one line without the file name."""
 
     item: Any
     result: Any = None
@@ -48,12 +48,12 @@ class Done:
 
 
 def videos_below(root: Path) -> list[Path]:
-    """The videos below a folder, sorted, as training finds them; or the file `root` itself.
+    """Return the videos below a folder, sorted, or the file `root` itself.
 
-    Prints how many other files there are.
+    The number of other files is logged.
 
     Raises:
-      UserError: it does not exist, or there are none.
+      UserError: `root` does not exist, or contains no videos.
     """
     if root.is_file():
         return [root]
@@ -69,7 +69,7 @@ def videos_below(root: Path) -> list[Path]:
 
 
 def exit_code(work: Callable[[], int]) -> int:
-    """Call `work`, which returns how many files failed, and return the exit code of the command."""
+    """Call `work`, which returns the number of failed files, and return the exit code."""
     failed = 0
 
     def count():
@@ -87,19 +87,21 @@ def run(
     workers: int = 0,
     timeout: float = 3600.0,
 ) -> Generator[Done]:
-    """`function(item)` of every item in worker processes, as they are done, with a progress bar.
+    """Call `function(item)` for all items in worker processes, and yield each outcome when done.
 
-    Left early, by an error or Ctrl-C, it ends the jobs under way, whose `finally` blocks run, and
-    says how far it came.
+    A progress bar is shown. If the generator is closed early, by an error or Ctrl-C, the running
+    jobs are ended, their `finally` blocks run, and the number of completed jobs is logged.
 
     Args:
-      function: at the top level of a module, as are the classes of its argument and result.
-      what: title of the bar.
-      workers: processes; 0 is one a core.
-      timeout: seconds that a job may take before it is given up.
+      function: a function at the top level of a module, as are the classes of its argument and
+        result.
+      items: arguments of the jobs.
+      what: title of the progress bar.
+      workers: number of processes; 0 uses one per core.
+      timeout: seconds after which a job is aborted.
 
     Raises:
-      UserError: called by a script that starts its work whenever it is imported.
+      UserError: the calling script has no `if __name__ == "__main__":` guard.
     """
     spawn.check_main_guard()
     todo: queue.SimpleQueue = queue.SimpleQueue()
@@ -141,12 +143,12 @@ def run(
             for thread in threads:
                 thread.join()
             if count < len(items):
-                logger.info(f"stopped after {count:,} of {len(items):,}; run it again to go on")
+                logger.info(f"stopped after {count:,} of {len(items):,}; run it again to continue")
 
 
 def _drive(function, todo, done, stop, timeout):
-    """A thread that keeps one worker process busy, and starts another when it dies."""
-    # Processes inherit it: what asks to stop is for the main thread of this one only.
+    """Send jobs to a worker process until none is left. It is replaced if it dies."""
+    # Only the main thread reacts to stop signals. Workers inherit this mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, signals.STOPS)
     worker = None
     while not stop.is_set():
@@ -159,7 +161,7 @@ def _drive(function, todo, done, stop, timeout):
             found = worker.do(item, stop, timeout)
         except UserError as error:
             found = error
-        except Exception as error:  # no memory for a process, say
+        except Exception as error:  # such as no memory for a process
             found = Done(item, error=f"{type(error).__name__}: {error}")
         if worker and not worker.waiting:
             worker.end()
@@ -173,7 +175,7 @@ class _Worker:
     """A process that does one job after another.
 
     Attributes:
-      waiting: for the next job; not so when it died or did not answer.
+      waiting: whether it waits for the next job. False if it has died or did not answer in time.
     """
 
     def __init__(self, function):
@@ -183,7 +185,7 @@ class _Worker:
         self._process.start()
         end.close()
         try:
-            self._pipe.recv()  # it is up: the time that takes is not the job's
+            self._pipe.recv()  # it has started, so this time does not count for the timeout
         except EOFError:
             self._process.join()
             if self._process.exitcode == spawn.NO_GUARD:
@@ -216,7 +218,7 @@ class _Worker:
 
 
 def _serve(function, pipe):
-    """The life of a worker process: items in, (result, error) out, until the parent ends."""
+    """Run jobs in a worker process: receive items and send results until the parent ends."""
     cv2.setNumThreads(1)
     signal.signal(END, lambda *_: sys.exit())  # so that `finally` blocks run
     signals.die_with_parent(END)

@@ -2,8 +2,8 @@
 
     python -m jaxvid.tools.make_untrimmed DIR [--train 160] [--val 40]
 
-DIR gets videos/ and their actions, in seconds, in train.json and val.json; see
-data/synthetic/untrimmed.py.
+The videos are written to DIR/videos, and their actions, in seconds, to DIR/train.json and
+DIR/val.json. `data/synthetic/untrimmed.py` describes the videos.
 """
 
 import sys

@@ -3,8 +3,9 @@
     python -m jaxvid.tools.report RUN
     python -m jaxvid.tools.report runs --out compared.html
 
-The page needs no network and no other file. It shows what there is: curves and config while a run
-is under way, and the rest after `--mode eval`. Several runs, or a folder of runs, are compared.
+The page needs no network and no other file. During a run, it shows the curves and the config. After
+`--mode eval`, it shows all parts. If several runs or a folder of runs are given, the page compares
+them.
 """
 
 import csv
@@ -26,20 +27,20 @@ from jaxvid.draw.canvas import SERIES, Svg, data_uri, jpeg, png
 from jaxvid.errors import UserError
 from jaxvid.writers import jsonl
 
-ROWS = 1000  # of a table; data sets of more samples or classes show the first
-PAIRS = 15  # most frequent confusions
-GOOD = ("recall", "ap", "precision")  # columns of classes; the weakest class comes first
+ROWS = 1000  # maximum number of rows of a table
+PAIRS = 15  # number of the most frequent confusions that are listed
+GOOD = ("recall", "ap", "precision")  # columns by which classes are sorted, the weakest first
 
 
 def write(runs: Sequence[Path], out: Path | None) -> Path:
-    """Write the report of one run, or of several side by side, and return its path.
+    """Write the report of one run, or a comparison of several runs, and return its path.
 
     Raises:
-      UserError: there is no such run, or the page cannot be written.
+      UserError: a run does not exist, or the page cannot be written.
     """
     found = [run for folder in runs for run in runs_in(folder)]
     single = len(found) == 1
-    # Several runs are compared beside the first: the report in it is of that run alone.
+    # A comparison is written next to the first run, whose own folder has the report of this run.
     folder = found[0] if single else runs[0].parent if is_run(runs[0]) else runs[0]
     out = out or folder / "report.html"
     body = list(one(found[0]) if single else several(found))
@@ -50,7 +51,7 @@ def write(runs: Sequence[Path], out: Path | None) -> Path:
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """The folder itself, if it is of a run, or those in it that are."""
+    """Return the folder itself if it is a run, or the runs in it."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
     for found in ([folder], sorted(path for path in folder.iterdir() if path.is_dir())):
@@ -62,12 +63,12 @@ def runs_in(folder: Path) -> list[Path]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether something of a run is in a folder."""
+    """Return whether a folder contains files of a run."""
     return any((folder / name).exists() for name in ("config.json", "metrics.jsonl", "eval"))
 
 
 def one(run: Path) -> Iterator[str]:
-    """The parts of the page of one run."""
+    """Yield the parts of the page of one run."""
     records = jsonl.records(run)
     config = files.read_settings(run / "config.json") or {}
     yield heading(run.resolve().name, about(config, records))
@@ -87,7 +88,7 @@ def one(run: Path) -> Iterator[str]:
 
 
 def several(runs: Sequence[Path]) -> Iterator[str]:
-    """The parts of a page that compares runs: a table of metrics, and curves in common plots."""
+    """Yield the parts of a page that compares runs: a table of metrics, and plots of all runs."""
     yield heading(f"{len(runs)} runs", "")
     records = [jsonl.records(run) for run in runs]
     values = [metrics(run, own) for run, own in zip(runs, records, strict=True)]
@@ -103,7 +104,7 @@ def several(runs: Sequence[Path]) -> Iterator[str]:
     joined: dict[str, list[plots.Curve]] = {}
     for name, own in zip(names, records, strict=True):
         for metric, lines in plots.curves(own).items():
-            if metric not in plots.SPEED:  # of a run the validation, where there is one
+            if metric not in plots.SPEED:  # the last curve of a run is validation, if it has any
                 title = f"{lines[-1].name}/{metric}"
                 joined.setdefault(title, []).append(lines[-1]._replace(name=name))
     drawn = (curve(title, lines, palette) for title, lines in joined.items())
@@ -111,14 +112,14 @@ def several(runs: Sequence[Path]) -> Iterator[str]:
 
 
 def heading(title: str, line: str) -> str:
-    """The head of a page."""
+    """Return the head of a page."""
     written = f"written {time.strftime('%Y-%m-%d %H:%M')}"
     shown = f"{line}, {written}" if line else written
     return f"<header><h1>{page.escape(title)}</h1>{page.text(shown, muted=True)}</header>"
 
 
 def about(config: Mapping, records: Sequence[Mapping]) -> str:
-    """'swin tiny, recognition, step 100, epoch 2.00'."""
+    """Return a description such as 'swin tiny, recognition, step 100, epoch 2.00'."""
     values = flat(config)
     model = " ".join(values[k] for k in ("model.name", "model.variant") if values.get(k))
     parts = [model, values.get("task.name", "")]
@@ -129,7 +130,7 @@ def about(config: Mapping, records: Sequence[Mapping]) -> str:
 
 
 def metrics(run: Path, records: Sequence[Mapping]) -> dict[str, str]:
-    """The values of the evaluation, or else of the last validation, as text."""
+    """Return the metrics of the evaluation as text, or else those of the last validation."""
     manifest = files.read_settings(run / "eval" / "manifest.json") or {}
     found: Mapping[str, Any] = manifest.get("metrics") or {}
     for record in reversed(records) if not found else ():
@@ -139,7 +140,7 @@ def metrics(run: Path, records: Sequence[Mapping]) -> dict[str, str]:
 
 
 def shown(name: str, value: str) -> str:
-    """A value for people: shares as percent, whole numbers as they are, and the rest in short."""
+    """Format a value: shares as percent, whole numbers in full, and others with four digits."""
     try:
         number = float(value)
     except ValueError:
@@ -153,14 +154,14 @@ def shown(name: str, value: str) -> str:
 
 
 def curve(name: str, lines: Sequence[plots.Curve], palette: Mapping[str, str] | None = None) -> str:
-    """A plot as SVG."""
+    """Return a plot as SVG."""
     svg = Svg(plots.WIDTH, plots.HEIGHT, name)
     plots.draw_curves(svg, name, lines, palette=palette)
     return str(svg)
 
 
 def confusion(path: Path) -> str:
-    """The confusion matrix and its most frequent confusions."""
+    """Return the confusion matrix and the most frequent confusions as HTML."""
     if not path.exists():
         return ""
     (_, *names), *rows = read_rows(path)
@@ -181,7 +182,7 @@ def confusion(path: Path) -> str:
 
 
 def tables(folder: Path) -> Iterator[str]:
-    """The tables that an evaluation left, such as one row a class."""
+    """Yield the tables of an evaluation as HTML, such as that of the classes."""
     for path in sorted(folder.glob("*.csv")):
         if path.name == "confusion.csv":
             continue
@@ -198,7 +199,7 @@ def tables(folder: Path) -> Iterator[str]:
 
 
 def examples(folder: Path) -> Iterator[str]:
-    """Clips with their predictions, cut out of the sheets of an evaluation."""
+    """Yield clips with their predictions, cropped from the sheets of an evaluation."""
     entries = files.read_settings(folder / "examples.json") or {}
     for name, title in (("worst", "Worst clips"), ("best", "Best clips")):
         sheet = (
@@ -221,7 +222,7 @@ def figure(entry: Mapping, sheet: np.ndarray | None) -> str:
 
 
 def read_rows(path: Path) -> list[list[str]]:
-    """All rows of a csv file."""
+    """Return all rows of a csv file."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.reader(file))
 
@@ -234,7 +235,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _rank(cell: str) -> float:
-    """For sorting: what is not a number comes last."""
+    """Return the value of a cell for sorting. Cells that are not numbers come last."""
     return float(cell) if _is_number(cell) and math.isfinite(float(cell)) else math.inf
 
 
@@ -242,7 +243,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.parser("jaxvid.tools.report", __doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="workdir of a run")
     parser.add_argument(
-        "--out", type=Path, help="the page (RUN/report.html, of several runs beside RUN)"
+        "--out",
+        type=Path,
+        help="file to write (RUN/report.html; for several runs, in the folder of RUN)",
     )
     args = parser.parse_args(argv)
     return cli.guard(lambda: print(f"wrote {write(args.runs, args.out)}"))

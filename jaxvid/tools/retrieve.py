@@ -2,9 +2,9 @@
 
     python -m jaxvid.tools.retrieve "a dog catches a ball" DIR --checkpoint MODEL [--topk 5]
 
-Prints the videos of DIR, the most similar first, with their cosine. What the model makes of each
-video is kept in a file of jaxvid's cache (`--index` names another), and only videos that are new or
-changed are read again. A video that cannot be read is reported, and the exit code is 1.
+The command prints the videos of DIR with their cosine similarity, the most similar first. The
+features of the videos are stored in the cache of jaxvid, or in the file --index. Only new or
+changed videos are read again. Videos that cannot be read are reported, and the exit code is 1.
 """
 
 import argparse
@@ -29,20 +29,20 @@ from jaxvid.tools import jobs
 def main(argv: list[str] | None = None) -> int:
     parser = cli.parser("jaxvid.tools.retrieve", __doc__)
     add = parser.add_argument
-    add("query", help="what to look for")
+    add("query", help="description of the videos to search")
     add("videos", type=Path, help="a folder, or one video")
     add("--checkpoint", required=True, help="workdir, file or name of the zoo")
-    add("--topk", type=int, default=5, help="videos to print (%(default)s)")
-    add("--index", type=Path, help="file of the videos' features (in the cache)")
+    add("--topk", type=int, default=5, help="number of videos to print (%(default)s)")
+    add("--index", type=Path, help="file of the features of the videos (in the cache)")
     args = parser.parse_args(argv)
     return cli.guard(lambda: retrieve(args))
 
 
 def retrieve(args: argparse.Namespace):
-    """Print what is found.
+    """Print the most similar videos.
 
     Raises:
-      UserError: the model knows no texts, or there are videos that cannot be read.
+      UserError: the model does not support texts, or some videos cannot be read.
     """
     model = load(args.checkpoint)
     if not args.query.strip():
@@ -62,10 +62,10 @@ def retrieve(args: argparse.Namespace):
 def index(
     model: Model, videos: Sequence[Path], file: Path, bad: list[str]
 ) -> tuple[np.ndarray, list[str]]:
-    """Features (n, f) of the videos that can be read, and their paths; also in `file` from now on.
+    """Return the features (n, f) of the readable videos, and their paths. Store them in `file`.
 
     Args:
-      bad: why the others cannot; added to.
+      bad: list to which the errors of the other videos are added.
     """
     stamps = {str(path): _stamp(path) for path in videos}
     known = _read(file, model)
@@ -100,7 +100,7 @@ def index(
 
 
 def default_index(videos: Path, model: str) -> Path:
-    """The file for this folder and the weights of this identity, in jaxvid's cache."""
+    """Return the file in the cache for a folder and a model, which is given by its identity."""
     name = hashlib.sha256(json.dumps([str(videos.resolve()), model]).encode()).hexdigest()
     return files.cache_root() / "retrieve" / f"{name[:16]}.npz"
 
@@ -111,7 +111,7 @@ def _stamp(path: Path) -> str:
 
 
 def _read(file: Path, model: Model) -> dict[str, tuple[str, np.ndarray]]:
-    """Path -> its stamp and its features, as the same weights made them."""
+    """Return {path: (stamp, features)} from an index, which must be of the same weights."""
     if not file.exists():
         return {}
     try:
@@ -126,7 +126,7 @@ def _read(file: Path, model: Model) -> dict[str, tuple[str, np.ndarray]]:
             return dict(zip(stored["paths"].tolist(), rows, strict=True))
     except (ValueError, KeyError, OSError) as error:
         raise UserError(
-            f"{file}: this is no index of videos ({numpy_reason(error)}); delete it"
+            f"{file}: this is not an index of videos ({numpy_reason(error)}); delete it"
         ) from None
 
 

@@ -2,10 +2,10 @@
 
     python -m jaxvid.tools.scan DATA/videos [--out DATA/videos/manifest.jsonl] [--decode] [--sha256]
 
-Each file is opened, its packets are counted and its first frame is decoded; with --decode every
-frame is. A file that is no video, is cut off or crashes the decoder is a line of status "bad" with
-the reason. A manifest that is there already is brought up to date: what has not changed is not
-opened again, so a scan that was stopped goes on. Training reads the manifest with
+For each file, the command counts the packets and decodes the first frame, or with --decode, all
+frames. A file that is not a video, is truncated or crashes the decoder gets the status "bad" and a
+reason. An existing manifest is updated: files that have not changed are not opened again, so the
+same command continues after an interruption. Training uses the manifest with
 --config.data.train.manifest=FILE.
 """
 
@@ -36,7 +36,7 @@ logger = logging.getLogger("jaxvid.tools.scan")
 
 @dataclass(frozen=True)
 class Job:
-    """One file and how closely to look at it."""
+    """One file, and what to inspect."""
 
     path: Path
     name: str  # in the manifest
@@ -45,7 +45,7 @@ class Job:
 
 
 def probe(job: Job) -> Row:
-    """The row of one file. Raises OSError where it is gone."""
+    """Inspect one file, and return its row. Raises OSError if the file no longer exists."""
     row = stat(job)
     if job.sha256:
         with job.path.open("rb") as file:
@@ -71,7 +71,7 @@ def probe(job: Job) -> Row:
 
 
 def stat(job: Job) -> Row:
-    """What the file system knows of a file; bad until it is opened."""
+    """Return a row with the size and time of a file. Its status is "bad" until it is opened."""
     about = job.path.stat()
     return Row(job.name, "bad", size=about.st_size, modified=about.st_mtime)
 
@@ -85,22 +85,22 @@ def scan(
     workers: int = 0,
     timeout: float = 600.0,
 ) -> dict[str, Row]:
-    """Bring the manifest of a folder up to date; see the module.
+    """Update the manifest of a folder, as described above.
 
     Args:
       root: the folder, or one file.
-      out: the manifest, .jsonl or .csv; by default manifest.jsonl in the folder.
-      decode: decode all frames.
-      sha256: hash the files, which reads them to the end.
-      workers: processes; 0 is one a core.
-      timeout: seconds after which a file is given up.
+      out: the manifest, .jsonl or .csv. By default, this is manifest.jsonl in the folder.
+      decode: whether to decode all frames.
+      sha256: whether to hash the files, which reads them to their end.
+      workers: number of processes; 0 uses one per core.
+      timeout: seconds after which the inspection of a file is aborted.
 
     Returns:
       {absolute path: row} of the files below `root`.
 
     Raises:
-      UserError: nothing to scan; or `out` cannot be written, is no manifest, or another process
-        writes it.
+      UserError: there are no videos, or `out` cannot be written, is not a manifest, or is in use by
+        another process.
     """
     out = out or (root if root.is_dir() else root.parent) / "manifest.jsonl"
     files.probe_file(out)
@@ -112,7 +112,7 @@ def scan(
 def _update(
     root: Path, out: Path, decode: bool, sha256: bool, workers: int, timeout: float
 ) -> dict[str, Row]:
-    """`scan` for the only process that writes to `out`."""
+    """Scan while this process holds the lock of `out`."""
     known = manifests.read(out) if out.exists() else {}
     base = out.parent.absolute()
     found, todo = {}, {}
@@ -123,7 +123,7 @@ def _update(
             found[key] = known[key]
         else:
             todo[key] = job
-    # Other folders may be in the manifest, too; what is gone from this one is not.
+    # Keep rows of other folders. Rows of files that no longer exist in this folder are dropped.
     inside = os.path.abspath(root)
     others = {k: row for k, row in known.items() if not Path(k).is_relative_to(inside)}
     manifests.write(out, [*others.values(), *found.values()])
@@ -144,7 +144,7 @@ def _update(
 
 
 def is_fresh(row: Row, job: Job) -> bool:
-    """Whether a row says all that is asked, of the file as it is. Bad files are looked at again."""
+    """Return whether a row is complete and the file has not changed. Bad files are never fresh."""
     about = job.path.stat()
     same = (row.size, row.modified) == (about.st_size, about.st_mtime)
     deep = row.decoded >= row.frames or not job.decode
@@ -152,7 +152,7 @@ def is_fresh(row: Row, job: Job) -> bool:
 
 
 def bad(job: Job, reason: str) -> Row:
-    """The row of a file that `probe` did not return from."""
+    """Return the row of a file whose inspection failed."""
     try:
         return replace(stat(job), reason=reason)
     except OSError:
@@ -160,7 +160,7 @@ def bad(job: Job, reason: str) -> Row:
 
 
 def summary(rows: Sequence[Row]) -> Table:
-    """What there is, a line a property."""
+    """Return a table with one line for each property of the files."""
 
     good = [row for row in rows if row.ok]
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -183,27 +183,29 @@ def summary(rows: Sequence[Row]) -> Table:
 
 
 def spread(rows: Sequence[Row], field: str, unit: str) -> str:
-    """'1.2 s to 10 s, half of them above 9.8 s'."""
+    """Return a range such as '1.2 s to 10 s, median 9.8 s'."""
     values = [getattr(row, field) for row in rows]
     low, high, middle = (f"{v:.4g}{unit}" for v in (min(values), max(values), median(values)))
     return f"{low} each" if low == high else f"{low} to {high}, median {middle}"
 
 
 def common(values: Iterable[str], shown: int = 4) -> str:
-    """'h264 1,200, vp9 30': the most common ones first."""
+    """Return the most common values with their counts, such as 'h264 (1,200), vp9 (30)'."""
     counts = [f"{value} ({count:,})" for value, count in Counter(values).most_common()]
     return ", ".join(first(counts, shown))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.parser("jaxvid.tools.scan", __doc__)
-    parser.add_argument("root", metavar="FOLDER", type=Path, help="of the videos, at any depth")
-    parser.add_argument("--out", metavar="FILE", type=Path, help="the manifest, .jsonl or .csv")
-    parser.add_argument("--decode", action="store_true", help="decode all frames: slow, finds all")
-    parser.add_argument("--sha256", action="store_true", help="hash the files, to find duplicates")
-    parser.add_argument("--workers", type=int, default=0, help="processes (default: one a core)")
     parser.add_argument(
-        "--timeout", type=float, default=600, help="seconds before a file is given up (%(default)s)"
+        "root", metavar="FOLDER", type=Path, help="folder of the videos, at any depth"
+    )
+    parser.add_argument("--out", metavar="FILE", type=Path, help="the manifest, .jsonl or .csv")
+    parser.add_argument("--decode", action="store_true", help="decode all frames (slow)")
+    parser.add_argument("--sha256", action="store_true", help="hash the files, to find duplicates")
+    parser.add_argument("--workers", type=int, default=0, help="processes (default: one per core)")
+    parser.add_argument(
+        "--timeout", type=float, default=600, help="maximum seconds per file (%(default)s)"
     )
     args = parser.parse_args(argv)
     options = {k: v for k, v in vars(args).items() if k not in ("root", "out")}

@@ -4,8 +4,8 @@ python -m jaxvid.tools.show_config --config swin_k400:base --config.optim.lr=5e-
 python -m jaxvid.tools.show_config --config swin_k400:base --explain
 python -m jaxvid.tools.show_config --explain [--markdown > docs/config.md]
 
-With --explain, each key has its meaning, what it may be, and its default. Without --config, these
-are all keys that there are.
+With --explain, the command prints the meaning, the possible values and the default of each key.
+Without --config, it explains all keys of all configs.
 """
 
 import sys
@@ -26,7 +26,7 @@ def show(config: str | None, arguments: Sequence[str], flat_keys: bool):
 
 
 def explain(config: str | None, arguments: Sequence[str], as_markdown: bool):
-    """Print what each key of a config means, or each key that there is."""
+    """Print the meaning of each key of a config, or of all existing keys."""
     if config is None and not arguments:
         sections = reference.everything()
     else:
@@ -37,8 +37,8 @@ def explain(config: str | None, arguments: Sequence[str], as_markdown: bool):
 def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.parser("jaxvid.tools.show_config", __doc__, with_config=True)
     add = parser.add_argument
-    add("--flat", action="store_true", help="one line for each key, as flags are written")
-    add("--explain", action="store_true", help="what each key means and may be")
+    add("--flat", action="store_true", help="one line for each key, in the form of flags")
+    add("--explain", action="store_true", help="meaning and possible values of each key")
     add("--markdown", action="store_true", help="with --explain, write Markdown")
     args, changes = parser.parse_known_args(argv)
     if args.explain:

@@ -2,14 +2,16 @@
 
     python -m jaxvid.tools.split CLIPS [--val 0.2] [--test 0.1] [--seed 0] [--group REGEX]
 
-Writes CLIPS/train.csv, val.csv and test.csv with a line `path,class` a video, which
-configs/finetune.py reads: evaluations take test.csv where it is there. Every class is divided by
-the same shares, and has a video in each list where it has enough of them. Where classes are called
-by numbers, they are written to classes.txt, and the lists have their place in it, counted from 0.
+The command writes CLIPS/train.csv, val.csv and optionally test.csv, with a line `path,class` for
+each video. configs/finetune.py reads these lists, and evaluations use test.csv if it exists. Every
+class is divided by the same shares, and has a video in each list if it has enough videos. If the
+names of classes are numbers, they are written to classes.txt, and the lists contain their line
+number in it, from 0.
 
-Videos cut from one recording, or showing one person, must not end up on both sides: --group names
-what they have in common, as a regular expression for the path below CLIPS. In UCF101, whose names
-are v_Archery_g03_c01.avi, it is --group 'v_.*_g[0-9]+'; where S001P007.mp4 is person 7, 'P[0-9]+'.
+Videos of the same recording or the same person must be in the same list. The regular expression
+--group matches the part of the path below CLIPS that these videos have in common. For the names of
+UCF101, such as v_Archery_g03_c01.avi, it is 'v_.*_g[0-9]+'. If S001P007.mp4 shows person 7, it is
+'P[0-9]+'.
 """
 
 import csv
@@ -35,19 +37,23 @@ from jaxvid.errors import UserError
 def assign(
     labels: np.ndarray, groups: Sequence[Hashable], shares: Sequence[float], seed: int
 ) -> np.ndarray:
-    """The split of each video, int (n,).
+    """Assign each video to a split, so that groups stay together.
 
-    Groups stay together. Large ones come first, in random order otherwise, and each goes where its
-    classes still lack most: the greedy step that minimizes the squared distance to the shares.
+    Groups are assigned in random order, large groups first. Each group goes to the split that lacks
+    most videos of its classes. This greedy step minimizes the squared distance to the shares.
 
     Args:
-      labels: int (n,).
-      groups: of each video.
-      shares: of each split; the first takes what rounding leaves over.
+      labels: int (n,), class of each video.
+      groups: group of each video.
+      shares: share of each split. The first split gets the remaining videos after rounding.
+      seed: seed of the random order.
+
+    Returns:
+      int (n,), number of the split of each video.
     """
     total = np.bincount(labels)
     need = np.maximum(np.round(np.outer(shares, total)), 1)
-    need[1:] *= total >= len(shares)  # too few for all splits: the first
+    need[1:] *= total >= len(shares)  # a class with too few videos is only in the first split
     need[0] = total - need[1:].sum(0)
     members: dict[Hashable, list[int]] = {}
     for row in np.random.default_rng(seed).permutation(len(labels)).tolist():
@@ -61,10 +67,10 @@ def assign(
 
 
 def groups_of(paths: Sequence[str], pattern: str) -> list[str]:
-    """What `pattern` finds in each path: its own groups where it has some, else all of it.
+    """Return the group of each path: the groups of the match of `pattern`, or the whole match.
 
     Raises:
-      UserError: no regular expression, or a path in which it finds nothing.
+      UserError: `pattern` is not a regular expression, or does not match a path.
     """
     if not pattern:
         return list(paths)
@@ -76,7 +82,7 @@ def groups_of(paths: Sequence[str], pattern: str) -> list[str]:
     for path in paths:
         match = expression.search(path)
         if match is None:
-            raise UserError(f'{path}: --group="{pattern}" finds nothing in this path')
+            raise UserError(f'{path}: --group="{pattern}" does not match this path')
         found.append(" ".join(map(str, match.groups())) or match[0])
     return found
 
@@ -91,13 +97,14 @@ def run(
     out: Path | None = None,
     overwrite: bool = False,
 ) -> dict[str, Counter[str]]:
-    """Write the lists; see the module.
+    """Write the lists, as described above.
 
     Returns:
-      {list: {class: videos}}.
+      {list: {class: number of videos}}.
 
     Raises:
-      UserError: no such folders, shares that leave nothing to train on, or lists that are there.
+      UserError: the folders do not exist, the shares leave nothing to train on, or a list already
+        exists.
     """
     if not (val > 0 and test >= 0 and val + test < 1):
         raise UserError(f"--val={val} --test={test}: shares are above 0 and leave some to train on")
@@ -106,14 +113,14 @@ def run(
     lists = {name: out / f"{name}.csv" for name in shares}
     files.probe(out)
     videos = class_folders.build("train", root=str(folder))
-    numbered = all(map(NUMBER.fullmatch, videos.names))  # a list would say other classes
+    numbered = all(map(NUMBER.fullmatch, videos.names))  # in a list, these would be class numbers
     if numbered:
         lists[CLASSES] = out / CLASSES
     if not len(videos):
         raise UserError(f"{folder}: no videos in its sub-folders")
     for file in lists.values():
         if file.exists() and not overwrite:
-            raise UserError(f"{file} is there already; --overwrite replaces it")
+            raise UserError(f"{file} already exists; --overwrite replaces it")
     below = [Path(path).relative_to(folder).as_posix() for path in videos.paths]
     split = assign(videos.labels, groups_of(below, group), list(shares.values()), seed)
     with files.explained(out):
@@ -136,13 +143,13 @@ def run(
 
 
 def _listed(path: str, out: Path) -> str:
-    """A path as a list in `out` has it."""
+    """Return a path relative to the list in `out`."""
     name = Path(os.path.relpath(path, out)).as_posix()
-    return f"./{name}" if name[0] in "# " else name  # else it would be a comment
+    return f"./{name}" if name[0] in "# " else name  # a line that starts with # is a comment
 
 
 def table(counts: dict[str, Counter[str]]) -> Table:
-    """A line a list."""
+    """Return a table with one row for each list."""
     grid = Table(box=None, padding=(0, 2, 0, 0))
     for header in ("list", "videos", "share", "smallest class", "largest class"):
         grid.add_column(header, justify="left" if header == "list" else "right")
@@ -159,10 +166,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", metavar="CLIPS", type=Path, help="with a folder for each class")
     parser.add_argument("--val", type=float, default=0.2, help="share of validation (%(default)s)")
     parser.add_argument("--test", type=float, default=0.0, help="share of a test set (none)")
-    parser.add_argument("--seed", type=int, default=0, help="another one divides in another way")
-    parser.add_argument("--group", metavar="REGEX", default="", help="what must stay together")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the random order (%(default)s)"
+    )
+    parser.add_argument("--group", metavar="REGEX", default="", help="videos that stay together")
     parser.add_argument("--out", type=Path, help="folder of the lists (default: CLIPS)")
-    parser.add_argument("--overwrite", action="store_true", help="replace lists that are there")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing lists")
     args = vars(parser.parse_args(argv))
     return cli.guard(lambda: show(run(**args), args["out"] or args["folder"]))
 

@@ -2,10 +2,10 @@
 
     python -m jaxvid.tools.time_control --workdir runs/quickstart
 
-Each validation clip is played forward, backwards, with its frames shuffled, and as one frame
-repeated. The number is the accuracy, of several labels a clip the mean average precision. Where
-classes have an opposite (the quickstart's do), it also counts how often a clip
-played backwards is called the opposite.
+The model classifies each validation clip in its order, in reverse order, in random order, and with
+one frame repeated. The command prints the accuracy for each order, or the mean average precision if
+clips have several labels. If classes have an opposite, as in the quickstart, it also prints how
+often a reversed clip is classified as the opposite.
 """
 
 import logging
@@ -54,7 +54,7 @@ def compare(workdir: str):
 
 
 def check(workdir: str):
-    """A UserError where the recipe of a model has no order of frames."""
+    """Raise a UserError if the recipe of a model has no order of frames."""
     origin = resolve.locate(workdir)
     config = origin.local_config
     recipe = config["data"]["recipe"]["name"]
@@ -66,7 +66,7 @@ def check(workdir: str):
 
 
 def played(model: Model, order: str) -> tuple[dict[str, np.ndarray], dict]:
-    """Predictions and metrics of the validation set played in `order`."""
+    """Return predictions and metrics of the validation set, with frames in the given order."""
     recipe = model.config["data"]["recipe"] | dict(order=order)
     model.pipeline = plug.load("data.recipes", recipe, split="test")
     return report.collect(model, dataset.for_evaluation(model.config["data"], model.names))

@@ -2,12 +2,12 @@
 
     python -m jaxvid.tools.transcode DATA/videos DATA/videos_256 [--short-side 256] [--gop 12]
 
-Every video is written again as H.264 under its own relative path, with its frames upright and at
-the same numbers and times, so that annotation lists stay valid as they are. The content is MP4
-whatever the name ends in, which decoders do not mind; --suffix .mp4 changes the names, too. Videos
-that are there already are left alone, so the same command goes on where it was stopped; those whose
-original has changed since are written again. NEW_FOLDER/transcode.jsonl says what each was made
-from. What cannot be read to its end is reported and left out.
+Every video is written as H.264 with the same relative path, with its frames upright and at the same
+numbers and times, so that annotation lists remain valid. The content is always MP4. Decoders accept
+this with any file extension; --suffix .mp4 changes the extension, too. Existing videos are not
+written again, so the same command continues after an interruption. Videos whose original has
+changed are written again. NEW_FOLDER/transcode.jsonl lists the original of each video. Videos that
+cannot be read to their end are reported and left out.
 """
 
 import contextlib
@@ -34,14 +34,15 @@ logger = logging.getLogger("jaxvid.tools.transcode")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to write.
+    """Settings of the videos to write.
 
     Attributes:
-      short_side: pixels; smaller videos keep their size, 0 leaves all.
-      gop: frames from one keyframe to the next: the most that a seek decodes in vain.
-      fps: constant rate to write; 0 keeps every frame at its time.
-      crf: quality of x264, 0 (lossless) to 51; 18 is hard to tell from the original.
-      preset: of x264: slower ones make smaller files.
+      short_side: short side in pixels. Smaller videos keep their size; 0 keeps all sizes.
+      gop: frames from one keyframe to the next. This is the maximum number of frames that a seek
+        decodes without using them.
+      fps: constant frame rate; 0 keeps every frame at its time.
+      crf: quality of x264, from 0 (lossless) to 51. With 18, differences are hardly visible.
+      preset: preset of x264; slower ones make smaller files.
       audio: "drop" or "keep" the sound.
     """
 
@@ -55,19 +56,21 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
+    """One video to transcode."""
+
     source: Path
     target: Path
     settings: Settings
 
 
 def transcode(job: Job) -> tuple[int, int]:
-    """Write one video; the file appears when it is complete.
+    """Write one video. The file appears atomically and complete.
 
     Returns:
-      Bytes before and after.
+      Size of the file before and after, in bytes.
 
     Raises:
-      VideoError: the source does not decode to its end, or its sound does not go into an MP4.
+      VideoError: the source cannot be decoded to its end, or MP4 does not support its sound.
     """
     part = job.target.with_name(f".{job.target.name}.part")
     shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
@@ -84,7 +87,7 @@ def transcode(job: Job) -> tuple[int, int]:
 
 
 def write_frames(source: Path, target: Path, settings: Settings) -> Fraction:
-    """Write `target`, the frames of `source` as H.264.
+    """Write the frames of `source` to `target` as H.264.
 
     Returns:
       The timestamp in `source` of the first frame, in seconds.
@@ -105,16 +108,18 @@ def write_frames(source: Path, target: Path, settings: Settings) -> Fraction:
             crf=settings.crf,
             preset=settings.preset,
             threads=1,
-            tune="fastdecode",  # decodes in little more than half the time, for files 13 % larger
+            tune="fastdecode",  # decoding takes little more than half the time; files grow by 13 %
         )
         return video.start
 
 
 def add_sound(silent: Path, source: Path, start: Fraction, target: Path) -> Path:
-    """`target`: the video of `silent` and the sound of `source` from `start` on, as it is.
+    """Write the video of `silent` and the sound of `source` from `start` on to `target`.
+
+    The sound is copied without encoding.
 
     Returns:
-      `target`, or `silent` where `source` has no sound.
+      `target`, or `silent` if `source` has no sound.
     """
     with (
         plain_words(str(source)),
@@ -139,7 +144,7 @@ def add_sound(silent: Path, source: Path, start: Fraction, target: Path) -> Path
 
 
 def _packets(container: Any, stream: Any, to: Any, start: Fraction) -> Iterator[tuple]:
-    """(seconds after `start`, packet for the stream `to`)."""
+    """Yield (seconds after `start`, packet for the stream `to`)."""
     late = round(start / stream.time_base)
     for packet in container.demux(stream):
         if packet.dts is not None:  # None flushes a decoder
@@ -150,14 +155,15 @@ def _packets(container: Any, stream: Any, to: Any, start: Fraction) -> Iterator[
 def run(
     source: Path, target: Path, settings: Settings, *, suffix: str = "", workers: int = 0
 ) -> int:
-    """Transcode what of a folder is not there yet; see the module.
+    """Transcode the videos of a folder that do not exist yet, as described above.
 
     Returns:
-      How many files failed.
+      The number of files that failed.
 
     Raises:
-      UserError: there are no videos, an earlier run had other settings, names collide, or the
-        folder cannot be written to, has originals in it, or is in use by another run.
+      UserError: there are no videos, an earlier run had other settings, two videos need the same
+        file, or the target cannot be written to, contains the originals, or is in use by another
+        run.
     """
 
     def rename(path: Path) -> Path:
@@ -170,7 +176,7 @@ def run(
 
 
 def _write(target: Path, todo: Mapping[Path, Path], settings: Settings, workers: int) -> int:
-    """Transcode {output: source} where the output is not there or not of the source as it is."""
+    """Transcode {output: source} if the output does not exist or its source has changed."""
     record = files.Record(target / "transcode.jsonl")
     made_from = {to: files.describe(path) for to, path in todo.items()}
     left = [Job(path, to, settings) for to, path in todo.items() if not record.is_fresh(to, path)]
@@ -194,18 +200,18 @@ def _write(target: Path, todo: Mapping[Path, Path], settings: Settings, workers:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.parser("jaxvid.tools.transcode", __doc__)
-    parser.add_argument("source", metavar="FOLDER", type=Path, help="of the originals")
-    parser.add_argument("target", metavar="NEW_FOLDER", type=Path, help="what to write")
+    parser.add_argument("source", metavar="FOLDER", type=Path, help="folder of the originals")
+    parser.add_argument("target", metavar="NEW_FOLDER", type=Path, help="folder to write")
     default = Settings()
     add = parser.add_argument
     add("--short-side", type=int, default=default.short_side, help="pixels; 0 keeps (%(default)s)")
     add("--gop", type=int, default=default.gop, help="frames between keyframes (%(default)s)")
-    add("--fps", type=float, default=default.fps, help="constant rate; 0 keeps the times")
+    add("--fps", type=float, default=default.fps, help="constant frame rate; 0 keeps the times")
     add("--crf", type=int, default=default.crf, help="quality, 0 to 51, 0 is best (%(default)s)")
-    add("--preset", default=default.preset, help="of x264: slower is smaller (%(default)s)")
+    add("--preset", default=default.preset, help="preset of x264; slower is smaller (%(default)s)")
     add("--audio", choices=("drop", "keep"), default=default.audio, help="sound (%(default)s)")
-    add("--suffix", default="", help="ending of the new names, such as .mp4")
-    add("--workers", type=int, default=0, help="processes (default: one a core)")
+    add("--suffix", default="", help="extension of the new files, such as .mp4")
+    add("--workers", type=int, default=0, help="processes (default: one per core)")
     args = vars(parser.parse_args(argv))
     settings = Settings(**{key: args.pop(key) for key in asdict(default)})
     return jobs.exit_code(lambda: run(**args, settings=settings))

@@ -2,7 +2,8 @@
 
     python -m jaxvid.tools.zoo [--task recognition] [--dataset k400] [--family swin] [--json]
 
-A table on a terminal; elsewhere a line a row, fields separated by tabs, links in full.
+On a terminal, the command prints a table. Otherwise, it prints one line per checkpoint, with fields
+separated by tabs and complete links.
 """
 
 import json
@@ -35,10 +36,10 @@ RIGHT = ("params", "FLOPs", "metric")
 
 
 def select(task: str = "", dataset: str = "", family: str = "") -> list[Row]:
-    """The rows of a task, a data set, a family; all where these are "".
+    """Return the rows of a task, a data set and a family. "" selects all.
 
     Raises:
-      UserError: no row has it, or all of them together.
+      UserError: no row has one of these values, or all of them together.
     """
     found = list(zoo.rows())
     said = dict(kind="task", dataset="dataset", family="family")
@@ -51,13 +52,14 @@ def select(task: str = "", dataset: str = "", family: str = "") -> list[Row]:
                 )
             found = [row for row in found if getattr(row, key) == wanted]
     if not found:
-        raise UserError("no published weights are all of that")
+        raise UserError("no published weights match all of these options")
     return found
 
 
 def loads(row: Row) -> bool:
-    """Whether this version has the model, and a table for the names in the file."""
-    if not row.recipe and row.kind != "image":  # to start from; some heads are not here yet
+    """Return whether this version has the model, and a table for the names in the file."""
+    # Image checkpoints have no recipe. For others without a recipe, the head is not supported yet.
+    if not row.recipe and row.kind != "image":
         return False
     try:
         plug.spec("models", **row.model)
@@ -67,7 +69,7 @@ def loads(row: Row) -> bool:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """What stands in COLUMNS."""
+    """Return the values of COLUMNS."""
     return (
         row.name,
         row.kind,
@@ -83,14 +85,14 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def metric(row: Row) -> str:
-    """The first that was published, in percent."""
+    """Return the first published metric, in percent."""
     for name, value in row.metrics.items():
         return f"{name} {value:.2%}"
     return ""
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """For a terminal: links are behind what they lead to, and hashes left out."""
+    """Return a table for a terminal, with clickable links and without hashes."""
     grid = Table(box=None, padding=(0, 2, 0, 0))
     for name in COLUMNS:
         if name != "sha256":
@@ -108,13 +110,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--task", default="", help="such as recognition, skeleton, detection")
     parser.add_argument("--dataset", default="", help="such as k400, ssv2, ava22, ntu60")
     parser.add_argument("--family", default="", help="such as swin, slowfast, stgcn")
-    parser.add_argument("--json", action="store_true", help="one JSON object a row, all its fields")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object per row, with all fields"
+    )
     args = parser.parse_args(argv)
     return cli.guard(lambda: show(select(args.task, args.dataset, args.family), args.json))
 
 
 def show(rows: Sequence[Row], as_json: bool) -> None:
-    """Print rows: as JSON objects, as a table on a terminal, else separated by tabs."""
+    """Print rows as JSON objects, as a table on a terminal, or separated by tabs."""
     if as_json:
         for row in rows:
             print(json.dumps(asdict(row) | {"loads": loads(row)}))

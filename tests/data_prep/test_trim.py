@@ -118,7 +118,7 @@ def test_a_signal_to_all_processes_ends_cutting_without_a_trace(tmp_path, number
     finally:
         process.kill()
     assert process.returncode == 128 + number
-    assert re.fullmatch(r"stopped after \d of 4; run it again to go on\n(inter|stop).*\n", err)
+    assert re.fullmatch(r"stopped after \d of 4; run it again to continue\n(inter|stop).*\n", err)
     assert not list(base.rglob(".*"))  # what was half written
     with VideoReader(next(base.rglob("part_*.mp4"))) as reader:
         assert reader.duration == 10

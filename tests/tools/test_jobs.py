@@ -111,7 +111,7 @@ def test_ctrl_c_ends_all_in_a_moment_and_says_how_far_it_came(tmp_path):
     finally:
         process.kill()
     assert process.returncode == 130
-    assert err == "stopped after 1 of 2; run it again to go on\ninterrupted\n"
+    assert err == "stopped after 1 of 2; run it again to continue\ninterrupted\n"
     assert not (tmp_path / "slow").exists()
 
 

@@ -210,8 +210,9 @@ def test_a_manifest_that_is_out_of_date_is_noticed(tmp_path):
     os.utime(tmp_path / "c.mp4", (1, 1))  # bad as it was, it may be mended
     assert "problem" not in build()[2]
     before, now = (tmp_path / "b.mp4").stat().st_size, make.encode(tmp_path / "b.mp4", frames=30)
-    message = rf"manifest\.jsonl: {now} has {now.stat().st_size:,} bytes, {before:,} by the manif"
-    with pytest.raises(UserError, match=rf"{message}est: changed since; python -m jaxvid\.tools\."):
+    sizes = rf"{now} has {now.stat().st_size:,} bytes, but {before:,} in the manifest"
+    message = rf"manifest\.jsonl: {sizes}: changed since; run python -m jaxvid\.tools\."
+    with pytest.raises(UserError, match=message):
         build()
     scan.scan(tmp_path, workers=1)
     assert [build()[i].get("total") for i in range(3)] == [5, 30, None]

@@ -103,7 +103,7 @@ def test_lists_that_are_there_stay(tmp_path, capsys):
     folder = touch(tmp_path, run=5)
     (folder / "val.csv").write_text("mine")
     assert split.main([str(folder)]) == 1
-    assert "val.csv is there already; --overwrite replaces it" in capsys.readouterr().err
+    assert "val.csv already exists; --overwrite replaces it" in capsys.readouterr().err
     assert not (folder / "train.csv").exists()
     assert split.main([str(folder), "--overwrite"]) == 0
     assert len(rows(folder / "val.csv")) == 1
@@ -115,7 +115,7 @@ def test_lists_that_are_there_stay(tmp_path, capsys):
         ({"val": 0.0}, "--val=0.0 --test=0.0: shares are above 0"),
         ({"val": 0.7, "test": 0.3}, "leave some to train on"),
         ({"group": "g("}, r"--group=g\(: not a regular expression"),
-        ({"group": r"g\d"}, r'run/0\.mp4: --group="g\\d" finds nothing in this path'),
+        ({"group": r"g\d"}, r'run/0\.mp4: --group="g\\d" does not match this path'),
     ],
 )
 def test_mistakes(tmp_path, options, message):
@@ -143,7 +143,7 @@ def test_classes_called_by_numbers_come_back(tmp_path, names):
         assert set(source.names) == set(names)
         for path, label in zip(source.paths, source.labels.tolist(), strict=True):
             assert Path(path).parent.name == source.names[label]
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         split.run(tmp_path)
 
 
