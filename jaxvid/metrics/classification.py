@@ -1,8 +1,9 @@
-"""Metrics of clip recognition: one class, or several, for a clip. Host-side numpy.
+"""Metrics of clip recognition, for one or several classes per clip, in NumPy on the host.
 
-Shapes: b rows of a batch, n samples, c classes. Scores may be logits or probabilities: only their
-order within a row (single label), or within a class (multi-label), counts. All values are
-fractions 0..1.
+Scores can be logits or probabilities, because only their order matters: within a sample for one
+label, and within a class for several labels. All values are fractions from 0 to 1.
+
+Shape letters: b samples of a batch, n samples, c classes.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from jaxvid.errors import UserError
 
 
 class _Rows:
-    """Keeps the score and label of every sample; rows with mask 0 are dropped on arrival."""
+    """Collects the score and label of every sample. Samples with mask 0 are dropped."""
 
     def __init__(self, num_classes: int):
         self.num_classes = num_classes
@@ -78,7 +79,7 @@ class MultiLabelMAP(_Rows):
         return ("map", *(f"map_{name}" for name, _ in self.categories), "mmit_map")
 
     def update(self, preds: dict[str, Any]) -> None:
-        """As `_Rows.update`; what has 0 in `label_mask` (b, c), if there is one, does not count."""
+        """Take a batch like `_Rows.update`. Entries with 0 in `label_mask` (b, c) are ignored."""
         super().update(preds)
         self._labels[-1] = self._labels[-1] > 0  # a quarter of the memory, which HVU needs
         known = np.asarray(preds.get("label_mask", np.ones_like(preds["label"]))) > 0
@@ -101,10 +102,10 @@ class MultiLabelMAP(_Rows):
 
 
 def top_k_hits(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndarray:
-    """bool (n,): the label is among the k best of `scores` (n, c).
+    """Return whether the label of each sample is among the k best of `scores` (n, c), bool (n,).
 
-    Of equal scores the lower class is the better one, as for argmax. A label whose score is NaN
-    is never hit, so a diverged model does not look perfect.
+    For equal scores, the lower class is better, as for argmax. A label with score NaN is never
+    among the best, so that a diverged model does not look perfect.
     """
     labels = _in_range(labels, scores.shape[1])
     own = np.take_along_axis(scores, labels[:, None], 1)
@@ -114,15 +115,15 @@ def top_k_hits(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndarray
 
 
 def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
-    """Share of samples whose label (n,) is among the k best of `scores` (n, c)."""
+    """Return the share of samples whose label (n,) is among the k best of `scores` (n, c)."""
     return float(top_k_hits(scores, labels, k).mean())
 
 
 def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of the top-1 recall of the classes of scores (n, c), labels (n,).
+    """Return the mean top-1 recall of the classes, for scores (n, c) and labels (n,).
 
-    As MMAction2 reports it: a class that is predicted but never labeled counts 0, one that is
-    neither does not count.
+    As in MMAction2, a class that is predicted but has no sample counts as 0. A class that is not
+    predicted and has no sample does not count.
     """
     c = scores.shape[1]
     hits = np.bincount(labels, top_k_hits(scores, labels), minlength=c)
@@ -134,9 +135,10 @@ def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
 def top_k_classes(
     scores: np.ndarray, labels: np.ndarray, k: int, worst: bool = False
 ) -> list[tuple[int, float]]:
-    """The k labeled classes of highest, or lowest, top-1 recall, as (class, recall).
+    """Return the k classes with the highest or lowest top-1 recall, as (class, recall).
 
-    Of equal recalls the higher class comes first, or with `worst` the lower one.
+    Classes without a sample are left out. For equal recalls, the higher class comes first, or with
+    `worst`, the lower class.
     """
     c = scores.shape[1]
     counts = np.bincount(labels, minlength=c)
@@ -150,7 +152,7 @@ def top_k_classes(
 def confusion_matrix(
     pred: np.ndarray, label: np.ndarray, num_classes: int, normalize: str | None = None
 ) -> np.ndarray:
-    """(c, c): how often class `row` was taken for class `column`.
+    """Return how often each class (row) was predicted as each class (column), (c, c).
 
     Args:
       pred, label: int (n,).
@@ -170,22 +172,23 @@ def confusion_matrix(
 
 
 class ClassRow(NamedTuple):
-    """One class of a report; NaN where a share is of nothing, "" where nothing was confused."""
+    """One class of a report. Shares of an empty set are NaN; `confusion` is "" without errors."""
 
     name: str
-    n: int  # samples with this label
-    recall: float  # share of them that top-1 finds
-    precision: float  # share of its top-1 predictions that are right
-    confusion: str  # what its samples are most often taken for instead
-    confused: int  # how often
+    n: int  # number of samples with this label
+    recall: float  # share of these samples whose top-1 prediction is right
+    precision: float  # share of the top-1 predictions of this class that are right
+    confusion: str  # most frequent wrong prediction of these samples
+    confused: int  # number of these wrong predictions
 
 
 def per_class_report(
     scores: np.ndarray, labels: np.ndarray, names: Sequence[str] = ()
 ) -> list[ClassRow]:
-    """A row for every class of scores (n, c), labels (n,), in class order.
+    """Return a row for every class, in class order, for scores (n, c) and labels (n,).
 
-    Without `names` a class is called by its number. Raises UserError for a wrong number of names.
+    Without `names`, classes are named by their numbers. Raises UserError if the number of names is
+    wrong.
     """
     c = scores.shape[1]
     names = list(names) or [str(i) for i in range(c)]
@@ -211,14 +214,14 @@ def per_class_report(
 
 
 class LabelRow(NamedTuple):
-    """One class of a multi-label report; NaN where a share is of nothing."""
+    """One class of a multi-label report. Shares of an empty set are NaN."""
 
     name: str
-    n: int  # samples with this label
+    n: int  # number of samples with this label
     average_precision: float
-    recall: float  # share of them with a score of at least `threshold`
+    recall: float  # share of these samples with a score of at least `threshold`
     precision: float  # share of the samples with such a score that have the label
-    predicted: int  # samples with such a score
+    predicted: int  # number of samples with such a score
 
 
 def per_label_report(
@@ -228,11 +231,11 @@ def per_label_report(
     known: np.ndarray | None = None,
     threshold: float = 0.5,
 ) -> list[LabelRow]:
-    """A row for every class of scores, 0/1 labels (n, c), in class order.
+    """Return a row for every class, in class order, for scores and 0/1 labels (n, c).
 
     Args:
-      known: (n, c), 0 for cells that are left out.
-      threshold: the score, a probability, from which on a label is predicted.
+      known: (n, c), 0 for entries that are left out.
+      threshold: minimum score, a probability, at which a label is predicted.
     """
     inside = np.ones(scores.shape, bool) if known is None else known > 0
     rows = []
@@ -272,7 +275,7 @@ def precision_recall_curve(
 
 
 def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Area under the precision-recall steps of one class (n,); NaN without a positive."""
+    """Return the area under the precision-recall steps of a class (n,); NaN without a positive."""
     precision, recall, _ = precision_recall_curve(scores, labels)
     return float(-np.sum(np.diff(recall) * precision[:-1]))
 
@@ -280,10 +283,10 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
 def mean_average_precision(
     scores: np.ndarray, labels: np.ndarray, known: np.ndarray | None = None
 ) -> float:
-    """Mean of the average precision of the classes: scores, 0/1 labels (n, c).
+    """Return the mean of the average precision of the classes, for scores and 0/1 labels (n, c).
 
-    Classes without a positive do not count; NaN if there is no other. Cells that are 0 in `known`
-    (n, c) are left out.
+    Classes without a positive do not count. The result is NaN if no class has a positive. Entries
+    that are 0 in `known` (n, c) are left out.
     """
     rows = np.ones(scores.shape, bool) if known is None else known > 0
     used = np.flatnonzero(((labels > 0) & rows).any(0))
@@ -294,16 +297,16 @@ def mean_average_precision(
 def sample_mean_average_precision(
     scores: np.ndarray, labels: np.ndarray, known: np.ndarray | None = None
 ) -> float:
-    """Mean over the samples of the average precision of their classes: scores, 0/1 labels (n, c).
+    """Return the mean over samples of the average precision of their classes.
 
-    The metric of Multi-Moments in Time (Monfort et al. 2019). Samples without a label do not
-    count; NaN if there is no other.
+    Scores and 0/1 labels are (n, c). This is the metric of Multi-Moments in Time (Monfort et al.,
+    2019). Samples without a label do not count. The result is NaN if no sample has a label.
     """
     return mean_average_precision(scores.T, labels.T, None if known is None else known.T)
 
 
 def weighted_score(scores: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
-    """Late fusion: the weighted sum of the models' scores (n, c), not divided by the weights."""
+    """Return the weighted sum of the scores (n, c) of models, not divided by the sum of weights."""
     if len(scores) != len(weights):
         raise UserError(f"{len(scores)} scores to fuse need as many weights, not {len(weights)}")
     return sum(w * s for w, s in zip(weights, scores, strict=True))  # type: ignore[return-value]

@@ -1,6 +1,6 @@
-"""Recognition by comparing videos with texts about classes. Host-side numpy.
+"""Metrics of recognition by comparison of videos with texts of classes, in NumPy on the host.
 
-Shapes: m samples, n texts of a class, f features, c classes.
+Shape letters: m samples, n texts of a class, f features, c classes.
 """
 
 from typing import Any
@@ -14,12 +14,16 @@ from jaxvid.metrics.retrieval import contrastive_loss
 def class_scores(
     video: np.ndarray, text: np.ndarray, label: np.ndarray, num_classes: int, temperature: float
 ) -> np.ndarray:
-    """float32 (m, c): probabilities of the classes, the mean over texts of a softmax over classes.
+    """Return the probabilities of the classes: the mean over texts of a softmax over classes.
 
     Args:
-      video: (m, f), of length 1.
-      text: (m, n, f), of length 1: those of each sample's class.
-      label: int (m,). Classes without a sample have no text and score 0.
+      video: (m, f), features of length 1.
+      text: (m, n, f), features of length 1 of the texts of the class of each sample.
+      label: int (m,). Classes without a sample have no text, and their probability is 0.
+      temperature: factor of the cosine similarities.
+
+    Returns:
+      float32 (m, c).
     """
     present, first = np.unique(label, return_index=True)
     score = temperature * np.einsum("mf,cnf->mcn", video, text[first])

@@ -1,6 +1,6 @@
-"""Retrieval: how far down the right one stands when all are sorted by similarity.
+"""Metrics of retrieval: ranks of the right candidates when all are sorted by similarity.
 
-Shapes: n videos, q queries, c candidates, f features.
+Shape letters: n videos, q queries, c candidates, f features.
 """
 
 import logging
@@ -14,9 +14,9 @@ from jaxvid.log import warn_once
 logger = logging.getLogger(__name__)
 
 RECALLS = (1, 5, 10)
-CHANCE = 3  # recall at 1 below so many times that of chance may have a reason
-ROWS = 1024  # of similarities at once
-ENOUGH = 2000  # videos, and texts, to find it in
+CHANCE = 3  # a recall at 1 below this multiple of chance is diagnosed
+ROWS = 1024  # rows of the similarity matrix that are computed at once
+ENOUGH = 2000  # maximum number of videos, and of texts, for the diagnosis
 
 
 def ranks(score: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -35,15 +35,15 @@ def ranks(score: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def summary(ranks: np.ndarray) -> dict[str, float]:
-    """Recall among the first 1, 5 and 10, median and mean of ranks."""
+    """Return the recalls at 1, 5 and 10, and the median and mean of ranks."""
     recalls = {f"r{k}": float((ranks <= k).mean()) for k in RECALLS}
     return recalls | {"median_rank": float(np.median(ranks)), "mean_rank": float(ranks.mean())}
 
 
 def both_ways(video: np.ndarray, text: np.ndarray, owner: np.ndarray) -> tuple:
-    """Ranks of every text's video (texts,), and of every video's text (n,).
+    """Return the rank of the video of each text (texts,), and of the text of each video (n,).
 
-    Of a video with several texts the best counts, also against another video (Luo et al., 2021).
+    If videos have several texts, the best text of each video counts (Luo et al., 2021).
 
     Args:
       video: (n, f) and text (texts, f), of length 1.
@@ -103,14 +103,14 @@ class Retrieval:
             self.scale = float(preds["logit_scale"][0])
 
     def collected(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Features of videos (n, f) and texts (texts, f), and the video of each text (texts,)."""
+        """Return features of videos (n, f) and texts (texts, f), and the video of each text."""
         video, text, mask = (
             np.concatenate([row[k] for row in self.rows]) for k in ("video", "text", "text_mask")
         )
         return video, text[mask > 0], np.nonzero(mask > 0)[0]
 
     def ranks(self) -> tuple[np.ndarray, np.ndarray]:
-        """As `both_ways`, of all that was seen."""
+        """Return the ranks of all collected samples, see `both_ways`."""
         return both_ways(*self.collected())
 
     @property
@@ -118,7 +118,7 @@ class Retrieval:
         return tuple(f"{way}_r{k}" for way in ("t2v", "v2t") for k in RECALLS)
 
     def compute(self) -> dict[str, float]:
-        """Recalls and ranks both ways; warns of what may make them low."""
+        """Return recalls and ranks in both directions. A warning explains low values."""
         video, text, owner = self.collected()
         ways = both_ways(video, text, owner)
         recall = (ways[0] <= 1).mean()
@@ -134,7 +134,7 @@ class Retrieval:
 
 
 def diagnose(video: np.ndarray, text: np.ndarray, owner: np.ndarray) -> list[str]:
-    """What in the features may make recall low, a sentence a reason; nothing where nothing shows.
+    """Return possible causes of a low recall, one sentence each; empty if none is detected.
 
     Args:
       video, text, owner: see `both_ways`.

@@ -1,4 +1,4 @@
-"""What a task must say for the one train loop to train it."""
+"""The interfaces of tasks and metrics, which the train loop uses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,10 +14,10 @@ SampleLabels = Literal["one", "several", "other"]
 
 
 class Metric(Protocol):
-    """Collects predictions on the host; every process sees all of them (train/evaluate.py).
+    """Collects predictions on the host. Every process gets all of them (see train/evaluate.py).
 
     Attributes:
-      larger_is_better: names of values of `compute` that `config.best` may name.
+      larger_is_better: names of the values of `compute` that `config.best` can select.
     """
 
     @property
@@ -28,13 +28,13 @@ class Metric(Protocol):
 
 @dataclass(frozen=True)
 class Judged:
-    """How one sample was predicted.
+    """The prediction of one sample, as text.
 
     Attributes:
-      row: of the predictions.
-      true: what is right, for people.
-      predicted: the best guess.
-      score: its score, 0..1.
+      row: number of the sample in the predictions.
+      true: name of the true class, or of several.
+      predicted: name of the class with the highest score.
+      score: score of this class, 0..1.
     """
 
     row: int
@@ -45,12 +45,13 @@ class Judged:
 
 @dataclass(frozen=True)
 class Report:
-    """What an evaluation leaves beside its metrics.
+    """The results of an evaluation in addition to its metrics.
 
     Attributes:
-      files: name -> content: arrays by name (.npz), rows (.csv) or what JSON can hold (.json).
-      lines: for the terminal.
-      worst, best: samples to look at, the most extreme first; empty where a task has no order.
+      files: {file name: content}. The content is arrays by name (.npz), rows (.csv), or data that
+        JSON can represent (.json).
+      lines: lines to print.
+      worst, best: examples of samples, the most extreme first; empty if a task cannot rank samples.
     """
 
     files: dict[str, Any]
@@ -103,16 +104,23 @@ class Task(Protocol):
     def describe(
         self, preds: dict[str, np.ndarray], names: tuple[str, ...], topk: int | None
     ) -> Recognized | Localized | Detected:
-        """What users get of one sample, without its batch axis: a dataclass of `results.py`.
+        """Return the prediction of one sample for users, a dataclass of `results.py`.
 
         Args:
-          names: of the classes.
-          topk: how many classes or segments; None leaves it to the task.
+          preds: predictions of the sample, without a batch axis.
+          names: class names by label.
+          topk: number of classes or segments; None uses the default of the task.
         """
         ...
 
     def report(
         self, preds: dict[str, np.ndarray], ids: Sequence[str], names: tuple[str, ...]
     ) -> Report:
-        """Of all samples, leading n; `ids` name them."""
+        """Return the report of an evaluation.
+
+        Args:
+          preds: predictions of all samples, with a leading axis of samples.
+          ids: names of the samples.
+          names: class names by label.
+        """
         ...
