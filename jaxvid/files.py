@@ -221,8 +221,8 @@ def _owner(path: Path) -> str:
 
 
 def differences(there: Mapping, now: Mapping) -> list[str]:
-    """Return a line for each setting of `now` that is another one there."""
-    pairs = ((key, there.get(key), value) for key, value in now.items())
+    """Return a line for each setting that differs; one that is missing counts as None."""
+    pairs = ((key, there.get(key), now.get(key)) for key in {**now, **there})
     return [f"{key}: {old} there, {new} now" for key, old, new in pairs if old != new]
 
 

@@ -172,6 +172,12 @@ def test_a_folder_belongs_to_its_settings(tmp_path):
     files.claim(path, dict(size=3, kind="x"))
     with pytest.raises(UserError, match=r"write to another folder:\n  size: 3 there, 4 now"):
         files.claim(path, dict(size=4, kind="x"))
+    before = path.read_text()
+    with pytest.raises(UserError, match=r"folder:\n  kind: x there, None now$"):
+        files.claim(path, dict(size=3))
+    with pytest.raises(UserError, match=r"folder:\n  color: None there, red now$"):
+        files.claim(path, dict(size=3, kind="x", color="red"))
+    assert path.read_text() == before
     path.write_text("{")
     with pytest.raises(UserError, match=r"settings\.json: cannot read these settings .*remove it"):
         files.claim(path, dict(size=3, kind="x"))
