@@ -82,7 +82,7 @@ def bias_table_in_time(video: np.ndarray, window: tuple[int, int, int]) -> np.nd
     grid = video.reshape(-1, height * width * video.shape[-1])
     at = np.linspace(0, len(grid) - 1, time)
     low = np.floor(at).astype(int)
-    share = (at - low)[:, None].astype(video.dtype)
+    share = (at - low)[:, None].astype(np.float32)
     mixed = grid[low] * (1 - share) + grid[np.minimum(low + 1, len(grid) - 1)] * share
     return mixed.reshape(-1, video.shape[-1])
 
@@ -96,7 +96,7 @@ def position_embedding(table: np.ndarray, grid: Grid, shape: Grid) -> np.ndarray
       shape: (t', h', w') of the result.
 
     Returns:
-      (k + t' h' w', c).
+      (k + t' h' w', c), in float32 if the table has a lower precision.
 
     Raises:
       UserError: the table is shorter than its grid.
@@ -106,6 +106,6 @@ def position_embedding(table: np.ndarray, grid: Grid, shape: Grid) -> np.ndarray
         raise UserError(f"{len(table)} position embeddings are too few for a grid of {grid}")
     cells = table[count:].reshape(*grid, -1)
     for axis, method in enumerate(METHODS):
-        matrix = interpolation(grid[axis], shape[axis], method).astype(table.dtype)
+        matrix = interpolation(grid[axis], shape[axis], method)
         cells = np.moveaxis(np.tensordot(matrix, cells, (1, axis)), 0, axis)
     return np.concatenate([table[:count], cells.reshape(-1, table.shape[-1])])

@@ -88,6 +88,17 @@ def test_bias_tables_for_longer_windows_keep_their_ends():
         inflate.bias_table_in_time(ramp[:-1], (16, 3, 3))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_tables_of_low_precision_are_resized_in_float32(dtype):
+    table = np.random.default_rng(0).standard_normal((3 * 5 * 5, 4)).astype(jnp.dtype(dtype))
+    for resize in (
+        lambda table: inflate.bias_table(table[:25], (2, 5, 4)),
+        lambda table: inflate.bias_table_in_time(table, (3, 3, 3)),
+        lambda table: inflate.position_embedding(table, (3, 5, 5), (4, 7, 3)),
+    ):
+        np.testing.assert_array_equal(resize(table), resize(table.astype(np.float32)))
+
+
 def test_a_head_for_other_classes_is_a_declared_skip():
     *_, tensors = image_checkpoint()
     net, shapes = build(VIDEO, 8, classes=11)
