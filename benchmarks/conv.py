@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import rows
 from jaxvid.ops.conv import choose
 from jaxvid.ops.conv_formulations import FORMULATIONS, Convolution, Ints
 
@@ -227,8 +228,8 @@ def main():
     print(", ".join(f"{key} {value}" for key, value in setting.items()))
     print("| input, kernel -> channels | formulation | ms: forward / input / kernel | ratio |")
     print("|---|---|---|---|", flush=True)
-    saved = args.out.read_text().splitlines() if args.out and args.out.exists() else []
-    done = {(f["title"], json.dumps(f["setting"])) for f in map(json.loads, saved)}
+    saved = rows.read(args.out) if args.out else []
+    done = {(f["title"], json.dumps(f["setting"])) for f in saved}
     for row in ROWS:
         wanted = not args.only or any(text in f"{row.model} {row.title}" for text in args.only)
         if not wanted or (row.title, json.dumps(setting)) in done:
@@ -239,8 +240,7 @@ def main():
         found = one(row, batch, dtype, args, torch) | dict(setting=setting)
         print(*lines(found), sep="\n", flush=True)
         if args.out:
-            with args.out.open("a") as file:
-                file.write(json.dumps(found) + "\n")
+            rows.add(args.out, found)
 
 
 def one(row: Row, batch: int, dtype: str, args: argparse.Namespace, torch: Any) -> dict:
