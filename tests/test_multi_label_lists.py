@@ -61,7 +61,7 @@ def test_a_concat_reads_several_labels_in_all_parts(tmp_path):
     assert np.array_equal(labels, [[1, 1, 0], [0, 0, 1], [1, 0, 0]])
 
 
-FOLDERS = "several labels a video need train.csv"
+FOLDERS = "for several labels per video, write train.csv"
 
 
 @pytest.mark.parametrize(
