@@ -123,16 +123,19 @@ def config(
       UsageError: --config or another argument is wrong.
       UserError: --config is missing, or the config is wrong.
     """
+    try:
+        if base is None:
+            overrides.by_key(arguments, ConfigDict(), others)  # --config may be misspelled
+        else:
+            found = loading.load(base) if isinstance(base, str) else base
+            changed = overrides.set_flags(found, arguments, others)
+    except UserError as error:
+        raise UsageError(str(error)) from error
     if base is None:
         raise UserError(
             "--config is needed: the name of a shipped config, such as quickstart, or a file;"
             " --help lists them"
         )
-    try:
-        found = loading.load(base) if isinstance(base, str) else base
-        changed = overrides.set_flags(found, arguments, others)
-    except UserError as error:
-        raise UsageError(str(error)) from error
     schema.check(found, only=changed if of_checkpoint else None)
     options.complete(found)
     return found

@@ -53,7 +53,7 @@ def set_flags(
     Raises:
       UserError: another argument, no such key, or a value of a wrong type.
     """
-    words = _by_key(arguments, config, others)
+    words = by_key(arguments, config, others)
     texts = {key: _text(key, given) for key, given in words.items()}
     known = _known(config, texts, "--config.")
     for key, given in words.items():
@@ -70,10 +70,19 @@ def set_flags(
     return list(words)
 
 
-def _by_key(
+def by_key(
     arguments: Sequence[str], config: ConfigDict, others: Iterable[str]
 ) -> dict[str, list[str]]:
-    """Return the arguments that set each key."""
+    """Return the arguments that set each key.
+
+    Args:
+      arguments: what a parser of the command's own flags has left.
+      config: the config that they change, to suggest its keys.
+      others: the names of the command's own flags, to suggest the nearest.
+
+    Raises:
+      UserError: an argument that sets no key.
+    """
     found: dict[str, list[str]] = {}
     last: list[str] | None = None
     for word in arguments:

@@ -224,7 +224,7 @@ def test_wrong_options_are_refused():
     fails('"plain" takes 0 arguments at most', crop=("plain", 3))
     fails("positions must be 0, 5 or 13. The nearest is 13", crop=("scales", 12))
     fails('"every" needs every', sampler=("every",))
-    fails('takes no "dense".* It is now config.data.recipe.sampler=\\("dense",\\)', dense=True)
+    fails(r"dense=True is now config.data.recipe.sampler=\('dense',\)", dense=True)
     fails("a val crop of 32 pixels does not fit a short side of 20; raise short", "val", size=32)
     fails("raise test_short_side", "test", test_size=32, test_short_side=20)
     with pytest.raises(UserError, match="clips is 1, or 2 for twice the segments, not 3"):
