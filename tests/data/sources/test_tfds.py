@@ -214,8 +214,8 @@ def test_damaged_frames_are_named():
     other = cv2.imencode(".png", noise[:8])[1].tobytes()
     images = tfds.Images([whole, whole[: len(whole) // 2], b"text", other, whole], "a")
     assert images.read([0, 4]).shape == (2, 64, 64, 3)
-    for index, reason in ((1, "truncated"), (2, "not an image"), (3, "not of the size of others")):
-        with pytest.raises(VideoError, match=f"a: frame {index} is {reason}"):
+    for index, reason in ((1, "is truncated"), (2, "is not an image"), (3, "has another size")):
+        with pytest.raises(VideoError, match=f"a: frame {index} {reason}"):
             images.read([0, index])
 
 

@@ -100,7 +100,7 @@ def test_what_is_left_out_is_said(tmp_path):
     ignored = "left out 3 files without the ending of a video: .xyz (2), no ending (1)"
     assert said == [
         f"{tmp_path}: {ignored}",
-        f"{tmp_path}: 1 videos lie in no class, such as top.mp4",
+        f"{tmp_path}: 1 videos are in no class folder, such as top.mp4",
     ]
     with logs() as said:
         jobs.videos_below(tmp_path)
