@@ -231,7 +231,8 @@ def _own_names(data: Mapping, split: str, num_classes: int, multi_label: bool) -
 
 def sample_labels(task: Mapping | None) -> str:
     """Return the kind of labels that `config.task` needs, see `jaxvid.tasks.base.Task`."""
-    return plug.module("tasks", task["name"]).build.sample_labels if task else "other"
+    name = (task or {}).get("name")
+    return plug.module("tasks", name).build.sample_labels if name else "other"
 
 
 def check_kind(source: Source, kind: str):

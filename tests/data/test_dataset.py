@@ -90,6 +90,11 @@ def test_names_in_validation_and_numbers_in_training(folder):
     )
 
 
+@pytest.mark.parametrize("task", [None, {}, {"smoothing": 0.1}, {"name": "recognition"}])
+def test_a_task_without_a_name_is_left_to_the_check_of_the_config(folder, task):
+    assert build(folder, task=task).num_classes == 3
+
+
 def test_no_such_root(tmp_path):
     with pytest.raises(UserError, match=r"^config\.data\.root=.*/none: no such folder$"):
         build(tmp_path / "none")
