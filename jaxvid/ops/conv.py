@@ -117,7 +117,7 @@ def _gradient_is_forward(shape: Ints, conv: Convolution) -> bool:
     are strides or the result is longer than the kernel along every axis (`MatchBackwardFilter` in
     its conv_rewriter.cc). The other axes are batch, or not convolved.
     """
-    convolved = slice(1) if conv.along_first else slice(len(conv.size) // 3, None)
+    convolved = slice(1) if conv.along_first else slice(1 if len(conv.size) == 3 else 0, None)
     part = conv.axes(convolved)
     if max(part.dilation) > 1:
         return True

@@ -98,7 +98,8 @@ def pipeline(
     Args:
       samplers: transforms between opening a video and decoding it.
       augment: transforms of training after decoding. Validation and test crop instead.
-      **: the other arguments are those of `recipes.clip.build`.
+
+    All other arguments are those of `recipes.clip.build`.
 
     Raises:
       UserError: the crop is larger than the frame, or there is no such number of crops.
