@@ -1,7 +1,6 @@
-"""What a checkpoint means, compared with where it is used again: classes, preprocessing, data.
+"""Comparison of a checkpoint with the run that uses it: classes, preprocessing and data.
 
-The functions here say how two of these differ. Who calls them decides what follows: a difference
-that would make results meaningless is refused, a harmless one is said.
+A difference that would make results meaningless is an error. Harmless differences are logged.
 """
 
 import logging
@@ -14,15 +13,15 @@ from jaxvid.errors import UserError, first
 
 logger = logging.getLogger(__name__)
 
-# Keys of data recipes that change nothing but the augmentation of training.
+# Keys of data recipes that change only the augmentation of training.
 AUGMENTATION = ("crop", "area", "policy", "repeats", "short_side_max")
-# Keys that only choose the views of a test, or the room for them.
+# Keys that only choose the views of a test, or their maximum number.
 VIEWS = ("clips", "crops", "test_frames", "test_size", "test_short_side", "canvas", "average")
-# What a task does to its inputs.
+# Options of tasks that change the inputs of the model.
 TASK_INPUTS = (
     "name", "keys", "mean", "std", "average", "multi_label", "heatmap",
 )  # fmt: skip
-# A model that was trained with other values of these gives meaningless results.
+# If a model was trained with other values of these keys, its results are meaningless.
 DECISIVE = (
     "task.name", "task.keys", "task.mean", "task.std", "task.multi_label",
     "data.recipe.channels", "data.recipe.flow", "data.recipe.layout", "data.recipe.streams",
@@ -31,10 +30,10 @@ LISTED = 3  # class names in one message
 
 
 def classes(there: Sequence[str], here: Sequence[str]) -> str:
-    """How two ordered lists of class names differ; "" where they agree.
+    """Return how two ordered lists of class names differ; "" if they agree.
 
-    Numbers in place of names are compared by how many there are. Spaces, underscores and capital
-    letters do not make a difference.
+    If one of them has numbers instead of names, only their lengths are compared. Spaces,
+    underscores and case are ignored.
     """
     one, two = [[_simple(name) for name in names] for names in (there, here)]
     if len(one) == len(two) and (one == two or not (named(there) and named(here))):
@@ -54,16 +53,16 @@ def classes(there: Sequence[str], here: Sequence[str]) -> str:
 
 
 def named(names: Sequence[str]) -> bool:
-    """Whether classes have names, and not only numbers, from 0 or as their file counts them."""
+    """Return whether classes have names, and not only numbers."""
     first = int(names[0]) if names and names[0].isdecimal() else 0
     return list(names) != [str(i) for i in range(first, first + len(names))]
 
 
 def preprocessing(there: Mapping, here: Mapping) -> dict[str, str]:
-    """How the arrays that a model sees differ between two configs: {key: "8 there, 16 here"}.
+    """Return how the inputs of a model differ between two configs: {key: "8 there, 16 here"}.
 
-    Defaults are spelled out, augmentation of training is left out. Empty where one of them says
-    nothing of its preprocessing, such as published weights of an image model.
+    Defaults are filled in, and augmentation of training is left out. The result is empty if a
+    config has no preprocessing, such as that of published weights of an image model.
     """
     one, two = seen(there), seen(here)
     if not one or not two:
@@ -79,7 +78,7 @@ def preprocessing(there: Mapping, here: Mapping) -> dict[str, str]:
 
 
 def seen(config: Mapping) -> dict[str, Any]:
-    """What decides the arrays that a model sees in evaluation, by the names of config keys."""
+    """Return the settings that decide the inputs of a model in evaluation, by config key."""
     recipe, task = config["data"]["recipe"], config["task"]
     if not recipe:
         return {}
@@ -97,17 +96,15 @@ def seen(config: Mapping) -> dict[str, Any]:
 
 
 def resumed(where: Any, meta: Mapping, about: Mapping):
-    """Compare what a checkpoint says of its run with the run that goes on from it.
-
-    Harmless differences are logged.
+    """Compare a checkpoint with the run that continues from it. Logs harmless differences.
 
     Args:
       where: the checkpoint, for messages.
-      meta: what traveled with the checkpoint.
-      about: the same of the run that goes on.
+      meta: meta of the checkpoint.
+      about: the same data for the run that continues.
 
     Raises:
-      UserError: other classes, another config or other training videos; says how they differ.
+      UserError: the classes, the config or the training videos differ; the message says how.
     """
     other = "use another --workdir, where --config.init.weights=WORKDIR starts from this run"
     names = about.get("names", ())
@@ -126,16 +123,15 @@ def resumed(where: Any, meta: Mapping, about: Mapping):
 
 
 def evaluated(where: Any, there: Mapping, here: Mapping):
-    """Compare a checkpoint's config with another one that is to evaluate it.
-
-    Differences that leave results meaningful are logged.
+    """Compare the config of a checkpoint with the config of its evaluation. Logs differences.
 
     Args:
       where: the checkpoint, for messages.
-      there, here: the two configs.
+      there: config of the checkpoint.
+      here: config of the evaluation.
 
     Raises:
-      UserError: the inputs would not be those that the model was trained on.
+      UserError: the inputs differ from those that the model was trained on.
     """
     found = preprocessing(there, here)
     if lines := [f"config.{key}: {text}" for key, text in found.items() if key in DECISIVE]:
@@ -146,7 +142,7 @@ def evaluated(where: Any, there: Mapping, here: Mapping):
 
 
 def data(there: Mapping, here: Mapping) -> dict[str, str]:
-    """{split: how its videos differ} of two `about["data"]`, see `data.identity`."""
+    """Return {split: how its videos differ} for two results of `data.identity`."""
     found = {}
     for split in (split for split in there if split in here and there[split] != here[split]):
         one, two = there[split], here[split]

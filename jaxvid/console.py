@@ -1,4 +1,4 @@
-"""What a run prints: a copy of it in a file, and no error when the terminal is closed."""
+"""Output of a run: a copy in a file, and no error if the terminal is closed."""
 
 import contextlib
 import errno
@@ -14,13 +14,14 @@ from typing import Any, TextIO
 from jaxvid import files, signals
 from jaxvid.errors import UserError
 
-ESCAPES = re.compile(r"\x1b\[[\d;]*[A-Za-z]")  # colors of a terminal
+ESCAPES = re.compile(r"\x1b\[[\d;]*[A-Za-z]")  # escape codes, such as colors of a terminal
 
 
 class Copied:
-    """A text stream whose text also goes to a file, flushed at once.
+    """A text stream that also writes to a file, and flushes it at once.
 
     Args:
+      stream: the stream.
       copy: the file; None for no copy.
     """
 
@@ -44,12 +45,12 @@ class Copied:
 
 @contextlib.contextmanager
 def copied(path: Path | None) -> Iterator[None]:
-    """Append what the block prints to `path`, after the time and the command, and why it ended.
+    """Append the output of the block to a file, with time and command before and any error after.
 
-    The block goes on when the terminal is closed.
+    The block continues if the terminal is closed.
 
     Args:
-      path: in a folder that exists; None for no copy.
+      path: the file, in an existing folder; None for no copy.
     """
     with contextlib.ExitStack() as stack:
         copy = None
@@ -68,23 +69,23 @@ def copied(path: Path | None) -> Iterator[None]:
 
 
 def append(copy: TextIO, text: str):
-    """Write to a file at once; a full disk is for the next checkpoint to report."""
+    """Write to a file and flush it. Errors are ignored: the next checkpoint reports a full disk."""
     with contextlib.suppress(OSError):
         copy.write(text)
         copy.flush()
 
 
 def why(error: BaseException) -> str:
-    """Return what a command prints of the error that ends it."""
+    """Return the text that a command prints for the error that ends it."""
     known = ending(error)
     return f"{known[0]}\n" if known else "".join(traceback.format_exception(error))
 
 
 def ending(error: BaseException) -> tuple[str, int] | None:
-    """Return the line and the exit code for an error that a user can mend, or for a signal.
+    """Return the message and the exit code for an error that a user can fix, or for a signal.
 
     Returns:
-      None for any other error, which needs its traceback.
+      None for any other error, whose traceback should be printed.
     """
     if isinstance(error, UserError):
         return f"error: {error}", error.exit_code
@@ -100,7 +101,7 @@ def ending(error: BaseException) -> tuple[str, int] | None:
 
 @contextlib.contextmanager
 def lasting() -> Iterator[None]:
-    """Let writing to a terminal that was closed be no error, now and later."""
+    """Make writing to a closed terminal no error, in the block and after it."""
     try:
         yield
     except OSError as error:

@@ -1,9 +1,8 @@
-"""Files and the machine: files that appear whole, locks that end with their process, the cache
-folder, cores, and records of the settings and the input files that something was made from.
+"""Atomic writing, file locks, the cache folder, CPU cores, and records of settings and inputs.
 
-Locks are `flock` on a file that stays open. The system drops such a lock when its process dies,
-however it dies, and NFS clients on Linux pass it on to the server, so it holds between hosts, too.
-(The library `filelock` does the same, but does not say who holds a lock.)
+Locks are `flock` on an open file. The system releases such a lock when its process ends in any way.
+NFS clients on Linux forward it to the server, so it works between hosts, too. (The library
+`filelock` does the same, but does not report who holds a lock.)
 """
 
 import contextlib
@@ -32,12 +31,12 @@ FIXES = {
     errno.ENOTDIR: "a file is in the way of this folder; name another place",
     errno.EISDIR: "this is a folder; name a file",
 }
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # never a mistake of the program
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # never an error of the program
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 
 
 def cache_root() -> Path:
-    """Where jaxvid keeps what it can make or fetch again: $JAXVID_CACHE, else ~/.cache/jaxvid."""
+    """Return the folder of files that can be made again: $JAXVID_CACHE, else ~/.cache/jaxvid."""
     return Path(os.environ.get("JAXVID_CACHE") or Path.home() / ".cache" / "jaxvid")
 
 
@@ -59,14 +58,14 @@ def explained(path: str | os.PathLike) -> Iterator[None]:
     """Turn an OSError of writing to `path` into a UserError that names the path and the fix."""
     try:
         yield
-    except BrokenPipeError:  # of the terminal
+    except BrokenPipeError:  # the terminal was closed
         raise
     except OSError as error:
         raise UserError(explain(error, path)) from error
 
 
 def explain(error: OSError, path: str | os.PathLike) -> str:
-    """A line on what kept `path` from being written, and the fix."""
+    """Return a line with the reason why `path` could not be written, and the fix."""
     denied = "name a place where you may write" if error.errno in DENIED else ""
     fix = FIXES.get(error.errno or 0, denied)
     reason = f"{path}: cannot write there ({error.strerror or error})"
@@ -75,9 +74,9 @@ def explain(error: OSError, path: str | os.PathLike) -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; it takes the place of `path` when the block ends without an error.
+    """Yield a path to write to, which replaces `path` when the block ends without an error.
 
-    It lies in the same folder, is hidden and has the same ending. After an error nothing is left.
+    It is a hidden file in the same folder, with the same suffix. After an error it is removed.
     """
     part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
@@ -88,19 +87,19 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str):
-    """Write a whole text file at once, in place of what is there."""
+    """Write or replace a text file atomically."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def probe(folder: Path) -> bool:
-    """Check before long work that `folder` can be written to, or made. Nothing of it stays.
+    """Check before long work that `folder` can be written to, or made. This leaves no files.
 
     Returns:
-      Whether the file system takes names for the same that differ in capitals only.
+      True if file names on its file system are not case-sensitive.
 
     Raises:
-      UserError: it is a file, or lies where nothing can be written, or on a full disk.
+      UserError: `folder` is a file, is in a place that cannot be written to, or on a full disk.
     """
     with explained(folder):
         there = folder.absolute()
@@ -116,13 +115,15 @@ def probe(folder: Path) -> bool:
 
 
 def probe_file(path: str | os.PathLike | None, inputs: Iterable[str | os.PathLike] = ()):
-    """Check before long work that the file `path` can be written; None is of no file.
+    """Check before long work that a file can be written.
 
     Args:
-      inputs: files that the work reads, and that it must not replace.
+      path: the file; None for no file.
+      inputs: files that the work reads, which it must not replace.
 
     Raises:
-      UserError: it is a folder or an input, lies in no folder, or where nothing can be written.
+      UserError: `path` is a folder or an input, or its folder does not exist or cannot be written
+        to.
     """
     if path is None:
         return
@@ -141,18 +142,18 @@ def probe_file(path: str | os.PathLike | None, inputs: Iterable[str | os.PathLik
 
 @contextlib.contextmanager
 def locked(path: Path, what: Path, *, fix: str = "") -> Iterator[bool]:
-    """Hold the lock file `path`, in a folder that exists, for this process alone.
+    """Hold a lock while the block runs.
 
     Args:
-      what: the file or folder that it protects.
-      fix: what to do where another process holds it, which then is an error; without it this
-        process waits.
+      path: the lock file, in an existing folder.
+      what: the file or folder that the lock protects.
+      fix: advice for an error if another process holds the lock. Without it, this process waits.
 
     Yields:
-      Whether there is a lock: some network file systems have none.
+      True if the lock is held; False on file systems without locks, such as some network ones.
 
     Raises:
-      UserError: another process holds it; names host, process and when it began.
+      UserError: another process holds the lock; the message has its host, number and start time.
     """
     with explained(path):
         file = path.open("a+", encoding="utf-8")
@@ -179,14 +180,16 @@ def locked(path: Path, what: Path, *, fix: str = "") -> Iterator[bool]:
 
 @contextlib.contextmanager
 def hold(folder: Path, *, fix: str, name: str = ".lock") -> Iterator[None]:
-    """Keep other processes from working in a folder, which is made, while the block runs.
+    """Create a folder, and lock it against other processes while the block runs.
 
     Args:
-      fix: what else to do where another process works there.
-      name: of the lock file in the folder.
+      folder: the folder.
+      fix: alternative for the user if another process uses the folder.
+      name: name of the lock file in the folder.
 
     Raises:
-      UserError: another process works there, named by host and number, or nothing can be written.
+      UserError: another process uses the folder (the message has its host and number), or the
+        folder cannot be written to.
     """
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -198,10 +201,10 @@ def hold(folder: Path, *, fix: str, name: str = ".lock") -> Iterator[None]:
 
 
 def _lock(file: IO, flags: int) -> bool | None:
-    """Whether the lock was free; None where the file system has no locks."""
+    """Return whether the lock was free; None if the file system has no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | flags)
-    except (BlockingIOError, PermissionError):  # which of them depends on the file system
+    except (BlockingIOError, PermissionError):  # the type depends on the file system
         return False
     except OSError:
         return None
@@ -209,11 +212,11 @@ def _lock(file: IO, flags: int) -> bool | None:
 
 
 def _owner(path: Path) -> str:
-    """Who holds a lock, as far as its file says."""
+    """Return a description of the process that holds a lock, from the content of its file."""
     try:
         owner = json.loads(path.read_text(encoding="utf-8"))
         return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it has not written that yet
+    except (OSError, ValueError, KeyError, TypeError):  # it has not written its description yet
         return "another process"
 
 
@@ -232,14 +235,16 @@ def claim(
     fix: str = "write to another folder",
     compare: Callable[[Mapping, Mapping], Sequence[str]] = differences,
 ):
-    """Write the settings of a folder to `path`, or check that those there are the same.
+    """Write the settings of a folder to a file, or check that the file has the same settings.
 
     Args:
-      fix: what to do where they are not.
-      compare: returns a line for each difference between the settings there and `settings`.
+      path: the file, in the folder.
+      settings: data that JSON can represent.
+      fix: advice for the error if the settings differ.
+      compare: returns a line for each difference between the settings in the file and `settings`.
 
     Raises:
-      UserError: the folder holds the work of other settings; lists the differences.
+      UserError: the folder has results of other settings; the message lists the differences.
     """
     known = read_settings(path)
     if known is not None and (lines := compare(known, settings)):
@@ -252,10 +257,10 @@ def claim(
 
 
 def read_settings(path: Path) -> dict | None:
-    """What `claim` wrote; None where there is no such file.
+    """Return the settings that `claim` wrote; None if the file does not exist.
 
     Raises:
-      UserError: it holds something else.
+      UserError: the file has other content.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -269,21 +274,23 @@ def read_settings(path: Path) -> dict | None:
 
 
 def describe(source: Path) -> dict:
-    """What tells an input file from another, or from its own later content."""
+    """Return properties of an input file that change if it is replaced or modified."""
     about = source.stat()
     size, modified = about.st_size, about.st_mtime_ns
     return {"source": os.path.abspath(source), "size": size, "modified": modified}
 
 
 def is_fresh(output: Path, source: Path, known: Mapping | None) -> bool:
-    """Whether `output` is there and was made from `source` as it is now.
+    """Return whether `output` exists and was made from the current content of `source`.
 
     Args:
-      known: what `describe` said of its source; None where nobody noted it. Then an output counts
-        that is younger than the source.
+      output: the output file.
+      source: the input file.
+      known: the result of `describe` for the source of the output. If this is None, an output that
+        is newer than the source is fresh.
 
     Raises:
-      UserError: it was made from another file; names both.
+      UserError: the output was made from another file; the message has both.
     """
     if not output.exists():
         return False
@@ -301,10 +308,10 @@ def is_fresh(output: Path, source: Path, known: Mapping | None) -> bool:
 
 
 class Record:
-    """What each output of a folder was made from: a file of lines beside the outputs.
+    """Record of the source of each output in a folder, in a file of lines.
 
     Args:
-      path: the file. A last line that a killed process left unfinished does not count.
+      path: the file. An incomplete last line of a process that was killed is ignored.
     """
 
     def __init__(self, path: Path):
@@ -320,11 +327,19 @@ class Record:
             write_text(path, text[: text.rfind("\n") + 1])
 
     def is_fresh(self, output: Path, source: Path) -> bool:
-        """Whether `output` is there and was made from `source` as it is now, see above."""
+        """Return whether `output` exists and was made from the current content of `source`.
+
+        See the function `is_fresh`.
+        """
         return is_fresh(output, source, self._known.get(self._name(output)))
 
     def add(self, output: Path, known: Mapping):
-        """Note what an output was made from, as `describe` said before it was made."""
+        """Record the source of an output.
+
+        Args:
+          output: the output file.
+          known: the result of `describe` for its source, from before the output was made.
+        """
         line = {"output": self._name(output), **known}
         self._known[line["output"]] = line
         with explained(self._path), self._path.open("a", encoding="utf-8") as file:
@@ -343,13 +358,14 @@ def outputs(
     """Return {output: source}: the output of `root/a/b` is `target/a/b`.
 
     Args:
-      root: the folder of the sources, or the only source.
-      target: the folder of the outputs, which need not exist.
+      root: folder of the sources, or the only source.
+      target: folder of the outputs, which need not exist.
+      sources: paths of the sources.
       rename: maps the path of an output below `target` to the one to use instead.
 
     Raises:
-      UserError: `target` is the folder of the sources, lies in it, or cannot be written to. Or an
-        output would replace a source or lie among sources, or two sources would share an output.
+      UserError: `target` is the folder of the sources, is inside it, or cannot be written to; an
+        output would replace a source or be among the sources; or two sources have the same output.
     """
     base = root if root.is_dir() else root.parent
     real, inputs = base.resolve(), set()

@@ -1,7 +1,7 @@
-"""What jaxvid tells the user: by the standard `logging`, with loggers named by module.
+"""Log messages, by the standard `logging` with a logger for each module.
 
-The logger "jaxvid" has a handler that writes to the terminal. `logging.getLogger("jaxvid")` takes
-another level, other handlers, or `propagate = True`, as any logger does.
+The logger "jaxvid" has a handler that writes to the terminal. As with any logger, the level, the
+handlers and `propagate` of `logging.getLogger("jaxvid")` can be changed.
 """
 
 import functools
@@ -14,13 +14,13 @@ from typing import Any
 
 
 class Terminal(logging.Handler):
-    """Writes the lines of process 0 to the terminal, and warnings and errors of any process.
+    """Writes messages of process 0, and warnings and errors of all processes, to the terminal.
 
-    Where there are several processes, warnings and errors begin with the name of theirs.
+    If there are several processes, warnings and errors begin with the name of the process.
 
     Attributes:
-      on_stdout: lines and warnings go to stdout instead of stderr. Errors never do.
-      process: returns the index of this process and how many there are.
+      on_stdout: write to stdout instead of stderr. Errors are always written to stderr.
+      process: returns the index of this process and the number of processes.
     """
 
     def __init__(self):
@@ -43,7 +43,7 @@ TERMINAL = Terminal()
 
 
 def start():
-    """Give the logger "jaxvid" its handler."""
+    """Add the handler to the logger "jaxvid"."""
     logger = logging.getLogger("jaxvid")
     logger.addHandler(TERMINAL)
     logger.setLevel(logging.INFO)
@@ -52,7 +52,7 @@ def start():
 
 @contextmanager
 def on_stdout() -> Iterator[None]:
-    """Write to stdout while the block runs: for commands without results of their own there."""
+    """Log to stdout while the block runs, for commands that print no results there."""
     before, TERMINAL.on_stdout = TERMINAL.on_stdout, True
     try:
         yield
@@ -62,22 +62,22 @@ def on_stdout() -> Iterator[None]:
 
 @functools.cache
 def warn_once(logger: logging.Logger, text: str):
-    """Warn of something that all processes of a run see alike, such as a line of a list.
+    """Log a warning that all processes of a run would log, such as one about a line of a list.
 
-    Only the first process logs it, and only once, although a run may read the same files again.
+    Only process 0 logs it, and only once, even if a run reads the same file several times.
     """
     if TERMINAL.process()[0] == 0:
         logger.warning(text, stacklevel=2)
 
 
 def process() -> str:
-    """'process 1 of 4 (host)'; '' where there is only one."""
+    """Return the name of this process, 'process 1 of 4 (host)'; '' if there is only one."""
     index, count = TERMINAL.process()
     return f"process {index} of {count} ({socket.gethostname()})" if count > 1 else ""
 
 
 def bullets(logger: logging.Logger, lines: Iterable[str]):
-    """Log lines, indented."""
+    """Log lines with an indentation."""
     for line in lines:
         logger.info(f"  {line}")
 
@@ -91,7 +91,7 @@ def show(table: Any):
 
 
 def duration(seconds: float) -> str:
-    """3725 -> '1:02:05'."""
+    """Format a number of seconds: 3725 as '1:02:05'."""
     seconds = int(seconds)
     hours, rest = divmod(seconds, 3600)
     clock = f"{rest // 60:02d}:{rest % 60:02d}"

@@ -1,4 +1,4 @@
-"""The results of `predict`: one dataclass a task, and its lines of text.
+"""The results of `predict`: a dataclass for each kind of task, with its lines of text.
 
 `inference/draw.py` draws them.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recognized:
-    """The most likely classes of a video, best first: names and their scores 0..1."""
+    """The most likely classes of a video, best first, with their scores, 0..1."""
 
     labels: tuple[str, ...]
     scores: tuple[float, ...]
@@ -21,13 +21,13 @@ class Recognized:
 
 @dataclass(frozen=True)
 class Localized:
-    """Segments of a video in which something happens, best first.
+    """Segments of a video with actions, best first.
 
     Attributes:
-      labels: what happens: "action" where the model does not tell.
-      scores: 0..1; they rank segments and are no probabilities.
-      segments: start and end in seconds.
-      duration: of the video, in seconds.
+      labels: class names of the segments; "action" if the model predicts no classes.
+      scores: scores of the segments, 0..1. They rank segments and are not probabilities.
+      segments: start and end of the segments, in seconds.
+      duration: duration of the video, in seconds.
     """
 
     labels: tuple[str, ...]
@@ -42,13 +42,13 @@ class Localized:
 
 @dataclass(frozen=True)
 class Detected:
-    """What people do at one moment of a video.
+    """Actions of people at one moment of a video.
 
     Attributes:
-      labels: of each box, the best first.
-      scores: theirs, 0..1.
-      boxes: x1, y1, x2, y2 in pixels of the video.
-      time: in seconds.
+      labels: class names for each box, best first.
+      scores: scores of these classes, 0..1.
+      boxes: x1, y1, x2, y2 of each box, in pixels of the video.
+      time: time of the moment, in seconds.
     """
 
     labels: tuple[tuple[str, ...], ...]
@@ -64,13 +64,13 @@ class Detected:
 
     @property
     def texts(self) -> int:
-        """How many lines of text there are in all boxes."""
+        """Return the number of lines of text of all boxes."""
         return sum(map(len, self.labels))
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What people do at several moments; each stands for the frames that are nearest to it."""
+    """Actions of people at several moments. Each moment stands for the frames nearest to it."""
 
     moments: tuple[Detected, ...]
 

@@ -1,7 +1,7 @@
-"""Signals that ask a process to stop, and helper processes that leave them to it.
+"""Handling of signals that ask a command to stop.
 
 A scheduler, a launcher or a closed terminal sends them to all processes of a command at once. The
-main process decides what follows; data workers and other helpers ignore them from their first
+main process handles them. Data workers and other helper processes ignore them from their first
 instruction, and end when the main process ends.
 """
 
@@ -19,11 +19,11 @@ from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-SAME = 1.0  # seconds in which further signals belong to the first: launchers and shells repeat it
+SAME = 1.0  # seconds in which repeated signals, from launchers and shells, count as one
 PATIENCE = 10.0  # seconds for `raising` to leave its block
-# Modules that an exception must not leave half done. An import of a module that is not written in
-# Python may abort. An event loop, with which Orbax reads and writes checkpoints, closes, and the
-# threads that report to it print errors.
+# Modules that an exception must not interrupt. An import of an extension module may abort the
+# process. The event loop with which Orbax reads and writes checkpoints closes, and the threads that
+# report to it print errors.
 FRAGILE = frozenset({"importlib._bootstrap", "_frozen_importlib", "asyncio.base_events"})
 
 
@@ -31,7 +31,7 @@ class Stopped(KeyboardInterrupt):
     """A signal asked this process to stop.
 
     Attributes:
-      code: the exit code for it.
+      code: exit code of the process.
     """
 
     def __init__(self, message: str, code: int = 130):
@@ -43,16 +43,17 @@ class Stopped(KeyboardInterrupt):
 def caught(act: Callable[[int], None], wake: int = -1) -> Iterator[Callable[[], None]]:
     """Call `act(number)` in the main thread when the first signal of STOPS comes.
 
-    Signals that follow within a second belong to the first. A later one ends this process at once,
-    as if nothing had caught it. A hangup that the process was started to ignore, as by nohup,
-    stays ignored. Only the main thread can catch signals; in others this does nothing.
+    Signals that follow within a second are ignored. A later one ends this process at once, as if it
+    were not caught. If the process was started to ignore hangups, as by nohup, they stay ignored.
+    Only the main thread can catch signals; in other threads this does nothing.
 
     Args:
+      act: function of the number of the signal.
       wake: a file descriptor that gets the number of each signal as a byte, even while the main
         thread computes outside of Python.
 
     Yields:
-      A function after which the next signal is the first one again.
+      A function to call before a next signal should be handled like the first.
     """
     first: list[float] = []
     if threading.current_thread() is not threading.main_thread():
@@ -88,17 +89,17 @@ def caught(act: Callable[[int], None], wake: int = -1) -> Iterator[Callable[[], 
 def raising(message: str = "", code: int = 0) -> Iterator[None]:
     """Raise `Stopped` in the main thread when a signal comes.
 
-    An error that follows it in the block, such as that of a helper process that the signal killed,
-    becomes `Stopped`, too. While the main thread runs code of `FRAGILE`, it is raised after that.
-    If the block is not left within seconds, because the main thread waits or computes outside of
-    Python, the message is printed and the process ends.
+    An error that follows in the block, such as that of a helper process that the signal killed,
+    becomes `Stopped`, too. While the main thread runs code of `FRAGILE`, the exception waits. If
+    the block is not left within `PATIENCE` seconds, because the main thread waits or computes
+    outside of Python, the message is printed and the process ends.
 
     Args:
-      message: what `Stopped` says; by default it names the signal.
-      code: its exit code; by default that of a shell for the signal.
+      message: message of `Stopped`; the default names the signal.
+      code: exit code of `Stopped`; the default is the exit code of a shell for the signal.
     """
     came: list[int] = []
-    missed = threading.Event()  # a signal that was not raised, or in vain
+    missed = threading.Event()  # set if `Stopped` was not raised, or was swallowed
     main = threading.get_ident()
 
     def stopped(number: int) -> Stopped:
@@ -123,7 +124,7 @@ def raising(message: str = "", code: int = 0) -> Iterator[None]:
             yield
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EIO:
-                time.sleep(0.1)  # a terminal that is closed refuses text before its signal comes
+                time.sleep(0.1)  # a closed terminal refuses text before its signal arrives
             if came:
                 raise stopped(came[0]) from error
             raise
@@ -157,10 +158,14 @@ def _finalizers(missed: threading.Event) -> Iterator[None]:
 
 @contextmanager
 def _hurried(stopped: Callable[[int], Stopped], repeat: Callable[[int], None]) -> Iterator[int]:
-    """End the process if the block is not left soon after a signal; yields where to tell of one.
+    """End the process if the block is not left soon after a signal.
 
     Args:
-      repeat: called with the number of the signal until then.
+      stopped: returns the exception for a signal, whose message is printed.
+      repeat: called with the number of the signal, again and again, until the block is left.
+
+    Yields:
+      A file descriptor that takes the numbers of signals as bytes.
     """
     read, write = os.pipe()
     os.set_blocking(write, False)
@@ -193,7 +198,7 @@ def _hurried(stopped: Callable[[int], Stopped], repeat: Callable[[int], None]) -
 
 
 def leave_dead_terminal():
-    """Connect streams of a terminal that was closed to nothing, as writing to it is an error."""
+    """Redirect the streams of a closed terminal to the null device. Writing to it is an error."""
     for stream in (0, 1, 2):
         try:
             termios.tcgetattr(stream)
@@ -206,7 +211,7 @@ def leave_dead_terminal():
 
 @contextmanager
 def blocked() -> Iterator[None]:
-    """Block STOPS in this thread; threads and processes that start in the block inherit that."""
+    """Block STOPS in this thread, and in threads and processes that are started in the block."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         yield
@@ -215,19 +220,19 @@ def blocked() -> Iterator[None]:
 
 
 def start_tracker():
-    """Start Python's resource tracker, which frees what dead processes shared, safe from signals.
+    """Start Python's resource tracker, which frees the shared memory of processes that were killed.
 
-    To be called before processes are started in `blocked`: older versions of Python unblock signals
-    where the tracker starts.
+    The tracker ignores STOPS. To be called before processes are started in `blocked`, because older
+    versions of Python unblock signals when the tracker starts.
     """
-    # It frees shared memory of a process that was killed, but not without a word on the terminal.
+    # It prints a warning when it frees the shared memory of a process that was killed.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     with blocked():
         resource_tracker.ensure_running()
 
 
 def ignore():
-    """Leave STOPS to the parent process."""
+    """Ignore STOPS in this process. The parent process handles them."""
     for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -235,11 +240,11 @@ def ignore():
 def die_with_parent(number: int = signal.SIGKILL):
     """Send signal `number` to this worker process when the thread that started it ends.
 
-    Elsewhere than on Linux, workers notice by other means.
+    It works on Linux only. On other systems, workers notice the end of their parent by other means.
     """
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, number)
     parent = multiprocessing.parent_process()
-    if parent and os.getppid() != parent.pid:  # it died before it could be said
+    if parent and os.getppid() != parent.pid:  # it ended before the call above
         os._exit(1)

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable
 
-# CLIP4Clip and ActionCLIP called the parts of their transformers as OpenAI does: checkpoints with
-# this name are translated by the rows (pattern, its replacement today).
+# Earlier versions of CLIP4Clip and ActionCLIP named the parts of their transformers as OpenAI does.
+# If a checkpoint has this name, its names are translated by rows of (pattern, replacement).
 CLIP = "/attn/in_proj/"
 CLIP_ROWS = (
     (r"/(block\d+)/attn/in_proj/", r"/\1/attn/qkv/"),
@@ -20,7 +20,7 @@ CLIP_ROWS = (
 
 
 def saved_names(paths: Iterable[str]) -> dict[str, str]:
-    """Return {name today: name in the checkpoint} of all arrays in a checkpoint.
+    """Return {current name: name in the checkpoint} for all arrays in a checkpoint.
 
     Args:
       paths: Names in the checkpoint, such as "params/text/block0/mlp/c_fc/bias".

@@ -1,7 +1,8 @@
-"""Whether a checkpoint is what was saved: a checksum of each of its files.
+"""Checksums of the files of a checkpoint, which show whether it was damaged after it was saved.
 
-Orbax notices a file that is cut short, but not a flipped bit among the weights. A checkpoint gets
-its seal right after it is complete; one without (the run was killed in between) passes.
+Orbax notices a truncated file, but not a flipped bit in the weights. The checksums are written to a
+file, the seal, as soon as a checkpoint is complete. A checkpoint without a seal is accepted,
+because the run may have been killed before it was written.
 """
 
 import hashlib
@@ -20,17 +21,17 @@ BLOCK = 1 << 22
 
 
 def seal(folder: Path):
-    """Note the checksums of a complete checkpoint."""
+    """Write the checksums of a complete checkpoint to its seal."""
     write_text(folder / SEAL, json.dumps(sums(folder)))
 
 
 def sums(folder: Path) -> dict[str, int]:
-    """The checksum of each file."""
+    """Return {file name: checksum} of the files of a checkpoint."""
     return {str(path.relative_to(folder)): checksum(path) for path in files(folder)}
 
 
 def identity(folder: Path) -> str:
-    """Twelve letters that change when any file of a checkpoint does."""
+    """Return 12 characters that change if any file of a checkpoint changes."""
     try:
         known = json.loads((folder / SEAL).read_text())
     except (FileNotFoundError, ValueError):
@@ -39,7 +40,7 @@ def identity(folder: Path) -> str:
 
 
 def damage(folder: Path) -> str:
-    """What is wrong with a checkpoint; "" when all is as it was saved."""
+    """Return a description of the damage to a checkpoint; "" if it is as it was saved."""
     try:
         sums = json.loads((folder / SEAL).read_text())
     except FileNotFoundError:
@@ -56,7 +57,7 @@ def damage(folder: Path) -> str:
 
 
 def set_aside(folder: Path):
-    """Rename damaged checkpoints, newest first, until one is intact, so that a run goes on there.
+    """Rename damaged checkpoints, newest first, until one is intact, from which a run continues.
 
     Args:
       folder: WORKDIR/checkpoints.

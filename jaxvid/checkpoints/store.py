@@ -1,9 +1,9 @@
-"""Checkpoints of a run on orbax: asynchronous, atomic, the last few and the best.
+"""Checkpoints of a run, with Orbax: asynchronous and atomic; the newest and the best are kept.
 
     WORKDIR/config.json            the resolved config the run was started with
     WORKDIR/checkpoints/STEP/      state (arrays) and meta (json: config, class names, metrics ...)
 
-A folder without the name of a step is an unfinished save and is ignored.
+A folder whose name is not a step is an unfinished save and is ignored.
 """
 
 import json
@@ -27,19 +27,19 @@ from jaxvid.checkpoints.former_names import saved_names
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.files import write_text
 
-# Orbax warns of files that it does not need, and logs with a traceback what it then raises.
+# Orbax warns of files that it does not need, and logs errors with a traceback before raising them.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
 
-FORMAT = 1  # of the layout above; a reader refuses a newer one
+FORMAT = 1  # version of the layout above; newer versions are refused
 
 
 class Store:
-    """The checkpoints under `workdir`.
+    """The checkpoints of a run.
 
     Args:
       workdir: folder of the run.
-      keep: how many of the newest to keep.
-      best: the metric whose largest value is kept as well, such as "val/top1".
+      keep: number of the newest checkpoints to keep.
+      best: metric, such as "val/top1"; the checkpoint with its largest value is also kept.
     """
 
     def __init__(self, workdir: str | Path, keep: int = 3, best: str = ""):
@@ -72,14 +72,21 @@ class Store:
         return self._manager.latest_step()
 
     def save(self, step: int, state: Any, meta: Mapping, metrics: Mapping[str, float]):
-        """Start to save; returns once the arrays are copied off the devices.
+        """Start to save a checkpoint. Returns when the arrays are copied from the devices.
+
+        Args:
+          step: step of the run.
+          state: tree of arrays.
+          meta: data that JSON can represent, saved with the state.
+          metrics: metrics by name, which decide which checkpoint is the best.
 
         Raises:
-          UserError: this or the save before it failed (a full disk); older ones are intact.
+          UserError: this save or the one before it failed, such as on a full disk. Older
+            checkpoints are intact.
         """
         if step == self.latest():
             return
-        self.wait()  # so that a failure of the save before is told as its own
+        self.wait()  # so that a failure of the save before is reported as such
         need, free = bytes_here(state), shutil.disk_usage(self.folder).free
         if need > free:
             raise self._failed(f"{need:,} bytes are needed, {free:,} are free on the disk")
@@ -98,11 +105,11 @@ class Store:
             self._sealing.start()
 
     def add_metrics(self, step: int, metrics: Mapping[str, float]):
-        """Note the metrics of a checkpoint that was saved before its evaluation."""
+        """Add the metrics of a checkpoint that was saved before its evaluation."""
         folder = self.folder / f"{step:08d}"
         if jax.process_index() == 0:
             meta = dict(read_meta(folder), metrics=dict(metrics), eval_due=False)
-            (folder / integrity.SEAL).unlink(missing_ok=True)  # killed meanwhile, it is not damaged
+            (folder / integrity.SEAL).unlink(missing_ok=True)  # if killed here, it is not damaged
             write_text(folder / "meta" / "metadata", json.dumps(meta))
             if self._best in metrics:
                 (folder / "metrics").mkdir(exist_ok=True)
@@ -111,7 +118,7 @@ class Store:
         self._manager.reload()
 
     def wait(self):
-        """Until the last save is on disk; raises what it raised."""
+        """Wait until the last save is on disk. Raises UserError if it failed."""
         try:
             self._manager.wait_until_finished()
         except (OSError, ValueError, RuntimeError) as error:
@@ -120,7 +127,12 @@ class Store:
             self._join()
 
     def restore(self, step: int, state: Any) -> tuple[Any, dict]:
-        """The state of `step` on the shardings of `state` (shapes with shardings), and its meta."""
+        """Return the state of `step`, and its meta.
+
+        Args:
+          step: step of a checkpoint.
+          state: tree of shapes with shardings, which the restored arrays get.
+        """
         folder = self.folder / f"{step:08d}"
         check_fits(folder, state)
         wanted, back = named_as_saved(folder, state)
@@ -136,19 +148,19 @@ class Store:
         return back(restored["state"]), restored["meta"]
 
     def close(self):
-        """Wait for the last save and end the threads; raises what it raised."""
+        """Wait for the last save and end the threads. Raises UserError if the save failed."""
         try:
             self.wait()
         finally:
             self._manager.close()
 
     def _seal(self, step: int):
-        """In a thread: seal the checkpoint once it is complete, unless its save fails."""
+        """Seal a checkpoint, in a thread, when it is complete; not if its save fails."""
         folder = self.folder / f"{step:08d}"
         while not folder.exists():
             if self._over.wait(0.05) and not folder.exists():
                 return
-        with suppress(OSError):  # it may be deleted as soon as there is a newer one
+        with suppress(OSError):  # it may be deleted when there is a newer one
             integrity.seal(folder)
 
     def _join(self):
@@ -166,19 +178,19 @@ class Store:
 
 
 def bytes_here(state: Any) -> int:
-    """What this process writes of a state."""
+    """Return the number of bytes of a state that this process writes."""
     leaves = [x for x in jax.tree.leaves(state) if isinstance(x, jax.Array)]
     shards = [s for x in leaves for s in x.addressable_shards if s.replica_id == 0]
     return sum(s.data.nbytes for s in shards)
 
 
 def all_steps(folder: Path) -> list[int]:
-    """Complete checkpoints under WORKDIR/checkpoints, oldest first."""
+    """Return the steps of the complete checkpoints in WORKDIR/checkpoints, oldest first."""
     return sorted(int(d.name) for d in folder.glob("*") if d.name.isdigit())
 
 
 def read_meta(folder: Path) -> dict:
-    """The meta of one checkpoint folder."""
+    """Return the meta of a checkpoint, from its folder."""
     try:
         meta = json.loads((folder / "meta" / "metadata").read_text())
     except (OSError, ValueError) as error:
@@ -195,7 +207,7 @@ def best_checkpoint(spec: str | Path) -> Path:
       spec: a workdir, its folder of checkpoints, or the folder of one checkpoint.
 
     Raises:
-      UserError: nothing there.
+      UserError: there is no checkpoint.
     """
     path = Path(spec)
     if (path / "meta").is_dir():
@@ -213,23 +225,24 @@ def best_checkpoint(spec: str | Path) -> Path:
 
 
 def runs_beside(path: Path) -> list[str]:
-    """The names of the workdirs in the folder that `path` is in, or would be in."""
+    """Return the names of the workdirs in the parent folder of `path`, which need not exist."""
     try:
         return [run.name for run in path.parent.iterdir() if (run / "checkpoints").is_dir()]
-    except OSError:  # no such folder, or one that is not to be read
+    except OSError:  # the folder does not exist or cannot be read
         return []
 
 
 def load_variables(folder: Path, like: Mapping, skip: tuple[str, ...] = ()) -> tuple[dict, str]:
-    """The variables of a checkpoint, the moving average of the parameters where it has one.
+    """Return the variables of a checkpoint, with the moving average of parameters if it has one.
 
     Args:
-      folder: of one checkpoint.
-      like: variables as shapes with shardings: where to put them.
-      skip: patterns of what the checkpoint may have beside them, by paths below a collection.
+      folder: folder of one checkpoint.
+      like: variables as shapes with shardings, which the arrays get.
+      skip: patterns of paths below a collection. The checkpoint may have additional arrays that
+        match one of them.
 
     Returns:
-      {"params": ..., other collections} and which parameters they are, "EMA" or "trained".
+      {"params": ..., other collections}, and the kind of the parameters, "EMA" or "trained".
     """
     kind = "ema" if any(k.startswith("ema/") for k in saved_shapes(folder)) else "params"
     state = {kind: like["params"], "model_state": {k: v for k, v in like.items() if k != "params"}}
@@ -249,12 +262,12 @@ def load_variables(folder: Path, like: Mapping, skip: tuple[str, ...] = ()) -> t
 
 
 def load_into(variables: Mapping, folder: Path, skip: tuple[str, ...] = ()) -> dict:
-    """`variables` with all but the skipped ones replaced by those of another run.
+    """Return `variables` with all but the skipped ones replaced by those of a checkpoint.
 
     Args:
-      variables: parameters and running statistics, on the shardings that the result keeps.
-      folder: of one checkpoint.
-      skip: patterns of paths below a collection that stay as they are, such as a head for other
+      variables: parameters and running statistics. The result keeps their shardings.
+      folder: folder of one checkpoint.
+      skip: patterns of paths below a collection that are not replaced, such as the head for other
         classes.
     """
     flat = param_rules.flatten(variables)
@@ -264,12 +277,12 @@ def load_into(variables: Mapping, folder: Path, skip: tuple[str, ...] = ()) -> d
 
 
 def skipped(key: str, skip: tuple[str, ...]) -> bool:
-    """Whether a pattern matches a path below its collection, "params/head/fc/bias"."""
+    """Return whether a pattern matches a path such as "params/head/fc/bias", without "params/"."""
     return any(re.fullmatch(pattern, key.partition("/")[2]) for pattern in skip)
 
 
 def saved_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """{path: shape} of the arrays in a checkpoint, by today's names, without reading them."""
+    """Return {path: shape} of the arrays in a checkpoint by current names. Reads no arrays."""
     arrays = {
         k: v for k, v in param_rules.flatten(_saved_tree(folder)).items() if hasattr(v, "shape")
     }
@@ -277,16 +290,16 @@ def saved_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def named_as_saved(folder: Path, state: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """Return `state`, or a part of one, with the names of a checkpoint, and the way back.
+    """Return a state, or a part of one, with the names of a checkpoint, and the inverse function.
 
-    They differ from today's in checkpoints of earlier versions.
+    The names in checkpoints of earlier versions differ from the current ones.
     """
     tree = _saved_tree(folder)
     names = saved_names(param_rules.flatten(tree))
     if all(name == saved for name, saved in names.items()):
         return state, lambda restored: restored
     flat = {names[name]: leaf for name, leaf in param_rules.flatten(state).items()}
-    if len(flat) == len(names):  # Orbax wants empty parts, too, where a state is whole
+    if len(flat) == len(names):  # if the state is complete, Orbax needs its empty parts, too
         wanted = jax.tree_util.tree_map_with_path(
             lambda path, _: flat[param_rules.name(path)], tree
         )
@@ -301,7 +314,7 @@ def named_as_saved(folder: Path, state: Any) -> tuple[Any, Callable[[Any], Any]]
 
 
 def _saved_tree(folder: Path) -> Any:
-    """The tree of a checkpoint, with the names that it has and shapes in place of arrays."""
+    """Return the tree of a checkpoint by its own names, with shapes instead of arrays."""
     handler = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
     metadata: Any = handler.metadata(folder.absolute() / "state")
     return metadata.item_metadata.tree
@@ -310,11 +323,14 @@ def _saved_tree(folder: Path) -> Any:
 def check_fits(
     folder: Path, state: Any, skip: tuple[str, ...] = (), collections: tuple[str, ...] = ()
 ):
-    """Raise a UserError that lists the arrays by which a checkpoint and `state` differ.
+    """Raise a UserError that lists the arrays in which a checkpoint and `state` differ.
 
     Args:
-      skip: patterns of what may be only in the checkpoint, by paths below a collection.
-      collections: of the checkpoint, those that count; () for all.
+      folder: folder of one checkpoint.
+      state: tree of arrays or shapes.
+      skip: patterns of paths below a collection. The checkpoint may have additional arrays that
+        match one of them.
+      collections: collections of the checkpoint to compare; () compares all.
     """
     saved = saved_shapes(folder)
     want = {k: tuple(v.shape) for k, v in param_rules.flatten(state).items()}

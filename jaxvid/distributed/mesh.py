@@ -1,4 +1,4 @@
-"""The device mesh, shardings by path rules, and arrays that span processes."""
+"""Device mesh, shardings by rules on parameter paths, and arrays that span processes."""
 
 import os
 from typing import Any
@@ -10,13 +10,14 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxvid import param_rules
 from jaxvid.errors import UserError
 
-# Rows (path pattern, layout). A layout names a mesh axis for each of the parameter's last
-# dimensions, () replicates it, and "fsdp" cuts its largest divisible dimension over the data axis;
-# vectors are too short to be worth that. Cut parameters are gathered for each step.
+# Rows of (path pattern, layout). A layout names a mesh axis for each of the last dimensions of a
+# parameter. () replicates it. "fsdp" shards its largest divisible dimension over the data axis,
+# except for vectors, which are too short. Such parameters are gathered for each step.
 LAYOUTS: dict[str, param_rules.Rules] = {
     "replicated": (),
     "fsdp": ((".*", "fsdp"),),
-    # Megatron's split (Shoeybi et al., 2019): widen by columns, narrow by rows.
+    # As in Megatron-LM (Shoeybi et al., 2019): layers that widen are split by columns, layers that
+    # narrow by rows.
     "tensor": (
         (".*/(qkv|fc1)/(kernel|bias)", ("model",)),
         (".*/(proj|fc2)/kernel", ("model", None)),
@@ -28,7 +29,7 @@ def find_devices() -> list[Any]:
     """Return the devices that JAX computes on.
 
     Raises:
-      UserError: there are none of the kind that JAX_PLATFORMS asks for.
+      UserError: there is no device of the kind in JAX_PLATFORMS.
     """
     try:
         return jax.devices()
@@ -42,7 +43,15 @@ def find_devices() -> list[Any]:
 
 
 def build(data: int = -1, model: int = 1) -> Mesh:
-    """A mesh with axes "data" and "model" over all devices of all processes; -1 takes the rest."""
+    """Return a mesh with axes "data" and "model" over all devices of all processes.
+
+    Args:
+      data: size of the data axis; -1 uses all remaining devices.
+      model: size of the model axis; -1 uses all remaining devices.
+
+    Raises:
+      UserError: the sizes do not fit the number of devices.
+    """
     n = jax.device_count()
     shape = [data, model]
     if -1 in shape:
@@ -53,7 +62,11 @@ def build(data: int = -1, model: int = 1) -> Mesh:
 
 
 def shardings(mesh: Mesh, tree, layout: str | param_rules.Rules):
-    """Tree of NamedShardings for `tree` (arrays or shapes) by a layout's name or by its rows."""
+    """Return the tree of NamedShardings of `tree` (arrays or shapes).
+
+    Args:
+      layout: name of a layout, or its rows.
+    """
     if isinstance(layout, str):
         if layout not in LAYOUTS:
             raise UserError(f'config.sharding: "{layout}" is none of {", ".join(LAYOUTS)}')
@@ -69,12 +82,12 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def on_host(layout):
-    """The same layout (a tree of shardings) in the host's memory, which devices can read."""
+    """Return a tree of shardings with its arrays in host memory, which devices can read."""
     return jax.tree.map(lambda sharding: sharding.with_memory_kind("pinned_host"), layout)
 
 
 def gathered(layout):
-    """The same layout (a tree of shardings) with nothing cut over the data axis."""
+    """Return a tree of shardings with nothing sharded over the data axis."""
 
     def whole(sharding):
         axes = (None if axis == "data" else axis for axis in sharding.spec)
@@ -84,19 +97,19 @@ def gathered(layout):
 
 
 def over_data(mesh: Mesh) -> NamedSharding:
-    """Rows of a batch are spread over the data axis."""
+    """Return the sharding of a batch: its rows are sharded over the data axis."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def shape_on(leaf, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
-    """Shape and place of an array, for what restores or creates it."""
+    """Return the shape of an array with a sharding, to restore or create the array."""
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def part(mesh: Mesh) -> tuple[int, int]:
-    """(index, count): the rows of a batch that this process reads are run `index` of `count`.
+    """Return (index, count): this process reads part `index` of `count` equal parts of a batch.
 
-    Processes whose devices differ only in their place on the model axis read the same rows.
+    Processes whose devices differ only in their position on the model axis read the same rows.
     """
     local = [d.process_index == jax.process_index() for d in mesh.devices.flat]
     rows = np.unique(np.nonzero(np.reshape(local, mesh.devices.shape))[0])
@@ -111,7 +124,7 @@ def part(mesh: Mesh) -> tuple[int, int]:
 
 
 def put_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-    """This process's rows of a batch -> global arrays, spread over the data axis."""
+    """Return a global batch, sharded over the data axis, from the rows that this process has."""
     sharding, (_, count) = over_data(mesh), part(mesh)
     return {
         k: jax.make_array_from_process_local_data(sharding, v, (len(v) * count, *v.shape[1:]))
@@ -130,7 +143,7 @@ def _spec(shape, row, mesh):
         widest = max(fits, key=lambda axis: shape[axis])
         return PartitionSpec(*("data" if axis == widest else None for axis in range(len(shape))))
     row = (None,) * (len(shape) - len(row)) + tuple(row) if row else ()
-    # A dimension that the axis does not divide stays whole: 3 heads on 2 devices.
+    # A dimension that the axis does not divide is not sharded, such as 3 heads on 2 devices.
     names = (a if a and shape[i] % mesh.shape[a] == 0 else None for i, a in enumerate(row))
     return PartitionSpec(*names)
 

@@ -1,7 +1,7 @@
-"""What the processes of a run tell each other: that they are there, and that one has failed.
+"""Communication between the processes of a run: signs of life, failures and agreements.
 
-They do so by the key-value store of JAX's coordination service, which lives in process 0, and not
-by collectives: a process that failed or is stuck takes no part in those.
+It uses the key-value store of JAX's coordination service, which runs in process 0, and no
+collectives, because a process that failed or hangs does not take part in those.
 """
 
 import atexit
@@ -19,27 +19,27 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import jax
-from jax._src.distributed import global_state  # its store and barriers have no public name yet
+from jax._src.distributed import global_state  # its store and barriers are not public yet
 
 from jaxvid import files, log, signals
 from jaxvid.errors import UserError, first
 
 logger = logging.getLogger(__name__)
 
-GRACE = 5  # seconds for news of a failure to get around
+GRACE = 5  # seconds until all processes have learned of a failure
 ALIVE = "jaxvid/alive/"
 HOSTS = "jaxvid/host/"
-_met = threading.Event()  # all processes; before that the store does not answer
-_ending = threading.Lock()  # of the one thread that ends this process
-_code = 1  # with which it ends
+_met = threading.Event()  # set when all processes have met; before, the store does not answer
+_ending = threading.Lock()  # held by the thread that ends this process
+_code = 1  # exit code
 
 
 @contextmanager
 def together(stopped: type[BaseException]) -> Iterator[None]:
-    """What ends one process ends all of them, and the one where it happened says so first.
+    """End all processes if the block raises an error in one of them, which first reports it.
 
     Args:
-      stopped: raised by all processes alike, when they agreed to stop; only process 0 speaks.
+      stopped: exception that all processes raise when they agreed to stop; only process 0 reports.
     """
     try:
         yield
@@ -59,18 +59,18 @@ def together(stopped: type[BaseException]) -> Iterator[None]:
             fail(str(error) or "interrupted")
         if isinstance(error, UserError):
             fail(str(error))
-        # It may come of a process that is gone. If that one said why, this one ends meanwhile.
+        # The cause may be a process that has ended. If it reported why, this one ends meanwhile.
         time.sleep(GRACE)
         traceback.print_exception(error)
         fail(f"{type(error).__name__}: {error}")
 
 
 def fail(message: str):
-    """End all processes: this one with `message`, unless another one failed before."""
+    """End all processes, with `message` from this one unless another one failed before."""
     if not alone():
         try:
             client().key_value_set("jaxvid/failing", "")
-        except jax.errors.JaxRuntimeError:  # another one was first, or the store is gone
+        except jax.errors.JaxRuntimeError:  # another process was first, or the store has ended
             time.sleep(GRACE)
     _ending.acquire(timeout=GRACE)
     logger.error(message)
@@ -82,7 +82,10 @@ def fail(message: str):
 
 @contextmanager
 def deadline(seconds: float, explain: Callable[[], str]) -> Iterator[None]:
-    """All end with `explain()` if the block is not done in time, however stuck it is."""
+    """End all processes with the message `explain()` if the block takes longer than `seconds`.
+
+    This works even if the main thread hangs.
+    """
     timer = threading.Timer(seconds, lambda: fail(explain()))
     timer.daemon = True
     timer.start()
@@ -93,7 +96,7 @@ def deadline(seconds: float, explain: Callable[[], str]) -> Iterator[None]:
 
 
 def meet(place: str, timeout: float):
-    """Wait for all processes; after `timeout` seconds all end, and those not there are named."""
+    """Wait for all processes. After `timeout` seconds all end, with the names of missing ones."""
     here = f"jaxvid/at/{place}/"
     put(here)
 
@@ -105,7 +108,7 @@ def meet(place: str, timeout: float):
 
     everyone = f"jaxvid/all at/{place}"
     with deadline(timeout, explain):
-        # The client's own barrier would keep the thread of the deadline from running.
+        # A long wait in the client's barrier would keep the thread of the deadline from running.
         while global_state.process_id == 0 and len(values(here)) < global_state.num_processes:
             time.sleep(0.1)
         if global_state.process_id == 0:
@@ -114,11 +117,14 @@ def meet(place: str, timeout: float):
 
 
 def agreed(what: str, step: int, wish: bool, lead: int = 1) -> bool:
-    """Return whether all processes do something at this step; all ask at every step.
+    """Return whether all processes do something at this step. All must call this at every step.
 
-    It is done `lead` steps after the first wish, so that all processes have read it by then.
+    It is done `lead` steps after the first process asked for it, when all processes know of it.
 
     Args:
+      what: name of the action.
+      step: the current step.
+      wish: ask for the action.
       lead: one more than the number of steps that a process may begin before it has waited for a
         step that needs all processes.
     """
@@ -126,19 +132,22 @@ def agreed(what: str, step: int, wish: bool, lead: int = 1) -> bool:
         return wish
     key = f"jaxvid/agreed/{what}"
     if wish:
-        with suppress(jax.errors.JaxRuntimeError):  # another wish was first
+        with suppress(jax.errors.JaxRuntimeError):  # another process was first
             client().key_value_set(key, str(step + lead))
     try:
         return step >= int(client().key_value_try_get(key))
-    except jax.errors.JaxRuntimeError:  # no wish yet
+    except jax.errors.JaxRuntimeError:  # no process has asked for it
         return False
 
 
 def listen(patience: float):
-    """All processes have met; from now on this one ends when another fails, or is lost.
+    """Start to watch the other processes: this one ends if another one fails or is lost.
+
+    To be called when all processes have met.
 
     Args:
-      patience: seconds without a sign of life. Process 0 hears of all the others, they of it.
+      patience: seconds without a sign of life after which a process is lost. Process 0 watches all
+        others, and they watch process 0.
     """
     _met.set()
     over, silence = threading.Event(), Counter()
@@ -162,12 +171,12 @@ def listen(patience: float):
 
 
 def put(folder: str, value: str = ""):
-    """Tell the others `value`, under FOLDER/ and the number of this process."""
+    """Store `value` for the other processes, under FOLDER/ and the number of this process."""
     client().key_value_set(f"{folder}{global_state.process_id}", value)
 
 
 def compared(what: str, value: float) -> dict[int, float]:
-    """The last `value` of each process that has one, by its number; nobody waits for the others."""
+    """Store a value, and return {process number: its last value}, without waiting for others."""
     if alone():
         return {}
     folder = f"jaxvid/last {what}/"
@@ -176,7 +185,7 @@ def compared(what: str, value: float) -> dict[int, float]:
 
 
 def values(folder: str) -> dict[int, str]:
-    """Return what processes have put there, by their number."""
+    """Return {process number: value} of the values that processes stored with `put`."""
     return {int(k.rsplit("/")[-1]): v for k, v in client().key_value_dir_get(folder)}
 
 
@@ -184,8 +193,8 @@ def workers(wanted: int) -> int:
     """Return the number of data workers of this process.
 
     Args:
-      wanted: their number, or -1 for one per core. Processes on one host share its cores, unless
-        each is bound to some of them.
+      wanted: number of workers, or -1 for one per core. Processes on one host share its cores,
+        unless each is bound to some of them.
     """
     if wanted >= 0:
         return wanted
@@ -203,7 +212,7 @@ def alone() -> bool:
 
 
 def hear_failures(over: threading.Event, silence: Counter[int], patience: float):
-    """End this process when another one fails, or is silent for `patience` rounds of a second."""
+    """End this process if another one fails, or gives no sign of life for `patience` seconds."""
     message = ""
     while not message:
         try:
@@ -212,7 +221,8 @@ def hear_failures(over: threading.Event, silence: Counter[int], patience: float)
             # Otherwise process 0 is gone, and JAX ends this one.
             if over.is_set() or "DEADLINE_EXCEEDED" not in str(error):
                 return
-            # Rounds of a second, not the time: one that was halted itself has heard nobody.
+            # Rounds of a second are counted, because a process that was suspended itself has
+            # received no signs of life in that time.
             for process in list(silence):
                 silence[process] += 1
                 if silence[process] > patience:
@@ -223,17 +233,17 @@ def hear_failures(over: threading.Event, silence: Counter[int], patience: float)
 
 
 def give_signs(over: threading.Event, silence: Counter[int], pause: float):
-    """Give signs of life, and note whose have come: `silence` counts from there."""
+    """Give signs of life, and reset the counter in `silence` of each process that gave one."""
     key, last = f"{ALIVE}{global_state.process_id}", {}
     for count in itertools.count():
         with suppress(jax.errors.JaxRuntimeError):
-            # Without a network this waits for ever.
+            # Without a network this never returns.
             client().key_value_set(key, str(count), allow_overwrite=True)
             signs = values(ALIVE) if global_state.process_id == 0 else {0: str(count)}
             for process in signs:
                 if signs[process] != last.get(process):
                     silence[process] = 0
-            for process in silence.keys() - signs.keys():  # which has ended well
+            for process in silence.keys() - signs.keys():  # these have ended without an error
                 del silence[process]
             last = signs
         if over.wait(pause):
@@ -243,12 +253,12 @@ def give_signs(over: threading.Event, silence: Counter[int], pause: float):
 
 
 def lose(process: int, patience: float):
-    """End this process, and all others that can be reached, as one gave no sign of life."""
+    """End this process, and all others that can be reached, because one gave no sign of life."""
     why = f"for {patience:.0f} s: it is gone, or stuck, or the network between is cut"
     if process:
         host = values(HOSTS).get(process, "unknown host")
         fail(f"process {process} ({host}) gave no sign of life {why}")
-    # Nobody is there to be told.
+    # Nobody else can be informed.
     _ending.acquire(timeout=GRACE)
     logger.error(f"process 0 at {global_state.coordinator_address} did not answer {why}")
     os._exit(1)
@@ -260,11 +270,11 @@ def _end():
         if not alone():
             put("jaxvid/ended/")
             limit = time.monotonic() + GRACE
-            # The others hear of it from process 0, which goes last.
+            # The others learn of it from process 0, so it ends last.
             while global_state.process_id == 0 and time.monotonic() < limit:
                 time.sleep(0.2)
                 if len(values("jaxvid/ended/")) == global_state.num_processes:
                     break
-            time.sleep(0.3)  # from their last word to their end
+            time.sleep(0.3)  # from the last message of the others to their end
     finally:
         os._exit(_code)

@@ -1,4 +1,4 @@
-"""Many processes start as one run, and check that they agree before anything is computed."""
+"""Start of a run of several processes, and checks that they agree before anything is computed."""
 
 import hashlib
 import json
@@ -25,8 +25,8 @@ from jaxvid.errors import UserError, first
 
 logger = logging.getLogger(__name__)
 
-# What says that there are several processes. JAX knows srun, Open MPI 4 and Kubernetes by the
-# last three, and finds the rest itself.
+# Environment variables that announce several processes. By the last three, JAX recognizes srun,
+# Open MPI 4 and Kubernetes, and gets the other settings itself.
 SIGNS = (
     "JAX_COORDINATOR_ADDRESS",
     "SLURM_STEP_NODELIST",
@@ -40,14 +40,14 @@ SHOWN = 16  # processes listed
 
 
 def start(timeout: float, heartbeat: int = 100):
-    """Join the other processes, if the environment names any; the first use of JAX's devices.
+    """Connect to the other processes, if the environment names any, before JAX's first computation.
 
     Args:
-      timeout: seconds to wait for them; then this process ends, and says for whom it waited.
+      timeout: seconds to wait for them. Then this process ends with a message that names them.
       heartbeat: seconds without a sign of life after which a process counts as lost, and all end.
 
     Raises:
-      UserError: the environment speaks of several processes, but not of where they meet.
+      UserError: the environment announces several processes, but has no address for them.
     """
     log.TERMINAL.process = lambda: (
         peers.global_state.process_id,
@@ -56,7 +56,7 @@ def start(timeout: float, heartbeat: int = 100):
     address, count, rank = _found("JAX_COORDINATOR_ADDRESS"), _found(*COUNTS), _found(*RANKS)
     sign = next((sign for sign in SIGNS if sign in os.environ), None)
     if sign is None:
-        if int(count or 1) > 1:  # each would train alone, in the same workdir
+        if int(count or 1) > 1:  # each would train on its own, in the same workdir
             raise UserError(
                 f"this is process {rank} of {count}, but JAX_COORDINATOR_ADDRESS=HOST:PORT, where"
                 " process 0 is, is not set; the scripts in launch/ do that"
@@ -71,15 +71,16 @@ def start(timeout: float, heartbeat: int = 100):
             )
         known = dict(coordinator_address=address, num_processes=int(count), process_id=int(rank))
         known["cluster_detection_method"] = "deactivate"
-    signals.start_tracker()  # before JAX has threads
-    # JAX would catch SIGTERM, and nothing would end an evaluation.
+    signals.start_tracker()  # before JAX starts threads
+    # JAX would catch SIGTERM, which then would not end an evaluation.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         with peers.deadline(timeout, lambda: _waited(timeout)):
             jax.distributed.initialize(
                 **known,
                 initialization_timeout=int(timeout) + 60,
-                # `listen` is to be first: JAX ends with a dump of its C++ stack, from half of this.
+                # JAX ends with a dump of its C++ stack after half of this time. `listen` must be
+                # faster.
                 heartbeat_timeout_seconds=4 * heartbeat,
             )
     except ValueError as error:
@@ -97,14 +98,16 @@ def is_first() -> bool:
 
 
 def health_check(mesh: Mesh, digest: Mapping[str, str], timeout: float):
-    """All processes are there, run the same, and reach each other; says who has which devices.
+    """Check that all processes have met, agree and reach each other, and log their devices.
 
     Args:
-      digest: what must be the same on all processes, as `digest` makes it.
-      timeout: seconds for each part of it; then the run ends, and says for whom it waited.
+      mesh: the device mesh.
+      digest: settings that must be the same on all processes, from `digest`.
+      timeout: seconds for each check. Then the run ends with a message that names missing
+        processes.
 
     Raises:
-      UserError: something is not as on process 0; says what.
+      UserError: something differs from process 0; the message says what.
     """
     if not peers.alone():
         if jax.process_index() == 0:
@@ -128,7 +131,7 @@ def health_check(mesh: Mesh, digest: Mapping[str, str], timeout: float):
 
 
 def digest(config: Mapping, sources: Mapping[str, Any]) -> dict[str, str]:
-    """What decides a run: versions, config keys, and of each source its length, ids and labels."""
+    """Return what decides a run: versions, config, and length, ids and labels of each source."""
     found = {"jaxvid": jaxvid.__version__, "jax": jax.__version__}
     found |= {f"config.{k}": json.dumps(v) for k, v in configs.flat(config).items()}
     for split, source in sources.items():
@@ -143,7 +146,7 @@ def digest(config: Mapping, sources: Mapping[str, Any]) -> dict[str, str]:
 
 
 def all_reduce(mesh: Mesh) -> float:
-    """Seconds of a sum of 1 MiB over all devices; a UserError when it is wrong."""
+    """Return the seconds of an all-reduce of 1 MiB. Raises UserError if its result is wrong."""
     rows = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
     numbers = np.broadcast_to(np.arange(1, mesh.size + 1, dtype="f4")[:, None], (mesh.size, FLOATS))
     terms = jax.make_array_from_callback(numbers.shape, rows, lambda index: numbers[index])
@@ -160,13 +163,18 @@ def all_reduce(mesh: Mesh) -> float:
 
 
 def claim_workdir(workdir: Path, config: Mapping, timeout: float):
-    """Keep a workdir for one config; process 0 does so, the others check that they see its file.
+    """Reserve a workdir for one config. Process 0 writes a file, which the others must see.
 
-    A folder without a checkpoint is free, because no run has left results there.
+    A folder without a checkpoint is free, because it has no results of a run.
+
+    Args:
+      workdir: folder of the run.
+      config: its config.
+      timeout: seconds to wait for the other processes.
 
     Raises:
-      UserError: the folder has checkpoints of another config (lists the keys that differ), or the
-        processes do not share it.
+      UserError: the folder has checkpoints of another config (the message lists the keys that
+        differ), or the processes do not share the folder.
     """
     if is_first():
         path = workdir / "config.json"
@@ -176,7 +184,7 @@ def claim_workdir(workdir: Path, config: Mapping, timeout: float):
     if peers.alone():
         return
     peers.meet("the claim of the workdir", timeout)
-    limit = time.monotonic() + 30  # network file systems show a new file late
+    limit = time.monotonic() + 30  # network file systems may show a new file late
     while not (workdir / "config.json").exists():
         if time.monotonic() > limit:
             raise UserError(
@@ -188,10 +196,10 @@ def claim_workdir(workdir: Path, config: Mapping, timeout: float):
 
 @contextmanager
 def hold(workdir: Path) -> Iterator[None]:
-    """Keep other runs out of a workdir while the block runs; process 0 does so for all of them.
+    """Lock a workdir against other runs while the block runs. Process 0 holds the lock.
 
     Raises:
-      UserError: another run works there, or nothing can be written there.
+      UserError: another run uses the folder, or it cannot be written to.
     """
     if jax.process_index() != 0:
         yield
@@ -217,7 +225,7 @@ def _found(*names: str) -> str | None:
 
 
 def _waited(timeout: float) -> str:
-    """Who waited for whom in vain."""
+    """Return which processes this one waited for, and the likely reason why they did not come."""
     address, count = str(peers.global_state.coordinator_address), peers.global_state.num_processes
     if peers.global_state.process_id == 0:
         others = "process 1" if count == 2 else f"processes 1 to {count - 1}"

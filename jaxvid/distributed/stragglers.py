@@ -1,7 +1,7 @@
-"""Which process holds up the others: one that waits for its data, or whose device computes slowly.
+"""Detection of a process that delays the others: its data are late, or its device is slow.
 
-A step ends on all devices at once, when the slowest is done, so the times of steps do not tell. A
-small computation that involves nobody else does.
+A step ends on all devices at once, when the slowest is done, so the times of steps do not show the
+slow one. A small computation on the devices of one process does.
 """
 
 import time
@@ -15,19 +15,19 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxvid.distributed import peers
 
-# backend -> type and side of a square matrix, and how many products: milliseconds, and longer than
-# the slices in which a core is shared, so that the best of a few rounds tells of that, too.
+# {backend: (dtype, size of a square matrix, number of products)}. The products take milliseconds,
+# longer than a time slice of a shared core, so that the best of a few rounds shows sharing, too.
 WORK: dict[str, tuple[Any, int, int]] = {"cpu": (jnp.float32, 512, 8)}
 GPU = jnp.bfloat16, 2048, 200
 ROUNDS = 3
-SLOWER = 1.5  # times the others: more than what two good devices differ by
-STARVED, HUNGRIER = 0.05, 2  # of the time, and times the others
+SLOWER = 1.5  # ratio to the others, larger than the difference between two good devices
+STARVED, HUNGRIER = 0.05, 2  # share of the time spent waiting, and its ratio to the others
 
 
 class Probe:
-    """Seconds of a few matrix products on the slowest device of this process.
+    """Measures a few matrix products, in seconds, on the slowest device of this process.
 
-    To be called while the devices have nothing else to do.
+    To be called while the devices are idle.
     """
 
     def __init__(self):
@@ -54,16 +54,16 @@ class Probe:
 
 
 class Stragglers:
-    """Tells at each line of the log who holds up the others; nothing where there are no others."""
+    """Reports processes that delay the others, at each line of the log, if there are several."""
 
     def __init__(self):
         self._probe = None if peers.alone() else Probe()
 
     def lines(self, wait: float) -> list[str]:
-        """One on who waits for data, one on who computes slowly, if there is such a process.
+        """Return up to two lines: on a process that waits for data, and on one with a slow device.
 
         Args:
-          wait: share of its time that this process waits for data.
+          wait: share of the time that this process waits for data.
         """
         if self._probe is None:
             return []
@@ -75,7 +75,13 @@ class Stragglers:
 def describe(
     waits: Mapping[int, float], seconds: Mapping[int, float], hosts: Mapping[int, str]
 ) -> list[str]:
-    """The lines, by what each process measured: its share of waiting, and its probe's seconds."""
+    """Return the lines of `Stragglers.lines`.
+
+    Args:
+      waits: {process: share of its time that it waits for data}.
+      seconds: {process: seconds that its `Probe` measured}.
+      hosts: {process: name of its host}.
+    """
 
     def name(process):
         return f"process {process} ({hosts.get(process, 'unknown host')})"
@@ -94,7 +100,7 @@ def describe(
 
 
 def outlier(values: Mapping[int, float]) -> tuple[int, float, float]:
-    """The process with the largest value, that value, and the median of the others."""
+    """Return the process with the largest value, this value, and the median of the others."""
     if len(values) < 2:
         return 0, 0.0, 0.0
     worst = max(values, key=lambda process: values[process])

@@ -1,4 +1,4 @@
-"""A run that makes no progress ends with the reason instead of waiting for ever."""
+"""Watchdog that ends a run without progress, and reports the reason."""
 
 import faulthandler
 import logging
@@ -15,17 +15,17 @@ from jaxvid.distributed import peers
 
 logger = logging.getLogger(__name__)
 
-# Parts of the environment that a hang may come of.
+# Beginnings of the names of environment variables that may explain a hang.
 PREFIXES = ("JAX_", "XLA_", "NCCL_", "CUDA_", "SLURM_", "OMPI_", "LD_LIBRARY_PATH", "TF_")
 STUCK = "jaxvid/stuck/"
 
 
 class Watchdog:
-    """Ends all processes when one has made no step for too long, with the stacks of every one.
+    """Ends all processes if one makes no progress for too long, after printing all their stacks.
 
     Args:
-      timeout: seconds without a `beat`; 0 watches nothing.
-      clock: monotonic, so that a wall clock that jumps means nothing.
+      timeout: seconds without a `beat`; 0 turns the watchdog off.
+      clock: returns seconds; it must be monotonic.
       fail: ends the run with a message.
     """
 
@@ -49,7 +49,11 @@ class Watchdog:
             self._thread.join()
 
     def beat(self, doing: str):
-        """There is progress; what follows is `doing`, such as "step 12". The first starts it."""
+        """Report progress. The first call starts the watchdog.
+
+        Args:
+          doing: description of the work that follows, such as "step 12".
+        """
         self._last, self._doing = self._clock(), doing
         if self._timeout and not self._thread.is_alive() and not self._over.is_set():
             self._thread.start()
@@ -58,12 +62,12 @@ class Watchdog:
         pause = min(self._timeout / 10, 5.0)
         while not self._over.wait(pause):
             if self.check():
-                # The others see by the same sign that it is time to show their stacks.
+                # By this sign, the others print their stacks, too.
                 self._over.wait(3 * pause)
                 self._fail(f"no progress for {self._timeout:.0f} s in {self._doing}")
 
     def check(self) -> bool:
-        """Whether this process is stuck; shows its stacks when it, or another one, is."""
+        """Return whether this process hangs. Prints its stacks if it or another process hangs."""
         silent = self._clock() - self._last
         stuck, others = silent > self._timeout, []
         if not peers.alone():
