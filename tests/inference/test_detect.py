@@ -152,7 +152,9 @@ def test_a_file_of_boxes(root, model):
         for box, labels in enumerate(moment.labels):
             own = {people.CLASSES[c] for c in np.flatnonzero(truth[i]["box_label"][box])}
             assert set(labels[: len(own)]) == own
-    with pytest.raises(UserError, match=r"val_003\.mp4: the key frame at 901 is not in it.* start"):
+    with pytest.raises(
+        UserError, match=r"val_003\.mp4: the key frame at 901 is not in the video.* start"
+    ):
         detect(model, video, root / "val_proposals.pkl")
     with pytest.raises(UserError, match=r"val_proposals\.pkl: no boxes of strange\.mp4 in it"):
         detect(model, root / "strange.mp4", root / "val_proposals.pkl")

@@ -356,7 +356,7 @@ def test_the_tool_prints_every_field_as_json(capsys):
     "arguments,message",
     [
         (["--dataset", "k401"], 'dataset "k401". Did you mean "k400"?'),
-        (["--family", "swin", "--task", "skeleton"], "all of that"),
+        (["--family", "swin", "--task", "skeleton"], "match all of these options"),
     ],
 )
 def test_the_tool_says_that_nothing_fits(arguments, message, capsys):
