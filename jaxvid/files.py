@@ -36,8 +36,17 @@ DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 
 
 def cache_root() -> Path:
-    """Return the folder of files that can be made again: $JAXVID_CACHE, else ~/.cache/jaxvid."""
-    return Path(os.environ.get("JAXVID_CACHE") or Path.home() / ".cache" / "jaxvid")
+    """Return the folder of files that can be made again: $JAXVID_CACHE, else ~/.cache/jaxvid.
+
+    Raises:
+      UserError: the user has no home folder, as in a container that runs under any number.
+    """
+    try:
+        return Path(os.environ.get("JAXVID_CACHE") or Path.home() / ".cache" / "jaxvid")
+    except RuntimeError:
+        raise UserError(
+            "no cache folder: this user has no home folder; set JAXVID_CACHE to a folder"
+        ) from None
 
 
 def cores() -> int:

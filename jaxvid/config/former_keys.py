@@ -153,10 +153,19 @@ def _crop(former: Mapping, name: str) -> tuple:
 
 
 def _policy(former: Mapping, policy: tuple) -> tuple:
+    randaugment = _arguments(former.get("randaugment", ()))
+    jitter = _arguments(former.get("color_jitter", ()))
     calls = [
-        *([("randaugment", *former["randaugment"])] if former.get("randaugment", (0,))[0] else []),
+        *([("randaugment", *randaugment)] if randaugment and randaugment[0] else []),
         *([policy] if policy else []),
-        *([("color_jitter", *former["color_jitter"])] if former.get("color_jitter") else []),
+        *([("color_jitter", *jitter)] if jitter else []),
         *([("grayscale", former["grayscale"])] if former.get("grayscale") else []),
     ]
     return calls[0] if len(calls) == 1 else tuple(calls)
+
+
+def _arguments(value: Any) -> tuple:
+    """Return a former value as arguments; the value of a flag may be any text or number."""
+    if isinstance(value, tuple | list):
+        return tuple(value)
+    return (value,) if value else ()

@@ -190,6 +190,15 @@ def test_all_former_keys_of_a_config_are_listed():
         plug.spec("tasks", "recognition", flip=0.5, mixup=0.8)
 
 
+@pytest.mark.parametrize("value", [2, 0.4, "(2, 9", True, None, ()])
+@pytest.mark.parametrize("key", former_keys.RENAMED)
+def test_a_former_key_with_any_value_is_a_clear_error(key, value):
+    config = quickstart.get_config().to_dict()
+    put(config, key, value)
+    with pytest.raises(UserError, match=rf"config\.{key}=.* is now config\.{VALUES[key][1]}="):
+        schema.check(config)
+
+
 def test_all_options_of_augmentation_were_once_those_of_recognition():
     assert {f"task.{f.name}" for f in dataclasses.fields(Augment)} <= former_keys.RENAMED.keys()
 

@@ -27,6 +27,7 @@ import numpy as np
 from jaxvid import files
 from jaxvid.data.video.index import Index, Picture, Places, times_of
 from jaxvid.data.video.packets import Layout
+from jaxvid.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ def load(path: str) -> Known | None:
             return None
         file = open(path, "rb", buffering=0)  # noqa: SIM115
     except (OSError, ValueError, KeyError, TypeError, zlib.error):  # none, or a damaged one
+        return None
+    except UserError:  # no cache folder, of which `keep` warns
         return None
     try:
         if about["identity"] == identity(file.fileno()):
@@ -100,6 +103,8 @@ def keep(
             part.write_bytes(zlib.compress(content, 1))
     except OSError as error:
         _warn(files.explain(error, files.cache_root() / "indexes"))
+    except UserError as error:
+        _warn(str(error))
 
 
 def _unpack(about: dict, packed: bytes) -> tuple[Index, Picture, Layout]:

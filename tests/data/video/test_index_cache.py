@@ -196,3 +196,20 @@ def test_without_a_place_for_indexes_videos_still_open(video, tmp_path, monkeypa
             assert make.number(reader[9]) == 9
     (line,) = warnings
     assert "indexes: cannot write there" in line
+
+
+def test_without_a_home_folder_videos_still_open(video, monkeypatch):
+    path = video("b.mp4")
+
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("JAXVID_CACHE")
+    monkeypatch.setattr(Path, "home", no_home)
+    warnings: list[str] = []
+    monkeypatch.setattr(index_cache.logger, "warning", warnings.append)
+    for _ in range(2):
+        with VideoReader(path) as reader:
+            assert make.number(reader[9]) == 9
+    (line,) = warnings
+    assert "set JAXVID_CACHE to a folder" in line
