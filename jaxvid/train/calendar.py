@@ -1,10 +1,10 @@
-"""When a run logs, evaluates and saves: after which of its steps."""
+"""Steps of a run after which it logs, evaluates and saves."""
 
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-LOG_EVERY, LINES = 50, 10  # steps from line to line, and the fewest lines of a run
+LOG_EVERY, LINES = 50, 10  # steps between two lines, and minimum number of lines of a run
 
 
 @dataclass(frozen=True)
@@ -13,9 +13,10 @@ class Calendar:
 
     Attributes:
       total: the last step.
-      lines: those with a line of averages.
-      evaluations, saves: those with a validation, and with a checkpoint.
-      synced: all of these, for which the loop waits until the step is done.
+      lines: steps with a line of averages.
+      evaluations: steps with a validation.
+      saves: steps with a checkpoint.
+      synced: all of these; the loop waits until such a step is done.
     """
 
     steps_per_epoch: float
@@ -43,11 +44,11 @@ class Calendar:
         return self.lines | self.saves
 
     def epoch(self, step: int) -> float:
-        """Return the number of epochs that are done after a step."""
+        """Return the number of epochs that a number of steps is, which can be a fraction."""
         return step / self.steps_per_epoch
 
 
 def milestones(every: float, total: int) -> frozenset[int]:
-    """Steps at every multiple of `every` (0: none), and the last."""
+    """Return the steps at each multiple of `every` (none if it is 0), and the last step."""
     count = int(total / every + 1e-9) if every else 0
     return frozenset({max(1, round(i * every)) for i in range(1, count + 1)} | {total})

@@ -1,10 +1,10 @@
-"""Estimate what a training step needs on a device before it is compiled.
+"""Estimate of the memory that a training step needs on a device, before it is compiled.
 
-The estimate counts the state, the batch, and what the trace of a step holds at once (liveness.py).
-On 15 small configs of nine families it was 0.82 to 1.30 times what XLA then asked for on a CPU,
-but 1.52 times for one of them, a tiny CLIP4Clip. No GPU was measured.
-Backends differ in two things. XLA computes bfloat16 in float32 on a CPU, so a float counts four
-bytes there. And XLA may keep on a CPU what `remat` is to compute again; see `fitting.at_most`.
+The estimate counts the state, the batch, and the arrays of the step that exist at the same time
+(liveness.py). On 15 small configs of nine families it was 0.82 to 1.30 times the memory of XLA's
+program on a CPU, except for 1.52 times for a tiny CLIP4Clip. It was not measured on a GPU.
+Backends differ in two points. On a CPU, XLA computes bfloat16 in float32, so a float counts four
+bytes there. Also on a CPU, XLA may store what `remat` should compute again; see `fitting.at_most`.
 """
 
 from typing import Any
@@ -15,22 +15,24 @@ from jaxvid.train import liveness
 from jaxvid.train.plan import Plan
 from jaxvid.train.step import make_eval_step, make_train_step
 
-# Times the temporary arrays: what libraries and changes of layout take besides. Without a backward
-# pass they are a larger share: the estimate of evaluation was 0.7 to 1.5 times XLA's number.
+# Factors for the temporary arrays, for the memory of libraries and of changes of layout. It is a
+# larger share without a backward pass: for evaluation, the estimate was 0.7 to 1.5 times XLA's
+# number.
 MARGIN, EVALUATION_MARGIN = 1.2, 1.6
 
 
 def training(planned: Plan, batch: Any) -> int:
-    """Return the bytes that a step needs on a device, by its trace.
+    """Return the bytes that a training step needs on a device, from its trace.
 
     Args:
+      planned: the plan of the run.
       batch: shapes of a global batch.
     """
     config, state = planned.config, planned.state_shapes
     function = make_train_step(
         planned.model, planned.task, planned.tx, config.accumulate, config.ema
     )
-    # A layout over the model axis shards activations, too, which the trace does not know.
+    # A layout over the model axis shards activations, too, which the trace does not show.
     temporary = peak(function, whole(state), of_device(batch, planned.mesh))
     params = sum(liveness.size(leaf) for leaf in jax.tree.leaves(state.params))
     held = size_on_device(state) + size_on_device(batch)
@@ -39,7 +41,7 @@ def training(planned: Plan, batch: Any) -> int:
     if config.offload and jax.default_backend() != "cpu":  # on a CPU it is the same memory
         optimizer = size_on_device(state.opt_state)
         held -= optimizer
-        temporary = max(temporary, params + optimizer)  # it comes back when gradients are there
+        temporary = max(temporary, params + optimizer)  # it is loaded when the gradients exist
     return int(held + params + MARGIN * temporary)
 
 
@@ -54,18 +56,18 @@ def evaluation(planned: Plan, batch: Any) -> int:
 
 
 def peak(function: Any, *shapes: Any) -> int:
-    """Return the bytes that `function` holds at once on this backend, arguments left out."""
+    """Return the peak memory of `function` on this backend in bytes, without its arguments."""
     float_size = 4 if jax.default_backend() == "cpu" else 1
     return liveness.peak(jax.make_jaxpr(function)(*shapes).jaxpr, float_size)
 
 
 def whole(tree: Any) -> Any:
-    """The shapes of a tree, without shardings."""
+    """Return the shapes of the arrays of a tree, without shardings."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
 
 
 def of_device(batch: Any, mesh: jax.sharding.Mesh) -> Any:
-    """The shapes of the rows of a global batch that are on one device."""
+    """Return the shapes of the part of a global batch that is on one device."""
     count = mesh.shape["data"]
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((x.shape[0] // count, *x.shape[1:]), x.dtype), batch
@@ -73,7 +75,7 @@ def of_device(batch: Any, mesh: jax.sharding.Mesh) -> Any:
 
 
 def size_on_device(tree: Any) -> int:
-    """Bytes of the arrays (or shapes with shardings) of a tree on one device."""
+    """Return the bytes that a tree of arrays, or of shapes with shardings, needs on one device."""
 
     def size(leaf):
         shape = leaf.sharding.shard_shape(leaf.shape) if leaf.sharding else leaf.shape

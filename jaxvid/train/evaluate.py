@@ -1,4 +1,4 @@
-"""One pass over a split: every sample once, whatever the batch size, views and devices."""
+"""Evaluation: one pass over a split, in which each sample counts once."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from jaxvid.tasks.base import Metric
 
 @dataclass
 class Predictions:
-    """Rows of all unmasked samples, ordered by `index`; a Metric that only collects."""
+    """A Metric that collects the predictions of all unmasked samples, ordered by `index`."""
 
     rows: list[dict[str, np.ndarray]] = field(default_factory=list)
 
@@ -33,9 +33,10 @@ class Predictions:
 
 
 def batch_size(config: Mapping, mesh: jax.sharding.Mesh, views: int = 1) -> int:
-    """Of evaluation: what the config says, rounded up to fill the devices on the data axis.
+    """Return the batch size of evaluation, a multiple of the devices on the data axis.
 
-    A sample of several views counts as so many, so that testing needs no more memory than training.
+    With several views per sample, batches have fewer samples, so that a test needs no more memory
+    than training.
     """
     wanted, devices = config["eval_batch"] or config["batch"], mesh.shape["data"]
     return max(1, -(-wanted // (views * devices))) * devices
@@ -53,10 +54,11 @@ def evaluate(
     Args:
       eval_step: (variables, batch) -> predictions with `index` and `mask`, the same on every
         process; with a `loss`, the mean over the batch, its mean over all samples is a metric.
-      tick: called with the number of samples done after each batch; whether to give up.
+      tick: called after each batch with the number of samples that are done. If it returns True,
+        the evaluation is stopped.
 
     Returns:
-      The values of all metrics, and "n": how many samples counted; empty when given up.
+      The values of all metrics, and "n", the number of samples; empty if it was stopped.
     """
     done, loss = 0, None
     for batch in batches:

@@ -1,9 +1,10 @@
-"""Figures of a run: what it trains on, its curves, what it confuses, and its best and worst clips.
+"""Figures of a run: samples of training, curves, confusion matrix, and best and worst clips.
 
-WORKDIR/eval/curves.png      the metrics of training, over steps
-WORKDIR/eval/confusion.png   rows are the true classes, of one-label tasks
-WORKDIR/eval/worst.png       clips that the model is most wrong about, and best.png the opposite
-WORKDIR/eval/examples.json   what stands there as text, and where each clip is in its sheet
+WORKDIR/eval/curves.png      metrics of training, over steps
+WORKDIR/eval/confusion.png   confusion matrix of one-label tasks; rows are the true classes
+WORKDIR/eval/worst.png       clips with the lowest scores of the true class
+WORKDIR/eval/best.png        clips with the highest scores of the true class
+WORKDIR/eval/examples.json   texts of these clips, and the position of each clip in its sheet
 """
 
 import json
@@ -22,11 +23,14 @@ from jaxvid.draw.canvas import png
 from jaxvid.tasks.base import Judged, Report
 from jaxvid.writers import jsonl
 
-FRAMES, CLIPS = 4, 8  # of a clip, and of a sheet
+FRAMES, CLIPS = 4, 8  # frames of a clip, and clips of a sheet
 
 
 def of_batch(batch: Mapping[str, jax.Array], names: Sequence[str]) -> np.ndarray | None:
-    """The first clips of a batch with their classes; None where it holds no videos."""
+    """Return a sheet of the first clips of a batch with their classes, uint8 (h, w, 3).
+
+    Returns None if the batch has no videos.
+    """
     video = batch.get("video")
     if video is None or video.dtype != np.uint8:
         return None
@@ -40,32 +44,35 @@ def of_batch(batch: Mapping[str, jax.Array], names: Sequence[str]) -> np.ndarray
 
 
 def local(array: jax.Array) -> np.ndarray:
-    """The first rows of a batch that this process holds."""
+    """Return the first rows of a batch that are on this process."""
     return np.asarray(array.addressable_shards[0].data)
 
 
 def classes(label: Any, names: Sequence[str]) -> str:
-    """The name of a class, or those of a row of 0/1."""
+    """Return the name of a class, or the names of the classes of a multi-label row of 0/1."""
     shown: list[int] = np.flatnonzero(label).tolist() if np.ndim(label) else [int(label)]
     return ", ".join(names[i] for i in shown if i < len(names))
 
 
 def rgb(clip: np.ndarray) -> np.ndarray:
-    """(t h w 3): of optical flow the motion along x, as grey."""
+    """Return a clip as (t, h, w, 3). For optical flow, the motion along x is shown as gray."""
     return clip if clip.shape[-1] == 3 else np.repeat(clip[..., :1], 3, -1)
 
 
 def of_test(
     workdir: Path, pipeline: Sequence[Transform], source: Source, index: np.ndarray, report: Report
 ) -> dict[str, np.ndarray]:
-    """Write the files above for a test that `report` is of, in place of those of an earlier one.
+    """Write the figures of a test, and remove those of an earlier one.
 
     Args:
+      workdir: folder of the run.
       pipeline: the transforms of the test.
-      index: rows of `source`, of each prediction.
+      source: the samples.
+      index: row of `source` for each prediction.
+      report: report of the test.
 
     Returns:
-      The images by name.
+      {name: image}, uint8 (h, w, 3).
     """
     curves = plots.curves_picture(plots.curves(jsonl.records(workdir)))
     found: dict[str, np.ndarray | None] = {"curves": curves, "confusion": None}
@@ -89,7 +96,7 @@ def of_test(
 
 
 def clip(pipeline: Sequence[Transform], source: Source, index: int) -> np.ndarray | None:
-    """FRAMES frames of a sample as the model saw it; None where no video can be read."""
+    """Return FRAMES frames of a sample as the model saw it; None if no video can be read."""
     sample, rng = dict(source[index]), np.random.default_rng(0)
     try:
         for transform in pipeline:
@@ -106,7 +113,7 @@ def clip(pipeline: Sequence[Transform], source: Source, index: int) -> np.ndarra
 def sheet(
     entries: Sequence[tuple[Judged, np.ndarray | None]], ids: Sequence[str]
 ) -> tuple[np.ndarray | None, list[dict]]:
-    """A contact sheet of the clips that there are, and an entry of examples.json for each."""
+    """Return a contact sheet of the clips that are not None, and entries for examples.json."""
     tiles, written, top = [], [], 0
     for (judged, frames), name in zip(entries, ids, strict=True):
         entry: dict[str, Any] = dict(
@@ -127,7 +134,7 @@ def sheet(
 
 
 def texts(entry: Mapping) -> Iterator[str]:
-    """The lines above a clip."""
+    """Yield the lines of text above a clip."""
     yield f"true: {entry['true']}"
     yield f"predicted: {entry['score']:.0%}  {entry['predicted']}"
     yield Path(entry["id"]).name

@@ -1,7 +1,7 @@
 """Search for settings with which a training step fits into memory, by an estimate.
 
-What keeps the recipe comes first: the batch in more parts, then layouts over several devices, then
-what costs time, then shorter and smaller clips, and last a smaller variant of the model.
+Changes that keep the recipe come first: more micro-batches, then layouts over several devices, then
+changes that cost time, then shorter and smaller clips, and last a smaller variant of the model.
 """
 
 import math
@@ -19,17 +19,21 @@ from jaxvid.weights import zoo
 
 Changes = dict[str, Any]  # config keys -> values
 
-USEFUL = 0.95  # a change that does not fit yet must leave at most this part
+USEFUL = 0.95  # a change that is not enough alone must reduce the memory to at most this share
 MIN_FRAMES = 4
 SIZES = (192, 160, 128, 112, 96, 64)  # of frames, in pixels
 
 
 def search(planned: Plan, batch: Any, limit: int) -> tuple[Changes, int]:
-    """Return the mildest changes that fit, and the bytes that a step then needs; {} where none do.
+    """Return the mildest changes with which a step fits, and the bytes that it then needs.
 
     Args:
-      batch: shapes with shardings.
+      planned: the plan of the run.
+      batch: shapes of a batch, with shardings.
       limit: bytes on a device.
+
+    Returns:
+      The changes, {} if nothing fits, and the bytes.
     """
     cache: dict[tuple, float] = {}
 
@@ -44,7 +48,7 @@ def search(planned: Plan, batch: Any, limit: int) -> tuple[Changes, int]:
     chosen: list[Changes] = [{} for _ in rungs]
 
     def mildest(i: int) -> Changes:
-        """The first option of rung i with which it fits; the last one does."""
+        """Return the first option of rung i with which it fits; the last one does."""
         low, high = 0, len(rungs[i]) - 1
         while low < high:
             middle = (low + high) // 2
@@ -69,12 +73,12 @@ def search(planned: Plan, batch: Any, limit: int) -> tuple[Changes, int]:
 
 
 def merged(steps: list[Changes]) -> Changes:
-    """All changes together; the later of two values of a key counts."""
+    """Return all changes together. If a key has several values, the last one is used."""
     return {key: value for step in steps for key, value in step.items()}
 
 
 def ladder(planned: Plan) -> Iterator[list[Changes]]:
-    """Yield alternatives for one kind of change after the other, each from mild to severe."""
+    """Yield the alternatives for each kind of change, from mild to severe."""
     config, devices = planned.config, planned.mesh.shape["data"]
     on_cpu = jax.default_backend() == "cpu"
     clips = config.batch // devices
@@ -103,13 +107,13 @@ def ladder(planned: Plan) -> Iterator[list[Changes]]:
 
 
 def remats(config: Any) -> Changes:
-    """The keys of the model, and of specs inside, that recompute activations; empty without one."""
+    """Return the keys of the model, and of specs inside, that turn on `remat`, if there are any."""
     model = {"model": config.model.to_dict()} if "model" in config else {}
     return {k: value for k, value in flat(model).items() if k.endswith(".remat")}
 
 
 def variants(config: Any) -> Iterator[Changes]:
-    """Yield the smaller variants of the model's family, as they are listed, and their weights."""
+    """Yield the smaller variants of the model's family, in their order, with their weights."""
     model = {"model": config.model.to_dict()} if "model" in config else {}
     for key, variant in flat(model).items():
         if not key.endswith(".variant"):
@@ -117,25 +121,27 @@ def variants(config: Any) -> Iterator[Changes]:
         name = flat(model)[f"{key.removesuffix('variant')}name"]
         names = list(plug.module("models", name).VARIANTS)
         for smaller in reversed(names[: names.index(variant)] if variant in names else ()):
-            if smaller.startswith("test"):  # for tests of the code
+            if smaller.startswith("test"):  # variants for tests of the code
                 continue
             fresh = config.init.weights and not zoo.default(name, smaller)
             yield {key: smaller} | ({"init.weights": ""} if fresh else {})
 
 
 def needed(planned: Plan, batch: Any, changes: Changes) -> float:
-    """Return the bytes that a step with `changes` needs; infinity where the model is not for it."""
+    """Return the bytes that a step with `changes` needs; infinity if the model refuses them."""
     try:
         changed, shapes = replan(planned, batch, changes)
         return at_most(changed, shapes, estimate.training(changed, shapes))
-    except Exception:  # whatever a model raises that does not take so few frames, say
+    except Exception:  # any error of a model, such as one that needs more frames
         return math.inf
 
 
 def at_most(planned: Plan, batch: Any, likely: int) -> int:
-    """Return the estimate that is safe: on a CPU, XLA may keep what `remat` should compute again.
+    """Return an upper estimate: on a CPU, XLA may store what `remat` should compute again.
 
     Args:
+      planned: the plan of the run.
+      batch: shapes of a batch, with shardings.
       likely: the estimate of the step as it is written.
     """
     config = planned.config
@@ -146,7 +152,7 @@ def at_most(planned: Plan, batch: Any, likely: int) -> int:
 
 
 def replan(planned: Plan, batch: Any, changes: Changes) -> tuple[Plan, Any]:
-    """Return the plan with changes of its config, and the shapes of its batch."""
+    """Return a plan with changes of its config, and the shapes of its batch."""
     config = planned.config.copy_and_resolve_references()
     options.change(config, changes)
     if any(key.startswith("data.") for key in changes):

@@ -1,10 +1,10 @@
 """Count the floating-point operations of a model in its program.
 
-The count is of the program as it is written, before XLA compiles it: compiled programs call
-libraries whose work XLA does not see, and `Lowered.cost_analysis()` returns nothing on GPUs under
-newer releases of JAX. Matrix products and convolutions count; what is done element by element does
-not, as in published numbers. The program is written with the formulations of the papers: those that
-are faster on some device may compute more, or in kernels that do not show what they compute.
+The program is counted before XLA compiles it. Compiled programs call libraries whose work XLA does
+not know, and `Lowered.cost_analysis()` returns nothing on GPUs in newer releases of JAX. As in
+published numbers, matrix products and convolutions count, and element-wise operations do not. The
+count uses the formulations of the papers, because faster ones may compute more, or may be kernels
+whose operations are not visible.
 """
 
 import math
@@ -16,9 +16,9 @@ import jax
 from jaxvid.ops.formulation import forced
 from jaxvid.train.liveness import programs
 
-# A training step has the forward pass and, for every product in it, two in the backward pass: for
-# the gradients of both factors. What is computed again to save memory does not count (Chowdhery et
-# al., PaLM, 2022, appendix B).
+# A training step has the forward pass and, for each product in it, two products in the backward
+# pass, for the gradients of both factors. Recomputation that saves memory does not count (Chowdhery
+# et al., PaLM, 2022, appendix B).
 TRAINING = 3
 
 
@@ -30,7 +30,7 @@ def flops(function: Callable, *args: Any) -> float:
       *args: trees of arrays or of their shapes.
     """
     with forced(conv="plain", attention="plain"):
-        # JAX would return an earlier trace of the same function, with another formulation.
+        # JAX would return a cached trace of the same function, with another formulation.
         return _of_program(jax.make_jaxpr(lambda *args: function(*args))(*args).jaxpr)
 
 
@@ -47,10 +47,10 @@ def _of_operation(operation: Any) -> float:
     if name == "conv_general_dilated":
         kernel = operation.invars[1].aval
         features = kernel.shape[parameters["dimension_numbers"].rhs_spec[0]]
-        # Zeros between the elements of a transposed convolution's input are no work.
+        # Products with the zeros between the elements of a transposed convolution do not count.
         zeros = math.prod(parameters["lhs_dilation"])
         return 2.0 * operation.outvars[0].aval.size * (kernel.size / features) / zeros
     inner = [_of_program(program) for program in programs(parameters)]
-    if name == "cond":  # one of the branches runs
+    if name == "cond":  # only one branch runs
         return max(inner)
-    return sum(inner) * parameters.get("length", 1)  # a scan runs its body so often
+    return sum(inner) * parameters.get("length", 1)  # number of times that a scan runs its body

@@ -1,8 +1,8 @@
-"""Estimate the memory that a program needs at once, from its trace, before XLA compiles it.
+"""Estimate of the peak memory of a program from its trace, before XLA compiles it.
 
 The operations run in the order of the trace. An array takes memory from the operation that makes
-it to the last one that reads it. As in XLA, element-wise operations join the operations that read
-their results ("fusion"), so that most of their results never exist in memory.
+it to the last one that reads it. As in XLA, element-wise operations are fused into the operations
+that read their results, so that most of their results never exist in memory.
 """
 
 import math
@@ -26,12 +26,13 @@ ELEMENTWISE = _names(
     " ceil round clamp is_finite square integer_pow sqrt rsqrt rev slice dynamic_slice pad"
     " concatenate shift_left shift_right_logical shift_right_arithmetic bitcast_convert_type"
 )
-# Fused into one reader only: XLA does not compute these once for each of several.
+# Operations that are fused into one reader only. XLA does not compute them once for each reader.
 EXPENSIVE = _names(
     "exp exp2 log log1p expm1 tanh logistic erf erfc erf_inv pow sin cos rem random_bits"
     " random_wrap"
 )
-# These read element-wise operations without their results in memory, as these do each other.
+# Reductions. As element-wise operations do, they read results of element-wise operations that never
+# exist in memory.
 REDUCTIONS = _names(
     "reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or argmax argmin"
 )
@@ -48,7 +49,10 @@ class Value:
 
 
 class Operation(NamedTuple):
-    """What reads and makes arrays; `inner` are the bytes of the programs inside, such as loops."""
+    """An operation with the arrays that it reads and makes.
+
+    `inner` is the number of bytes of the programs inside, such as loops.
+    """
 
     name: str
     inputs: list[Value]
@@ -57,18 +61,18 @@ class Operation(NamedTuple):
 
 
 def peak(program: Any, float_size: int = 1, keep: bool = False) -> int:
-    """Return the bytes that a program holds at once, its arguments left out.
+    """Return the peak memory of a program in bytes, without its arguments.
 
     Args:
       program: a jaxpr.
-      float_size: bytes that a floating-point number takes at least, whatever its type.
-      keep: results take memory of their own; otherwise they may take that of arguments.
+      float_size: minimum number of bytes of a floating-point number of any type.
+      keep: results take memory of their own; otherwise they may reuse that of arguments.
     """
     operations, results = inlined(program, float_size)
     virtual = fused(operations) - set(results)
     end = dict.fromkeys(results, len(operations)) if keep else {}
     for i, (_, inputs, outputs, _) in reversed(list(enumerate(operations))):
-        # Whoever reads a fused result reads the inputs of its operation.
+        # An operation that reads a fused result reads the inputs of the fused operation.
         last = max((end.get(value, i) for value in outputs if value in virtual), default=i)
         for value in inputs:
             end[value] = max(end.get(value, i), last)
@@ -80,7 +84,7 @@ def peak(program: Any, float_size: int = 1, keep: bool = False) -> int:
     for i, (name, _, outputs, inner) in enumerate(operations):
         made = sum(value.size for value in outputs if value in end and value not in virtual)
         freed = sum(value.size for value in ends.get(i, ()))
-        in_place = name in FUSED  # the result may take the memory of an input
+        in_place = name in FUSED  # the result may reuse the memory of an input
         most = max(most, held + made + inner - (min(made, freed) if in_place else 0))
         held += made - freed
     return most
@@ -139,7 +143,7 @@ def inlined(program: Any, float_size: int) -> tuple[list[Operation], list[Value]
 
 
 def is_call(operation: Any, inner: list[Any]) -> bool:
-    """Whether an operation does no more than to run the one program that it has."""
+    """Return whether an operation only runs the one program that it has."""
     return (
         operation.primitive.name not in LOOPS
         and len(inner) == 1

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 class Interrupted(signals.Stopped):
-    """The run was asked to stop, and has saved."""
+    """Raised when a run was asked to stop and has saved a checkpoint."""
 
 
 def train(
@@ -50,21 +50,25 @@ def train(
     about: Mapping,
     initial: Callable[[dict], dict] | None = None,
 ) -> dict[str, float]:
-    """Train to the end; a run that was killed continues where it was.
+    """Train a model to the end. A run that was killed continues from its newest checkpoint.
 
     Args:
       config: the keys of configs/base.py.
-      model: a Flax module that takes `task.inputs` by name.
-      sources, pipelines: of "train" and "val".
-      about: what travels with every checkpoint, such as the resolved config and the class names.
-      initial: fresh variables -> those to start from.
+      model: a Flax module with the arguments that `task.inputs` returns.
+      task: the task.
+      sources: samples of "train" and "val".
+      pipelines: transforms of "train" and "val".
+      workdir: folder of the run.
+      about: data that is saved in every checkpoint, such as the resolved config and class names.
+      initial: function from fresh variables to the variables to start from.
 
     Returns:
-      The last validation metrics, empty when the run was complete before.
+      The last validation metrics; empty if the run was already complete.
 
     Raises:
-      UserError: sizes that do not fit, losses that are not finite, a save that failed ...
-      Interrupted: by a signal, after a save; before the first step whatever the signal raises.
+      UserError: batch sizes do not fit the devices, a loss is not finite, a save failed, etc.
+      Interrupted: a signal came, and a checkpoint was saved. Before the first step, a signal raises
+        its usual exception instead.
     """
     mesh = meshes.build(**config.mesh)
     check_batch(config, mesh)
@@ -87,7 +91,7 @@ def train(
         train_step = compile_step(planned, state, batch, fit)
         nonfinite = Nonfinite(config.nonfinite, planned, sources["train"])
         validate = Validation(planned, sources["val"], pipelines["val"], reading, watchdog)
-        # So that a checkpoint can be loaded where there are no data.
+        # With this, a checkpoint can be loaded without the data.
         shapes = {k: (x.dtype.name, x.shape[1:]) for k, x in batch.items()}
         about = dict[str, Any](about, batch=shapes, best=config.best)
         run_log = RunLog(
@@ -97,7 +101,7 @@ def train(
 
         with interruptible() as asked_to_stop:
             metrics: dict[str, float] = {}
-            if meta.get("eval_due"):  # stopped before the evaluation of its last step was done
+            if meta.get("eval_due"):  # it was stopped before the evaluation of its last step
                 metrics = validate(state, asked_to_stop)
                 if not metrics:
                     raise Interrupted(STOPPED.format(start))
@@ -109,7 +113,7 @@ def train(
                 watchdog.beat(f"step {step}")
                 began = time.monotonic()
                 batch, waited = take(batches, logs)
-                state, logs = train_step(state, batch)  # returns before the device is done
+                state, logs = train_step(state, batch)  # returns before the device has finished
                 nonfinite.follow(step, state, batch, logs)
                 metrics, stop = {}, asked_to_stop()
                 if stop or step in when.synced:
@@ -139,7 +143,7 @@ def train(
 
 
 def check_batch(config: Any, mesh: jax.sharding.Mesh):
-    """Raise a UserError where a global batch does not divide over devices and micro-batches."""
+    """Raise a UserError if a global batch cannot be divided over devices and micro-batches."""
     devices = mesh.shape["data"]
     if config.batch % (devices * config.accumulate):
         raise UserError(
@@ -149,10 +153,10 @@ def check_batch(config: Any, mesh: jax.sharding.Mesh):
 
 
 def open_checkpoints(config: Any, workdir: Path, about: Mapping) -> tuple[store.Store, int, dict]:
-    """Return the checkpoints of a run, the step of the newest (0 without one), and its meta."""
+    """Return the checkpoints of a run, the step of the newest (0 if there is none) and its meta."""
     if jax.process_index() == 0:
         integrity.set_aside(workdir / "checkpoints")
-    checkpoints = store.Store(workdir, config.keep, config.best)  # all processes meet here
+    checkpoints = store.Store(workdir, config.keep, config.best)  # waits for all processes
     start = checkpoints.latest() or 0
     if not start:
         return checkpoints, 0, {}
@@ -170,17 +174,22 @@ def train_stream(
     stop: int,
     reading: Mapping[str, Any],
 ) -> loader.Batches:
-    """Return the batches of the steps after `start`; the step number is the position in the data.
+    """Return the batches of the steps after `start`, up to `stop`.
 
     Args:
-      reading: more options of the loader.
+      config: config of the run.
+      source: the samples.
+      pipeline: the transforms.
+      start: step that the run continues from. It decides the position in the data.
+      stop: last step.
+      reading: other options of the loader.
     """
     return loader.train_batches(
         source,
         pipeline,
         batch=config.batch,
         seed=config.seed,
-        start=min(start, stop - 1),  # also a run that is complete looks at a batch
+        start=min(start, stop - 1),  # a complete run needs a batch, too
         stop=stop,
         on_error=config.loader.on_error,
         balance=config.loader.balance,
@@ -189,7 +198,7 @@ def train_stream(
 
 
 def compile_step(planned: Plan, state: TrainState, batch: Any, fit: memory.Fit) -> Compiled:
-    """Return the compiled training step; logs what is trained, and the memory that it takes."""
+    """Return the compiled training step, and log the parameters and the memory that it needs."""
     config = planned.config
     log.show(parameter_table(state.params))
     axes = " x ".join(f"{name} {size}" for name, size in planned.mesh.shape.items())
@@ -201,11 +210,12 @@ def compile_step(planned: Plan, state: TrainState, batch: Any, fit: memory.Fit) 
 
 
 def take(batches: loader.Prefetch, logs: Mapping[str, jax.Array]) -> tuple[Any, float]:
-    """Return the next batch, and for how many seconds the devices waited for it.
+    """Return the next batch, and the seconds that the devices waited for it.
 
     Args:
-      logs: of the newest step. Where its successor is late, that step is waited for first: the
-        devices have work until then.
+      batches: the batches.
+      logs: logs of the newest step. If the next batch is late, this step is waited for first,
+        because the devices are busy until then.
     """
     if not batches.is_ready():
         jax.block_until_ready(logs)
@@ -214,7 +224,7 @@ def take(batches: loader.Prefetch, logs: Mapping[str, jax.Array]) -> tuple[Any, 
 
 
 def log_left_out(nonfinite: Nonfinite, stream: loader.Batches):
-    """Log how many steps were skipped, and which videos could not be read."""
+    """Log the number of skipped steps, and the videos that could not be read."""
     if nonfinite.skipped:
         logger.info(f"{nonfinite.skipped} steps were skipped, as they were not finite")
     if stream.unreadable:
@@ -224,10 +234,11 @@ def log_left_out(nonfinite: Nonfinite, stream: loader.Batches):
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Let a signal ask for a stop after the step or batch of evaluation; a second one ends at once.
+    """Stop after the current step or batch of evaluation at a signal, and at once at a second one.
 
-    Yields a function that says whether to stop, and that all processes call equally often: they
-    hear the same.
+    Yields:
+      A function that returns whether to stop. All processes must call it the same number of times,
+      and get the same answer.
     """
     asked: list[int] = []
     calls = itertools.count(1)
@@ -235,7 +246,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     def ask(number: int):
         asked.append(number)
         if jax.process_index() == 0:
-            with suppress(OSError):  # not by `print`, which may be what was interrupted
+            with suppress(OSError):  # not `print`, which the signal may have interrupted
                 os.write(2, b"stopping after this step; once more stops without saving\n")
 
     with signals.caught(ask):

@@ -1,8 +1,8 @@
-"""Refuse a training step that does not fit on a device, and name settings that do.
+"""Check whether a training step fits on a device, and advise settings with which it does.
 
-Before the step is compiled an estimate decides, which refuses only what is clearly too large: a
-process that takes too much memory of its machine is killed without a word. After that, XLA's own
-number decides.
+Before the step is compiled, an estimate refuses only steps that are clearly too large, because the
+system kills a process that uses too much memory without a message. After that, XLA's own number
+decides.
 """
 
 import logging
@@ -25,12 +25,12 @@ from jaxvid.train.step import Compiled
 
 logger = logging.getLogger(__name__)
 
-REFUSED = 1.6  # times the capacity, as estimates may be too large; below it XLA decides
-SMALLER = 0.8  # what is advised needs at most this part of a step that did not fit
+REFUSED = 1.6  # factor of the capacity, as estimates may be too large; below it XLA decides
+SMALLER = 0.8  # advised settings need at most this share of the memory of a step that did not fit
 
 
 def capacity() -> int:
-    """Bytes of memory of one device; on CPUs, its part of what this process can still take."""
+    """Return the memory of one device in bytes; on CPUs, its share of the available memory."""
     device = jax.local_devices()[0]
     if found := (device.memory_stats() or {}).get("bytes_limit"):
         return found
@@ -38,10 +38,10 @@ def capacity() -> int:
 
 
 class Fit:
-    """Refuses a step that does not fit, with settings that do.
+    """Refuses a step that does not fit, and advises settings with which it does.
 
     Args:
-      limit: bytes on a device; 0: what it has.
+      limit: maximum number of bytes on a device; 0 uses the capacity of the device.
     """
 
     def __init__(self, limit: int = 0):
@@ -49,10 +49,10 @@ class Fit:
         self._advice = lambda: ""
 
     def foresee(self, planned: Plan, batch: Any) -> None:
-        """Estimate the step, and evaluation, before anything is compiled.
+        """Estimate the memory of the step and of evaluation, before anything is compiled.
 
         Raises:
-          UserError: the step needs clearly more than there is.
+          UserError: the step needs clearly more memory than a device has.
         """
         shapes = jax.tree.map(lambda x: meshes.shape_on(x, x.sharding), batch)
         self._advice = lambda: self.advice(planned, shapes)
@@ -67,10 +67,10 @@ class Fit:
             logger.info(f"warning: {line}")
 
     def check(self, planned: Plan, step: Compiled, batch: Any) -> None:
-        """Say what the compiled step needs.
+        """Log the memory that the compiled step needs.
 
         Raises:
-          UserError: more than there is.
+          UserError: the step needs more memory than a device has.
         """
         logger.info(f"one step takes {log.size(step.memory)} of {log.size(self.limit)} on a device")
         shapes = jax.tree.map(lambda x: meshes.shape_on(x, x.sharding), batch)
@@ -82,22 +82,26 @@ class Fit:
             )
 
     def advice(self, planned: Plan, batch: Any, known: int = 0) -> str:
-        """Return flags with which a step fits by estimate, in a sentence.
+        """Return a sentence with flags with which a step should fit, by estimate.
 
         Args:
-          known: bytes that the step as it is takes, as XLA says; the estimates are scaled to it.
+          planned: the plan of the run.
+          batch: shapes of a batch, with shardings.
+          known: bytes that the unchanged step needs according to XLA. Estimates are scaled to it.
         """
         logger.info("looking for settings that fit ...")
         needed = fitting.at_most(planned, batch, estimate.training(planned, batch))
         limit = self.limit / max(known / needed, 1.0)
-        # Memory may run out although the step should fit: then it must become smaller all the same.
+        # If memory ran out although the step should fit, it must become smaller all the same.
         return in_words(*fitting.search(planned, batch, int(min(limit, SMALLER * needed))))
 
     def evaluation(self, planned: Plan, batch: Any) -> Iterator[str]:
-        """Yield a line for validation and for the test on all views, where they would not fit.
+        """Yield a line for validation, and one for the test on all views, if they would not fit.
 
         Args:
-          batch: shapes of training, which needs more than evaluation on inputs of the same size.
+          planned: the plan of the run.
+          batch: shapes of a batch of training, which needs more memory than evaluation on inputs of
+            the same size.
         """
         if "recipe" not in planned.config.data:  # the caller's own transforms
             return
@@ -112,9 +116,13 @@ class Fit:
     def _of_split(
         self, planned: Plan, split: str, what: str, sample: Sample, at_once: int
     ) -> Iterator[str]:
-        """Yield a line where evaluation on samples like `sample` would not fit.
+        """Yield a line if evaluation on samples like `sample` would not fit.
 
         Args:
+          planned: the plan of the run.
+          split: split of the data.
+          what: name of the evaluation, for the message.
+          sample: a sample of the split.
           at_once: bytes of inputs with which evaluation fits if training does.
         """
         mesh, devices = planned.mesh, planned.mesh.shape["data"]
@@ -140,7 +148,7 @@ class Fit:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Memory that runs out all the same is an error with the same advice."""
+        """Turn an out-of-memory error in the block into a UserError with the same advice."""
         try:
             yield
         except jax.errors.JaxRuntimeError as error:
@@ -150,7 +158,7 @@ class Fit:
 
 
 def in_words(changes: Mapping[str, Any], needed: int) -> str:
-    """A sentence on what `fitting.search` returns."""
+    """Return a sentence that describes the result of `fitting.search`."""
     if not changes:
         return (
             "No smaller batch, clip or variant of this model fits by estimate: it needs a device"

@@ -1,4 +1,4 @@
-"""The gradient of a global batch that goes through the model in micro-batches, one after the other.
+"""Gradient of a global batch that goes through the model in micro-batches, one after the other.
 
 Shapes: b batch, k micro-batches, n samples of a micro-batch, v views.
 """
@@ -20,8 +20,8 @@ Gradient = Callable[[Any, Any, Batch, jax.Array], tuple[Any, Any]]  # grads, (mo
 def averaged(loss_fn: Loss, count: int) -> Gradient:
     """Return the gradient of the full batch as the mean over `count` micro-batches.
 
-    Micro-batches count by their unmasked samples, so the mean is exact for losses that are means
-    over samples.
+    The weight of a micro-batch is its number of unmasked samples, so the mean is exact for losses
+    that are means over samples.
     """
     gradient = jax.grad(loss_fn, has_aux=True)
 
@@ -49,12 +49,15 @@ def averaged(loss_fn: Loss, count: int) -> Gradient:
 def compared(forward: Forward, loss: Callable[[Any, Batch], Any], count: int) -> Gradient:
     """Return the gradient of a loss that compares the samples of the full batch with each other.
 
-    The outputs of all micro-batches come first, then the loss of all of them, then the gradient of
-    each micro-batch. This costs one more forward pass, and keeps the outputs of the batch but the
-    activations of one micro-batch only (Gao et al., 2021, https://arxiv.org/abs/2101.06983).
+    First the outputs of all micro-batches are computed, then the loss of all of them, then the
+    gradient of each micro-batch. This costs one more forward pass. Memory is needed for the outputs
+    of the batch, but only for the activations of one micro-batch (Gao et al., 2021,
+    https://arxiv.org/abs/2101.06983).
 
     Args:
+      forward: (params, model_state, batch, rng) -> outputs, new model_state.
       loss: (outputs, batch) -> loss, logs.
+      count: number of micro-batches.
     """
 
     def of_part(params, model_state, numbered, rng):
@@ -87,20 +90,23 @@ def compared(forward: Forward, loss: Callable[[Any, Batch], Any], count: int) ->
 
 
 def split(batch: Batch, count: int) -> tuple[Batch, jax.Array]:
-    """Split each (b, ...) into (k, n, ...); returns them with their numbers (k,).
+    """Split each array (b, ...) into (k, n, ...), and return them with their numbers (k,).
 
-    Micro-batch i takes rows i, i + k, ...: so the rows of a device stay on it.
+    Micro-batch i has the rows i, i + k, etc., so that the rows of a device stay on it.
     """
     rows = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, 0), batch)
     return rows, jnp.arange(count)
 
 
 def join(outputs: Any, rows: int) -> Any:
-    """Join outputs (k, n v, ...) to those of the batch (b v, ...), in the order of its samples.
+    """Join the outputs of micro-batches (k, n v, ...) to (b v, ...), in the order of the samples.
+
+    An output that is one number for a micro-batch, such as a learned scale, must be the same for
+    all of them.
 
     Args:
-      rows: n. An output that is one number for a micro-batch, such as a learned scale, is the same
-        for all of them.
+      outputs: tree of arrays.
+      rows: n, the number of samples of a micro-batch.
     """
 
     def joined(x):

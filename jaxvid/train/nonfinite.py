@@ -1,4 +1,4 @@
-"""A loss or gradient that is not finite: where it began, and for which samples."""
+"""Handling of losses and gradients that are not finite, with their origin and samples."""
 
 import logging
 from collections import deque
@@ -20,19 +20,21 @@ from jaxvid.train.step import TrainState
 logger = logging.getLogger(__name__)
 
 POLICIES = ("stop", "skip")
-AHEAD = 2  # steps that are computed, or wait for it, when the host looks at the one before them
-IN_A_ROW = 10  # skipped steps that end a run all the same
-SHOWN = 5  # samples named
+AHEAD = 2  # steps that the device has, to compute or queued, when the host checks the one before
+IN_A_ROW = 10  # consecutive skipped steps that end a run
+SHOWN = 5  # maximum number of samples in a message
 
 
 class Nonfinite:
-    """Stops the run with the reason, or goes on without the batch: the step changed nothing.
+    """Stops the run with the reason if a step is not finite, or continues without its batch.
 
     Args:
       policy: "stop" or "skip".
+      planned: the plan of the run.
+      source: the samples of training.
 
     Raises:
-      UserError: another policy.
+      UserError: unknown policy.
     """
 
     def __init__(self, policy: str, planned: Plan, source: Source):
@@ -45,23 +47,22 @@ class Nonfinite:
     def follow(self, step: int, state: TrainState, batch: dict, logs: dict):
         """Check the step that is `AHEAD` steps older than this one, and wait for it if need be.
 
-        The device has those steps still to do, so it never waits for the host. They bound the
-        number of batches that are on the device at once. The step itself has kept the old
-        parameters where it was not finite, so only the report comes later. If a step was not
-        finite but the steps after it are, the report is made with their parameters.
+        The device still has those steps to compute, so it never waits for the host. They also limit
+        the number of batches on the device. A step that is not finite keeps the old parameters, so
+        only its report is late. If the steps after it are finite, the report uses their parameters.
 
         Raises:
-          UserError: the older step was not finite, and that ends the run.
+          UserError: the older step was not finite, and this ends the run.
         """
         self._pending.append((step, batch, logs))
         while len(self._pending) > AHEAD:
             self._check(state, *self._pending.popleft())
 
     def settle(self, state: TrainState):
-        """Wait for the newest step, and check all steps that are left.
+        """Wait for the newest step, and check all steps that are not checked yet.
 
         Raises:
-          UserError: one was not finite, and that ends the run.
+          UserError: a step was not finite, and this ends the run.
         """
         while self._pending:
             self._check(state, *self._pending.popleft())
@@ -94,15 +95,21 @@ class Nonfinite:
 def first_bad(
     planned: Plan, state: TrainState, batch: dict, step: int
 ) -> tuple[str, tuple[int, ...]]:
-    """What was not finite first in step number `step`, in words, and rows of the source.
+    """Return a description of the first value that was not finite in a step, and its samples.
 
     Args:
-      state: its parameters are those that the step began with.
+      planned: the plan of the run.
+      state: the state before the step.
+      batch: the batch of the step.
+      step: number of the step.
+
+    Returns:
+      The description, and rows of the source.
     """
     model, task, order = planned.model, planned.task, []
 
     def seen(module, method):
-        order.append("/".join((*module.path, method)))  # as calls end: parts before the whole
+        order.append("/".join((*module.path, method)))  # as calls end: submodules first
         return True
 
     def run(state, batch):
@@ -128,7 +135,7 @@ def first_bad(
     run = jax.jit(run, out_shardings=meshes.replicated(planned.mesh))
     try:
         inputs, found, grads, index = jax.device_get(run(state, batch))
-    except jax.errors.JaxRuntimeError as error:  # it keeps all outputs, and no parts of the batch
+    except jax.errors.JaxRuntimeError as error:  # it stores all outputs of the whole batch
         return f"where, could not be found out ({str(error).splitlines()[0][:100]})", ()
 
     def samples(good):
@@ -137,7 +144,7 @@ def first_bad(
     for name, good in param_rules.flatten(inputs).items():
         if not np.all(good):
             return f"{name} of the batch, after augmentation, is not finite", samples(good)
-    outputs = param_rules.flatten(found)  # a call has several, numbered
+    outputs = param_rules.flatten(found)  # a call may have several outputs, which are numbered
     for call in order:
         for name, good in outputs.items():
             if name.startswith(call + "/") and not np.all(good):
@@ -151,7 +158,7 @@ def first_bad(
 
 
 def good_rows(x: Any, samples: int) -> jax.Array:
-    """bool (samples,): whose values are finite; bool () where rows are not of samples."""
+    """Return bool (samples,), which samples of x are finite; bool () if rows are not samples."""
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         return jnp.array(True)
     good = jnp.isfinite(x)

@@ -1,4 +1,4 @@
-"""Optimisers, learning-rate schedules and per-parameter rules, on optax."""
+"""Optimizers, learning-rate schedules and rules for single parameters, with Optax."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -31,7 +31,7 @@ def build(
     momentum: Rate = 0.9,
     nesterov: bool = True,
 ) -> optax.GradientTransformation:
-    """The optimizer for `params`.
+    """Return the optimizer for `params`.
 
     Weight decay is multiplied by the learning rate of its parameter, as PyTorch does: decoupled
     in AdamW (Loshchilov & Hutter, 2019), added to the gradient in Adam and SGD.
@@ -57,14 +57,14 @@ def build(
       nesterov: Use Nesterov's momentum, in SGD.
 
     Raises:
-      UserError: an unknown name, or a pattern that matches no parameter.
+      UserError: the name is unknown, or a pattern matches no parameter.
     """
     kind = param_rules.label(params, [(p, "frozen") for p in freeze], "trained", strict=True)
     decay = param_rules.label(params, decay_scale, 1.0, strict=True)
     decay = jax.tree.map(lambda s, k: weight_decay * s * (k == "trained"), decay, kind)
     scale = param_rules.label(params, lr_scale, 1.0, strict=True)
 
-    def trained(rule):  # frozen parameters get no state, and an update of 0
+    def trained(rule):  # frozen parameters have no state, and their update is 0
         return optax.multi_transform({"trained": rule, "frozen": optax.set_to_zero()}, kind)
 
     if name == "adamw":
@@ -85,10 +85,10 @@ def build(
 
 
 def scaled(lr: float, batch: int, *, base_batch: Natural = 0) -> float:
-    """The learning rate for a batch, in proportion to it.
+    """Return the learning rate for a batch size, in proportion to it.
 
     Args:
-      lr: for `base_batch` samples.
+      lr: Learning rate for `base_batch` samples.
       batch: Samples of a step.
       base_batch: Batch size for which `lr` is given. With another batch size, the learning rate is
         scaled in proportion. 0 uses `lr` unchanged with any batch size.
@@ -97,7 +97,7 @@ def scaled(lr: float, batch: int, *, base_batch: Natural = 0) -> float:
 
 
 def add_decay(decay) -> optax.GradientTransformation:
-    """Adds `decay` (a tree of floats) times the parameters to the updates."""
+    """Return a transformation that adds `decay` (tree of floats) times parameters to updates."""
 
     def update(updates, params):
         return jax.tree.map(lambda u, p, d: u + d * p if d else u, updates, params, decay)
@@ -121,9 +121,9 @@ def schedule(
     warmup_by: Literal["step", "epoch"] = "step",
     warmup_factor: Probability = 0.1,
 ) -> Callable[[Any], Any]:
-    """step -> multiplier of the learning rate: a linear warm-up times a decay.
+    """Return a function from step to multiplier of the learning rate: linear warm-up times decay.
 
-    The two multiply, also where they overlap: so do the published recipes that let warm-up and
+    The two are also multiplied where they overlap, as in published recipes in which warm-up and
     cosine both begin at 0. All lengths are in epochs.
 
     Args:
@@ -147,7 +147,7 @@ def schedule(
       warmup_factor: Factor of the learning rate at step 0 of the warm-up.
 
     Raises:
-      UserError: an unknown `name`, `by` or `warmup_by`.
+      UserError: `name`, `by` or `warmup_by` is unknown.
     """
     for value, known in ((by, ("step", "epoch")), (warmup_by, ("step", "epoch"))):
         if value not in known:
@@ -169,7 +169,7 @@ def schedule(
         raise UserError(f'there is no schedule named "{name}".{did_you_mean(name, decays)}')
 
     def epoch_at(step, unit):
-        # Half a step of slack keeps the floor right where step / steps_per_epoch rounds down.
+        # The half step keeps the floor correct if step / steps_per_epoch is rounded down.
         return (
             jnp.floor((step + 0.5) / steps_per_epoch) if unit == "epoch" else step / steps_per_epoch
         )

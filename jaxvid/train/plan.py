@@ -1,6 +1,6 @@
-"""What a run starts from: its optimizer, the sharding of its arrays, its state and its step.
+"""Plan of a run: its optimizer, the shardings of its arrays, its state and its step.
 
-The plan of a run computes nothing, so `memory` and `find_batch` use it without data, too.
+A plan computes nothing, so `memory` and `find_batch` can use it without data.
 """
 
 import functools
@@ -36,22 +36,22 @@ from jaxvid.train.step import (
 logger = logging.getLogger(__name__)
 
 OFFLOADS = ("", "optimizer")
-STEPS = 1000.0  # of an epoch, for a plan without data, where it hardly matters
+STEPS = 1000.0  # steps of an epoch in a plan without data, where the number hardly matters
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before anything is computed.
+    """Plan of a run, before anything is computed.
 
     Attributes:
       config: the keys of configs/base.py.
       tx: the optimizer.
-      rate: step -> learning rate.
-      fresh: batch -> the state at step 0.
+      rate: function from step to learning rate.
+      fresh: function from batch to the state at step 0.
       state_shapes: shapes of the state, with shardings.
       all_gather: replicates the parameters that are sharded between steps.
-      to_device: brings the optimizer state to the device.
-      notes: lines on what the plan changes of the config.
+      to_device: moves the optimizer state to the device.
+      notes: lines on changes that the plan makes to the config.
     """
 
     config: Any
@@ -68,11 +68,11 @@ class Plan:
 
     @property
     def state_shardings(self) -> Any:
-        """Tree of shardings of the state."""
+        """Return the tree of shardings of the state."""
         return jax.tree.map(lambda leaf: leaf.sharding, self.state_shapes)
 
     def step(self, level: int = logging.DEBUG) -> Compiled:
-        """Return the training step, not compiled yet, which logs its compilation at `level`."""
+        """Return the training step, not compiled yet. It logs its compilation at `level`."""
         config = self.config
         function = make_train_step(
             self.model,
@@ -105,10 +105,18 @@ def plan(
     batch: Any,
     steps_per_epoch: float,
 ) -> Plan:
-    """How to train on batches like `batch` (arrays, or shapes).
+    """Return the plan to train on batches like `batch`.
+
+    Args:
+      config: the keys of configs/base.py.
+      model: the model.
+      task: the task.
+      mesh: the device mesh.
+      batch: arrays or shapes of a global batch.
+      steps_per_epoch: number of steps of an epoch.
 
     Raises:
-      UserError: an optimizer, schedule, layout or offload that there is not.
+      UserError: the optimizer, schedule, layout or offload is unknown.
     """
     if config.offload not in OFFLOADS:
         known = did_you_mean(config.offload, OFFLOADS[1:])
@@ -153,13 +161,19 @@ def plan(
 def begin(
     planned: Plan, batch: Any, checkpoints: store.Store, initial: Callable[[dict], dict] | None
 ) -> tuple[TrainState, dict]:
-    """The state at the newest checkpoint, or a fresh one, each array created where it stays.
+    """Return the state of the newest checkpoint, or a fresh one. Arrays are created sharded.
+
+    Args:
+      planned: the plan of the run.
+      batch: a batch.
+      checkpoints: the checkpoints of the run.
+      initial: function from fresh variables to the variables to start from.
 
     Returns:
-      The state, and the checkpoint's meta, empty when fresh.
+      The state, and the meta of the checkpoint, empty for a fresh state.
 
     Raises:
-      UserError: parameters of a fresh state are frozen, but there are no weights to start from.
+      UserError: parameters are frozen in a fresh state without weights to start from.
     """
     for line in planned.notes:
         logger.info(line)
@@ -173,7 +187,7 @@ def begin(
             f"config.optim.freeze keeps {', '.join(frozen)} at random values; name the weights to"
             " start from with --config.init.weights, or set --config.optim.freeze='()'"
         )
-    # Runs once, so it is not worth optimizing: that would take longer than the rest.
+    # This runs once, so it is not optimized, which would take longer than the rest.
     quick = {"xla_backend_optimization_level": 0}
     make = jax.jit(planned.fresh, out_shardings=planned.state_shardings, compiler_options=quick)
     state = make(batch)
@@ -186,20 +200,21 @@ def begin(
 
 
 def scale_rate(optimizer: Mapping, batch: int) -> dict:
-    """The optimiser's settings with its learning rate for this batch, and without base_batch."""
+    """Return optimizer settings with the learning rate for a batch size, without base_batch."""
     settings = {key: value for key, value in optimizer.items() if key != "base_batch"}
     base = optimizer.get("base_batch", 0)
     return settings | {"lr": optim.scaled(settings["lr"], batch, base_batch=base)}
 
 
 def full_rates(optimizer: Mapping, weights: str) -> tuple[dict, tuple[str, ...]]:
-    """The optimizer's settings without the low rates that protect weights where there are none.
+    """Return optimizer settings without lower rates for pretrained parts if nothing is pretrained.
 
     Args:
+      optimizer: settings of the optimizer.
       weights: `config.init.weights`, "" for random values.
 
     Returns:
-      The settings, and a line on what changed.
+      The settings, and lines on the changes.
     """
     scales = optimizer.get("lr_scale", ())
     low = [f'"{pattern}" (x {scale:g})' for pattern, scale in scales if scale < 1]
@@ -214,10 +229,10 @@ def full_rates(optimizer: Mapping, weights: str) -> tuple[dict, tuple[str, ...]]
 
 
 def rehearse(config: Any, mesh: jax.sharding.Mesh) -> tuple[Plan, Sample, dict[str, Any]]:
-    """How to train by this config, a sample of training, and the shapes of a batch with shardings.
+    """Return the plan of a config, a sample of training, and the shapes of a batch with shardings.
 
     Raises:
-      UserError: a part that `config` names does not exist, or does not take what it is given.
+      UserError: a part that `config` names does not exist, or does not take its options.
     """
     classes = config.data.num_classes or EXAMPLE_CLASSES
     model = plug.load("models", config.model, num_classes=classes, dtype=jnp.dtype(config.dtype))
@@ -228,9 +243,9 @@ def rehearse(config: Any, mesh: jax.sharding.Mesh) -> tuple[Plan, Sample, dict[s
 
 
 def example_sample(config: Any, split: str, task: Task) -> Sample:
-    """Return a sample of `split` after all transforms, made from no data."""
+    """Return a synthetic sample of `split` after all transforms, for which no data are needed."""
     recipe, classes = config.data.recipe, classes_of(task)
-    # What the recipe leaves to the data, such as the channels of features, the model may settle.
+    # The model may decide what the recipe takes from the data, such as the channels of features.
     model = config.model if "model" in config else {}
     settled = {k: model[k] for k, v in recipe.items() if not v and model.get(k)}
     sample = plug.load("data.recipes", {**recipe, **settled}, "example", num_classes=classes)
@@ -242,7 +257,7 @@ def example_sample(config: Any, split: str, task: Task) -> Sample:
 
 
 def classes_of(task: Task) -> int:
-    """Return the number of classes of a task, or a usual one where it has none."""
+    """Return the number of classes of a task, or a usual number if it has none."""
     return getattr(task, "num_classes", 0) or EXAMPLE_CLASSES
 
 

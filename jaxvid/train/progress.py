@@ -1,4 +1,4 @@
-"""How a run does: averages of its steps, the lines that it prints, and its writers."""
+"""Progress of a run: averages of its steps, the lines of its log, and its writers."""
 
 import math
 import time
@@ -12,7 +12,7 @@ from rich.table import Table
 from jaxvid import files, param_rules, writers
 from jaxvid.log import duration
 
-# Peak dense bfloat16 FLOP/s by a part of the device's name (vendor data sheets).
+# {part of the name of a device: peak dense bfloat16 FLOP/s, from the data sheet of the vendor}.
 PEAK_FLOPS = {
     "B200": 2250e12,
     "H200": 989e12,
@@ -27,13 +27,13 @@ PEAK_FLOPS = {
 
 
 def peak_flops() -> float:
-    """Return the peak FLOP/s of one device, 0 where it is unknown."""
+    """Return the peak FLOP/s of one device, 0 if it is unknown."""
     kind = jax.devices()[0].device_kind
     return next((flops for name, flops in PEAK_FLOPS.items() if name in kind), 0.0)
 
 
 def parameter_table(params) -> Table:
-    """Parameters by module, two levels deep."""
+    """Return a table of the parameters by module, for two levels of modules."""
     rows: dict[str, tuple[int, int]] = {}
     for path, leaf in param_rules.flatten(params).items():
         module = "/".join(path.split("/")[:2])
@@ -49,13 +49,13 @@ def parameter_table(params) -> Table:
 
 
 class Writer:
-    """Gives the numbers and images of a run to its writers, in process 0.
+    """Passes the numbers and images of a run to its writers, in process 0.
 
     Args:
       workdir: folder of the run.
-      step: the step that the run continues from. What was written beyond it belongs to work that
-        was lost, and is cut off. None only adds.
-      names: modules of `jaxvid.writers`.
+      step: step that the run continues from. Entries of later steps are removed, because their
+        work was lost. With None, entries are only added.
+      names: names of modules in `jaxvid.writers`.
     """
 
     def __init__(
@@ -86,16 +86,16 @@ class Writer:
 
 
 class Progress:
-    """Averages over the steps since the last line, and the line itself.
+    """Averages the logs of steps since the last line of the log, and formats the line.
 
     The logs of steps stay on the device until an average is needed. Steps whose loss or gradient
     was not finite do not count.
 
     Args:
-      total: steps of the run.
-      batch: clips of a step.
-      flops: of a step on one device; 0 where unknown.
-      state: of an earlier Progress; its averages continue as if never interrupted.
+      total: number of steps of the run.
+      batch: number of clips of a step.
+      flops: floating-point operations of a step on one device; 0 if unknown.
+      state: state of an earlier Progress, whose averages continue without a break.
     """
 
     def __init__(self, total: int, batch: int, flops: float = 0.0, state: Mapping | None = None):
@@ -107,9 +107,12 @@ class Progress:
         self._steps: list[tuple[Mapping[str, jax.Array], float, float]] = []
 
     def add(self, logs: Mapping[str, jax.Array], seconds: float, waited: float):
-        """Add a step: its logs, how long it took, how much of that was waiting for data.
+        """Add a step.
 
-        The logs start to come to the host, and arrive while later steps are computed.
+        Args:
+          logs: logs of the step. Their copy to the host is started, but not waited for.
+          seconds: duration of the step.
+          waited: seconds of it that were spent waiting for data.
         """
         for value in logs.values():
             if isinstance(value, jax.Array):
@@ -117,18 +120,18 @@ class Progress:
         self._steps.append((logs, seconds, waited))
 
     def state(self) -> dict:
-        """Return what a checkpoint holds of it."""
+        """Return the state for a checkpoint."""
         self._settle()
         return {"sums": dict(self._sums), "count": self._count}
 
     @property
     def steps(self) -> int:
-        """Number of steps since the last line."""
+        """Return the number of steps since the last line."""
         self._settle()
         return self._timed
 
     def flush(self) -> dict[str, float]:
-        """Return the averages, under the names of metrics.jsonl, and begin new ones."""
+        """Return the averages by the names in metrics.jsonl, and start new ones."""
         self._settle()
         values = {f"train/{k}": v / self._count for k, v in self._sums.items()}
         seconds = max(self._seconds, 1e-9)
@@ -157,7 +160,7 @@ class Progress:
         return "  ".join(shown)
 
     def _settle(self):
-        """Take the logs of the steps so far from the device, and add them up in order."""
+        """Get the logs of the steps so far from the device, and add them up in order."""
         steps, self._steps = self._steps, []
         logs = jax.device_get([logs for logs, _, _ in steps])
         for values, (_, seconds, waited) in zip(logs, steps, strict=True):
@@ -171,12 +174,12 @@ class Progress:
 
 
 def is_finite(logs: Mapping[str, jax.Array]) -> bool:
-    """Return whether the loss and the gradient of a step are finite; waits for the step."""
+    """Return whether the loss and the gradient of a step are finite. Waits for the step."""
     return math.isfinite(float(logs["loss"])) and math.isfinite(float(logs["grad_norm"]))
 
 
 def metrics_line(values: Mapping[str, float]) -> str:
-    """Metrics on one line: fractions as percentages; losses, ranks and counts as numbers."""
+    """Format metrics as one line: fractions as percentages; losses, ranks and counts as numbers."""
 
     def text(key, value):
         name = key.rpartition("/")[2]

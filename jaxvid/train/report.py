@@ -1,14 +1,14 @@
-"""`--mode eval`: a checkpoint on all views of the validation set, and files that say how it did.
+"""Evaluation of a checkpoint on all views of the validation set (`--mode eval`), and its report.
 
-The task says what they hold; of recognition and of localization:
+The task decides the files. Recognition and localization write:
 
 WORKDIR/eval/predictions.npz   id, score, label, views: for late fusion and further reports
-WORKDIR/eval/predictions.json  segments of each video, as ActivityNet wants them submitted
-WORKDIR/eval/report.csv        a row a class
-WORKDIR/eval/confusion.csv     rows are the true classes
-WORKDIR/eval/manifest.json     checkpoint, metrics, videos, preprocessing, which files there are
+WORKDIR/eval/predictions.json  segments of each video, in the format of ActivityNet's server
+WORKDIR/eval/report.csv        one row per class
+WORKDIR/eval/confusion.csv     confusion matrix; rows are the true classes
+WORKDIR/eval/manifest.json     checkpoint, metrics, videos, preprocessing, list of the files
 
-and the figures of `train/figures.py`.
+`train/figures.py` adds figures.
 """
 
 import csv
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 class Model(Protocol):
-    """A trained model, as a test needs it: the class of `jaxvid.inference.model`."""
+    """Interface of a trained model in a test. `jaxvid.inference.model` implements it."""
 
     config: dict[str, Any]
     meta: dict[str, Any]
@@ -65,7 +65,7 @@ def test(model: Model, source: Source, workdir: Path) -> dict[str, float]:
       The metrics under "test/".
     """
     began = time.monotonic()
-    identity = model.identity  # now: a training that goes on may remove the checkpoint meanwhile
+    identity = model.identity  # read it now: a training run may remove the checkpoint meanwhile
     table, metrics = collect(model, source)
     metrics = {f"test/{k}": v for k, v in metrics.items()}
     seconds = time.monotonic() - began
@@ -88,7 +88,13 @@ def test(model: Model, source: Source, workdir: Path) -> dict[str, float]:
 
 
 def against_published(metrics: dict, published: Mapping, evaluated: int) -> Iterator[str]:
-    """A line for each published metric: ours with its 95 % interval for so many videos, theirs."""
+    """Yield a line for each published metric: our value with its 95 % interval, and theirs.
+
+    Args:
+      metrics: our values.
+      published: the published values.
+      evaluated: number of samples, which decides the interval.
+    """
     for name, theirs in published.items():
         if (ours := metrics.get(f"test/{name}")) is not None:
             spread = 1.96 * (ours * (1 - ours) / evaluated) ** 0.5
@@ -97,7 +103,7 @@ def against_published(metrics: dict, published: Mapping, evaluated: int) -> Iter
 
 
 def collect(model: Model, source: Source) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """All predictions, as arrays ordered by `index`, and the metrics of the task."""
+    """Return all predictions as arrays, ordered by `index`, and the metrics of the task."""
     config = model.config
     options = config["loader"]
     batches = loader.eval_batches(
@@ -118,7 +124,7 @@ def collect(model: Model, source: Source) -> tuple[dict[str, np.ndarray], dict[s
 
 
 def views(config: Mapping) -> int:
-    """Of a sample in test."""
+    """Return the number of views of a sample in a test."""
     recipe = config["data"]["recipe"]
     return recipe.get("clips", 1) * recipe.get("crops", 1)
 
@@ -126,9 +132,17 @@ def views(config: Mapping) -> int:
 def write(
     folder: Path, model: Model, source: Source, table: dict, metrics: dict, identity: str
 ) -> Report:
-    """The files of a test, in place of those of an earlier one; `table` is what `collect` returns.
+    """Write the files of a test, and remove those of an earlier one.
 
-    manifest.json is written last, so that it never stands beside files of another test.
+    manifest.json is written last, so that it is never beside the files of another test.
+
+    Args:
+      folder: WORKDIR/eval.
+      model: the model.
+      source: the samples.
+      table: the predictions, from `collect`.
+      metrics: metrics by name.
+      identity: identity of the checkpoint.
     """
     with files.explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -167,7 +181,7 @@ def write(
 
 
 def write_file(path: Path, content: Any, views: int):
-    """A file of a report, of the format that its ending says."""
+    """Write a file of a report in the format of its suffix."""
     if path.suffix == ".npz":
         np.savez(path, **content, views=views)
     elif path.suffix == ".csv":
@@ -178,7 +192,7 @@ def write_file(path: Path, content: Any, views: int):
 
 
 def replaced(earlier: Mapping, now: Mapping) -> Iterator[str]:
-    """A line that names what is different where a test replaces an earlier one."""
+    """Yield a line that lists the differences from an earlier test that this one replaces."""
     keys = {"identity": "weights", "ids_sha256": "videos", "recipe": "preprocessing"}
     now = json.loads(json.dumps(now))
     differ = [name for key, name in keys.items() if earlier.get(key, now[key]) != now[key]]

@@ -1,4 +1,4 @@
-"""What a run logs: averages of its steps, metrics of evaluations, and hints on its speed."""
+"""Log of a run: averages of its steps, metrics of evaluations, and hints on its speed."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,17 @@ logger = logging.getLogger(__name__)
 
 
 class RunLog:
-    """Prints the lines of a run and gives its numbers to its writers.
+    """Prints the lines of a run, and passes its numbers to its writers.
 
     Args:
-      start: the step that the run continues from.
-      train_step: its recompilations are counted.
-      stream: of the training batches.
-      averages: of the steps since the last line before a restart, as `state` returned them.
+      workdir: folder of the run.
+      planned: the plan of the run.
+      when: steps at which to log.
+      start: step that the run continues from.
+      train_step: the compiled step, whose recompilations are counted.
+      stream: the training batches.
+      batch: a batch.
+      averages: result of `state` from before a restart.
     """
 
     def __init__(
@@ -57,7 +61,7 @@ class RunLog:
         self._progress.add(logs, seconds, waited)
 
     def averages(self, step: int):
-        """Print and write the averages since the last line, with hints on what slows the run."""
+        """Print and write the averages since the last line, with hints on a slow run."""
         if not self._progress.steps:
             return
         values = self._progress.flush() | {"train/lr": self._planned.rate(step - 1)}
@@ -69,13 +73,13 @@ class RunLog:
         log.bullets(logger, self._waits.lines(wait, values["train/step_time"]))
 
     def metrics(self, step: int, values: Mapping[str, float]):
-        """Print and write the metrics of an evaluation; nothing where there are none."""
+        """Print and write the metrics of an evaluation, if there are any."""
         if values:
             self._writer.write(step, self._when.epoch(step), values)
             logger.info(f"step {step}/{self._when.total}  {metrics_line(values)}")
 
     def state(self) -> dict:
-        """Return what a checkpoint keeps, so that averages continue after a restart."""
+        """Return the state for a checkpoint, with which averages continue after a restart."""
         return self._progress.state()
 
     def close(self):

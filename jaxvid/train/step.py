@@ -1,4 +1,4 @@
-"""The train and eval steps; they know a task only through the protocol of `tasks/base.py`."""
+"""Training and evaluation steps, which use only the task interface in `tasks/base.py`."""
 
 import functools
 import logging
@@ -26,12 +26,12 @@ class TrainState:
     params: Any
     model_state: Any  # batch statistics, or empty
     opt_state: optax.OptState
-    rng: jax.Array  # raw key data: the run's randomness is a function of it and of the step
+    rng: jax.Array  # raw key data; all randomness of the run follows from it and the step
     ema: Any  # moving average of params, or None
 
 
 def init_variables(model: nn.Module, task: Task, batch, seed: int) -> Any:
-    """The model's variables for inputs like `batch`; runs under jit or eval_shape."""
+    """Return the variables of a model for inputs like `batch`. Runs under jit or eval_shape."""
     rng = jax.random.key(seed)
     batch = task.prepare(rng, batch, train=False)
     return model.init(rng, **task.inputs(batch), train=False)
@@ -40,7 +40,14 @@ def init_variables(model: nn.Module, task: Task, batch, seed: int) -> Any:
 def init_state(
     variables: dict, tx: optax.GradientTransformation, seed: int, ema: float
 ) -> TrainState:
-    """Step 0: `variables` as they are, an empty optimiser state, and the run's random key."""
+    """Return the state at step 0: the variables, a fresh optimizer state, and the random key.
+
+    Args:
+      variables: variables of the model.
+      tx: the optimizer.
+      seed: seed of the random key.
+      ema: decay of the moving average of the parameters; 0 keeps none.
+    """
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -77,11 +84,11 @@ def make_train_step(
     """Return a function that makes one optimizer step on one global batch.
 
     Args:
-      accumulate: number of micro-batches that the batch goes through in, one after the other; the
+      accumulate: number of micro-batches that go through the model one after the other. The
         gradient is that of the full batch.
       ema: decay of the moving average of the parameters; 0 keeps none.
       all_gather: replicates the parameters that are sharded between steps.
-      to_device: brings the optimizer state to the device, when it stays elsewhere between steps.
+      to_device: moves the optimizer state to the device, if it is elsewhere between steps.
     """
 
     def loss_fn(params, model_state, batch, rng):
@@ -111,7 +118,7 @@ def make_train_step(
         params = optax.apply_updates(state.params, updates)
         average = optax.incremental_update(params, state.ema, 1 - ema) if ema else None
 
-        # The device decides whether to keep the result, so that the host need not wait.
+        # The device decides whether to keep the result, so that the host does not have to wait.
         finite = jnp.isfinite(logs["loss"]) & jnp.isfinite(logs["grad_norm"])
         new = replace(
             state,
@@ -127,9 +134,9 @@ def make_train_step(
 
 
 def keep_if(finite: jax.Array, new: Any, old: Any) -> Any:
-    """Return the old arrays where a step was not finite, but always the new counters.
+    """Return the new arrays if a step was finite, otherwise the old ones with the new counters.
 
-    So the schedule advances with the step counter, whatever becomes of a step.
+    So the schedule always advances with the step counter.
     """
     return jax.tree.map(
         lambda n, o: jnp.where(finite, n, o) if jnp.issubdtype(n.dtype, jnp.inexact) else n,
@@ -144,8 +151,8 @@ def make_eval_step(
     """Return a function that predicts one batch, with the `index` and `mask` of its samples.
 
     Args:
-      views: number of views of each sample that go through the model at once (0: all). It decides
-        the memory, not the result. Batches of samples with fewer views take all at once.
+      views: number of views of each sample that go through the model at once (0: all). It changes
+        the memory, not the result. If samples have fewer views, all go through at once.
       loss: also return the mean `loss` over the batch, unless the task compares samples.
 
     Raises:
@@ -182,7 +189,7 @@ def make_eval_step(
 def in_groups_of_views(forward: Callable[[Any], Any], inputs: Any, samples: int, views: int) -> Any:
     """Apply `forward` to `views` views of every sample at a time, one group after the other.
 
-    Each group has views of all samples, so that a device keeps its samples.
+    Each group has views of all samples, so that the samples of a device stay on it.
 
     Args:
       inputs: arrays (samples * all views, ...), sample-major.
@@ -203,14 +210,16 @@ def in_groups_of_views(forward: Callable[[Any], Any], inputs: Any, samples: int,
 
 
 class Compiled:
-    """A jitted function compiled once per batch shape, which logs what that took.
+    """A jitted function that is compiled once per batch shape, and logs time and memory of this.
 
     Args:
-      level: of the log.
+      function: function of a state and a batch.
+      level: log level.
+      **jit_options: options of `jax.jit`.
 
     Attributes:
-      count: compilations so far; more than one means that shapes changed during the run.
-      seconds: time the last one took.
+      count: number of compilations; more than one means that shapes changed during the run.
+      seconds: duration of the last one.
       memory: bytes on one device: arguments, results and temporaries of one call.
       temporary: of these, the temporaries.
     """
@@ -228,7 +237,7 @@ class Compiled:
         return self.compile(state, batch)(state, batch)
 
     def lower(self, state, batch) -> jax.stages.Lowered:
-        """Return the program for batches of this shape, traced and not compiled."""
+        """Return the program for batches of this shape, traced but not compiled."""
         return self._jitted.lower(state, batch)
 
     def compile(self, state, batch):

@@ -19,7 +19,11 @@ class Validation:
     """Computes the metrics of a state on the validation set.
 
     Args:
+      planned: the plan of the run.
+      source: the samples of the validation set.
+      pipeline: their transforms.
       reading: options of the loader.
+      watchdog: gets a beat for each batch.
     """
 
     def __init__(
@@ -43,7 +47,7 @@ class Validation:
         self._step = Compiled(function, logging.INFO, out_shardings=meshes.replicated(planned.mesh))
 
     def __call__(self, state: TrainState, asked_to_stop: Callable[[], bool]) -> dict[str, float]:
-        """Return the metrics as {"val/top1": ...}; empty when asked to stop meanwhile."""
+        """Return the metrics as {"val/top1": ...}; empty if it was asked to stop meanwhile."""
 
         def tick(done: int) -> bool:
             self._watchdog.beat(f"evaluation, after {done} samples")

@@ -1,4 +1,4 @@
-"""One hint when a run waits for its data: the slowest stage of reading, and what helps."""
+"""Hint for a run that waits for its data: the slowest stage of reading, and a remedy."""
 
 import os
 import time
@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from jaxvid.data.loading.loader import Batches
 from jaxvid.distributed import peers
 
-MUCH = 0.2  # of the time
-LINES = 3  # of the log in a row; the first includes the start of the workers
-IDLE = 0.5  # share of busy time below which workers wait, too
+MUCH = 0.2  # share of the time
+LINES = 3  # consecutive lines of the log; the first one includes the start of the workers
+IDLE = 0.5  # share of busy time below which workers are waiting, too
 SHRINKS = ("Resize", "Crop", "Scale", "Flip", "Color", "Augment")  # in names of transforms
 
 
 class Waits:
-    """Watches the share of time that a run waits for data; gives its hint once.
+    """Watches the share of the time that a run waits for data, and gives one hint.
 
     Args:
-      stream: of the training batches.
+      stream: the training batches.
     """
 
     def __init__(self, stream: Batches):
@@ -25,10 +25,10 @@ class Waits:
         self._began, self._count, self._said = time.monotonic(), 0, False
 
     def lines(self, share: float, step: float) -> list[str]:
-        """The hint, as soon as a few lines of the log in a row show much waiting.
+        """Return the hint once, when `LINES` consecutive lines of the log show much waiting.
 
         Args:
-          share: of the time since the last line.
+          share: share of the time since the last line that was spent waiting.
           step: seconds of a step.
         """
         self._count = self._count + 1 if share > MUCH else 0
@@ -46,15 +46,15 @@ class Waits:
 def hint(
     share: float, step: float, spent: Mapping[str, float], elapsed: float, workers: int, cores: int
 ) -> str:
-    """What to do about waiting.
+    """Return the hint for a run that waits for its data.
 
     Args:
-      share: of the time that is spent waiting.
+      share: share of the time that is spent waiting.
       step: seconds of a step.
-      spent: seconds of each stage of reading, over all workers.
-      elapsed: seconds in which they were spent.
-      workers: processes that read; 0 when the main process does.
-      cores: that this process may use; 0 when none is idle.
+      spent: seconds that all workers together spent in each stage of reading.
+      elapsed: seconds in which they did so.
+      workers: number of processes that read; 0 if the main process does.
+      cores: number of cores that this process may use; 0 if none is idle.
     """
     stage = max(spent, key=lambda name: spent[name])
     total = max(sum(spent.values()), 1e-9)
