@@ -101,6 +101,7 @@ def options(source: ModuleType, attr: str, spec: Mapping) -> tuple[Keys, bool]:
     named = spec.get("variant")
     tried = [named] if named in variants else [v for v in variants if "test" not in v]
     fields = _fields([source.backbone(variant) for variant in tried])
+    # The order is that of the signature, then of the fields; what both have is the signature's.
     return found | fields | found, False
 
 

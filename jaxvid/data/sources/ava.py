@@ -48,7 +48,8 @@ def build(
 ) -> KeyFrames:
     """Read a csv and the proposals for its key frames.
 
-    Lines that repeat the box and the class of another line count once, and a warning lists them.
+    Lines that repeat the box and the class of another line count once. A warning says how many
+    there are, and names the first.
 
     Args:
       split: name of the split. "train" needs no proposals and then uses annotated boxes only.
