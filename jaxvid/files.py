@@ -363,6 +363,7 @@ def outputs(
     target: Path,
     sources: Iterable[Path],
     rename: Callable[[Path], Path] = lambda path: path,
+    apart: bool = False,
 ) -> dict[Path, Path]:
     """Return {output: source}: the output of `root/a/b` is `target/a/b`.
 
@@ -371,15 +372,18 @@ def outputs(
       target: folder of the outputs, which need not exist.
       sources: paths of the sources.
       rename: maps the path of an output below `target` to the one to use instead.
+      apart: outputs could be taken for sources, so `target` may not be the folder of the only
+        source or inside the folder of the sources.
 
     Raises:
-      UserError: `target` is the folder of the sources, is inside it, or cannot be written to; an
-        output would replace a source or be among the sources; or two sources have the same output.
+      UserError: `target` is the folder `root`, or cannot be written to; an output would replace a
+        source or a folder of sources; two sources have the same output; or `apart` is not so.
     """
     base = root if root.is_dir() else root.parent
     real, inputs = base.resolve(), set()
     folder = target.resolve()
-    if folder == real or (root.is_dir() and folder.is_relative_to(real)):
+    is_mixed = folder == real and (apart or root.is_dir())
+    if is_mixed or (apart and root.is_dir() and folder.is_relative_to(real)):
         raise UserError(f"{target}: write to another folder than that of the originals")
     ignore_case = probe(target)
     found: dict[Path, Path] = {}

@@ -282,10 +282,10 @@ def test_outputs_do_not_lie_among_the_originals(tmp_path):
     (tmp_path / "link").symlink_to(root)
     for target in (root, root / "new", root / "videos" / "..", tmp_path / "link" / "new"):
         with pytest.raises(UserError, match=f"{target}: write to another folder than that of"):
-            files.outputs(root, target, sources)
+            files.outputs(root, target, sources, apart=True)
         assert sorted(root.iterdir()) == [root / "a.mp4", root / "videos"]
     with pytest.raises(UserError, match=f"{root}: write to another folder than that of"):
-        files.outputs(sources[0], root, sources[:1])
+        files.outputs(sources[0], root, sources[:1], apart=True)
     assert files.outputs(sources[0], root / "new", sources[:1]) == {root / "new/a.mp4": sources[0]}
     # videos/videos/a.mp4 would be written to videos/a.mp4, which is another original.
     with pytest.raises(UserError, match=f"{sources[0]}: this would be written among the originals"):
@@ -293,6 +293,20 @@ def test_outputs_do_not_lie_among_the_originals(tmp_path):
     (root / "videos.mp4").touch()  # and its frames to the folder videos
     with pytest.raises(UserError, match=f"{root}: this would be written among the originals"):
         files.outputs(root, tmp_path, [root / "videos.mp4"], lambda path: path.with_suffix(""))
+
+
+def test_outputs_of_another_kind_may_be_beside_an_original_or_in_a_folder_there(tmp_path):
+    """Arrays and images are never taken for videos."""
+    source = tmp_path / "a.mp4"
+    source.touch()
+
+    def outputs(root, target):
+        return files.outputs(root, target, [source], lambda path: path.with_suffix(".npz"))
+
+    assert outputs(source, tmp_path) == {tmp_path / "a.npz": source}
+    assert outputs(tmp_path, tmp_path / "arrays") == {tmp_path / "arrays/a.npz": source}
+    with pytest.raises(UserError, match="write to another folder than that of the originals"):
+        outputs(tmp_path, tmp_path)
 
 
 def test_an_output_file_is_no_input(tmp_path):

@@ -36,8 +36,8 @@ def conv(
       (..., *space', out).
 
     Raises:
-      ValueError: more or fewer numbers than axes of space, or groups that do not divide the
-        channels.
+      ValueError: more or fewer numbers than axes of space, groups that do not divide the channels,
+        or a kernel that is longer than the padded input.
     """
     size = kernel.shape[:-2]
     dilation = dilation or (1,) * len(size)
@@ -55,6 +55,11 @@ def conv(
     what = Convolution(size, channels, features, strides, padding, dilation, groups)
     first = x.ndim - 1 - len(size)  # the first axis of space
     batch, space = x.shape[:first], x.shape[first:-1]
+    if min(what.lengths(space)) < 1:
+        raise ValueError(
+            f"a kernel of {size} with dilation {dilation} is longer than the input {space} with"
+            f" padding {padding}"
+        )
     x = x.reshape(math.prod(batch), *space, x.shape[-1])
     y = FORMULATIONS[choose(x.shape, what)].compute(x, kernel, what)
     return y.reshape(*batch, *y.shape[1:])

@@ -169,7 +169,7 @@ def run(
     def rename(path: Path) -> Path:
         return path.with_suffix(suffix) if suffix else path
 
-    todo = files.outputs(source, target, jobs.videos_below(source), rename)
+    todo = files.outputs(source, target, jobs.videos_below(source), rename, apart=True)
     with files.hold(target, fix="wait for it, or write to another folder"):
         files.claim(target / "transcode.json", asdict(settings))
         return _write(target, todo, settings, workers)

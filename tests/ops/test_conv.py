@@ -161,6 +161,12 @@ def test_one_number_an_axis(size, short):
         conv(jnp.zeros((2, 4, 4, 4, 3)), jnp.zeros((*size, 3, 4)), **numbers)
 
 
+@pytest.mark.parametrize("size", [(5, 1, 1), (1, 3, 3), (3, 3, 3)])
+def test_a_kernel_fits_into_the_padded_input(size):
+    with pytest.raises(ValueError, match=r"longer than the input \(4, 2, 2\) with padding"):
+        conv(jnp.zeros((2, 4, 2, 2, 3)), jnp.zeros((*size, 3, 4)), (1, 1, 1), (0, 0, 0))
+
+
 @pytest.mark.parametrize("channels, features, groups", [(3, 4, 2), (2, 3, 2), (3, 4, 1)])
 def test_groups_divide_the_channels(channels, features, groups):
     with pytest.raises(ValueError, match=f"4 input channels, {features} output .* {groups} groups"):
