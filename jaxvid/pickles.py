@@ -1,15 +1,16 @@
-"""Reads pickles without importing, calling or setting anything that a file names.
+"""Reading of pickles without importing, calling or setting anything that a file names.
 
-The standard library's unpickler does the reading. Each name is looked up in a table of functions
-that are written below or given by the caller; any other name is refused. Classes that checkpoints
-carry along (log buffers, configs, dates) become `Inert` objects, which keep nothing.
+The unpickler of the standard library reads the file. Each name is looked up in a table of functions
+that are defined below or given by the caller; any other name is refused. Instances of other classes
+in checkpoints (log buffers, configs, dates) become `Inert` objects without content.
 
-Ordered, default and counting dictionaries come back as dict, deques as list.
+Ordered, default and counting dictionaries are returned as dict, and deques as list.
 
 The base class is `pickle._Unpickler`, written in Python, and not `pickle.Unpickler`, written in C.
-An allow-list in `find_class` is not enough there: of a hostile file, the C class allocates a memo
-of any size (7 bytes take 32 GB), hashes keys of nested tuples without end, and passes states to
-NumPy's `__setstate__`, which writes where they point. `tests/test_pickles.py` has such files.
+With the C class, an allow-list in `find_class` is not enough against a hostile file: it allocates a
+memo of any size (7 bytes take 32 GB), hashes keys of nested tuples without end, and passes states
+to NumPy's `__setstate__`, which writes to any address in them. `tests/test_pickles.py` has such
+files.
 """
 
 import io
@@ -26,14 +27,14 @@ import numpy as np
 
 from jaxvid.errors import UserError
 
-# Packages whose classes may occur and are not needed.
+# Packages whose classes are allowed but not needed.
 INERT_PACKAGES = ("mmengine", "mmcv", "mmaction", "mmdet", "mmpose", "argparse", "datetime")
 INERT_NAMES = {
     *(f"builtins.{name}" for name in ("object", "int", "float", "str", "bool", "slice", "range")),
     *(f"pathlib.{name}" for name in ("Path", "PosixPath", "PurePosixPath", "WindowsPath")),
     "numpy.ndarray",
 }
-# Other versions of Python and NumPy have other names for the same things.
+# Names of the same functions in other versions of Python and NumPy.
 ALIASES = {
     "pathlib._local": "pathlib",
     "__builtin__": "builtins",
@@ -45,7 +46,7 @@ ALIASES = {
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Inert:
-    """Stands for a class or an object that is not needed; whatever is stored in it is dropped."""
+    """Placeholder for a class or an object that is not needed. Its content is dropped."""
 
     name: str
 
@@ -59,20 +60,20 @@ class Inert:
 
 @dataclass(frozen=True, eq=False)
 class Function:
-    """Stands for an allowed function; a pickle can call it and can set nothing in it."""
+    """Wrapper of an allowed function. A pickle can call it, but cannot set its attributes."""
 
     call: Callable
 
 
 @dataclass(eq=False)
 class ArrayType:
-    """A NumPy dtype under construction: a pickle makes it first and sets its byte order later."""
+    """A NumPy dtype under construction. A pickle creates it and then sets its byte order."""
 
     dtype: np.dtype
 
 
 class Refused(UserError):
-    """The pickle names something outside the table."""
+    """Raised if a pickle has a name that is not in the table."""
 
 
 def load(
@@ -81,18 +82,18 @@ def load(
     names: Mapping[str, Any] | None = None,
     persistent: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Read one pickle of protocol 0 to 5; a file object is left at the byte after it.
+    """Read one pickle of protocol 0 to 5.
 
     Args:
-      file: the pickle, or a file that stands at its start.
-      where: what to call it in errors, such as the path.
-      names: "module.name" -> a value, or a pure function of positional arguments, in addition to
-        the built-in containers and NumPy arrays of numbers and strings.
+      file: the pickle, or a file at the position of its start. It is left at the byte after it.
+      where: name of the pickle in errors, such as the path.
+      names: {"module.name": value, or pure function of positional arguments}, in addition to the
+        built-in containers and NumPy arrays of numbers and strings.
       persistent: resolves persistent ids; without it they are refused.
 
     Raises:
-      Refused: it names something outside the table.
-      UserError: it is damaged.
+      Refused: the pickle has a name that is not in the table.
+      UserError: the pickle is damaged.
     """
     file = io.BytesIO(file) if isinstance(file, bytes) else file
     try:
@@ -119,12 +120,12 @@ _Base: Any = pickle._Unpickler  # the type stubs lack its methods
 
 
 class _Unpickler(_Base):
-    """Replaces each `load_X` of the base class that calls, sets, hashes or allocates."""
+    """An unpickler with safe versions of each `load_X` that calls, sets, hashes or allocates."""
 
     def __init__(
         self, file: io.BytesIO | mmap.mmap, names: Mapping[str, Any], persistent: Callable | None
     ):
-        super().__init__(file, encoding="latin-1")  # the strings of Python 2
+        super().__init__(file, encoding="latin-1")  # encoding of the strings of Python 2
         self.file, self.names, self.persistent = file, names, persistent
         self.copied = 0
 
@@ -143,7 +144,7 @@ class _Unpickler(_Base):
         return self.persistent(pid)
 
     def _instantiate(self, function: Any, arguments: Any):
-        """Push the result of a call; all copies together are no longer than what was read."""
+        """Push the result of a call. Limits the total length of copies to the bytes read so far."""
         if not isinstance(function, Inert | Function) or not isinstance(arguments, tuple | list):
             raise ValueError("it calls something that is not a function")
         value = function.call(*arguments)
@@ -171,7 +172,7 @@ class _Unpickler(_Base):
             _set_byte_order(target, state)
         elif isinstance(target, np.ndarray):
             _fill(target, state)
-        elif not isinstance(target, Inert | dict):  # a dict's attributes are not kept
+        elif not isinstance(target, Inert | dict):  # attributes of a dict are dropped
             raise ValueError(f"a {type(target).__name__} takes no state")
 
     def load_dict(self):
@@ -205,7 +206,7 @@ class _Unpickler(_Base):
         self.stack.append(items)
 
     def load_bytearray8(self):
-        self.load_binbytes8()  # that of the base class allocates any size
+        self.load_binbytes8()  # the method of the base class allocates any size
         self.stack[-1] = bytearray(self.stack[-1])
 
     def load_stop(self):
@@ -227,7 +228,7 @@ _Unpickler.dispatch |= {
 
 
 def _hashable(key: Any) -> Any:
-    """`key`, unless hashing it would take deep recursion or very long."""
+    """Return `key`. Raises an error if hashing it would take deep recursion or very long."""
     if isinstance(key, tuple) and (len(key) > 16 or any(isinstance(k, tuple) for k in key)):
         raise ValueError("a key that is a long or nested tuple")
     return key
@@ -238,7 +239,7 @@ def _frozenset(items: Any = ()) -> frozenset:
 
 
 def _mapping(*arguments: Any) -> dict:
-    """The arguments of dict, OrderedDict and Counter."""
+    """Return a dict from the arguments of dict, OrderedDict or Counter."""
     pairs = arguments[0] if arguments else {}
     pairs = pairs.items() if isinstance(pairs, dict) else pairs
     return {_hashable(key): value for key, value in pairs}
@@ -251,7 +252,7 @@ def _of_inert(owner: Any, function: str) -> Inert:
 
 
 def _bytes(text: Any = b"", encoding: str = "latin1") -> bytes:
-    """bytes(...) and _codecs.encode(...), as old protocols spell bytes; never a size."""
+    """Return bytes for `bytes(...)` and `_codecs.encode(...)` of old protocols. Refuses a size."""
     if isinstance(text, str) and encoding in ("latin1", "latin-1"):
         return text.encode("latin-1")
     if isinstance(text, bytes | bytearray):
@@ -276,7 +277,7 @@ def _set_byte_order(target: ArrayType, state: Any):
 def _empty_array(cls: Any, shape: Any, kind: Any) -> np.ndarray:
     if not isinstance(cls, Inert) or cls.name != "numpy.ndarray":
         raise ValueError("an array that is not a numpy.ndarray")
-    return np.empty(0, np.int8)  # filled by the state that follows, in place: it is in the memo
+    return np.empty(0, np.int8)  # the state that follows fills it in place: it is in the memo
 
 
 def _fill(array: np.ndarray, state: Any):
@@ -291,7 +292,7 @@ def _fill(array: np.ndarray, state: Any):
 
 
 def _array(data: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
-    """An array of protocol 5."""
+    """Return an array that was pickled by protocol 5."""
     dtype = _sized(kind, shape, data)
     flat = np.frombuffer(data, dtype) if len(data) else np.empty(0, dtype)
     return flat.reshape(shape, order="F" if order == "F" else "C")
@@ -303,7 +304,7 @@ def _scalar(kind: Any, data: Any) -> np.generic:
 
 
 def _sized(kind: Any, shape: Any, data: Any) -> np.dtype:
-    """The dtype, if `data` is what an array of this shape takes."""
+    """Return the dtype. Raises an error if `data` has not the size of an array of this shape."""
     if not isinstance(kind, ArrayType) or not isinstance(data, bytes | bytearray):
         raise ValueError("an array without a type or data")
     if not isinstance(shape, tuple) or not all(type(n) is int and 0 <= n < 2**48 for n in shape):
@@ -321,7 +322,7 @@ NAMES: dict[str, Callable] = {
     "builtins.bytes": _bytes,
     "builtins.bytearray": lambda *data: bytearray(_bytes(*data)),
     "builtins.complex": complex,
-    # How older protocols spell a method and an object; only of what is inert.
+    # Older protocols use these for methods and objects. They are allowed for inert ones only.
     "builtins.getattr": lambda owner, name: _of_inert(owner, "builtins.getattr"),
     "copyreg._reconstructor": lambda cls, base, state: _of_inert(cls, "copyreg._reconstructor"),
     "_codecs.encode": _bytes,

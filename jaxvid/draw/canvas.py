@@ -1,7 +1,7 @@
-"""What plots are drawn on: a picture, or SVG that follows the colors of the page around it.
+"""Canvases for plots: a picture, or SVG with the colors of the page that contains it.
 
-Coordinates are pixels from the upper left corner. Colors are names of `COLORS`; on a page they are
-CSS variables of the same names, so that a page may have others in the dark.
+Coordinates are pixels from the upper left corner. Colors are names of `COLORS`. On a page, they are
+CSS variables with the same names, so that a page can have other colors in dark mode.
 """
 
 import base64
@@ -26,13 +26,13 @@ Points = Sequence[tuple[float, float]]
 
 
 class Canvas(Protocol):
-    """Width and height in pixels, and what can be drawn."""
+    """Interface of a canvas, with its width and height in pixels."""
 
     width: int
     height: int
 
     def line(self, points: Points, color: str, thick: float = 1.0) -> None:
-        """Joined points."""
+        """Draw a line through points."""
         ...
 
     def dot(self, x: float, y: float, color: str) -> None: ...
@@ -40,7 +40,7 @@ class Canvas(Protocol):
     def rect(
         self, x: float, y: float, w: float, h: float, color: str, share: float = 1.0, note: str = ""
     ) -> None:
-        """A filled rectangle, of which the ground shows through 1 - `share`."""
+        """Draw a filled rectangle with opacity `share`. `note` is a tooltip in SVG."""
         ...
 
     def text(
@@ -53,15 +53,16 @@ class Canvas(Protocol):
         anchor: str = "start",
         upright: bool = False,
     ) -> None:
-        """A line around the height y that starts, has its middle or its end at x.
+        """Draw a line of text, vertically centered at y, with its `anchor` at x.
 
-        With `upright` it is read from below to above: around the width x, and `anchor` is along y.
+        With `upright`, the text runs from bottom to top: it is centered at x, with its `anchor` at
+        y.
         """
         ...
 
 
 class Picture:
-    """A Canvas of uint8 (h, w, 3) `pixels`, with `scale` of them for one of its own."""
+    """A Canvas of uint8 (h, w, 3) `pixels`, with `scale` pixels per unit of its coordinates."""
 
     def __init__(self, width: int, height: int, scale: int = 2):
         self.width, self.height, self._scale = width, height, scale
@@ -95,7 +96,7 @@ class Picture:
 
 
 class Svg:
-    """A Canvas that becomes an <svg> element; `str()` of it is the element."""
+    """A Canvas that `str()` converts to an <svg> element."""
 
     def __init__(self, width: int, height: int, title: str):
         self.width, self.height, self._title = width, height, title
@@ -133,17 +134,17 @@ class Svg:
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """A picture, RGB, as the bytes of a file."""
+    """Return an RGB picture, uint8 (h, w, 3), as the bytes of a PNG file."""
     return cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
 
 
 def jpeg(pixels: np.ndarray, quality: int = 85) -> bytes:
-    """As `png`, smaller and not exact."""
+    """Return an RGB picture, uint8 (h, w, 3), as the bytes of a JPEG file."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     return cv2.imencode(".jpg", pixels[..., ::-1], options)[1].tobytes()
 
 
 def data_uri(content: bytes) -> str:
-    """The address of a picture that lies in the page itself."""
+    """Return the data URI of a picture, with which it is embedded in a page."""
     kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

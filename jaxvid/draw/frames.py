@@ -1,6 +1,6 @@
-"""Text on video frames, so that it can be read and does not cover what is to be seen.
+"""Readable text on video frames that covers little of them.
 
-Frames are uint8 (h, w, 3). Rows are pairs of a label and its score 0..1.
+Frames are uint8 (h, w, 3). Rows are pairs of a label and its score, 0..1.
 """
 
 from collections.abc import Sequence
@@ -14,35 +14,37 @@ WHITE, GREY, DARK = (255, 255, 255), (150, 150, 150), (32, 32, 32)
 ORANGE = (230, 120, 20)
 SHADES = (ORANGE, (60, 160, 240), (110, 200, 60), (230, 80, 160), (240, 210, 60), (70, 220, 210))
 NARROW = 320  # pixels: narrower frames are enlarged, so that text can be read
-COVERED = 0.3  # the share of a frame's height that text may cover
+COVERED = 0.3  # maximum share of a frame's height that text may cover
 
 Corners = tuple[int, int, int, int]
 Rows = Sequence[tuple[str, float]]
 
 
 def enlargement(frame: np.ndarray) -> int:
-    """By which whole number to enlarge a frame so that text beside it can be read."""
+    """Return the integer factor to enlarge a frame by, so that text beside it can be read."""
     return -(-NARROW // frame.shape[1])
 
 
 def enlarge(frame: np.ndarray, scale: int) -> np.ndarray:
-    """A copy of a frame with each pixel as a square of `scale` x `scale`."""
+    """Return a copy of a frame that is enlarged by the integer factor `scale`."""
     return frame.repeat(scale, 0).repeat(scale, 1)
 
 
 def letter_size(frame: np.ndarray) -> int:
-    """The size of letters in pixels that suits a frame."""
+    """Return a suitable size of letters for a frame, in pixels."""
     return max(13, len(frame) // 30)
 
 
 def captioned(frame: np.ndarray, rows: Rows, most: int | None = None, margin: int = 0):
-    """A copy of a frame with (label, score) rows: in its corner, or below where they cover much.
+    """Return a copy of a frame with rows of text: in its corner, or below if they cover too much.
 
     Frames narrower than 320 pixels are enlarged. The shape depends on all arguments except `rows`,
-    so that all frames of a video get the same.
+    so that all frames of a video get the same shape.
 
     Args:
-      most: how many rows any frame of the video has; by default those of this one.
+      frame: the frame.
+      rows: (label, score) pairs.
+      most: maximum number of rows of any frame of the video; the default is that of this frame.
       margin: pixels to leave free below the text.
     """
     scale = enlargement(frame)
@@ -54,7 +56,7 @@ def captioned(frame: np.ndarray, rows: Rows, most: int | None = None, margin: in
 
 
 def with_strip(frame: np.ndarray, rows: Rows, most: int, size: int, flags=(), margin=0):
-    """A frame above a dark strip with rows of text; `flags` are colors, one before each row."""
+    """Return a frame above a dark strip with rows of text. `flags` has a color before each row."""
     step = text.line(size)
     height = step * most + size // 2 + margin
     strip = np.full((height + height % 2, frame.shape[1], 3), DARK, np.uint8)
@@ -68,7 +70,7 @@ def with_strip(frame: np.ndarray, rows: Rows, most: int, size: int, flags=(), ma
 
 
 def write_lines(frame: np.ndarray, rows: Rows, size: int, at=(0, 0)) -> np.ndarray:
-    """A copy of a frame with rows on darkened ground, its upper left corner at x, y."""
+    """Return a copy of a frame with rows on a darkened area with its upper left corner at x, y."""
     frame, (x, y) = frame.copy(), at
     if rows:
         wide, high = extent(rows, size)
@@ -81,7 +83,7 @@ def write_lines(frame: np.ndarray, rows: Rows, size: int, at=(0, 0)) -> np.ndarr
 
 
 def extent(rows: Rows, size: int) -> tuple[int, int]:
-    """Width and height of what `write_lines` writes on."""
+    """Return width and height of the area that `write_lines` darkens, in pixels."""
     wide = max((text.width(row_text(row), size) for row in rows), default=0)
     return wide + size, text.line(size) * len(rows) + size // 2
 
@@ -91,7 +93,7 @@ def row_text(row: tuple[str, float]) -> str:
 
 
 def below(taken: Sequence[Corners], place: Corners) -> Corners:
-    """A rectangle x1, y1, x2, y2, moved down until it is on none of `taken`."""
+    """Return a rectangle x1, y1, x2, y2, moved down until it overlaps none of `taken`."""
     x1, y1, x2, y2 = place
     for left, top, right, bottom in sorted(taken, key=lambda other: other[1]):
         if x1 < right and left < x2 and y1 < bottom and top < y2:

@@ -16,7 +16,7 @@ DARK = np.array((24, 24, 28))
 
 
 def boxes(video: np.ndarray, corners: Iterable, shades: Iterable) -> np.ndarray:
-    """A copy of a clip uint8 (t h w 3) with boxes (n 4) of x1, y1, x2, y2 in its pixels."""
+    """Return a copy of a clip uint8 (t h w 3) with boxes (n 4), x1 y1 x2 y2 in its pixels."""
     video = video.copy()
     thick = max(1, min(video.shape[1:3]) // 120)
     for (x1, y1, x2, y2), shade in zip(np.rint(corners).astype(int), shades, strict=True):
@@ -26,12 +26,12 @@ def boxes(video: np.ndarray, corners: Iterable, shades: Iterable) -> np.ndarray:
 
 
 def skeletons(points: np.ndarray, there: np.ndarray, edges: Sequence) -> np.ndarray:
-    """Joints and bones on a dark ground, uint8 (t SIDE SIDE 3), a color a person.
+    """Draw joints and bones on a dark background, uint8 (t SIDE SIDE 3), with a color per person.
 
     Args:
-      points: (m t j 2), x to the right and y down, in any unit: all of them fit the picture.
+      points: (m t j 2), x to the right and y down, in any unit. They are scaled to the picture.
       there: bool (m t j), which joints are known.
-      edges: pairs of joints.
+      edges: pairs of joints that are connected by bones.
     """
     known = points[there]
     low, high = (known.min(0), known.max(0)) if len(known) else (np.zeros(2), np.ones(2))
@@ -50,7 +50,7 @@ def skeletons(points: np.ndarray, there: np.ndarray, edges: Sequence) -> np.ndar
 
 
 def heatmaps(maps: np.ndarray) -> np.ndarray:
-    """Maps 0..1 (t h w j) on a dark ground, uint8 (t h w 3), a color a joint."""
+    """Draw maps 0..1 (t h w j) on a dark background, uint8 (t h w 3), with a color per joint."""
     shades = np.array([SHADES[j % len(SHADES)] for j in range(maps.shape[-1])])
     strong, joint = maps.max(-1, keepdims=True), maps.argmax(-1)
     return np.rint(np.clip(DARK + strong * (shades[joint] - DARK), 0, 255)).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""HTML of one page that needs nothing else: readable on a phone and on a desktop, light or dark.
+"""HTML of a self-contained page for phones and desktops, in light and dark mode.
 
-Every function returns HTML; texts that it gets are escaped.
+Each function returns HTML. The texts in its arguments are escaped.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +40,7 @@ summary{cursor:pointer;font-size:1.1rem}
 
 
 def document(title: str, body: Iterable[str]) -> str:
-    """A whole page."""
+    """Return a complete page."""
     dark = "@media(prefers-color-scheme:dark){" + _variables(DARK) + "}"
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -57,22 +57,22 @@ def _variables(colors: Mapping[str, tuple[int, int, int]]) -> str:
 
 
 def section(title: str, *parts: str) -> str:
-    """A heading and what stands below it; nothing where there is nothing."""
+    """Return a heading with the parts below it; "" if all parts are empty."""
     return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>" if any(parts) else ""
 
 
 def folded(title: str, *parts: str) -> str:
-    """Parts that a click shows."""
+    """Return parts that are shown after a click."""
     return f"<details><summary>{escape(title)}</summary>{''.join(parts)}</details>"
 
 
 def text(content: str, muted: bool = False) -> str:
-    """A paragraph."""
+    """Return a paragraph."""
     return f'<p dir="auto"{_class("muted" if muted else "")}>{escape(content)}</p>'
 
 
 def cards(values: Mapping[str, str]) -> str:
-    """Values with their names, side by side."""
+    """Return values with their names, side by side."""
     inside = (
         f'<div class="card"><b>{escape(value)}</b><span class="muted">{escape(name)}</span></div>'
         for name, value in values.items()
@@ -81,7 +81,7 @@ def cards(values: Mapping[str, str]) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[bool]) -> str:
-    """A table that scrolls within its own frame; `numbers` says which columns hold numbers."""
+    """Return a table that scrolls within its own frame. `numbers` marks the columns of numbers."""
     kinds = ["number" if number else "" for number in numbers]
 
     def cells(row: Sequence[str], tag: str) -> str:
@@ -96,7 +96,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequenc
 
 
 def legend(colors: Mapping[str, str]) -> str:
-    """Names in their colors, which are names of `COLORS`."""
+    """Return names in their colors, which are names of `COLORS`."""
     inside = (
         f'<b dir="auto" style="color:var(--{color})">{escape(name)}</b>'
         for name, color in colors.items()
@@ -105,28 +105,28 @@ def legend(colors: Mapping[str, str]) -> str:
 
 
 def side_by_side(parts: Iterable[str]) -> str:
-    """Parts of any width next to each other, or below where there is no room."""
+    """Return parts of any width next to each other, or below each other if the page is narrow."""
     return f'<div class="side">{"".join(parts)}</div>'
 
 
 def grid(parts: Iterable[str]) -> str:
-    """Parts in as many columns as the screen has room for."""
+    """Return parts in as many columns as fit on the screen."""
     inside = "".join(f"<div>{part}</div>" for part in parts)
     return f'<div class="grid">{inside}</div>' if inside else ""
 
 
 def scroll(part: str) -> str:
-    """A wide part in a frame of its own."""
+    """Return a wide part that scrolls within its own frame."""
     return f'<div class="scroll">{part}</div>'
 
 
 def image(uri: str, title: str) -> str:
-    """A picture, from `canvas.data_uri`."""
+    """Return a picture, from its `canvas.data_uri`."""
     return f'<img src="{uri}" alt="{escape(title)}">'
 
 
 def figure(picture: str, lines: Iterable[str]) -> str:
-    """A picture, or nothing, with lines of text below it."""
+    """Return a picture (HTML, or "" for none) with lines of text below it."""
     caption = "".join(f'<div dir="auto">{escape(line)}</div>' for line in lines)
     return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
 

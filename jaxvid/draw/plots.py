@@ -10,17 +10,17 @@ from jaxvid.draw import text as lettering
 from jaxvid.draw.axes import tick
 from jaxvid.draw.canvas import SERIES, Canvas, Picture
 
-POINTS = 300  # of a curve; longer ones become means of as many parts
-WIDTH, HEIGHT = 360, 210  # of a plot of curves
-LABELLED = 40  # classes that a confusion matrix names
-# What a run is looked at for comes first.
+POINTS = 300  # maximum number of points of a curve; longer ones are averaged
+WIDTH, HEIGHT = 360, 210  # size of a plot of curves
+LABELLED = 40  # maximum number of classes that a confusion matrix names
+# The most important plots come first.
 FIRST = ("loss", "top1", "top5", "map", "mean_class", "lr")
 SPEED = ("step_time", "clips_per_s", "data_wait", "mfu", "recompiles")
 HIDDEN = ("n",)
 
 
 class Curve(NamedTuple):
-    """A line of a plot: what it is called, its steps and its values."""
+    """A line of a plot: its name, steps and values."""
 
     name: str
     x: list[float]
@@ -28,10 +28,10 @@ class Curve(NamedTuple):
 
 
 def curves(records: Iterable[Mapping]) -> dict[str, list[Curve]]:
-    """Plots by name: "loss" has the curves "train" and "val" of train/loss and val/loss.
+    """Return plots by name: "loss" has the curves "train" and "val" of train/loss and val/loss.
 
     Args:
-      records: lines of metrics.jsonl; what is not finite is left out.
+      records: lines of metrics.jsonl. Values that are not finite are left out.
     """
     found: dict[str, dict[str, Curve]] = {}
     for record in records:
@@ -59,10 +59,16 @@ def draw_curves(
     size=(WIDTH, HEIGHT),
     palette: Mapping[str, str] | None = None,
 ):
-    """A plot with its title and axes in a part of a canvas.
+    """Draw a plot with title and axes.
 
     Args:
-      palette: colors of the curves by name, of a legend elsewhere; by default there is one here.
+      canvas: the canvas.
+      title: title of the plot.
+      lines: its curves.
+      at: x, y of the upper left corner of the plot on the canvas.
+      size: width and height of the plot.
+      palette: colors of the curves by name, if the legend is elsewhere. Without it, a legend is
+        drawn.
     """
     (x0, y0), (width, height) = at, size
     steps = [x for line in lines for x in line.x]
@@ -98,7 +104,7 @@ def draw_curves(
 
 
 def colors(lines: Sequence[Curve]) -> list[str]:
-    """A color a curve: always the same for train, val and test, where it is only they."""
+    """Return a color per curve. If there are only train, val and test, they have fixed colors."""
     usual = {"train": 0, "val": 1, "test": 2}
     places = [usual.get(line.name, i) for i, line in enumerate(lines)]
     if len(set(places)) < len(places):
@@ -107,14 +113,14 @@ def colors(lines: Sequence[Curve]) -> list[str]:
 
 
 def legend(canvas: Canvas, lines: Sequence[Curve], right: float, y: float):
-    """Names of curves in their colors, from the right."""
+    """Draw the names of curves in their colors, from right to left."""
     for line, color in reversed(list(zip(lines, colors(lines), strict=True))):
         canvas.text(right, y, line.name, 12, color, "end")
         right -= lettering.width(line.name, 12) + 12
 
 
 def thinned(line: Curve) -> Curve:
-    """At most POINTS points, each the mean of those that it stands for."""
+    """Return a curve with at most POINTS points, each the mean of a part of the curve."""
     if len(line.x) <= POINTS:
         return line
     parts = zip(*(np.array_split(values, POINTS) for values in line[1:]), strict=True)
@@ -123,8 +129,8 @@ def thinned(line: Curve) -> Curve:
 
 
 def extent(low: float, high: float) -> tuple[tuple[float, float], list[float]]:
-    """What an axis covers, and about five round marks on it."""
-    if high - low <= 1e-9 * max(abs(low), abs(high)):  # a point, or all the same
+    """Return the range (low, high) of an axis, and about five round tick marks on it."""
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # one point, or equal values
         margin = abs(high) * 0.1 or 1.0
         low, high = low - margin, high + margin
     step = tick(2 * (high - low))
@@ -134,7 +140,7 @@ def extent(low: float, high: float) -> tuple[tuple[float, float], list[float]]:
 
 
 def number(value: float) -> str:
-    """Short: 12k, 0.05, 1e-05."""
+    """Format a number briefly: 12k, 0.05, 1e-05."""
     if abs(value) >= 1e4:
         unit, name = (1e6, "M") if abs(value) >= 1e6 else (1e3, "k")
         return f"{value / unit:.4g}{name}"
@@ -142,7 +148,7 @@ def number(value: float) -> str:
 
 
 def curves_picture(plots: Mapping[str, Sequence[Curve]], columns: int = 3) -> np.ndarray | None:
-    """All plots, uint8 (h, w, 3); None where there are none."""
+    """Return a picture of all plots, uint8 (h, w, 3); None if there are none."""
     if not plots:
         return None
     columns = min(columns, len(plots))
@@ -153,14 +159,14 @@ def curves_picture(plots: Mapping[str, Sequence[Curve]], columns: int = 3) -> np
 
 
 class Matrix:
-    """A confusion matrix as a drawing: rows are the true classes, columns the predicted ones.
+    """Drawing of a confusion matrix: rows are the true classes, columns the predicted ones.
 
     The shade of a cell is its share of the row. Up to 40 classes are named.
 
     Args:
       counts: int (c, c).
-      names: of the classes; long ones are cut.
-      least: size of the drawing, in pixels, that cells are enlarged to.
+      names: names of the classes; long ones are cut.
+      least: minimum size of the drawing in pixels, to which cells are enlarged.
     """
 
     def __init__(self, counts: np.ndarray, names: Sequence[str], least: int = 360):
@@ -175,7 +181,7 @@ class Matrix:
         self.size = (self._left + side + 8, self._top + side + 8)
 
     def draw(self, canvas: Canvas):
-        """On a canvas of `size`."""
+        """Draw the matrix on a canvas of `size`."""
         left, top, cell, c = self._left, self._top, self._cell, len(self.counts)
         shares = self.counts / np.maximum(self.counts.sum(1, keepdims=True), 1)
         canvas.text(10, top + cell * c / 2, "true", 12, "muted", "middle", upright=True)
@@ -199,7 +205,7 @@ class Matrix:
                 canvas.text(x + cell / 2, y + cell / 2, str(count), 11, ink, "middle")
 
     def picture(self) -> np.ndarray:
-        """uint8 (h, w, 3)."""
+        """Return the drawing as a picture, uint8 (h, w, 3)."""
         canvas = Picture(*self.size)
         self.draw(canvas)
         return canvas.pixels

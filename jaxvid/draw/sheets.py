@@ -1,4 +1,4 @@
-"""Clips as one picture: a contact sheet of still frames, or a mosaic that moves."""
+"""Several clips in one picture: a contact sheet of still frames, or a video mosaic."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,17 +9,17 @@ import numpy as np
 
 from jaxvid.draw import text as lettering
 
-COLUMNS, WIDTH = 8, 1920  # most frames of a row, and about the most pixels of a sheet
+COLUMNS, WIDTH = 8, 1920  # maximum number of frames of a row, and approximate width of a sheet
 SMALL = 96  # pixels: narrower frames are enlarged, so that the text above them has room
-GAP, SIZE = 4, 15  # pixels between pictures, and of letters
+GAP, SIZE = 4, 15  # pixels between pictures, and size of letters
 LINE = lettering.line(SIZE)
 TEXT, BACK = (235, 235, 235), (24, 24, 28)
 
-BAR = 5  # pixels: the width of the color before a note
+BAR = 5  # pixels: width of the colored bar before a note
 
 
 class Note(NamedTuple):
-    """A text below a clip, with a bar of its color (RGB) before it."""
+    """A text below a clip, with a bar of a color (RGB) before it."""
 
     text: str
     shade: tuple[int, int, int] = BACK
@@ -34,7 +34,7 @@ class View(NamedTuple):
 
 
 def contact_sheet(views: Sequence[View], columns: int = COLUMNS) -> np.ndarray:
-    """uint8 (h w 3): a row a view, with at most `columns` frames evenly spaced over the clip."""
+    """Return a sheet, uint8 (h w 3): a row per view of at most `columns` evenly spaced frames."""
     rows = [
         tile(text, fit(video[spread(video, columns)], columns), notes)
         for text, video, notes in views
@@ -44,12 +44,12 @@ def contact_sheet(views: Sequence[View], columns: int = COLUMNS) -> np.ndarray:
 
 
 def spread(video: np.ndarray, columns: int) -> np.ndarray:
-    """Indices of at most `columns` frames, evenly spaced from the first to the last."""
+    """Return indices of at most `columns` frames, evenly spaced from the first to the last."""
     return np.linspace(0, len(video) - 1, min(columns, len(video))).round().astype(int)
 
 
 def mosaic(views: Sequence[View]) -> Iterator[np.ndarray]:
-    """Frames uint8 (h w 3) of all views side by side, each with its text and its notes."""
+    """Yield frames uint8 (h w 3) of all views side by side, each with its text and its notes."""
     columns = math.ceil(len(views) ** 0.5)
     small = [View(text, fit(video, columns), notes) for text, video, notes in views]
     small += [View("", np.zeros_like(small[0].video))] * (-len(small) % columns)
@@ -61,7 +61,7 @@ def mosaic(views: Sequence[View]) -> Iterator[np.ndarray]:
 
 
 def fit(video: np.ndarray, columns: int) -> np.ndarray:
-    """(t h w 3): no wider than a column of a sheet, and small frames enlarged."""
+    """Resize a clip (t h w 3) to at most the width of a column; small frames are enlarged."""
     width, least = video.shape[2], min(SMALL, WIDTH // columns)
     if width < least:
         scale = -(-least // width)
@@ -72,11 +72,13 @@ def fit(video: np.ndarray, columns: int) -> np.ndarray:
 
 
 def tile(text: str, images: np.ndarray, notes: Sequence[Note] = (), room: int = 0) -> np.ndarray:
-    """uint8 (h w 3): images (n h w 3) in a row, under lines of text that are cut to fit.
+    """Return images (n h w 3) in a row below lines of text, uint8 (h w 3).
 
     Args:
-      notes: are written below the images, over several lines where they are long.
-      room: lines below the images, where there are fewer.
+      text: lines above the images, cut to the width of the row.
+      images: the images.
+      notes: notes below the images; long ones take several lines.
+      room: minimum number of lines below the images.
     """
     n, h, w, _ = images.shape
     lines, below = text.split("\n"), wrapped(notes, n * (w + GAP) - GAP)
@@ -96,7 +98,7 @@ def tile(text: str, images: np.ndarray, notes: Sequence[Note] = (), room: int = 
 
 
 def wrapped(notes: Sequence[Note], width: int) -> list[Note]:
-    """Notes as lines that fit into a width."""
+    """Return notes that are split into lines of at most `width` pixels."""
     most = width - BAR - 4
     return [
         Note(line, note.shade) for note in notes for line in lettering.wrap(note.text, SIZE, most)
@@ -104,7 +106,7 @@ def wrapped(notes: Sequence[Note], width: int) -> list[Note]:
 
 
 def pad(row: np.ndarray, width: int) -> np.ndarray:
-    """A picture made `width` wide by background on its right."""
+    """Return a picture that is padded on the right to a width."""
     out = np.full((len(row), width, 3), BACK, np.uint8)
     out[:, : row.shape[1]] = row
     return out

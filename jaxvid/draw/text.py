@@ -1,8 +1,8 @@
-"""Text on pictures, in any script that a font of this machine has.
+"""Text on pictures, in all scripts for which this machine has a font.
 
-Letters come from Pillow: its own font for ASCII, and for all else the first font file of this
-machine that has the characters. JAXVID_FONT names font files to try first, separated like PATH.
-A character that no font has is drawn as a box, or without its accent; the first such is reported.
+Pillow draws the letters. ASCII uses Pillow's own font. Other characters use the first font file of
+this machine that has them. JAXVID_FONT is a list of font files to try first, separated as in PATH.
+A character that no font has is drawn without its accent, or as a box; a message reports the first.
 """
 
 import logging
@@ -20,31 +20,33 @@ from PIL import Image, ImageDraw, ImageFont
 
 logger = logging.getLogger(__name__)
 
-BUILT_IN = ""  # the name of Pillow's own font among those of files
-NO_CHARACTER = "\U0010ffff"  # a code point that no font may have
-reported: set[str] = set()  # the advice that was printed
+BUILT_IN = ""  # name of Pillow's own font
+NO_CHARACTER = "\U0010ffff"  # a code point that no font has
+reported: set[str] = set()  # advice that was already printed
 FOLDERS = (
     "/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts",
     "/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts", "C:/Windows/Fonts",
 )  # fmt: skip
-# A plain face is easier to read than these, and a family of many scripts looks more even.
+# These faces are used last: plain ones are easier to read, and large families look more uniform.
 SPECIAL = re.compile("bold|italic|oblique|serif|mono|light|thin|black|medium|condensed|emoji")
 USUAL = re.compile("dejavusans|notosans|arial|liberationsans|pingfang|msyh|wqy")
 
 
 def write(picture: np.ndarray, text: str, at: tuple[int, int], size: int, shade: Any):
-    """Write one line onto a picture, in place; what leaves the picture is cut off.
+    """Write one line of text onto a picture in place. Text outside the picture is cut off.
 
     Args:
+      picture: uint8 (h, w, 3).
+      text: the text.
       at: x, y of the upper left corner of the line.
-      size: of the letters, in pixels; a line is `line(size)` high.
-      shade: the color, RGB.
+      size: size of the letters in pixels; the height of the line is `line(size)`.
+      shade: color, RGB.
     """
     blend(picture, letters(text, size), at, shade)
 
 
 def blend(picture: np.ndarray, mask: np.ndarray, at: tuple[int, int], shade: Any):
-    """Color a picture in place where `mask`, uint8 (h, w), is 255, its corner at x, y."""
+    """Color a picture in place by the opacities `mask`, uint8 (h, w), with its corner at x, y."""
     (x, y), (height, width) = at, mask.shape
     left, top = max(x, 0), max(y, 0)
     ground = picture[top : max(y + height, 0), left : max(x + width, 0)]
@@ -54,17 +56,17 @@ def blend(picture: np.ndarray, mask: np.ndarray, at: tuple[int, int], shade: Any
 
 
 def line(size: int) -> int:
-    """Height of a line of text in pixels."""
+    """Return the height of a line of text in pixels."""
     return round(1.35 * size)
 
 
 def width(text: str, size: int) -> int:
-    """Width of a line of text in pixels."""
+    """Return the width of a line of text in pixels."""
     return letters(text, size).shape[1]
 
 
 def fit(text: str, size: int, most: int) -> str:
-    """`text`, or its beginning and "..." where it is wider than `most` pixels."""
+    """Return `text`, or its beginning and "..." if it is wider than `most` pixels."""
     if width(text, size) <= most:
         return text
     low, high = 0, len(text)
@@ -78,7 +80,7 @@ def fit(text: str, size: int, most: int) -> str:
 
 
 def wrap(text: str, size: int, most: int) -> list[str]:
-    """`text` as lines of whole words, each at most `most` pixels wide; longer words are cut."""
+    """Split `text` into lines of whole words, at most `most` pixels wide. Longer words are cut."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
@@ -91,14 +93,14 @@ def wrap(text: str, size: int, most: int) -> list[str]:
 
 @lru_cache(4096)
 def letters(text: str, size: int) -> np.ndarray:
-    """One line of text as a mask, uint8 (line(size), w)."""
+    """Return one line of text as a mask, uint8 (line(size), w)."""
     text = "".join(c if c.isprintable() else " " for c in text)
     runs = [(_font(name, size), part) for name, part in _runs(text)]
     ends = np.cumsum([0.0, *(font.getlength(part) for font, part in runs)])
     image = Image.new("L", (int(np.ceil(ends[-1])), line(size)))
     draw = ImageDraw.Draw(image)
     for (font, part), x in zip(runs, ends[:-1].tolist(), strict=True):
-        # A line begins on its left also where its first letter is Arabic.
+        # A line begins on the left even if its first letter is Arabic.
         ordered = font.layout_engine == ImageFont.Layout.RAQM
         direction = "ltr" if ordered else None
         draw.text((x, size), part, font=font, fill=255, anchor="ls", direction=direction)
@@ -106,13 +108,13 @@ def letters(text: str, size: int) -> np.ndarray:
 
 
 def _runs(text: str) -> list[tuple[str, str]]:
-    """Parts of a text, each with the font that has its characters."""
+    """Split a text into parts, each with a font that has its characters."""
     if text.isascii():
         return [(BUILT_IN, text)]
     text = "".join(c if font_for(c) is not None else _substitute(c) for c in text)
     needed = frozenset(c for c in text if not _follows(c))
     for name in dict.fromkeys(filter(None, (font_for(c) for c in sorted(needed, reverse=True)))):
-        if all(has(name, c) for c in needed):  # one face for all of it looks best
+        if all(has(name, c) for c in needed):  # a single face looks best
             return [(name, text)]
     names: list[str] = []
     for c in text:
@@ -123,14 +125,14 @@ def _runs(text: str) -> list[tuple[str, str]]:
 
 
 def _substitute(c: str) -> str:
-    """What is drawn for a character that no font has."""
+    """Return the character to draw instead of one that no font has."""
     _report(
         f"no font of this machine has {c!r}",
         "install fonts (on Debian and Ubuntu fonts-noto-core and fonts-noto-cjk), or name the file"
         " of a font in JAXVID_FONT",
     )
     base = unicodedata.normalize("NFKD", c)[0]
-    return base if base.isascii() else NO_CHARACTER  # which every font draws as a box
+    return base if base.isascii() else NO_CHARACTER  # each font draws it as a box
 
 
 def _report(problem: str, advice: str):
@@ -141,13 +143,13 @@ def _report(problem: str, advice: str):
 
 
 def _follows(c: str) -> bool:
-    """Whether a character shapes the one before it, or is no letter: it needs no font itself."""
+    """Return whether a character needs no font: it modifies the one before it, or is invisible."""
     return c.isspace() or c == NO_CHARACTER or unicodedata.category(c) in ("Mn", "Me", "Cf")
 
 
 @cache
 def font_for(c: str) -> str | None:
-    """The first font that has a character."""
+    """Return the first font that has a character; None if no font has it."""
     if _follows(c):
         return BUILT_IN
     return next((name for name in font_files() if has(name, c)), None)
@@ -160,7 +162,7 @@ def has(name: str, c: str) -> bool:
         return True
     try:
         shown, missing = (_font(name, 20).getmask(x) for x in (c, NO_CHARACTER))
-    except OSError:  # a broken file, or pictures of one size
+    except OSError:  # a damaged file, or bitmaps of one size
         return False
     return (shown.size, bytes(shown)) != (missing.size, bytes(missing))
 
@@ -172,7 +174,7 @@ def _font(name: str, size: int) -> Any:
 
 @cache
 def font_files() -> tuple[str, ...]:
-    """Pillow's own font and the font files of this machine, the plainest first."""
+    """Return Pillow's own font and the font files of this machine, plain faces first."""
 
     def found() -> Iterator[Path]:
         for folder in FOLDERS:

@@ -1,4 +1,4 @@
-"""Networks on skeleton graphs: blocks of a graph convolution and a convolution in time.
+"""Networks on skeleton graphs, of blocks with a graph convolution and a temporal convolution.
 
 Shapes: b batch (in blocks: times people), m people, t frames, j joints, c channels, k subsets of
 neighbors.
@@ -21,12 +21,13 @@ from jaxvid.ops import graph
 
 
 class SkeletonNet(nn.Module):
-    """The backbone: keypoint (b, m, t, j, c) -> features (b, m, t', j, widths[-1]).
+    """Backbone for skeletons: keypoint (b, m, t, j, c) -> features (b, m, t', j, widths[-1]).
 
-    Everybody goes through the blocks on their own; a person who is not there is zeros.
+    Each person goes through the blocks separately. Missing persons are zeros.
 
     Attributes:
-      spatial, temporal: the units of every block, see `Block`.
+      spatial: spatial unit of each block, see `Block`.
+      temporal: temporal unit of each block, see `Block`.
       layout: Layout of the skeleton, a name in `jaxvid.skeletons`.
       widths: Channels of each block.
       strides: Stride in time of each block.
@@ -74,12 +75,12 @@ class SkeletonNet(nn.Module):
 
 
 class Block(nn.Module):
-    """A convolution over neighbors, then one over time, and a shortcut around both.
+    """A spatial unit, a temporal unit, and a shortcut around both.
 
     Attributes:
-      spatial: takes features and layout; its module keeps the time.
-      temporal: takes features, stride and dropout.
-      residual: whether there is the shortcut.
+      spatial: function of features and layout that returns a module, which keeps the frames.
+      temporal: function of features, stride and dropout that returns a module.
+      residual: use the shortcut.
     """
 
     spatial: type[nn.Module]
@@ -107,7 +108,7 @@ class Block(nn.Module):
 
 
 def aggregate(x: jax.Array, adjacency: jax.Array) -> jax.Array:
-    """What each joint takes from its neighbors: (b, t, j, k c), (k, j, j) -> (b, t, j, c).
+    """Sum features over the neighbors of each joint: (b, t, j, k c), (k, j, j) -> (b, t, j, c).
 
     Entry [k, v, w] of the matrices is the weight of joint v, as subset k maps it, for joint w.
     """
@@ -117,9 +118,9 @@ def aggregate(x: jax.Array, adjacency: jax.Array) -> jax.Array:
 
 
 def pointwise(channels: int, features: int, stride: int = 1, **options) -> Conv:
-    """A linear map of every joint in each `stride`-th frame.
+    """Return a linear layer for each joint in each `stride`-th frame.
 
-    Starts as layers of PyTorch do, which the recipes leave as they are.
+    It has the default initialization of PyTorch, as in the recipes.
     """
     bound = channels**-0.5
 

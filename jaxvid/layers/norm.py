@@ -12,17 +12,18 @@ import jax.numpy as jnp
 
 
 class BatchNorm(nn.Module):
-    """Batch normalization (Ioffe & Szegedy, 2015) with the statistics that PyTorch keeps.
+    """Batch normalization (Ioffe & Szegedy, 2015) with the running statistics of PyTorch.
 
-    Over a batch that is sharded over devices the statistics are those of the whole batch (SyncBN).
-    The running variance is the unbiased one, n / (n - 1) times that which normalizes.
+    If a batch is sharded over devices, the statistics are those of the whole batch (SyncBN). The
+    running variance is unbiased: n / (n - 1) times the variance that is used to normalize.
 
     Attributes:
-      momentum: share of the old running statistics that a step keeps (1 - PyTorch's).
-      groups: the batch is normalized in this many parts of consecutive rows, each by its own
-        statistics: what a recipe for so many GPUs without SyncBN did, or sub-batch normalization.
-      frozen: the running statistics normalize, and stay, in training too (`norm_eval`).
-      dtype: of the result; parameters and statistics are float32.
+      momentum: share of the old running statistics that is kept in a step (1 - PyTorch's momentum).
+      groups: number of parts of consecutive rows that are normalized with their own statistics, as
+        on this number of GPUs without SyncBN, or in sub-batch normalization.
+      frozen: normalize with the running statistics in training, too, and do not update them
+        (`norm_eval`).
+      dtype: dtype of the result; parameters and statistics are float32.
     """
 
     momentum: float = 0.9
@@ -47,8 +48,8 @@ class BatchNorm(nn.Module):
         axes = tuple(range(1, parts.ndim - 1))
         mean = parts.mean(axes)
         var = jnp.square(parts).mean(axes) - jnp.square(mean)
-        # Rounding may leave it below 0. Not `jnp.maximum`: its gradient asks which input equals the
-        # result, and an input that XLA computes anew, rounded in another way, equals nothing.
+        # Rounding may make it negative. `jnp.maximum` is not used: its gradient compares the inputs
+        # with the result, and if XLA computes an input again with other rounding, none is equal.
         var = jnp.where(var > 0, var, 0)
         if not self.is_initializing():
             n = parts[0, ..., 0].size

@@ -1,7 +1,7 @@
 """Boundary-matching network (Lin et al., 2019), https://arxiv.org/abs/1907.09702.
 
-From the features of an untrimmed video: where actions start, where they end, and how well every
-segment matches one. It proposes segments, whatever the classes.
+From the features of an untrimmed video, it predicts where actions start, where they end, and how
+well each segment matches an action. The proposals do not depend on classes.
 
 Shapes: b batch, t bins of time, d durations, s starts, c channels; see `ops/boundary.py`.
 """
@@ -26,15 +26,15 @@ VARIANTS: dict[str, dict] = {
     "2048": dict(channels=2048),
 }
 
-# PyTorch's default, uniform within 1 / sqrt(fan in).
+# Default initialization of PyTorch: uniform within 1 / sqrt(fan in).
 uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 class Boundaries(NamedTuple):
     """Probabilities: confidence (b, 2, d, s), start (b, t), end (b, t), float32.
 
-    The confidence of a segment comes twice: trained on its overlap by regression, and on whether
-    it is an action.
+    A segment has two confidences: one is trained by regression of its overlap, the other by
+    classification as an action.
     """
 
     confidence: jax.Array
@@ -43,7 +43,7 @@ class Boundaries(NamedTuple):
 
 
 class GroupConv(nn.Module):
-    """A convolution over three bins whose channels mix within `groups`; ReLU."""
+    """A grouped convolution over three bins, with ReLU."""
 
     features: int
     groups: int
@@ -57,7 +57,7 @@ class GroupConv(nn.Module):
         x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (0, 0)))
         x = x.reshape(*x.shape[:2], self.groups, -1)
         kernel = kernel.astype(self.dtype).reshape(3, shape[1], self.groups, -1)
-        # XLA may gather a batch that is spread over devices for a grouped convolution.
+        # XLA may gather a batch that is sharded over devices for a grouped convolution.
         t = x.shape[1] - 2
         before, at, after = (
             jnp.einsum("btgi,igo->btgo", x[:, k : k + t], kernel[k]) for k in range(3)
@@ -72,8 +72,8 @@ class Base(nn.Module):
     Attributes:
       channels: Number of channels of the input features; 0 accepts any number.
       frames: Number of temporal bins that a video is divided into.
-      width: Channels of the convolutions.
-      groups: Groups of channels in every convolution.
+      width: Number of channels of the convolutions.
+      groups: Number of groups of channels in each convolution.
       remat: Recompute activations in the backward pass, including those of the boundary-matching
         map. This saves memory and makes training slower.
     """
@@ -97,7 +97,7 @@ class Base(nn.Module):
 
 
 class Boundary(nn.Module):
-    """Probability that each bin is a boundary: (b, t, c) -> (b, t), float32."""
+    """Predicts the probability of each bin to be a boundary: (b, t, c) -> (b, t), float32."""
 
     width: int
     groups: int
@@ -111,7 +111,7 @@ class Boundary(nn.Module):
 
 
 class SampleCells(nn.Module):
-    """Samples every segment of a sequence: (b, t, c) -> (b, d, s, features); ReLU."""
+    """Samples all segments of a sequence, with ReLU: (b, t, c) -> (b, d, s, features)."""
 
     features: int
     samples: int
@@ -129,7 +129,7 @@ class SampleCells(nn.Module):
 
 
 class Evaluate(nn.Module):
-    """Both confidences of every segment: (b, t, c) -> (b, 2, d, s), float32."""
+    """Predicts both confidences of all segments: (b, t, c) -> (b, 2, d, s), float32."""
 
     samples: int
     per_sample: int
@@ -149,12 +149,12 @@ class Evaluate(nn.Module):
 
 
 class BMN(nn.Module):
-    """feature (b, t, c) -> Boundaries.
+    """Boundary-matching network: feature (b, t, c) -> Boundaries.
 
     Attributes:
-      samples: of each segment and its surroundings.
-      per_sample: places whose mean is a sample.
-      ratio: how far the surroundings reach, of the segment's length on either side.
+      samples: number of samples of each segment with its surroundings.
+      per_sample: number of points that are averaged to one sample.
+      ratio: length of the surroundings on each side, as a share of the length of the segment.
     """
 
     backbone: Base
@@ -174,7 +174,7 @@ class BMN(nn.Module):
 
 
 def conv(features, kernel, x, dtype, name):
-    """A convolution with bias, initialised as in PyTorch."""
+    """Return a convolution of x with bias, initialized as in PyTorch."""
     bias = bias_init((*kernel, x.shape[-1], features))
     layer = Conv(
         features, kernel, use_bias=True, kernel_init=uniform, bias_init=bias, dtype=dtype, name=name
@@ -183,7 +183,7 @@ def conv(features, kernel, x, dtype, name):
 
 
 def bias_init(kernel):
-    """Uniform within 1 / sqrt(fan in) of a kernel's shape."""
+    """Return the initializer of a bias: uniform within 1 / sqrt(fan in) of the kernel's shape."""
 
     def init(key, shape, dtype=jnp.float32):
         bound = (kernel[-1] / math.prod(kernel)) ** 0.5
@@ -193,7 +193,7 @@ def bias_init(kernel):
 
 
 def example(variant):
-    """Shapes and dtypes of small inputs, by name: a batch of two."""
+    """Return shapes and dtypes of a batch of two small inputs, by name."""
     net = backbone(variant)
     return {"feature": jax.ShapeDtypeStruct((2, net.frames, net.channels or 20), jnp.float32)}
 
@@ -226,7 +226,7 @@ def build(
 
 
 def masks(net, names):
-    """What upstream stores of the map: how its cells are sampled, and which lie in the video."""
+    """Return the constants that MMAction2 stores: sampling mask, and mask of cells in the video."""
     frames = net.backbone.frames
     return {
         "sample_mask": boundary.sampling_mask(frames, net.samples, net.per_sample, net.ratio),

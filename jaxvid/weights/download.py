@@ -1,12 +1,12 @@
-"""Published weights onto this machine: looked up, else downloaded, and never used unchecked.
+"""Download of published weights, with a check of their hashes.
 
-JAXVID_WEIGHTS_DIR                   files somebody put there, under their published name or
-                                     under their zoo name with any suffix
+JAXVID_WEIGHTS_DIR                   files of the user, with their published name, or with their
+                                     zoo name and any suffix
 $JAXVID_CACHE/weights/FILE           downloads (without JAXVID_CACHE: ~/.cache/jaxvid)
-$JAXVID_CACHE/weights/FILE.part      what has arrived of one; FILE.part.json says of what
-$JAXVID_CACHE/weights/sha256.json    hashes of files without a published one, as first seen
+$JAXVID_CACHE/weights/FILE.part      part of a download; FILE.part.json has its source and version
+$JAXVID_CACHE/weights/sha256.json    first hash of each file that has no published hash
 
-The library `pooch` is not used, as it starts a broken download from the beginning.
+The library `pooch` is not used, because it restarts an interrupted download from the beginning.
 """
 
 import contextlib
@@ -31,29 +31,30 @@ from jaxvid.weights.zoo import Row
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT = 30.0  # seconds without a byte
-TRIES = 4  # in a row without a byte of progress
-PAUSE = 1.0  # seconds before the second try, doubled for each further one
+TIMEOUT = 30.0  # seconds without data
+TRIES = 4  # consecutive tries without data
+PAUSE = 1.0  # seconds before the second try, doubled for each one after it
 CHUNK = 1 << 20  # bytes
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP errors worth another try
 
 
 class Unavailable(Exception):
-    """This link does not give the file; the message says why."""
+    """Raised if the file cannot be downloaded from a link. The message has the reason."""
 
 
 def fetch(row: Row, folder: str | Path | None = None) -> Path:
-    """The file of `row` on this machine: from JAXVID_WEIGHTS_DIR, the cache, or its link.
+    """Return the path of published weights, from JAXVID_WEIGHTS_DIR, the cache or their link.
 
-    A download that was cut goes on where it stopped, now or in a later call. Several processes may
-    fetch the same file at once: one does, the others wait for it.
+    An interrupted download continues where it stopped, now or in a later call. If several processes
+    fetch the same file, one of them does so and the others wait.
 
     Args:
-      folder: instead of the cache.
+      row: row of the zoo.
+      folder: folder of downloads, instead of the cache.
 
     Raises:
-      UserError: the link is dead or out of reach (says what to put where), the file has another
-        hash, or the disk is full.
+      UserError: the link is dead or cannot be reached (the message says which file to put where),
+        the file has another hash, or the disk is full.
     """
     folder = Path(folder or files.cache_root() / "weights")
     local = local_file(row)
@@ -72,7 +73,7 @@ def fetch(row: Row, folder: str | Path | None = None) -> Path:
 
 
 def local_file(row: Row) -> Path | None:
-    """The file of `row` in JAXVID_WEIGHTS_DIR, if that is set and has it."""
+    """Return the file of `row` in JAXVID_WEIGHTS_DIR, if this is set and the file exists."""
     folder = Path(os.environ.get("JAXVID_WEIGHTS_DIR") or "")
     if folder == Path():
         return None
@@ -84,10 +85,10 @@ def local_file(row: Row) -> Path | None:
 
 
 def sha256(path: Path) -> str:
-    """Hex digits of a file's hash.
+    """Return the SHA-256 of a file, in hexadecimal digits.
 
     Raises:
-      UserError: it cannot be read.
+      UserError: the file cannot be read.
     """
     try:
         with open(path, "rb") as file:
@@ -97,19 +98,21 @@ def sha256(path: Path) -> str:
 
 
 def is_published(path: Path, row: Row) -> bool:
-    """Whether a user's file is the published one, as far as the row tells."""
+    """Return whether a file of the user is the published one, by the data in the row."""
     return not row.sha256 or sha256(path).startswith(row.sha256)
 
 
 def check(path: Path, row: Row, folder: Path | None = None, record: bool = False) -> Path:
-    """`path`, if it has the hash of `row`.
+    """Check the hash of a file, and return its path.
 
     Args:
-      folder: where hashes of files without a published one are recorded; default the cache.
-      record: note the hash there if it is the first of this file.
+      path: the file.
+      row: row of the zoo.
+      folder: folder with the recorded hashes of files without a published one; default the cache.
+      record: record the hash if there is none for this file.
 
     Raises:
-      UserError: it has another hash, or cannot be read.
+      UserError: the file has another hash, or cannot be read.
     """
     folder = folder or files.cache_root() / "weights"
     expected = row.sha256 or recorded(folder).get(row.file, "")
@@ -143,12 +146,12 @@ def write_record(folder: Path, name: str, digest: str):
 
 
 def locked(target: Path) -> AbstractContextManager:
-    """Hold the lock of a file; wait for a process that has it."""
+    """Hold the lock of a file, and wait if another process holds it."""
     return files.locked(target.with_name(f".{target.name}.lock"), target)
 
 
 def download(row: Row, target: Path):
-    """The file of `row` from the first of its links that gives it, to `target`."""
+    """Download the file of `row` to `target`, from the first of its links that works."""
     part = Path(f"{target}.part")
     problems = []
     for url in (row.url, *row.mirrors):
@@ -170,12 +173,12 @@ def download(row: Row, target: Path):
 
 
 def keep(row: Row, url: str, part: Path, target: Path):
-    """Fetch `url` into `part`, and if it has the right hash, make that `target`."""
+    """Fetch `url` into `part`, and rename it to `target` if it has the right hash."""
     expected = row.sha256 or recorded(target.parent).get(row.file, "")
     resumed = resume_point(url, part)[0] > 0
     found = stream(url, part, row.name)
     if resumed and not found.startswith(expected):
-        # The part on disk may be what is wrong.
+        # The part on disk may be wrong.
         forget(part)
         found = stream(url, part, row.name)
     if not found.startswith(expected):
@@ -197,7 +200,7 @@ def keep(row: Row, url: str, part: Path, target: Path):
 
 
 def stream(url: str, part: Path, name: str) -> str:
-    """All of `url` into `part`, with a new try wherever the connection ends; its sha256."""
+    """Fetch `url` into `part`, with a new try if the connection ends, and return its SHA-256."""
     failures = 0
     while True:
         before = size(part)
@@ -219,11 +222,11 @@ def stream(url: str, part: Path, name: str) -> str:
 
 
 def attempt(url: str, part: Path, name: str) -> str:
-    """One request for what `part` lacks; raises ConnectionError if it ends early."""
+    """Request the bytes that are missing in `part`. Raises ConnectionError if it ends early."""
     start, version = resume_point(url, part)
     headers = {"User-Agent": "jaxvid"}
     if start:
-        # Without If-Range, the rest of a replaced file would follow the start of the old one.
+        # Without If-Range, the end of a new version could be appended to the start of an old one.
         headers |= {"Range": f"bytes={start}-", "If-Range": version}
     request = urllib.request.Request(url, headers=headers)
     with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
@@ -231,7 +234,7 @@ def attempt(url: str, part: Path, name: str) -> str:
             start = 0
         length = reply.headers.get("Content-Length")
         total = start + int(length) if length else 0
-        etag = reply.headers.get("ETag", "")  # a weak one, W/"...", does not do for ranges
+        etag = reply.headers.get("ETag", "")  # a weak one, W/"...", does not work for ranges
         version = etag if etag.startswith('"') else reply.headers.get("Last-Modified", "")
         check_room(part.parent, total - start)
         with on_disk(part):
@@ -252,7 +255,7 @@ def attempt(url: str, part: Path, name: str) -> str:
 
 
 def read_start(file: BinaryIO, start: int, part: Path):
-    """The hash of the first `start` bytes; leaves the file ready to be continued there."""
+    """Return the hash of the first `start` bytes, and leave the position of the file after them."""
     digest = hashlib.sha256()
     with on_disk(part):
         while block := file.read(min(CHUNK, start - file.tell())):
@@ -261,7 +264,7 @@ def read_start(file: BinaryIO, start: int, part: Path):
 
 
 def resume_point(url: str, part: Path) -> tuple[int, str]:
-    """How much of `url` is in `part`, and of which version; 0 where that cannot be told."""
+    """Return how many bytes of `url` are in `part`, and their version; 0 if this is unknown."""
     try:
         known = json.loads(note(part).read_text())
     except (OSError, ValueError):
@@ -294,7 +297,7 @@ def check_room(folder: Path, need: int):
 
 @contextlib.contextmanager
 def on_disk(part: Path) -> Iterator[None]:
-    """Errors of the disk are the user's to mend; those of the connection are tried again."""
+    """Turn errors of the disk into a UserError. Errors of the connection are tried again."""
     try:
         yield
     except OSError as error:
@@ -305,7 +308,7 @@ def on_disk(part: Path) -> Iterator[None]:
 
 
 class Progress:
-    """One line on stderr, where that is a terminal."""
+    """Shows progress as one line on stderr, if it is a terminal."""
 
     def __init__(self, name: str, start: int, total: int):
         self.name, self.start, self.total = name, start, total

@@ -1,11 +1,11 @@
-"""Reads and writes `.safetensors` files: a JSON header, then the tensors back to back.
+"""Reading and writing of `.safetensors` files: a JSON header, followed by the tensors.
 
 8 bytes   length of the header, little-endian
 header    {"__metadata__": {str: str}, name: {"dtype", "shape", "data_offsets": [begin, end]}}
-data      little-endian, C order; the offsets count from here and leave no holes
+data      little-endian, C order, without gaps; offsets are relative to its start
 
-The library `safetensors` (0.8) is not used: for NumPy it copies every tensor into memory, where
-this file maps them, and it reads no float8, as it looks for these types in NumPy itself.
+The library `safetensors` (0.8) is not used. For NumPy it copies each tensor into memory, while this
+module maps the file. It also reads no float8, because it expects these types in NumPy itself.
 """
 
 import json
@@ -47,12 +47,12 @@ DTYPES = {
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """The tensors of a file by name, in the order of its header.
+    """Return {name: array} of the tensors of a file, in the order of its header.
 
     The arrays are read-only views of the mapped file, whose pages are read when they are used.
 
     Raises:
-      UserError: no such file, or its header does not describe exactly the bytes that follow.
+      UserError: the file does not exist, or its header does not match the bytes that follow.
     """
     data = map_file(path)
     header, start = _header(data, path)
@@ -68,7 +68,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         spans.append((begin, end, name))
         try:
             tensors[name] = np.ndarray(shape, dtype, data, start + begin)
-        except ValueError as error:  # more than NumPy's dimensions or sizes
+        except ValueError as error:  # more dimensions or larger sizes than NumPy allows
             raise UserError(f"{path}: {name} {shape}: {error}") from None
     at = 0
     for begin, end, name in sorted(spans):
@@ -81,7 +81,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def metadata(path: str | Path) -> dict[str, str]:
-    """What the header says of the file as a whole; empty where it says nothing."""
+    """Return the metadata in the header of a file; empty if it has none."""
     return _header(map_file(path), path)[0].get("__metadata__", {})
 
 
@@ -90,13 +90,18 @@ def write(
     tensors: Mapping[str, Any],
     metadata: Mapping[str, str] = METADATA,
 ):
-    """Write arrays by name; a file under `path` appears complete or not at all.
+    """Write arrays to a file atomically.
 
-    The header keeps the order of `tensors`. Within one size of dtype the data does so, too; wider
-    dtypes come first, so that every tensor is aligned in memory when the file is mapped.
+    The header has the order of `tensors`. In the data, larger dtypes come first, so that each
+    tensor is aligned in memory when the file is mapped.
+
+    Args:
+      path: the file.
+      tensors: {name: array}.
+      metadata: metadata for the header.
 
     Raises:
-      UserError: a dtype the format lacks, or the file cannot be written.
+      UserError: the format does not support a dtype, or the file cannot be written.
     """
     arrays = {name: np.asarray(value) for name, value in tensors.items()}
     codes = {dtype: code for code, dtype in DTYPES.items()}
@@ -125,16 +130,16 @@ def write(
 
 
 def is_safetensors(data: mmap.mmap) -> bool:
-    """Whether a file begins like one."""
+    """Return whether the start of a file looks like that of a safetensors file."""
     length = int.from_bytes(data[:8], "little")
     return data[8:9] == b"{" and length <= min(len(data) - 8, HEADER_LIMIT)
 
 
 def map_file(path: str | Path) -> mmap.mmap:
-    """A file as read-only memory; its pages are read when they are used.
+    """Return a file as read-only mapped memory. Its pages are read when they are used.
 
     Raises:
-      UserError: it is absent, unreadable or empty.
+      UserError: the file does not exist, cannot be read or is empty.
     """
     try:
         with open(path, "rb") as file:
@@ -146,7 +151,7 @@ def map_file(path: str | Path) -> mmap.mmap:
 
 
 def _header(data: mmap.mmap, path: str | Path) -> tuple[dict[str, Any], int]:
-    """The header and the offset of the data."""
+    """Return the header and the offset of the data."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > HEADER_LIMIT or data[8:9] != b"{":
         raise UserError(f"{path}: not a safetensors file")
@@ -169,7 +174,7 @@ def _header(data: mmap.mmap, path: str | Path) -> tuple[dict[str, Any], int]:
 
 
 def _entry(entry: Any, name: str, path: str | Path) -> tuple[np.dtype, tuple, tuple[int, int]]:
-    """The dtype, shape and offsets of one tensor, which agree."""
+    """Return dtype, shape and offsets of a tensor. Raises UserError if they do not agree."""
     fields = entry if isinstance(entry, dict) else {}
     code, shape = fields.get("dtype"), fields.get("shape")
     offsets = fields.get("data_offsets")

@@ -1,11 +1,11 @@
-"""Reads the tensors of published weights without PyTorch and without running what is in the file.
+"""Reading of tensors of published weights, without PyTorch and without executing the file's code.
 
 Formats: `torch.save` archives (zip, since PyTorch 1.6) and the older stream of pickles, safetensors
-and NumPy's npz. What a file is follows from its content.
+and NumPy's npz. The format of a file is recognized by its content.
 
-The arrays are read-only views of the mapped file: loading reads little more than names and shapes,
-and pages come in when they are used. A file must stay unchanged while its arrays live. Contents
-are not checksummed here; the hash of a downloaded file is.
+The arrays are read-only views of the mapped file. Loading reads little more than names and shapes,
+and pages are read when they are used. A file must not change while its arrays are in use. Checksums
+inside the file are not checked; the hash of a downloaded file is.
 """
 
 import logging
@@ -27,22 +27,22 @@ from jaxvid.weights import safetensors_file
 
 logger = logging.getLogger(__name__)
 
-# Where training code keeps the tensors of the model, best first.
+# Keys under which training programs store the tensors of the model, best first.
 WRAPPERS = (
     "state_dict", "model_state_dict", "model_state", "model", "module", "params", "net",
     "ema_state_dict", "state_dict_ema", "model_ema", "ema",
 )  # fmt: skip
-PREFIX = "module."  # of DataParallel, before every name
-COMPILED = "_orig_mod."  # of torch.compile, before the names of what was compiled
-COUNTERS = ("n_averaged", "steps")  # what averaged models add to the prefixed names
-LEVELS = 8  # of wrappers
+PREFIX = "module."  # prefix of all names by DataParallel
+COMPILED = "_orig_mod."  # prefix by torch.compile, of the names in compiled modules
+COUNTERS = ("n_averaged", "steps")  # names without a prefix, in averaged models
+LEVELS = 8  # maximum number of nested wrappers
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
-EXPANDED = 2**28  # bytes to which a tensor of stride 0 may grow beyond the size of the file
+EXPANDED = 2**28  # bytes that a tensor with stride 0 may have beyond the size of the file
 
 Spans = dict[str, tuple[int, int]]  # name -> first byte and length in the file
 
-# What NumPy writes in front of an array: version, length of the text, text.
+# Header that NumPy writes before an array: version, length of the text, text.
 NPY_HEADER = re.compile(
     rb"\x93NUMPY[\x01\x02]\x00(?:..|..\0\0)\{'descr': '([<>|][biufc]\d+|[<|]V2)',"
     rb" 'fortran_order': (True|False), 'shape': \(([\d, ]*)\),? *\} *\n",
@@ -68,22 +68,22 @@ STORAGES = {
 
 
 def load(path: str | Path, key: str | None = None) -> dict[str, np.ndarray]:
-    """Read the tensors of a checkpoint, by their names.
+    """Read the tensors of a checkpoint by name.
 
-    Where the tensors are inside other dictionaries (`WRAPPERS`), only they are returned. If a file
-    holds several sets of tensors, a message names the one that is read. The prefixes of
+    If the tensors are inside other dictionaries (`WRAPPERS`), only the tensors are returned. If a
+    file has several sets of tensors, a message names the one that is read. The prefixes of
     DataParallel and torch.compile are removed.
 
     Args:
       path: .pth, .pt, .bin, .ckpt, .safetensors or .npz.
-      key: the entry to read where a file holds several sets of weights, such as "ema_state_dict".
+      key: entry to read if a file has several sets of weights, such as "ema_state_dict".
 
     Returns:
-      {name: read-only array}, bfloat16 and float8 as those of ml_dtypes.
+      {name: read-only array}, with the bfloat16 and float8 types of ml_dtypes.
 
     Raises:
-      UserError: no such file, no tensors, another or a damaged format, or a pickle that names
-        something that is not data; a file is never run.
+      UserError: the file does not exist, has no tensors, is damaged or of another format, or its
+        pickle names something that is not data. Code in a file is never executed.
     """
     data = safetensors_file.map_file(path)
     spans: Spans = {}
@@ -104,7 +104,7 @@ def load(path: str | Path, key: str | None = None) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True, eq=False)
 class Storage:
-    """A run of `numel` elements of the bytes of `key`, from element `shift` on."""
+    """A part of the storage `key`: `numel` elements from element `shift`."""
 
     key: str
     dtype: np.dtype
@@ -123,7 +123,7 @@ class Tensor:
     dtype: np.dtype
 
     def view(self, data: mmap.mmap, spans: Spans) -> np.ndarray:
-        """The array, after a check that it lies in its storage and that in the file."""
+        """Return the array. Raises an error if it exceeds its storage, or the storage the file."""
         storage, dtype, shape, strides = self.storage, self.dtype, self.shape, self.strides
         if storage.key not in spans:
             raise ValueError(f"its storage {storage.key[:50]} is missing")
@@ -147,7 +147,7 @@ def _sizes(values: Any) -> bool:
 
 
 def _read_zip(data: mmap.mmap, path: str | Path) -> tuple[Any, Spans]:
-    """The pickled object of an archive, or the arrays of an npz, and where storages lie."""
+    """Return the pickled object of an archive, or the arrays of an npz, and the storage spans."""
     members = _members(data, path)
     roots = [name.removesuffix("data.pkl") for name in members if name.endswith("data.pkl")]
     if not roots and members and all(name.endswith(".npy") for name in members):
@@ -171,7 +171,7 @@ def _read_zip(data: mmap.mmap, path: str | Path) -> tuple[Any, Spans]:
 
 
 def _members(data: mmap.mmap, path: str | Path) -> Spans:
-    """Where the members of a zip file lie. All are stored as they are, so nothing is unpacked."""
+    """Return the spans of the members of a zip file. They must be stored without compression."""
     spans: Spans = {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -182,7 +182,7 @@ def _members(data: mmap.mmap, path: str | Path) -> Spans:
         name, head = member.filename, member.header_offset
         if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
             raise UserError(f"{path}: {name[:200]} is compressed or encrypted, which is refused")
-        # The header in front of a member has a length of its own, unlike its index entry.
+        # The length of the header before a member can differ from that of its index entry.
         start = head + 30 + sum(struct.unpack("<HH", data[head + 26 : head + 30].ljust(4, b"\0")))
         if head < 0 or data[head : head + 4] != b"PK\3\4" or start + member.file_size > len(data):
             raise UserError(f"{path}: damaged, {name[:200]} does not lie in the file")
@@ -202,7 +202,7 @@ def _read_npz(data: mmap.mmap, members: Spans, path: str | Path) -> dict[str, np
         kind, order, shape = found[1].decode(), "F" if found[2] == b"True" else "C", found[3]
         shape = tuple(int(n) for n in re.findall(rb"\d+", shape))
         try:
-            # npz has no name for bfloat16; NumPy writes it as two bytes of anything.
+            # npz has no name for bfloat16; NumPy writes it as a void type of two bytes.
             dtype = np.dtype(ml_dtypes.bfloat16 if kind[1:] == "V2" else kind)
             if math.prod(shape) * dtype.itemsize != size - found.end():
                 raise ValueError(f"{size - found.end()} bytes do not hold {dtype} {shape}")
@@ -214,7 +214,10 @@ def _read_npz(data: mmap.mmap, members: Spans, path: str | Path) -> dict[str, np
 
 
 def _read_legacy(data: mmap.mmap, path: str | Path) -> tuple[Any, Spans]:
-    """The stream of pickles before PyTorch 1.6: header, object, keys; then the storages."""
+    """Return the object and the storage spans of a file from before PyTorch 1.6.
+
+    The file is a stream of pickles (header, object, keys), followed by the storages.
+    """
     try:
         magic = pickles.load(data, str(path))
     except pickles.Refused:
@@ -263,7 +266,7 @@ def _read_legacy(data: mmap.mmap, path: str | Path) -> tuple[Any, Spans]:
 
 
 def _storage(kind: Any, dtype: Any, key: Any, location: Any, numel: Any) -> Storage:
-    """The storage a persistent id speaks of."""
+    """Return the storage that a persistent id describes."""
     if kind != "storage" or not isinstance(dtype, np.dtype) or not isinstance(key, str):
         raise ValueError("it refers to something that is not a storage")
     if not _sizes((numel,)):
@@ -287,7 +290,7 @@ def _typed(storage, offset, shape, strides, grad, hooks, dtype, extra=None) -> T
 
 
 def _subclass(function: Any, cls: Any, arguments: Any, state: Any) -> Any:
-    """A tensor with attributes or of a subclass of Tensor, as a tensor."""
+    """Return a tensor with attributes, or of a subclass of Tensor, as a plain tensor."""
     if getattr(function, "call", None) not in (_tensor, _typed, _parameter):
         raise ValueError("a tensor of an unknown kind")
     return function.call(*arguments)
@@ -321,7 +324,7 @@ NAMES: dict[str, Any] = {
 
 
 def _unwrap(value: Any, key: str | None, path: str | Path) -> dict[str, Tensor | np.ndarray]:
-    """Return the tensors of the dictionary that holds them, without their common prefix."""
+    """Return the tensors from the dictionary that contains them, without their common prefix."""
     outer = value
     for _ in range(LEVELS):
         if not isinstance(value, dict):
@@ -360,7 +363,7 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _without_prefix(named: dict) -> dict:
-    """The tensors without the prefixes of DataParallel and torch.compile, and without counters."""
+    """Return tensors without prefixes of DataParallel and torch.compile, and without counters."""
     names = [name for name in named if name not in COUNTERS]
     shorter = {name: name.replace(COMPILED, "") for name in names}
     while names and all(name.startswith(PREFIX) for name in shorter.values()):

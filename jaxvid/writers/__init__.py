@@ -1,4 +1,4 @@
-"""Where the numbers and pictures of a run go: a file for each kind, chosen by `config.writers`."""
+"""Writers of the numbers and pictures of a run: a module for each kind (`config.writers`)."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -14,25 +14,25 @@ DEFAULT = ("jsonl", "tensorboard")
 
 
 class Writer(Protocol):
-    """What `build(workdir, step)` of each module returns.
+    """Interface of a writer, which `build(workdir, step)` of each module returns.
 
-    `step` is where the run starts: what an earlier start wrote beyond it belongs to lost work. None
-    only adds to what is there.
+    `step` is the step that the run continues from. Entries of later steps belong to lost work and
+    are removed. With None, entries are only added.
     """
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Values by name, such as "train/loss"; names without a slash describe the line."""
+        """Write values by name, such as "train/loss". Names without a slash describe the entry."""
         ...
 
     def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
-        """A picture, uint8 (h, w, 3)."""
+        """Write a picture, uint8 (h, w, 3)."""
         ...
 
     def close(self) -> None: ...
 
 
 def check(names: Sequence[str]):
-    """Raises UserError for a name that is no writer, and where a package is missing."""
+    """Raise a UserError if a name is not a writer, or its package is not installed."""
     for name in names:
         module = plug.module("writers", name)
         if hasattr(module, "PACKAGE"):
@@ -40,16 +40,16 @@ def check(names: Sequence[str]):
 
 
 def build(names: Sequence[str], workdir: Path, step: int | None) -> list[Writer]:
-    """The writers of these names."""
+    """Return the writers with these names."""
     check(names)
     return [plug.module("writers", name).build(workdir, step) for name in names]
 
 
 def package(name: str) -> Any:
-    """The module of an optional package.
+    """Return the module of an optional package.
 
     Raises:
-      UserError: it is not installed.
+      UserError: the package is not installed.
     """
     try:
         return importlib.import_module(name)

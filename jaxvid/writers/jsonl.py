@@ -1,4 +1,4 @@
-"""WORKDIR/metrics.jsonl: one JSON object a line."""
+"""Writer of WORKDIR/metrics.jsonl: one JSON object per line."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from jaxvid import files
 
 
 class Lines:
-    """Appends lines; those beyond `step` are cut first."""
+    """Appends lines to the file, after removing the lines of steps after `step`."""
 
     def __init__(self, path: Path, step: int | None):
         if step is not None and path.exists():
@@ -23,7 +23,7 @@ class Lines:
         self._file.flush()
 
     def picture(self, step: int, name: str, pixels: np.ndarray):
-        """A file of numbers has no pictures."""
+        """Do nothing, because the file has no pictures."""
 
     def close(self):
         self._file.close()
@@ -34,14 +34,14 @@ def build(workdir: Path, step: int | None) -> Lines:
 
 
 def records(workdir: Path) -> list[dict]:
-    """The lines of a run so far, without one that is cut short; empty where there is no file."""
+    """Return the lines of a run so far, without an incomplete one; empty if there is no file."""
     path = workdir / "metrics.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line) for line in lines if _step(line) < float("inf")]
 
 
 def _step(line: str) -> float:
-    """Of a line of metrics.jsonl; a line cut short by a kill is of no step that counts."""
+    """Return the step of a line of metrics.jsonl; infinity if a kill left the line incomplete."""
     try:
         return json.loads(line)["step"]
     except (ValueError, KeyError, TypeError):

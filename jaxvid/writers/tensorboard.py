@@ -1,4 +1,4 @@
-"""WORKDIR/tensorboard: event files, which `tensorboard --logdir WORKDIR` shows."""
+"""Writer of event files in WORKDIR/tensorboard, which `tensorboard --logdir WORKDIR` shows."""
 
 import logging
 import threading
@@ -11,16 +11,16 @@ from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttr
 
 from jaxvid.draw.canvas import png
 
-QUEUE = 1000  # events that may wait for the thread
+QUEUE = 1000  # maximum number of events that wait for the thread
 
 logger = logging.getLogger(__name__)
 
 
 class Board:
-    """Writes events; TensorBoard hides those of an earlier start beyond `step`.
+    """Writes events. TensorBoard hides events after `step` from before a restart.
 
-    A thread of tensorboardX writes the file. It ends when it cannot, as on a full disk, and whoever
-    gives it more events then waits for ever. So a board without its thread takes no more of them.
+    A thread of tensorboardX writes the file. It ends if it cannot write, as on a full disk. Adding
+    events to its full queue would then never return, so a board drops events without its thread.
     """
 
     def __init__(self, folder: Path, step: int | None):
@@ -30,7 +30,7 @@ class Board:
         self._threads = set(threading.enumerate()) - others
 
     def writes(self) -> bool:
-        """Whether events still reach the file; a warning says once that they no longer do."""
+        """Return whether events are still written to the file. Warns once if they are not."""
         if self._writes and not all(thread.is_alive() for thread in self._threads):
             self._writes = False
             logger.warning(

@@ -1,4 +1,4 @@
-"""Trackio, which shows runs on this machine: `trackio show`."""
+"""Writer for Trackio, which shows runs on this machine: `trackio show`."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ PACKAGE = "trackio"
 
 
 class Run:
-    """A run of Trackio, named after its workdir and the same for every start in it."""
+    """A run of Trackio, named after its workdir. A restart in the workdir continues it."""
 
     def __init__(self, workdir: Path):
         self._trackio = writers.package(PACKAGE)

@@ -1,4 +1,4 @@
-"""Weights & Biases; project, account and offline mode come from its own WANDB_... variables."""
+"""Writer for Weights & Biases, whose WANDB_* variables set project, account and offline mode."""
 
 import os
 import uuid
@@ -14,10 +14,10 @@ AXIS = "step"
 
 
 class Run:
-    """A run of Weights & Biases, the same for every start in one workdir.
+    """A run of Weights & Biases. A restart in the same workdir continues it.
 
-    Steps are values of their own: W&B's counter never goes back, as a run does that was killed
-    after its last checkpoint.
+    Steps are written as values, because W&B's own counter cannot go back, as a run does that was
+    killed after its last checkpoint.
     """
 
     def __init__(self, workdir: Path):
