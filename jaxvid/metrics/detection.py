@@ -1,7 +1,7 @@
 """Metrics of actions in boxes of key frames: mean average precision by frame. Host-side numpy.
 
-A box finds the true box of its class that it overlaps most, if by an IoU of 0.5 and if no box with
-a higher score has found that before. All values are fractions 0..1.
+A box is matched to the true box of its class with the largest overlap. It is correct if their IoU
+is at least 0.5 and no box with a higher score has that true box. All values are fractions, 0..1.
 
 Shapes: n proposals and k true boxes of a key frame, c classes.
 """
@@ -20,9 +20,9 @@ from jaxvid.metrics.localization import interpolated_precision
 logger = logging.getLogger(__name__)
 
 IOU = 0.5
-DIGITS = 4  # of scores: AVA's go through csv files
-SUSPICIOUS = 0.05  # a mAP below this may have a reason
-ENOUGH = 2000  # frames to find it in
+DIGITS = 4  # decimals of scores, as in the csv files of AVA's evaluation
+SUSPICIOUS = 0.05  # if the mAP is lower, its cause is searched
+ENOUGH = 2000  # number of frames in which the cause is searched
 
 Group = tuple[str, int, int]
 
@@ -35,8 +35,9 @@ class Frame(NamedTuple):
       boxes: (n, 4), x1 y1 x2 y2 in pixels.
       true_boxes: (k, 4).
       labels: (k, c), 0/1.
-      clip, time: number of its video, and when in it.
-      tube: (k,), what each true box is a part of, where that is known.
+      clip: number of its video.
+      time: time in the video.
+      tube: (k,), number of the tube of each true box, if known.
     """
 
     scores: np.ndarray
@@ -49,7 +50,7 @@ class Frame(NamedTuple):
 
 
 class ClassRow(NamedTuple):
-    """One class of a report; NaN where it has no true box."""
+    """One class of a report; NaN if it has no true box."""
 
     name: str
     n: int  # true boxes
@@ -58,7 +59,11 @@ class ClassRow(NamedTuple):
 
 @dataclass
 class Frames:
-    """Collects the key frames of an evaluation; `excluded` (c,) are true boxes in none of them."""
+    """Collects the key frames of an evaluation, and numbers of true boxes outside of them.
+
+    Attributes:
+      excluded: (c,), number of true boxes of each class that are in no key frame.
+    """
 
     num_classes: int
     frames: list[Frame] = field(default_factory=list, init=False)
@@ -68,10 +73,12 @@ class Frames:
         self.excluded = np.zeros(self.num_classes, int)
 
     def update(self, preds: Mapping[str, Any]) -> None:
-        """Take a batch.
+        """Add a batch of predictions.
 
-        score (b, n, c), proposals (b, n, 4), proposal_mask (b, n); boxes (b, k, 4), box_label
-        (b, k, c), box_mask (b, k); clip, time, mask (b,); perhaps excluded (b, c), tube (b, k).
+        Args:
+          preds: score (b, n, c), proposals (b, n, 4), proposal_mask (b, n); boxes (b, k, 4),
+            box_label (b, k, c), box_mask (b, k); clip, time, mask (b,). Optional: excluded (b, c),
+            tube (b, k).
         """
         for row in np.flatnonzero(np.asarray(preds["mask"]) > 0):
             found, real = preds["proposal_mask"][row] > 0, preds["box_mask"][row] > 0
@@ -90,10 +97,10 @@ class Frames:
                 self.excluded += preds["excluded"][row]
 
     def counts(self) -> np.ndarray:
-        """int (c,): true boxes of each class.
+        """Return the number of true boxes of each class, int (c,).
 
         Raises:
-          UserError: there is none.
+          UserError: there is no true box.
         """
         found = sum((f.labels.sum(0) for f in self.frames), np.zeros(self.num_classes, int))
         if not found.any():
@@ -126,7 +133,7 @@ class AvaMAP(Frames):
         return ("map", *groups, *(["map_corrected"] if self.corrected else []))
 
     def compute(self) -> dict[str, float]:
-        """{"map", perhaps "map_GROUP" and "map_corrected"}; warns of what may make it low."""
+        """Return {"map", optional "map_GROUP", "map_corrected"}. Warns of causes of a low mAP."""
         each = self.average_precision()
         values = {"map": mean(each)}
         for name, first, last in self.groups:
@@ -138,7 +145,7 @@ class AvaMAP(Frames):
         return values
 
     def average_precision(self) -> np.ndarray:
-        """(c,) with the quirks; NaN for classes that are left out."""
+        """Return the AP (c,) with the quirks; NaN for classes that are left out."""
         seen = [above(f.scores, self.least) for f in self.frames]
         each = class_precision(self.frames, seen, self.counts() + self.excluded)
         each[~np.any([np.isfinite(s).any(0) for s in seen], axis=0)] = np.nan
@@ -146,30 +153,31 @@ class AvaMAP(Frames):
         return each
 
     def corrected_precision(self) -> np.ndarray:
-        """(c,) without; NaN for classes without a true box, and for `unscored`."""
+        """Return the AP (c,) without the quirks; NaN for classes without true boxes or unscored."""
         each = class_precision(self.frames, [f.scores for f in self.frames], self.counts())
         each[list(self.unscored)] = np.nan
         return each
 
     def per_class(self, names: Sequence[str]) -> list[ClassRow]:
-        """A row for every class, in class order, with the quirks."""
+        """Return a row for each class, in class order, with the quirks."""
         counts = (self.counts() + self.excluded).tolist()
         return list(map(ClassRow, names, counts, self.average_precision().tolist()))
 
 
 def above(scores: np.ndarray, least: float) -> np.ndarray:
-    """Rounded scores, -inf where they do not count."""
+    """Return rounded scores, -inf for those that are at most `least`."""
     return np.where(scores > least, np.round(scores, DIGITS), -np.inf)
 
 
 def class_precision(
     frames: Sequence[Frame], scores: Sequence[np.ndarray], counts: np.ndarray
 ) -> np.ndarray:
-    """Average precision of each class (c,); NaN for a class without a true box.
+    """Return the average precision of each class (c,); NaN for a class without a true box.
 
     Args:
-      scores: (n, c) of each frame, -inf where a box is not said to be of a class.
-      counts: (c,) true boxes of each class.
+      frames: the key frames.
+      scores: (n, c) for each frame, -inf if a box is not predicted as a class.
+      counts: (c,), number of true boxes of each class.
     """
     every = np.concatenate([np.zeros((0, len(counts))), *scores])
     found = [hits(f, s) for f, s in zip(frames, scores, strict=True)]
@@ -182,7 +190,7 @@ def class_precision(
 
 
 def hits(frame: Frame, scores: np.ndarray) -> np.ndarray:
-    """bool (n, c): a box finds a true box of a class; those of score -inf are the last to."""
+    """Return bool (n, c), which boxes are correct for a class. Boxes with score -inf come last."""
     right = np.zeros(scores.shape, bool)
     overlap = iou(frame.boxes, frame.true_boxes)
     for c in np.flatnonzero(frame.labels.any(0)):
@@ -191,12 +199,12 @@ def hits(frame: Frame, scores: np.ndarray) -> np.ndarray:
 
 
 def found_first(overlap: np.ndarray, scores: np.ndarray, least: float) -> np.ndarray:
-    """bool (n,): those that find a true one (k), the highest score first.
+    """Return bool (n,), which boxes get a true box (k), the highest score first.
 
     Args:
       overlap: (n, k).
       scores: (n,).
-      least: overlap that it takes.
+      least: minimum overlap.
     """
     right = np.zeros(len(scores), bool)
     if not overlap.size:
@@ -211,18 +219,24 @@ def found_first(overlap: np.ndarray, scores: np.ndarray, least: float) -> np.nda
 
 
 def ranked_precision(scores: np.ndarray, right: np.ndarray, count: int) -> float:
-    """Area under precision and recall of scores (n,), some of them right, for `count` true ones."""
+    """Return the area under the precision-recall curve.
+
+    Args:
+      scores: (n,).
+      right: bool (n,), which of them are correct.
+      count: number of true boxes.
+    """
     right = right[np.argsort(-scores, kind="stable")].cumsum()
     return interpolated_precision(right / np.arange(1, len(right) + 1), right / count)
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes (n, 4) and (k, 4): (n, k); 0 for boxes without area."""
+    """Return the IoU (n, k) of boxes (n, 4) and (k, 4); 0 for boxes without area."""
     return paired_iou(np.asarray(a)[:, None], np.asarray(b))
 
 
 def paired_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes (..., 4) and (..., 4), which broadcast: (...)."""
+    """Return the IoU (...) of boxes (..., 4) and (..., 4), which are broadcast."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared = np.maximum(sides, 0).prod(-1)
@@ -231,7 +245,7 @@ def paired_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def mean(values: np.ndarray) -> float:
-    """Of those that are numbers; 0 where none is."""
+    """Return the mean of the values that are not NaN; 0 if all are NaN."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else 0.0
 
@@ -240,16 +254,17 @@ def mean(values: np.ndarray) -> float:
 
 
 def warn_if_low(value: float, frames: Sequence[Frame], least: float = -np.inf) -> None:
-    """Warns of what may make a mAP low; `least` as for `diagnose`."""
+    """Warn of possible causes of a low mAP. For `least`, see `diagnose`."""
     if value < SUSPICIOUS and (reasons := diagnose(frames, least)):
         explained = "\n  ".join(reasons)
         warn_once(logger, f"mAP is {value:.2%}:\n  {explained}")
 
 
 def diagnose(frames: Sequence[Frame], least: float) -> list[str]:
-    """What may be wrong with the files or scores, a sentence a reason; nothing if nothing shows.
+    """Return a sentence for each possible fault of the files or scores.
 
     Args:
+      frames: the key frames.
       least: scores up to this do not count.
     """
     frames = sorted(frames, key=lambda f: (f.clip, f.time))[:ENOUGH]
@@ -275,7 +290,7 @@ def diagnose(frames: Sequence[Frame], least: float) -> list[str]:
 
 
 def unproposed(frames: Sequence[Frame]) -> list[str]:
-    """How many key frames have no proposal, or the whole frame in place of one."""
+    """Return a sentence on key frames without a proposal, or with only one of the whole frame."""
     found, far = [], {}
     if without := sum(not len(f.boxes) for f in frames):
         found.append(
@@ -298,12 +313,12 @@ def unproposed(frames: Sequence[Frame]) -> list[str]:
 
 
 def same(frame: Frame) -> bool:
-    """Whether the proposals of a key frame are its true boxes."""
+    """Return whether the proposals of a key frame are its true boxes."""
     return np.array_equal(frame.boxes, frame.true_boxes)
 
 
 def misplaced(frames: Sequence[Frame], share: float) -> list[str]:
-    """Why only a `share` of the true boxes overlap a proposal."""
+    """Return a sentence on why only a `share` of the true boxes overlap a proposal."""
     filled = [f for f in frames if len(f.boxes)]
     found = [f"{share:.0%} of the true boxes overlap a proposal by {IOU:g} or more"]
     size, true_size = extent([f.boxes for f in filled]), extent([f.true_boxes for f in filled])
@@ -322,7 +337,7 @@ def misplaced(frames: Sequence[Frame], share: float) -> list[str]:
 
 
 def misnumbered(frames: Sequence[Frame], least: float) -> list[str]:
-    """Whether scores fit the classes beside the true ones."""
+    """Return a sentence if the scores fit the classes before or after the true ones."""
     scores, counts = [above(f.scores, least) for f in frames], sum(f.labels.sum(0) for f in frames)
     means = {}
     for step in (-1, 0, 1):
@@ -339,7 +354,7 @@ def misnumbered(frames: Sequence[Frame], least: float) -> list[str]:
 
 
 def covered(true_boxes: Sequence[Frame], boxes: Sequence[Frame]) -> float:
-    """Share of the true boxes that a proposal overlaps by enough; frames in pairs."""
+    """Return the share of true boxes that a proposal of the paired frame overlaps by enough."""
     best = [
         iou(b.boxes, t.true_boxes).max(0, initial=0)
         for t, b in zip(true_boxes, boxes, strict=True)
@@ -349,10 +364,10 @@ def covered(true_boxes: Sequence[Frame], boxes: Sequence[Frame]) -> float:
 
 
 def shifted(frames: Sequence[Frame]) -> tuple[float, float]:
-    """`covered` by true boxes of the neighbor that fits best, and how much later that is.
+    """Return `covered` with true boxes of the best neighboring frame, and the delay of that frame.
 
     Args:
-      frames: by video and time.
+      frames: key frames, sorted by video and time.
     """
     found = [(0.0, 0.0)]
     for step in (-2, -1, 1, 2):
@@ -365,6 +380,6 @@ def shifted(frames: Sequence[Frame]) -> tuple[float, float]:
 
 
 def extent(boxes: Sequence[np.ndarray]) -> float:
-    """The median width."""
+    """Return the median width of boxes."""
     joined = np.concatenate([np.zeros((0, 4)), *boxes])
     return float(np.median(joined[:, 2] - joined[:, 0])) if len(joined) else 0.0

@@ -1,8 +1,8 @@
 """Metrics of temporal localization, as ActivityNet's evaluation code defines them. Host-side numpy.
 
-Recall asks whether segments are found by few proposals, whatever their class (AR@AN, AUC). Average
-precision asks for segments with a class (mAP at a range of thresholds of IoU). All values are
-fractions 0..1.
+Recall (AR@AN, AUC) measures how many segments a number of proposals finds, without classes. Average
+precision (mAP) measures segments with classes, at several thresholds of IoU. All values are
+fractions, 0..1.
 
 Shapes: n proposals of a video, (n, 3) start, end, score; k true segments of it, (k, 2) start, end;
 i thresholds.
@@ -21,9 +21,9 @@ from jaxvid.ops.segments import iou
 
 logger = logging.getLogger(__name__)
 
-THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of IoU
-SUSPICIOUS = 0.05  # an AUC below this may have a reason
-AT = {"50": 0, "75": 5, "95": 9}  # those reported on their own
+THRESHOLDS = np.linspace(0.5, 0.95, 10)  # thresholds of IoU
+SUSPICIOUS = 0.05  # if the AUC is lower, its cause is searched
+AT = {"50": 0, "75": 5, "95": 9}  # thresholds that are also reported separately
 
 
 class Video(NamedTuple):
@@ -35,12 +35,12 @@ class Video(NamedTuple):
 
     @property
     def label(self) -> int:
-        """That of most true segments; -1 without one."""
+        """Return the most frequent label of the true segments; -1 if there are none."""
         return int(np.bincount(self.labels).argmax()) if len(self.labels) else -1
 
 
 class ClassRow(NamedTuple):
-    """One class of a report; NaN where it has no true segment."""
+    """One class of a report; NaN if it has no true segment."""
 
     name: str
     n: int  # true segments
@@ -55,13 +55,13 @@ class ClassRow(NamedTuple):
 class ProposalMetrics:
     """AR, AUC and mAP of proposals, which have no class.
 
-    For mAP each gets the true label of its video, so mAP is what a perfect classifier of videos
-    would give.
+    For mAP, each proposal gets the true label of its video, as from a perfect classifier of videos.
 
     Attributes:
-      detect: the predictions of one sample, without the batch axis -> (n, 3) in seconds.
-      num_classes: of the data.
-      limit: proposals a video.
+      detect: function from the predictions of a sample, without batch axis, to proposals (n, 3) in
+        seconds.
+      num_classes: number of classes of the data.
+      limit: maximum number of proposals per video.
     """
 
     detect: Callable[[Mapping[str, np.ndarray]], np.ndarray]
@@ -70,9 +70,11 @@ class ProposalMetrics:
     videos: list[Video] = field(default_factory=list, init=False)
 
     def update(self, preds: Mapping[str, Any]) -> None:
-        """Take a batch: what `detect` needs, segments (b, k, 2), segment_label (b, k), mask (b,).
+        """Add a batch of predictions.
 
-        Segments are in seconds; those with label -1 are padding.
+        Args:
+          preds: inputs of `detect`, segments (b, k, 2) in seconds, segment_label (b, k) with -1 for
+            padding, mask (b,).
         """
         for row in np.flatnonzero(np.asarray(preds["mask"]) > 0):
             sample = {key: value[row] for key, value in preds.items()}
@@ -85,9 +87,9 @@ class ProposalMetrics:
         return ("ar1", "ar5", "ar10", "ar100", "auc", "map", *(f"map{name}" for name in AT))
 
     def compute(self) -> dict[str, float]:
-        """{"ar1", "ar5", "ar10", "ar100", "auc", "map", "map50", "map75", "map95"}.
+        """Return {"ar1", "ar5", "ar10", "ar100", "auc", "map", "map50", "map75", "map95"}.
 
-        Warns of what may make them low.
+        Warns of possible causes of low values.
         """
         videos = [video for video in self.videos if len(video.true_segments)]
         if not videos:
@@ -104,11 +106,11 @@ class ProposalMetrics:
         return values | {f"map{name}": float(mean[i]) for name, i in AT.items()}
 
     def average_precision(self) -> np.ndarray:
-        """(classes, i), NaN for a class without a true segment."""
+        """Return the AP (classes, i); NaN for a class without a true segment."""
         return np.array([self._of_class(average_precision, c) for c in range(self.num_classes)])
 
     def per_class(self, names: Sequence[str]) -> list[ClassRow]:
-        """A row for every class, in class order."""
+        """Return a row for each class, in class order."""
 
         def recall(true_segments, found):
             real = [i for i, segments in enumerate(true_segments) if len(segments)]
@@ -125,7 +127,7 @@ class ProposalMetrics:
         return rows
 
     def _of_class(self, function: Callable, label: int):
-        """`function` of the true segments of a class, and of the proposals of its videos."""
+        """Apply `function` to the true segments of a class and the proposals of its videos."""
         nothing = np.zeros((0, 3))
         return function(
             [video.true_segments[video.labels == label] for video in self.videos],
@@ -134,12 +136,12 @@ class ProposalMetrics:
 
 
 class Recall(NamedTuple):
-    """Recall by 1 % to 100 % of the proposals.
+    """Recall of 1 % to 100 % of the proposals.
 
     Attributes:
-      mean: (100,) over thresholds.
-      each: (i, 100).
-      count: (100,) proposals a video, on average over videos.
+      mean: (100,), mean over the thresholds.
+      each: (i, 100), recall at each threshold.
+      count: (100,), mean number of proposals per video.
     """
 
     mean: np.ndarray
@@ -148,11 +150,11 @@ class Recall(NamedTuple):
 
     @property
     def auc(self) -> float:
-        """Area under `mean` over `count`, as a share of the largest; 0 without proposals."""
+        """Return the area under `mean` over `count`, as a share of its maximum; 0 if count is 0."""
         return float(np.trapezoid(self.mean, self.count) / max(self.count[-1], 1e-12))
 
     def at(self, percent: int) -> float:
-        """The mean recall at so many percent: as published, AR@5 where the limit is 100."""
+        """Return the mean recall at a percentage: as published, AR@5 is at 5 % of 100 proposals."""
         return float(self.mean[percent - 1])
 
 
@@ -162,14 +164,16 @@ def average_recall(
     limit: float | None = None,
     thresholds: np.ndarray = THRESHOLDS,
 ) -> Recall:
-    """Recall of true segments by proposals, for a growing share of them ("AR@AN").
+    """Return the recall of true segments for growing shares of the proposals ("AR@AN").
 
-    Videos differ in how much there is to propose, so each gives the same share of its proposals,
-    and only on average their number is `limit`.
+    The same share of the proposals of each video is used. `limit` is the mean of their numbers, not
+    the number for each video.
 
     Args:
-      true_segments, proposals: (k, 2) and (n, 3) of each video.
-      limit: proposals a video, on average; None takes all.
+      true_segments: (k, 2) for each video.
+      proposals: (n, 3) for each video.
+      limit: mean number of proposals per video; None uses all.
+      thresholds: (i,), thresholds of IoU.
 
     Raises:
       UserError: there is no true segment.
@@ -201,14 +205,15 @@ def average_precision(
     detections: Sequence[np.ndarray],
     thresholds: np.ndarray = THRESHOLDS,
 ) -> np.ndarray:
-    """Of one class, at each threshold: (i,); NaN without a true segment.
+    """Return the average precision of one class at each threshold (i,); NaN without true segments.
 
-    The best detections come first, over all videos. Each takes the true segment that it overlaps
-    most among those that none has taken before, and is wrong where none is left that it overlaps
-    by the threshold.
+    Detections of all videos are sorted by score. Each gets the true segment with the largest
+    overlap that no other detection has. It is wrong if no such segment reaches the threshold.
 
     Args:
-      true_segments, detections: (k, 2) and (n, 3) of each video.
+      true_segments: (k, 2) for each video.
+      detections: (n, 3) for each video.
+      thresholds: (i,), thresholds of IoU.
     """
     positives = sum(map(len, true_segments))
     if not positives:
@@ -230,22 +235,27 @@ def average_precision(
 
 
 def interpolated_precision(precision: np.ndarray, recall: np.ndarray) -> float:
-    """Area under the best precision (n,) at each recall (n,), growing, or at a higher one."""
+    """Return the area under the interpolated precision-recall curve.
+
+    Args:
+      precision: (n,).
+      recall: (n,), increasing.
+    """
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return float((np.diff(recall, prepend=0) * best).sum())
 
 
 def random_proposals(rng: np.random.Generator, count: int, duration: float) -> np.ndarray:
-    """(count, 3) segments between uniform times, scores at random: what to compare with."""
+    """Return random proposals (count, 3) with uniform times and scores, as a baseline."""
     ends = np.sort(rng.uniform(0, duration, (count, 2)), 1)
     return np.concatenate([ends, rng.random((count, 1))], 1)
 
 
 def diagnose(videos: Sequence[Video]) -> list[str]:
-    """What may be wrong with proposals or files, a sentence a reason; nothing where nothing shows.
+    """Return a sentence for each possible fault of the proposals or files.
 
     Args:
-      videos: those that have true segments.
+      videos: videos with true segments.
     """
     found = []
     if without := sum(not len(video.proposals) for video in videos):

@@ -1,8 +1,8 @@
 """Metrics of MultiSports (Li et al., 2021): mAP by frame, and of tubes by video. Host-side numpy.
 
-A tube is an action of one person from frame to frame. Boxes of one class are linked to tubes, as
-MultiSports' own evaluation does it. Two tubes overlap by the mean IoU of their boxes in the frames
-that they share, times the share of their time that they share. All values are fractions 0..1.
+A tube is an action of one person over several frames. Boxes of one class are linked to tubes as in
+the evaluation of MultiSports. The overlap of two tubes is the mean IoU of their boxes in common
+frames, times the IoU of their time spans. All values are fractions, 0..1.
 
 Shapes: n boxes of a frame, t frames of a tube, c classes.
 """
@@ -27,10 +27,10 @@ from jaxvid.metrics.detection import (
 )
 
 SUPPRESS = 0.6  # IoU above which a box lowers the scores of others
-KEEP = 10  # boxes of a class and frame
-LINK = 0.5  # IoU of a tube's last box with its next
-SHORTEST = 15  # frames of a tube
-WEAKEST = 0.005  # mean score of a tube
+KEEP = 10  # maximum number of boxes of a class in a frame
+LINK = 0.5  # minimum IoU of the last box of a tube with the next one
+SHORTEST = 15  # minimum number of frames of a tube
+WEAKEST = 0.005  # minimum of the mean score of a tube
 RANGES = {
     "20": [0.2],
     "50": [0.5],
@@ -41,7 +41,7 @@ RANGES = {
 
 
 class Tube(NamedTuple):
-    """Boxes (t, 4) in frames (t,) of a video; the score of a true one is 1."""
+    """Boxes (t, 4) in frames (t,) of a video, with a score; the score of a true tube is 1."""
 
     clip: int
     frames: np.ndarray
@@ -50,7 +50,7 @@ class Tube(NamedTuple):
 
 
 class Box(NamedTuple):
-    """A box (4,) of one frame."""
+    """A box (4,) in one frame, with its score."""
 
     frame: int
     box: np.ndarray
@@ -61,7 +61,7 @@ class Box(NamedTuple):
 class MultiSportsMAP(Frames):
     """mAP by frame, and by video for thresholds of the overlap of tubes.
 
-    A box has its best class alone. The time of a frame is its number.
+    A box has only its best class. The time of a frame is its number.
 
     Attributes:
       unscored: classes that are left out.
@@ -79,9 +79,9 @@ class MultiSportsMAP(Frames):
         return ("frame_map", *video, *stale)
 
     def compute(self) -> dict[str, float]:
-        """{"frame_map", "video_map20", "video_map50", "video_map05_45", "video_map10_90", ...}.
+        """Return {"frame_map", "video_map20", "video_map50", "video_map05_45", ...}.
 
-        Warns of what may make them low.
+        Warns of possible causes of low values.
         """
         scores = [best_class(f.scores) for f in self.frames]
         values = {"frame_map": mean(self.average_precision())} | self.video_precision(scores)
@@ -94,7 +94,11 @@ class MultiSportsMAP(Frames):
         return values
 
     def video_precision(self, scores: Sequence[np.ndarray]) -> dict[str, float]:
-        """ "video_map..." at each of RANGES, for scores (n, c) of each frame, -inf but for one."""
+        """Return "video_map..." for each of RANGES.
+
+        Args:
+          scores: (n, c) for each frame, -inf for all classes of a box except one.
+        """
         annotated = true_tubes(self.frames)
         found: dict[int, list[Tube]] = {}
         for (clip, label), boxes in by_class(self.frames, scores).items():
@@ -110,25 +114,25 @@ class MultiSportsMAP(Frames):
         return values
 
     def average_precision(self) -> np.ndarray:
-        """(c,) by frame; NaN for classes without a true box, and for `unscored`."""
+        """Return the AP by frame (c,); NaN for classes without a true box, and for `unscored`."""
         scores = [best_class(f.scores) for f in self.frames]
         each = class_precision(self.frames, scores, self.counts())
         each[list(self.unscored)] = np.nan
         return each
 
     def per_class(self, names: Sequence[str]) -> list[ClassRow]:
-        """A row for every class, in class order: by frame."""
+        """Return a row for each class, in class order, with the AP by frame."""
         return list(map(ClassRow, names, self.counts().tolist(), self.average_precision().tolist()))
 
 
 def best_class(scores: np.ndarray) -> np.ndarray:
-    """Scores (n, c), -inf but for the best of each row."""
+    """Return scores (n, c) with -inf for all but the highest score of each row."""
     best = np.arange(scores.shape[1]) == scores.argmax(1)[:, None]
     return np.where(best, scores, -np.inf)
 
 
 def true_tubes(frames: Sequence[Frame]) -> dict[int, list[Tube]]:
-    """The true tubes of each class."""
+    """Return {class: true tubes}."""
     parts: dict[tuple[int, int, int], list[tuple[int, np.ndarray]]] = {}
     for f in frames:
         tubes = f.tube if f.tube is not None else ()
@@ -145,7 +149,7 @@ def true_tubes(frames: Sequence[Frame]) -> dict[int, list[Tube]]:
 def by_class(
     frames: Sequence[Frame], scores: Sequence[np.ndarray]
 ) -> dict[tuple[int, int], dict[int, np.ndarray]]:
-    """Boxes and scores (n, 5) by frame, for each (video, class)."""
+    """Return {(video, class): {frame: boxes and scores (n, 5)}}."""
     found: dict[tuple[int, int], dict[int, np.ndarray]] = {}
     for f, s in zip(frames, scores, strict=True):
         for label in np.flatnonzero(np.isfinite(s).any(0)).tolist():
@@ -156,10 +160,14 @@ def by_class(
 
 
 def link(clip: int, boxes: Mapping[int, np.ndarray]) -> list[Tube]:
-    """Tubes out of boxes and scores (n, 5) by frame, of one class.
+    """Link boxes of one class to tubes.
 
-    In every frame each tube, the best first, takes the best box that overlaps its last one; a tube
-    that finds none ends, and a box that is left begins a new one.
+    In each frame, each tube, the best first, gets the best box that overlaps its last box. A tube
+    without such a box ends, and each remaining box starts a new tube.
+
+    Args:
+      clip: number of the video.
+      boxes: {frame: boxes and scores (n, 5)}.
     """
     done: list[list[Box]] = []
     open_tubes: list[list[Box]] = []
@@ -189,9 +197,16 @@ def score(tube: Sequence[Box]) -> float:
 
 
 def suppress(rows: np.ndarray) -> np.ndarray:
-    """Boxes and scores (n, 5), the best first; scores of those near a better one are lowered.
+    """Lower the scores of boxes that overlap a better one.
 
-    Pixels count as squares that a box covers whole: its sides are one longer than its corners say.
+    As published, the width and height of a box are one pixel larger than the difference of its
+    corners.
+
+    Args:
+      rows: boxes and scores (n, 5).
+
+    Returns:
+      Boxes and scores (n, 5), the best first.
     """
     left = np.argsort(rows[:, 4], kind="stable")[::-1]
     grown = rows[:, :4] + np.array([0, 0, 1, 1])
@@ -206,7 +221,7 @@ def suppress(rows: np.ndarray) -> np.ndarray:
 
 
 def tube_precision(found: Sequence[Tube], annotated: Sequence[Tube], least: float) -> float:
-    """Average precision of the tubes of one class, for a threshold of their overlap."""
+    """Return the average precision of the tubes of one class, with `least` as minimum overlap."""
     scores = np.array([tube.score for tube in found])
     right = np.zeros(len(found), bool)
     for clip in {tube.clip for tube in annotated}:
@@ -218,9 +233,10 @@ def tube_precision(found: Sequence[Tube], annotated: Sequence[Tube], least: floa
 
 
 def tube_iou(a: Tube, b: Tube) -> float:
-    """Mean IoU in the frames that both have, times their time over that of both together.
+    """Return the mean IoU in the common frames of two tubes, times the IoU of their time spans.
 
-    Time is from first to last frame, so tubes that share one frame alone do not overlap.
+    A time span is the last frame minus the first, so the overlap of tubes with only one common
+    frame is 0.
     """
     first, last = max(a.frames[0], b.frames[0]), min(a.frames[-1], b.frames[-1])
     if last <= first:

@@ -81,22 +81,22 @@ class Task(Protocol):
     def label_shape(self) -> tuple[int, ...]: ...
 
     def prepare(self, rng: jax.Array, batch: Batch, train: bool) -> Batch:
-        """uint8 to float, normalize, augment over the batch, build targets.
+        """Convert uint8 to float, normalize, augment over the batch, and build targets.
 
         In evaluation, targets are such that the loss of a sample does not depend on the others.
         """
         ...
 
     def inputs(self, batch: Batch) -> dict[str, Any]:
-        """The model's keyword arguments. Views fold into the batch: sample-major, (b v, ...)."""
+        """Return the model's keyword arguments. Views are folded into the batch: (b v, ...)."""
         ...
 
     def loss(self, out: Any, batch: Batch) -> tuple[jax.Array, Batch]:
-        """Mean loss over the unmasked samples, and values to log that average the same way."""
+        """Return the mean loss over the unmasked samples, and values to log, averaged likewise."""
         ...
 
     def predict(self, out: Any, batch: Batch) -> Batch:
-        """What metrics and users need of each sample, leading b."""
+        """Return the predictions of each sample for metrics and users, with a leading axis b."""
         ...
 
     def metrics(self) -> Sequence[Metric]: ...

@@ -134,7 +134,7 @@ class Detection:
         return total, {"recall_top3": losses.masked_mean((weight * recall).sum(1), mask)}
 
     def predict(self, out, batch):  # out (b, n, c), or (b, k + n, c) where boxes are annotated
-        """Scores of the proposals, and boxes in pixels of the original video."""
+        """Return the scores of the proposals, and boxes in pixels of the original video."""
         squash = jax.nn.sigmoid if self.multi_label else jax.nn.softmax
         found = {"score": squash(out[:, -batch["proposals"].shape[1] :])}
         back = 1 / batch["scale"][:, None, jnp.array([1, 0, 1, 0])]
@@ -150,7 +150,7 @@ class Detection:
         return [MultiSportsMAP(self.num_classes, self.unscored, self.both)]
 
     def describe(self, preds, names, topk=None):
-        """The `topk` (3) most likely classes of each box."""
+        """Return the `topk` (3) most likely classes of each box."""
         real = preds["proposal_mask"] > 0
         score, found = preds["score"][real], preds["proposals"][real]
         order = np.argsort(-score, axis=1, kind="stable")[:, : topk or TOP]
@@ -162,7 +162,7 @@ class Detection:
         )
 
     def report(self, preds, ids, names):
-        """The scores of all boxes, and a row a class."""
+        """Return a report with the scores of all boxes, and a row per class."""
         metric = self.metrics()[0]
         metric.update(preds | {"mask": np.ones(len(ids))})
         rows = metric.per_class(names)

@@ -127,7 +127,7 @@ class Localization:
         return boundary + self.reg_weight * overlap + cell, terms
 
     def predict(self, out, batch):
-        """score (b, d, s): 0 where a cell is no proposal."""
+        """Return `score` (b, d, s), which is 0 for cells that are not proposals."""
         t = out.start.shape[1]
         starts = peaks(out.start, self.peak).at[:, 0].set(True)
         ends = peaks(out.end, self.peak).at[:, -1].set(True)
@@ -139,7 +139,7 @@ class Localization:
         return {"score": score} | {k: batch[k] for k in ("segments", "segment_label", "duration")}
 
     def proposals(self, preds: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Of one sample, on the host: (n, 3) start, end in seconds and score, the best first."""
+        """Return the proposals of a sample, best first: (n, 3), start and end in seconds, score."""
         score = preds["score"]
         d, s = np.nonzero(score)
         segments = np.stack([s, s + d + 1 + self.late], 1) / len(score)
@@ -154,7 +154,7 @@ class Localization:
         return [ProposalMetrics(self.proposals, self.num_classes, self.keep)]
 
     def describe(self, preds, names, topk=None):
-        """The `topk` (10) best proposals; where there are several classes, each is an "action"."""
+        """Return the `topk` (10) best proposals, named "action" if there are several classes."""
         found = self.proposals(preds)[: topk or 10]
         label = names[0] if len(names) == 1 else "action"
         return Localized(
@@ -165,7 +165,7 @@ class Localization:
         )
 
     def report(self, preds, ids, names):
-        """All proposals, a row a class, and how much better than chance they are."""
+        """Return a report with all proposals, a row per class, and a comparison with chance."""
         rows = preds | {"mask": np.ones(len(ids))}
         (ours,), rng = self.metrics(), np.random.default_rng(0)
         chance = replace(ours, detect=lambda p: random_proposals(rng, self.keep, p["duration"]))

@@ -86,7 +86,7 @@ class MultiLabel(Recognition):
         return [MultiLabelMAP(self.num_classes, self.categories)]
 
     def report(self, preds, ids, names):
-        """The scores, and a row a class."""
+        """Return a report with the scores, and a row per class."""
         score, label = preds["score"], preds["label"]
         dump = dict(id=np.array(ids), score=score, label=label, names=np.array(names))
         if "label_mask" in preds:

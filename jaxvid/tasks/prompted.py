@@ -35,14 +35,14 @@ class Prompted(Retrieval):
         return (texts + videos) / 2, {"v2t_r1": losses.masked_mean(right, mask)}
 
     def predict(self, out, batch):
-        """Those of `Retrieval`, and `label` (b,)."""
+        """Return the predictions of `Retrieval`, and `label` (b,)."""
         return super().predict(out, batch) | {"label": batch["label"]}
 
     def metrics(self):
         return [PromptedAccuracy(self.num_classes, self.temperature)]
 
     def report(self, preds, ids, names):
-        """Scores of the classes (n, c), and a row a class."""
+        """Return a report with the scores of the classes (n, c), and a row per class."""
         score = class_scores(
             preds["video"], preds["text"], preds["label"], self.num_classes, self.temperature
         )

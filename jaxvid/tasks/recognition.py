@@ -109,13 +109,13 @@ class Recognition:
         return [Accuracy(self.num_classes)]
 
     def describe(self, preds, names, topk=None):
-        """The `topk` (5) most likely classes."""
+        """Return the `topk` (5) most likely classes."""
         order = np.argsort(-preds["score"], kind="stable")[: topk or 5]
         scores = preds["score"][order].tolist()
         return Recognized(tuple(names[i] for i in order), tuple(scores))
 
     def report(self, preds, ids, names):
-        """The scores, a row a class, and the confusion of classes."""
+        """Return a report with the scores, a row per class, and the confusion matrix."""
         score, label = preds["score"], preds["label"]
         rows = classification.per_class_report(score, label, names)
         counts = classification.confusion_matrix(score.argmax(1), label, len(names)).tolist()
@@ -145,9 +145,9 @@ class Recognition:
 def examples(
     score: np.ndarray, label: np.ndarray, names: Sequence[str], count: int = 8
 ) -> tuple[list[Judged], list[Judged]]:
-    """The samples whose true classes (mean over several) score lowest, and those highest.
+    """Return the samples with the lowest scores of the true class, and those with the highest.
 
-    Samples without a label are left out.
+    The score of several true classes is their mean. Samples without a label are left out.
     """
     true = label > 0 if label.ndim == 2 else np.arange(score.shape[1]) == label[:, None]
     labelled = true.any(1)

@@ -62,7 +62,7 @@ class Retrieval:
         return (texts + videos) / 2, {"t2v_r1": t2v, "v2t_r1": v2t}
 
     def predict(self, out, batch):
-        """`video` (b, f) and `text` (b, n, f) of length 1; `text_mask` (b, n).
+        """Return `video` (b, f) and `text` (b, n, f) of length 1, and `text_mask` (b, n).
 
         Also `logit_scale` (b,), the learned factor of the cosine similarities in the loss.
         """
@@ -77,7 +77,7 @@ class Retrieval:
         return [Ranks()]
 
     def describe(self, preds, names, topk=None):
-        """The `topk` (5) most likely of the labels `names`, each of which is several of `text`."""
+        """Return the `topk` (5) most likely labels of `names`, each with several rows of `text`."""
         if "text" not in preds:
             raise UserError(
                 "this model compares videos with texts: give it labels to choose from,"
@@ -91,7 +91,7 @@ class Retrieval:
         return Recognized(tuple(names[i] for i in order), tuple(score[order].tolist()))
 
     def report(self, preds, ids, names):
-        """Features, and the ranks of each video; names those that texts find last."""
+        """Return a report with the features, the ranks of each video, and the worst videos."""
         metric = Ranks()
         metric.update(preds | {"mask": np.ones(len(ids))})
         by_text, by_video = metric.ranks()
@@ -111,7 +111,7 @@ class Retrieval:
 
 
 def unit(x: jax.Array) -> jax.Array:
-    """Vectors of length 1; zeros stay."""
+    """Scale vectors to length 1. Zeros are unchanged."""
     return x * jax.lax.rsqrt(jnp.maximum(jnp.square(x).sum(-1, keepdims=True), 1e-24))
 
 
