@@ -44,8 +44,8 @@ def compare(workdir: str):
     names = model.names
     for order in ORDERS:
         tables[order], metrics = played(model, order)
-        name, value = next(iter(metrics.items()))
-        print(f"{order:<8} {name} {value:6.1%}  of {len(tables[order]['label'])} clips")
+        name = next(name for name in metrics if name != "loss")
+        print(f"{order:<8} {name} {metrics[name]:6.1%}  of {len(tables[order]['label'])} clips")
     score, label = tables["reverse"]["score"], tables["reverse"]["label"]
     if label.ndim == 1 and set(names) <= motion.OPPOSITE.keys():
         opposite = np.array([names.index(motion.OPPOSITE[name]) for name in names])
