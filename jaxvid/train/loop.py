@@ -97,7 +97,7 @@ def train(
         run_log = RunLog(
             workdir, planned, when, start, train_step, stream, batch, meta.get("progress")
         )
-        run_log.clips(start, batch, about["names"])
+        run_log.write_clips(start, batch, about["names"])
 
         with interruptible() as asked_to_stop:
             metrics: dict[str, float] = {}
@@ -105,7 +105,7 @@ def train(
                 metrics = validate(state, asked_to_stop)
                 if not metrics:
                     raise Interrupted(STOPPED.format(start))
-                run_log.metrics(start, metrics)
+                run_log.write_metrics(start, metrics)
                 checkpoints.add_metrics(start, metrics)
 
             logs: dict[str, jax.Array] = {}
@@ -121,10 +121,10 @@ def train(
                 run_log.add(logs, time.monotonic() - began, waited)
 
                 if step in when.lines:
-                    run_log.averages(step)
+                    run_log.write_averages(step)
                 if step in when.evaluations and not stop:
                     metrics = validate(state, asked_to_stop)
-                    run_log.metrics(step, metrics)
+                    run_log.write_metrics(step, metrics)
                     stop = not metrics
                 if step in when.saves or stop:
                     watchdog.beat(f"the save of step {step}")

@@ -51,7 +51,7 @@ class RunLog:
         self._stragglers, self._waits = Stragglers(), Waits(stream)
         self._writer = Writer(workdir, start, config.writers)
 
-    def clips(self, step: int, batch: Mapping[str, jax.Array], names: Sequence[str]):
+    def write_clips(self, step: int, batch: Mapping[str, jax.Array], names: Sequence[str]):
         """Write the first clips of a batch with their classes as an image, if it has videos."""
         if (sheet := figures.of_batch(batch, names)) is not None:
             self._writer.picture(step, "train/clips", sheet)
@@ -60,7 +60,7 @@ class RunLog:
         """Add a step to the averages; its values stay on the device. See `Progress.add`."""
         self._progress.add(logs, seconds, waited)
 
-    def averages(self, step: int):
+    def write_averages(self, step: int):
         """Print and write the averages since the last line, with hints on a slow run."""
         if not self._progress.steps:
             return
@@ -72,7 +72,7 @@ class RunLog:
         log.bullets(logger, self._stragglers.lines(wait))
         log.bullets(logger, self._waits.lines(wait, values["train/step_time"]))
 
-    def metrics(self, step: int, values: Mapping[str, float]):
+    def write_metrics(self, step: int, values: Mapping[str, float]):
         """Print and write the metrics of an evaluation, if there are any."""
         if values:
             self._writer.write(step, self._when.epoch(step), values)
