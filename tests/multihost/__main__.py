@@ -56,14 +56,15 @@ def train_and_test(processes: int, devices: int, workdir: Path, layout: tuple[st
 
 def differences(one: Path, other: Path) -> dict[str, float]:
     """Largest absolute differences of two runs; infinite where they do not even hold the same."""
-    losses, others = runs.losses(one), runs.losses(other)
+    losses, others = ([runs.losses(run, x) for x in ("train", "val")] for run in (one, other))
     a, b = runs.predictions(one), runs.predictions(other)
-    same = list(losses) == list(others) and a["id"].tolist() == b["id"].tolist()
+    same = list(map(list, losses)) == list(map(list, others))
+    same &= a["id"].tolist() == b["id"].tolist()
     if not same or runs.evaluations(one) != runs.evaluations(other):
         return dict.fromkeys(NOISE, float("inf"))
     states = [(runs.parameters(one, s), runs.parameters(other, s)) for s in runs.SAVED]
     return {
-        "loss": max(abs(losses[step] - others[step]) for step in losses),
+        "loss": max(abs(x[k] - y[k]) for x, y in zip(losses, others, strict=True) for k in x),
         "parameters": max(np.abs(x[k] - y[k]).max() for x, y in states for k in x),
         "scores": np.abs(a["score"] - b["score"]).max(),
     }

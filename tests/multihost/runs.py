@@ -128,17 +128,24 @@ def cut(workdir: Path, fresh: Path, step: int) -> Path:
     return fresh
 
 
-def losses(workdir: Path) -> dict[int, float]:
-    """The training loss of every step."""
+def losses(workdir: Path, split: str = "train") -> dict[int, float]:
+    """Return the loss of every step, or of every evaluation ("val")."""
     lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
-    return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
+    return {line["step"]: line[f"{split}/loss"] for line in lines if f"{split}/loss" in line}
 
 
 def evaluations(workdir: Path) -> dict[int, dict[str, float]]:
-    """What evaluations during training found, by step."""
+    """Return the metrics of the evaluations during training, by step, without the loss.
+
+    They count right answers. A loss is a sum, whose rounding depends on the layout.
+    """
     lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
     found = ((line["step"], {k: v for k, v in line.items() if k[:4] == "val/"}) for line in lines)
-    return {step: values for step, values in found if values}
+    return {
+        step: {k: v for k, v in values.items() if k != "val/loss"}
+        for step, values in found
+        if values
+    }
 
 
 def parameters(workdir: Path, step: int) -> dict[str, np.ndarray]:
