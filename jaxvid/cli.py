@@ -1,4 +1,4 @@
-"""What commands share: flags, and errors that are one line instead of a traceback.
+"""Shared parts of the commands: flags, and errors in one line instead of a traceback.
 
 `jaxvid.main` has flags of absl, all other commands have a parser of argparse. Both leave
 --config.KEY=VALUE to `config`, so that every command takes them in the same way.

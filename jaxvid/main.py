@@ -158,7 +158,7 @@ def train(config: Any, workdir: Path, patience: float = PATIENCE) -> dict[str, f
 
 
 class Parts(NamedTuple):
-    """What a config names.
+    """Parts of a run that a config names.
 
     Attributes:
       pipelines: the transforms of samples, by split: "train" and "val".

@@ -1,4 +1,4 @@
-"""From a spec to an object: the name in a config is the name of a file."""
+"""Build objects from specs: the name in a config is the name of a file."""
 
 import importlib
 import pkgutil
@@ -138,7 +138,7 @@ def module(package: str, name: str) -> ModuleType:
 
 
 def names(package: str) -> list[str]:
-    """What the name in a spec of `package` may be."""
+    """Return the names that a spec of `package` may have."""
     path = importlib.import_module(f"jaxvid.{package}").__path__
     return [m.name for m in pkgutil.iter_modules(path) if m.name != "base"]
 

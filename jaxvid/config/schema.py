@@ -84,7 +84,7 @@ def _refusal(name: str, known: Keys, given: Mapping) -> str:
 
 
 def _check_together(config: Mapping) -> None:
-    """What depends on several keys: the recipe, the task, its metrics, and parts of a batch."""
+    """Check what depends on several keys: the recipe, the task, its metrics, parts of a batch."""
     if config["batch"] % config["accumulate"]:
         raise UserError(
             f"config.batch={config['batch']} must divide by"

@@ -26,7 +26,7 @@ class Mesh:
 
 @dataclass(frozen=True, kw_only=True)
 class Init:
-    """What the parameters start from.
+    """Start values of the parameters.
 
     Attributes:
       weights: Weights to start from: a name of the zoo, a file or the workdir of another run.
@@ -42,7 +42,7 @@ class Init:
 
 @dataclass(frozen=True, kw_only=True)
 class Loader:
-    """How samples are drawn and read.
+    """Settings for drawing and reading samples.
 
     Attributes:
       workers: Number of worker processes that read videos. -1 starts one per core. 0 reads in the
@@ -63,7 +63,7 @@ class Loader:
 
 @dataclass(frozen=True, kw_only=True)
 class Eval:
-    """How evaluation computes.
+    """Settings of evaluation.
 
     Attributes:
       views: Number of views of a sample that go through the model at once; 0 means all. A small

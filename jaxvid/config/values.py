@@ -198,7 +198,7 @@ def is_section(kind: Any) -> bool:
 
 
 def describe(kind: Any) -> str:
-    """What an annotation allows, such as "an integer of at least 1"; "" for what it cannot say."""
+    """Return the values of an annotation in words, "an integer of at least 1"; "" if unknown."""
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is None or kind is types.NoneType:
         return "None"

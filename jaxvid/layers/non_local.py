@@ -110,5 +110,5 @@ class NonLocalResNet(resnet.ResNet):
         return super().block(stage, i, kind, **{"non_local": layer, **fields})
 
     def has_non_local(self, stage: int, i: int) -> bool:
-        """Whether a non-local layer follows block `i` of a stage, both from 0."""
+        """Return whether a non-local layer follows block `i` of a stage, both from 0."""
         return bool(self.non_local) and i in self.non_local_blocks[stage]

@@ -184,7 +184,7 @@ class ResNet(nn.Module):
 
     @property
     def spans_time(self) -> bool:
-        """Whether kernels are 3-D."""
+        """True if kernels are 3-D."""
         return len(self.stem) == 3
 
     @property

@@ -70,7 +70,7 @@ class TSM(non_local.NonLocalResNet):
         return nn.max_pool(x, (size, 1, 1), (stride, 1, 1), pads)
 
     def shifted(self, stage: int, i: int) -> bool:
-        """Whether block `i` of a stage shifts: deep networks do so in every second block."""
+        """Return whether block `i` of a stage shifts: deep networks do so in every second block."""
         every = 2 if len(self.depths) > 2 and self.depths[2] >= 23 else 1
         return bool(self.shift) and i % every == 0
 

@@ -139,7 +139,7 @@ def _zero_blind(y, shown, causal):
 
 
 def _is_faster_on_cudnn(q, k, v, bias, shown, drop):
-    """Whether measurements say so; a bias or a mask that differs within the batch has none."""
+    """Return whether cuDNN was measured as faster: with biases and masks of the whole batch."""
     batch = q.ndim - 3
     return (
         jax.default_backend() == "gpu"

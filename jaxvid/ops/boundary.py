@@ -22,7 +22,7 @@ def valid_cells(frames: int) -> np.ndarray:
 
 
 def places(frames: int, samples: int, per_sample: int, ratio: float) -> np.ndarray:
-    """Where each cell is sampled, in bins: float64 (d, s, n, k).
+    """Return the positions where each cell is sampled, in bins: float64 (d, s, n, k).
 
     Args:
       frames: bins, and so durations and starts.
@@ -49,7 +49,7 @@ def interpolation(where: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarra
 
 
 def sampling_mask(frames: int, samples: int, per_sample: int, ratio: float) -> np.ndarray:
-    """What upstream stores: weights float32 (t, n d s), zero for cells beyond the video."""
+    """Return the weights that upstream stores: float32 (t, n d s), 0 for cells beyond the video."""
     low, share = interpolation(places(frames, samples, per_sample, ratio), frames)
     low[~valid_cells(frames)] = frames
     mask = np.zeros((frames + 2, samples, frames, frames), np.float32)

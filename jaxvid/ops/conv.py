@@ -116,7 +116,7 @@ def _elsewhere(shape: Ints, conv: Convolution) -> str:
 
 
 def _gradient_is_forward(shape: Ints, conv: Convolution) -> bool:
-    """Whether XLA would compute the kernel's gradient as a forward convolution with a giant kernel.
+    """Return whether XLA computes the kernel's gradient as a forward convolution, a slow one.
 
     Its GPU compiler recognizes this gradient of a `lax.conv` if no axis is dilated, and if there
     are strides or the result is longer than the kernel along every axis (`MatchBackwardFilter` in

@@ -59,17 +59,17 @@ class Convolution(NamedTuple):
 
     @property
     def depthwise(self) -> bool:
-        """Whether every channel is a group."""
+        """True if every channel is a group."""
         return 1 < self.groups == self.features and self.channels == 1
 
     @property
     def along_first(self) -> bool:
-        """Whether only the first of several axes has a kernel."""
+        """True if only the first of several axes has a kernel."""
         return len(self.size) > 1 and math.prod(self.size[1:]) == 1 and not any(self.padding[1:])
 
     @property
     def moves_by_its_size(self) -> bool:
-        """Whether the input is divided into patches, one for each position of the result."""
+        """True if the input is divided into patches, one for each position of the result."""
         dense = max(self.dilation) == 1 and not any(self.padding)
         return self.groups == 1 and self.size == self.strides and dense
 

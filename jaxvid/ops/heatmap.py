@@ -18,7 +18,7 @@ FAINTEST = 1e-4  # score below which nothing is drawn
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """How heat maps are drawn.
+    """Settings of heat maps.
 
     Attributes:
       size: Side of the maps, in pixels.

@@ -1,4 +1,4 @@
-"""From boundary scores to proposals: segments that may hold an action (Lin et al., 2018, BSN).
+"""Proposals, segments that may hold an action, from boundary scores (Lin et al., 2018, BSN).
 
 All on the host, in NumPy, but `peaks`.
 
@@ -95,7 +95,7 @@ def boundary_features(
     samples_inside: int = 16,
     places: int = 3,
 ) -> np.ndarray:
-    """How action scores run over each segment and its boundaries ("BSP feature").
+    """Sample the action scores over each segment and its boundaries ("BSP feature").
 
     Args:
       segments: (n, 2), within 0..1.

@@ -34,7 +34,7 @@ def roi_align(features, boxes, size: int, scale: float = 1.0):
 
 
 def bin_weights(start, length, bins: int, pixels: int):
-    """How much each pixel of a line counts in each bin of an interval.
+    """Return the weight of each pixel of a line in each bin of an interval.
 
     Args:
       start, length: of the intervals (...), in pixels; pixel i is at i.

@@ -31,7 +31,7 @@ def coverage(a, b):
 
 
 def boundary_targets(segments, present, frames: int):
-    """What BMN learns (Lin et al., 2019): how much bins and cells are boundaries and actions.
+    """Targets of BMN (Lin et al., 2019): how much bins and cells are boundaries and actions.
 
     Args:
       segments: (b, k, 2), within 0..1.

@@ -35,7 +35,7 @@ NOT_PUBLISHED = "; not the published file of that name, by its hash"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where weights come from, and what is known of them.
+    """Origin of weights, and the facts known about them.
 
     Attributes:
       source: The checkpoint folder or the file.

@@ -1,4 +1,4 @@
-"""From the colors of a video to RGB, with the values that the ffmpeg program gives.
+"""Conversion of the colors of a video to RGB, with the values that the ffmpeg program gives.
 
 The matrix (BT.601, BT.709, BT.2020) and the range are those that the file states, else FFmpeg's
 default. Brightness is not changed: HDR video is not tone mapped, about which there is a warning.

@@ -151,7 +151,7 @@ class VideoReader(Reader):
         return picture
 
     def _is_first(self, frame: av.VideoFrame, direct: Direct, index: Index) -> bool:
-        """Whether the first frame comes out the same without a demuxer."""
+        """Return whether the first frame comes out the same without a demuxer."""
         wanted = int(index.packet[0])
         with contextlib.suppress(FFmpegError, VideoError, ValueError):
             for number, packet in direct.start(index, int(index.start[0])):

@@ -26,7 +26,7 @@ BLOCK = 1 << 19  # bytes that are read at once to look for packets
 
 @dataclass(frozen=True)
 class Index:
-    """What is shown when.
+    """Times of the frames that are shown.
 
     Attributes:
       counting: timestamps are of no use: frame i is the i-th one that the decoder gives.
@@ -63,7 +63,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Places:
-    """Where packets lie in a file.
+    """Positions of packets in a file.
 
     Attributes:
       at: int64 (p,), the first byte of each packet.
@@ -80,7 +80,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Picture:
-    """How the first frame is stored, and turned to be shown upright.
+    """Size of the first frame as it is stored, and the turn that shows it upright.
 
     Attributes:
       width, height: as stored.
@@ -200,7 +200,7 @@ def times_of(ticks: np.ndarray, tick: float) -> np.ndarray:
 
 
 class _Finder:
-    """Where the data of a packet lies in a file; -1 from the first packet on that is not there.
+    """Return where the data of each packet lies in a file; -1 from the first missing one on.
 
     Formats such as MPEG-TS divide packets, and Matroska may compress them. FFmpeg states the
     position of a packet, which in Matroska and AVI is that of a header before the data. Side data

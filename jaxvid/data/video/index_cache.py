@@ -39,7 +39,7 @@ ENDS = 4096  # bytes at either end of a file that are compared
 
 @dataclass(frozen=True)
 class Known:
-    """What opening a video finds out, and the open file."""
+    """Facts about a video that opening it finds, and the open file."""
 
     file: io.FileIO
     index: Index
@@ -121,7 +121,7 @@ def _unpack(about: dict, packed: bytes) -> tuple[Index, Picture, Layout]:
 
 
 def identity(file: int) -> list[int]:
-    """What tells an open file from another, and from its own later content."""
+    """Return what distinguishes an open file from others, and from its own later content."""
     about = os.fstat(file)
     ends = os.pread(file, ENDS, 0) + os.pread(file, ENDS, max(about.st_size - ENDS, 0))
     return [about.st_size, about.st_mtime_ns, zlib.crc32(ends)]

@@ -88,7 +88,7 @@ class Demuxed:
 
 @dataclass(frozen=True)
 class Layout:
-    """What `Direct` has to know of a file.
+    """Facts about a file that `Direct` needs.
 
     Attributes:
       codec: FFmpeg's name of it.

@@ -1,4 +1,4 @@
-"""What every reader offers: frames by number, and the numbers of frames by time.
+"""Base class of all readers: frames by number, and the numbers of frames by time.
 
 Seconds become frame numbers here and nowhere else. Time counts from the first frame. A video file
 has a presentation timestamp for each frame; folders of frames, images and arrays have none, so
@@ -26,7 +26,7 @@ RUN = 32  # frames that `read_on` holds in memory
 
 
 def is_constant(times: np.ndarray, fps: float) -> bool:
-    """Whether frame i lies at i / fps, as closely as files can tell."""
+    """True if frame i lies at i / fps, as closely as files can tell."""
     return np.allclose(times, np.arange(len(times)) / fps, rtol=0, atol=ROUNDING)
 
 

@@ -1,4 +1,4 @@
-"""Whether the end of a video file is missing, as after a download that was interrupted.
+"""Check for a missing end of a video file, as after a download that was interrupted.
 
 FFmpeg reads what is there and says nothing. But most containers state how long they are, or are
 made of packets, and the cut lies inside one. Lengths in seconds are not used: they are wrong in

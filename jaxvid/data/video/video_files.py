@@ -41,12 +41,12 @@ def numpy_reason(error: Exception) -> str:
 
 
 def counts(name: str) -> bool:
-    """Whether a file or folder of this name is a user's own: not hidden, and not a system's."""
+    """Return whether a file or folder of this name is a user's: not hidden, not a system's."""
     return not name.startswith(".") and name.lower() not in METADATA
 
 
 def has_ending(name: str, endings: tuple[str, ...] = VIDEOS) -> bool:
-    """Whether a name ends in one of `endings`, in capitals or not."""
+    """Return whether a name ends in one of `endings`, in capitals or not."""
     return os.path.splitext(name)[1].lower() in endings
 
 

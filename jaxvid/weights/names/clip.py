@@ -1,4 +1,4 @@
-"""How published files name the tensors of CLIP, and of models that are built on it."""
+"""Names of the tensors of CLIP in published files, and of models that are built on it."""
 
 from collections.abc import Mapping
 

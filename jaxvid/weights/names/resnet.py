@@ -1,4 +1,4 @@
-"""How published files name the tensors of ResNets, and of models that are built on them."""
+"""Names of the tensors of ResNets in published files, and of models that are built on them."""
 
 from jaxvid.weights import inflate
 from jaxvid.weights.convert import Table, Weights
