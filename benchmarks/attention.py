@@ -6,7 +6,8 @@
 region only. Times are medians of three rounds, in ms: of the forward pass, and of the output with
 all gradients. Errors are the largest difference from plain attention in float32, of the output and
 of the gradients, each as a share of the largest number. A row is printed and saved as soon as it is
-measured; the same command goes on where it stopped. `--small` takes a 32nd of each batch, for CPUs.
+measured, and the same command continues from the file. `--small` takes a 32nd of each batch, for
+CPUs.
 """
 
 import argparse

@@ -111,7 +111,7 @@ def torchcodec(path: Path, frames: np.ndarray, mode: str, at_once: bool) -> np.n
 
 @cache
 def maps(path: Path) -> str:
-    """What `ffprobe -show_frames` says of a video, as torchcodec takes it."""
+    """Return the frames of a video as `ffprobe -show_frames` lists them, for torchcodec."""
     with av.open(str(path)) as container:
         packets: Any = [p for p in container.demux(video=0) if p.size]
     packets.sort(key=lambda packet: packet.pts)
@@ -226,7 +226,7 @@ def encoded(folder: Path, videos: list[Path] | None, size: str, gop: int, b: int
 
 
 def transcoded(pool, jobs: list, times: list[dict], name: str) -> list[str]:
-    """What it gains to transcode the file first, and to crop a decoded clip four times."""
+    """Measure the gain of transcoding the file first, and of four crops of a decoded clip."""
     made = jobs[0][0].with_suffix(".short.mp4")
     if not made.exists():
         transcode(Job(jobs[0][0], made, Settings()))

@@ -255,7 +255,7 @@ def classification(rows: int) -> Callable[[Any], Any]:
 
 
 def our_classification(out: np.ndarray) -> float:
-    """As `classification`, of our logits."""
+    """Return the loss of our logits, as `classification` does for those of PyTorch."""
     logits = np.asarray(out, np.float64)
     top = logits.max(-1, keepdims=True)
     return float((np.log(np.exp(logits - top).sum(-1)) + top[..., 0] - logits[..., 0]).mean())

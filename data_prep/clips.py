@@ -38,7 +38,7 @@ class Clip:
 
 
 class Content(Protocol):
-    """What is stored for a clip besides its name and labels.
+    """Data that is stored for a clip besides its name and labels.
 
     Attributes:
       options: options of the ArrayRecord writer.

@@ -32,7 +32,7 @@ def video_steps(model: "Model") -> tuple[Transform, list[Transform]]:
     """Return the transform of a model that opens a video, and those from decoding on.
 
     Raises:
-      UserError: the model does not take videos, but for example key points or features.
+      UserError: the model takes no videos, as one of key points or of features.
     """
     kinds = [type(step) for step in model.pipeline]
     if Open not in kinds or Decode not in kinds:

@@ -101,7 +101,7 @@ each_geometry = pytest.mark.parametrize(
 
 @each_geometry
 def test_formulations_are_exact(what):
-    """Of every convolution of the published families, by a number of channels that is enough."""
+    """Each convolution of the published families, with as few channels as show a difference."""
     functions = formulations(what)
     with jax.enable_x64(True):
         arrays = draw(what)

@@ -195,7 +195,7 @@ class VideoReader(Reader):
     def _plan(self, wanted: list[int]) -> None:
         """Announce the frames of a read, in ascending order."""
         if wanted and self._stop is not None:
-            # The decoder was drained for the last read, and this one goes on from there.
+            # The decoder was drained for the last read, and this read continues there.
             ahead = self._index.start[wanted[0]] <= self._stop + 1
             self._once &= not (self._at < wanted[0] and ahead)
         self._wanted, self._is_wanted = wanted, set(wanted)

@@ -79,7 +79,7 @@ def test_equal_to_the_ffmpeg_program(path):
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind[2]])
 def test_colors_are_those_that_were_encoded(folder, tmp_path, name):
-    """Of patches, away from their edges. An error of matrix or range changes them by 8 or more."""
+    """Away from the edges of patches, an error of matrix or range is a change of 8 or more."""
     path = encode(tmp_path, name, folder / "patches.mkv")
     patches = np.load(folder / "patches.npy")
     with VideoReader(path) as reader:

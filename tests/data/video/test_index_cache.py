@@ -147,7 +147,7 @@ def test_an_entry_that_is_none_is_made_again(video, spoil):
 @pytest.mark.parametrize("name", ["b.mp4", "hevc.mp4", "vp9.webm"])
 @pytest.mark.parametrize("shift", [1, -8])
 def test_wrong_places_of_packets_are_given_up(video, monkeypatch, name, shift):
-    """As if the middle of the file had changed, and nothing that is compared."""
+    """Shift packets, as if the middle of the file had changed and nothing that is compared."""
     with VideoReader(video(name)):
         pass
     known = index_cache.load(str(video(name)))
