@@ -54,6 +54,7 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
     "swin": ("swin_k400", "tiny", {}, dict(frames=8, size=112)),
     "tsn": ("tsn_k400", "r50_u3", {}, dict(size=112)),
     "tsm": ("tsm_k400", "r50_u8", {}, dict(size=112)),
+    "c2d": ("c2d_k400", "r50_8x8", {}, dict(size=112)),
     "slowonly": ("slowonly_k400", "r50_4x16", {}, dict(size=112)),
     "slowfast": ("slowfast_k400", "r50_4x16", {}, dict(size=112)),
     "stgcn": ("stgcn_ntu60", "2d_j", {}, {}),

@@ -66,6 +66,8 @@ SIZES = [
     ("tsm", "r50", {}, 23508032, 53173, 819600),
     ("tsm", "r50", dict(non_local="embedded_gaussian"), 30862400, 61370, 819600),
     ("tsm", "r50", dict(non_local="gaussian"), 27188288, 61370, 819600),
+    ("c2d", "r50", {}, 23508032, 53173, 819600),
+    ("c2d", "r101", dict(pool=False), 42500160, 105448, 819600),
     ("slowonly", "r50", {}, 31634496, 53173, 819600),
     ("slowonly", "r50", dict(non_local="embedded_gaussian"), 38988864, 61370, 819600),
     ("slowonly", "r101", {}, 59539520, 105448, 819600),
@@ -87,7 +89,7 @@ def test_parameters_are_as_many_as_published(family, variant, options, backbone,
     assert count(shapes["batch_stats"]) + norms == buffers
 
 
-each_family = pytest.mark.parametrize("family", ["tsn", "tsm", "slowonly", "slowfast"])
+each_family = pytest.mark.parametrize("family", ["tsn", "tsm", "c2d", "slowonly", "slowfast"])
 
 
 @each_family

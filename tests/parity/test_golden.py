@@ -16,6 +16,7 @@ QUICK = {
     "swin_tiny_w1677_odd",
     "tsm_r50_nl_gaussian",
     "tsm_r50_temporal_pool",
+    "c2d_r50",
     "slowonly_r50_nl_4x16",
     "slowfast_r50_4x16",
     "stgcnpp_2d",
