@@ -1,33 +1,44 @@
 """Temporal Segment Networks (Wang et al., 2016), https://arxiv.org/abs/1608.00859.
 
 A 2-D network sees one frame of each of several equal parts of the video; the frames share weights
-and meet in the mean of their features. The frame axis of the clip counts these parts.
+and meet in the mean of their features. The frame axis of the clip counts these parts. The variants
+for audio see the log-mel spectrogram of a clip instead.
 """
 
 import jax
 import jax.numpy as jnp
 
 from jaxvid.config.values import NonNegative, Rate
-from jaxvid.layers import heads, resnet
+from jaxvid.layers import heads, resnet, spectrogram
 from jaxvid.weights.names import resnet as names
 
 VARIANTS: dict[str, dict] = {
     "test": dict(depths=(1, 2), width=4),
+    "test-audio": dict(depths=(1, 2), width=4),
     "r18": resnet.DEPTHS["r18"],
     "r34": resnet.DEPTHS["r34"],
     "r50": resnet.DEPTHS["r50"],
     "r101": resnet.DEPTHS["r101"],
     "r152": resnet.DEPTHS["r152"],
+    "r18-audio": resnet.DEPTHS["r18"],
 }
 
 
 def example(variant):
     """Shapes and dtypes of small inputs, by name: a batch of two."""
+    if hears(variant):
+        return spectrogram.example(32, 32)
     return {"video": jax.ShapeDtypeStruct((2, 3, 32, 32, 3), jnp.float32)}
 
 
+def hears(variant: str) -> bool:
+    """Return whether the input of a variant is a spectrogram."""
+    return variant.endswith("-audio")
+
+
 def backbone(variant, **overrides):
-    return resnet.ResNet(**{**VARIANTS[variant], **overrides})
+    kind = spectrogram.SpectrogramResNet if hears(variant) else resnet.ResNet
+    return kind(**{**VARIANTS[variant], **overrides})
 
 
 def build(

@@ -49,6 +49,10 @@ def people(x):
     return {"keypoint": rearrange(x, "n v m t j c -> (n v) m t j c")}
 
 
+def spectrograms(x):
+    return {"audio": rearrange(x, "n v c t f -> (n v) t f c")}
+
+
 def videos_and_texts(x):
     video = rearrange(x["video"], "n t c h w -> n t h w c")
     return {"video": video, "text": x["text"].astype("int32")}
@@ -116,6 +120,11 @@ def of_skeletons(name, variant):
     return Case(dict(name=name, variant=variant), people, "n m t j c -> n m c t j")
 
 
+def of_spectrograms(name, variant):
+    """A recogniser of sounds."""
+    return Case(dict(name=name, variant=variant), spectrograms, "n t f c -> n c t f")
+
+
 def proposals(variant):
     spec = dict(name="bmn", variant=variant)
     return Case(spec, lambda x: {"feature": rearrange(x, "n c t -> n t c")}, "n t c -> n c t")
@@ -140,6 +149,8 @@ CASES = {
     "tsn_r101": of_frames("tsn", "r101"),
     "tsn_r50_flow": of_frames("tsn", "r50"),
     "tsn_r50_sthv2": of_frames("tsn", "r50"),
+    "tsn_r18_audio": of_spectrograms("tsn", "r18-audio"),
+    "audioonly_r50": of_spectrograms("audioonly", "r50"),
     "tsm_r50": of_frames("tsm", "r50"),
     "tsm_r50_1x1x16": of_frames("tsm", "r50"),
     "tsm_r50_nl_dot_product": of_frames("tsm", "r50", non_local="dot_product"),
