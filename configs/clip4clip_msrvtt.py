@@ -24,7 +24,9 @@ def get_config(variant="vitb32"):
     c.task = plug.spec("tasks", "retrieval")
     c.data = datasets.msrvtt()
     c.optim = dict(name="adamw", lr=1e-5, base_batch=128, weight_decay=0.05, freeze=FROZEN)
-    c.optim.decay_scale = ((".*/bias", 0.0), (".*/norm[^/]*/scale", 0.0))
+    # Biases of queries, keys and values keep their decay: CLIP has them under another name.
+    biases = (".*/qkv/bias", 1.0), (".*/bias", 0.0)
+    c.optim.decay_scale = (*biases, (".*/norm[^/]*/scale", 0.0))
     c.schedule = dict(name="cosine", begin=0.5, warmup=0.5, warmup_factor=0.05)
     c.best = "val/t2v_r1"
     return c

@@ -8,21 +8,21 @@ ResNet-101 and a fast ResNet-50), r101_8x8 (78.65).
 from configs import base, datasets
 from jaxvid import plug
 
-# model, ratio of the pathways' frames, frames a lateral convolution spans, steps
+# model, ratio of the pathways' frames, frames a lateral convolution spans, batch, steps
 RECIPES = {
-    "r50_4x16": ("r50", 8, 5, False),
-    "r50_8x8": ("r50", 4, 7, False),
-    "r50_8x8_steplr": ("r50", 4, 7, True),
-    "r101-r50_4x16": ("r101-r50", 8, 5, False),
-    "r101_8x8": ("r101", 4, 7, False),
+    "r50_4x16": ("r50", 8, 5, 64, False),
+    "r50_8x8": ("r50", 4, 7, 64, False),
+    "r50_8x8_steplr": ("r50", 4, 7, 64, True),
+    "r101-r50_4x16": ("r101-r50", 8, 5, 256, False),
+    "r101_8x8": ("r101", 4, 7, 64, False),
 }
 
 
 def get_config(variant="r50_4x16"):
-    depth, alpha, fusion, steps = base.pick(RECIPES, variant)
+    depth, alpha, fusion, batch, steps = base.pick(RECIPES, variant)
     c = base.config()
     c.epochs = 256.0
-    c.batch = 64
+    c.batch = batch
     c.model = dict(
         name="slowfast",
         variant=depth,
@@ -37,7 +37,7 @@ def get_config(variant="r50_4x16"):
     c.data.recipe = plug.spec(
         "data.recipes", "clip", frames=32, stride=2, clips=10, crops=3, test_size=256
     )
-    c.optim = base.sgd(0.1, 64)
+    c.optim = base.sgd(0.1 * batch / 64, batch)
     c.schedule = dict(
         name="multistep" if steps else "cosine",
         by="epoch",

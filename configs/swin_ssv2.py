@@ -7,12 +7,12 @@ clips whatever their class; `--config.task.augment.flip=0.5` does the same.
 """
 
 from configs import datasets
-from configs.swin_k600 import official_run
+from configs.swin_k400 import official_run
 from jaxvid import plug
 
 
 def get_config():
-    c = official_run(datasets.something(), "swin_base_32x2_in22k_k400", drop_path=0.4)
+    c = official_run("base", datasets.something(), "swin_base_32x2_in22k_k400", drop_path=0.4)
     c.epochs = 60.0
     c.model.update(window=(16, 7, 7), remat=True)
     c.task = plug.spec(

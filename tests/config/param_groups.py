@@ -1,0 +1,116 @@
+"""Multipliers of learning rate and weight decay of single parameters: published, and ours.
+
+The names and shapes of the published tensors are those of the manifests in tests/parity.
+"""
+
+import functools
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from jaxvid import plug
+from jaxvid.config import flat
+from jaxvid.weights.convert import rename
+from tests.parity import manifests
+from tests.parity.cases import CASES
+
+Tensors = dict[str, tuple[int, ...]]  # name: shape
+Scales = dict[str, tuple[float, float]]  # name: multipliers of learning rate and weight decay
+
+BUFFERS = re.compile(r".*(running_mean|running_var|num_batches_tracked)")
+MANIFESTS = functools.cache(manifests.read)
+
+
+def published(wrapper: Mapping[str, Any], tensors: Tensors) -> Scales:
+    """Return the multipliers of an `optim_wrapper` of the sheet.
+
+    Raises:
+      KeyError: nothing here has the rules of its constructor.
+    """
+    rules = wrapper.get("paramwise_cfg", {})
+    constructors = {
+        "": _default,
+        "SwinOptimWrapperConstructor": _swin,
+        "TSMOptimWrapperConstructor": _tsm,
+    }
+    return constructors[wrapper.get("constructor", "")](rules, tensors)
+
+
+def _is_norm(name: str, tensors: Tensors) -> bool:
+    """Return whether a tensor belongs to a norm, whose weight is a vector."""
+    return len(tensors.get(f"{name.rpartition('.')[0]}.weight", (0, 0))) == 1
+
+
+def _default(rules: Mapping[str, Any], tensors: Tensors) -> Scales:
+    """Apply the rules of MMEngine: of the keys that are in a name, the longest one."""
+    custom = rules.get("custom_keys", {})
+    keys = sorted(sorted(custom), key=len, reverse=True)
+    found: Scales = {}
+    for name in tensors:
+        if key := next((key for key in keys if key in name), ""):
+            found[name] = custom[key].get("lr_mult", 1.0), custom[key].get("decay_mult", 1.0)
+        elif _is_norm(name, tensors):
+            found[name] = 1.0, rules.get("norm_decay_mult", 1.0)
+        else:
+            bias = name.rpartition(".")[2] == "bias"
+            found[name] = 1.0, rules.get("bias_decay_mult", 1.0) if bias else 1.0
+    return found
+
+
+def _swin(rules: Mapping[str, Any], tensors: Tensors) -> Scales:
+    """Multiply the rules of all keys that are in a name."""
+    found: Scales = {}
+    for name in tensors:
+        matching = [rule for key, rule in rules.items() if key in f"base.{name}"]
+        lr = math.prod(rule.get("lr_mult", 1.0) for rule in matching)
+        found[name] = lr, math.prod(rule.get("decay_mult", 1.0) for rule in matching)
+    return found
+
+
+def _tsm(rules: Mapping[str, Any], tensors: Tensors) -> Scales:
+    """Norms and biases have no decay; biases, and with `fc_lr5` the last layer, learn faster."""
+    last = [name for name, shape in tensors.items() if len(shape) == 2][-1].rpartition(".")[0]
+    found: Scales = {}
+    for name in tensors:
+        module, _, leaf = name.rpartition(".")
+        weight, bias = (5.0, 10.0) if rules["fc_lr5"] and module == last else (1.0, 2.0)
+        if _is_norm(name, tensors):
+            found[name] = 1.0, 0.0
+        else:
+            found[name] = (bias, 0.0) if leaf == "bias" else (weight, 1.0)
+    return found
+
+
+def configured(optimizer: Mapping[str, Any], paths: dict[str, str]) -> Scales:
+    """Return the multipliers of a `config.optim`, for {name: our path}."""
+
+    def first(rules, path):
+        return next((value for pattern, value in rules if re.fullmatch(pattern, path)), 1.0)
+
+    scales = [optimizer.get(key, ()) for key in ("lr_scale", "decay_scale")]
+    return {name: tuple(first(rules, path) for rules in scales) for name, path in paths.items()}  # type: ignore[misc]
+
+
+def tensors_of(model: Mapping[str, Any]) -> tuple[Tensors, dict[str, str]]:
+    """Return the published parameters of the golden of a model, and our paths of them."""
+    options = flat(dict(model))
+    known = {name: flat(dict(CASES[name].model)) for name in CASES if name in MANIFESTS()}
+    alike = [n for n, spec in known.items() if all(options.get(k) == v for k, v in spec.items())]
+    return _named(max(alike, key=lambda name: len(known[name])))
+
+
+@functools.cache
+def _named(golden: str) -> tuple[Tensors, dict[str, str]]:
+    case, manifest = CASES[golden], MANIFESTS()[golden]
+    net = plug.load("models", case.model, num_classes=manifest["num_classes"])
+    weights = plug.module("models", case.model["name"]).WEIGHTS[case.upstream]
+    skip = re.compile("|".join([BUFFERS.pattern, *weights.skip]))
+    shapes = {name: tuple(shape) for name, shape, _ in manifest["tensors"]}
+    tensors = {name: shape for name, shape in shapes.items() if not skip.fullmatch(name)}
+    rows, paths = weights.rows(net), {}
+    for name, shape in tensors.items():
+        stem, _, leaf = (rename(name, rows) or name).rpartition("/")
+        kind = {"weight": "scale" if len(shape) == 1 else "kernel"}.get(leaf, leaf)
+        paths[name] = f"{stem}/{kind}"
+    return tensors, paths

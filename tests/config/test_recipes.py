@@ -1,0 +1,152 @@
+"""Shipped configs against the published recipes that they are of, fact by fact."""
+
+import functools
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from jaxvid.config import loading, options
+from jaxvid.weights import zoo
+from tests.config import official_swin, param_groups, rates, recipe_facts, sheet
+from tests.conftest import cases
+
+# Published configs without a published checkpoint, which no row of the zoo names.
+WITHOUT_CHECKPOINT = {
+    "slowonly_k400_flow": "slowonly_r50_8xb16-16x4x1-256e_kinetics400-flow",
+    "tsn_k400_flow": "tsn_imagenet-pretrained-r50_8xb32_5x1x3-110e_kinetics400-flow",
+}
+# spec of a config: the published config that it is of
+PUBLISHED = WITHOUT_CHECKPOINT | {
+    re.sub(r"^configs/(\w+)\.py", r"\1", row.config): row.published
+    for row in zoo.rows()
+    if row.config
+}
+# name of a config: the specs of its variants
+CONFIGS = {
+    name: [spec for spec in PUBLISHED if spec.partition(":")[0] == name]
+    for name in sorted({spec.partition(":")[0] for spec in PUBLISHED})
+}
+# Patterns of configs that no published one is like.
+UNPUBLISHED = {
+    r"quickstart|finetune:.*|\w+_own(:.*)?": "for generated clips or own data",
+    r"clip4clip_msrvtt:vitb16": "published for ViT-B/32 alone",
+    r"swin_k400:large,official": "the official repository has no Swin-L",
+    r"swin_k400:base_in22k,official": "another name of swin_k400:base_in22k",
+}
+# (pattern of specs, fact): why ours differs from what is published
+DIFFERENCES = {
+    (r"slowfast_(ava2.:.*|multisports)|slowonly_ava21:(.*_nl|r101.*)", "weights"): (
+        "the checkpoint of version 0.x is no longer published; ours is its successor"
+    ),
+    ("slowonly_k400_flow", "val.sampler"): "the validation of our recipes has one clip, not two",
+    ("tsm_ssv2:r50_u16", "test.sampler"): (
+        "upstream gives its loader the test of 16 frames, which only the data set would read"
+    ),
+}
+
+
+def specs() -> list[str]:
+    """Return NAME or NAME:VARIANT of all shipped configs, also with their endings."""
+    found = []
+    for name, _, variants in loading.shipped():
+        endings = [variant for variant in variants if variant.startswith(",")]
+        for variant in [v for v in variants if v not in endings] or [""]:
+            spec = f"{name}:{variant}" if variant else name
+            found += [spec, *(spec + ending for ending in endings)]
+    return found
+
+
+@functools.cache
+def published():
+    """Return the records of the sheet, and the facts of its table of official Swins."""
+    folder = os.environ.get("JAXVID_REFERENCE")
+    if not folder:
+        pytest.skip("JAXVID_REFERENCE names no folder with the published recipes, recipes.md")
+    text = (Path(folder) / "recipes.md").read_text(encoding="utf-8")
+    return sheet.read(text), official_swin.read(text)
+
+
+@functools.cache
+def facts(name: str) -> recipe_facts.Facts:
+    records, official = published()
+    return official[name] if name in official else recipe_facts.published(name, records[name])
+
+
+def allowed(spec: str) -> set[str]:
+    return {fact for pattern, fact in DIFFERENCES if re.fullmatch(pattern, spec)}
+
+
+def same(one, other, within: float) -> bool:
+    """Compare numbers to 2e-4 of their size or `within`, and all else exactly."""
+    if isinstance(one, list) and isinstance(other, list):
+        pairs = zip(one, other, strict=False)
+        return len(one) == len(other) and all(same(a, b, within) for a, b in pairs)
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other) <= 2e-4 * max(abs(one), abs(other)) + within
+    return one == other
+
+
+def differences(want: recipe_facts.Facts, have: recipe_facts.Facts) -> dict[str, tuple]:
+    """Return {fact: (published, ours)} of those that differ; of learning rates, the first."""
+    found = {}
+    for key in want.keys() | have.keys():
+        one, other = want.get(key), have.get(key)
+        if key == "rates" and one and other:
+            small = 1e-6 * max(one)
+            pairs = enumerate(zip(one, other, strict=True))
+            wrong = [(*pair, i) for i, pair in pairs if not same(*pair, small)]
+            found |= {key: wrong[0]} if wrong else {}
+        elif not same(one, other, 0):
+            found[key] = one, other
+    return found
+
+
+def test_every_config_has_a_published_recipe_or_a_reason():
+    rest = {spec for spec in specs() if not any(re.fullmatch(p, spec) for p in UNPUBLISHED)}
+    assert rest ^ PUBLISHED.keys() == set()
+
+
+def test_the_sheet_has_a_record_for_each_of_its_configs():
+    records, official = published()
+    text = (Path(os.environ["JAXVID_REFERENCE"]) / "recipes.md").read_text(encoding="utf-8")
+    announced = map(int, re.findall(r"^## (?!0b).*\((\d+) configs?\)$", text, flags=re.M))
+    assert len(records) == sum(announced)
+    assert len(official) == 6
+    assert records.keys() >= set(WITHOUT_CHECKPOINT.values())
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_config_is_its_published_recipe(config):
+    """All variants are, up to the listed differences, which also have to be there."""
+    official = published()[1]
+    for spec in CONFIGS[config]:
+        want, have = facts(PUBLISHED[spec]), recipe_facts.configured(loading.load(spec))
+        if PUBLISHED[spec] in official:  # the table does not have all facts
+            have = {key: value for key, value in have.items() if key in want}
+        found = differences(want, have)
+        assert found.keys() == allowed(spec), (spec, found)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_parameters_learn_as_published(config):
+    """tests/train/test_optim.py has the groups of the official Video Swin."""
+    records = published()[0]
+    for spec in CONFIGS[config]:
+        given = loading.load(spec).to_dict()
+        wrapper = records.get(PUBLISHED[spec], {}).get("optim_wrapper")
+        keys = "constructor", "paramwise_cfg", "lr_scale", "decay_scale"
+        if wrapper and any(key in wrapper or given["optim"].get(key) for key in keys):
+            tensors, paths = param_groups.tensors_of(options.completed(given)["model"])
+            want = param_groups.published(wrapper, tensors)
+            have = param_groups.configured(given["optim"], paths)
+            assert {n: have[n] for n in want if have[n] != want[n]} == {}, spec
+
+
+@pytest.mark.parametrize("args,given,expected,seed", cases("Schedule"))
+def test_learning_rates_are_those_of_mmengine(args, given, expected, seed):
+    per_epoch = given["iters_per_epoch"]
+    found = rates.curve(args["param_scheduler"], args["lr"], given["epochs"], per_epoch)
+    for step, lr in expected.items():
+        assert found[int(step)] == pytest.approx(lr, rel=2e-4, abs=6e-9), step
