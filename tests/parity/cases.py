@@ -136,6 +136,21 @@ def swin(variant, **options):
     return Case(spec, clips, "n t h w c -> n c t h w", train=train)
 
 
+# Goldens that .ci/run reproduces: every kind of network, with options and training among them. The
+# others take minutes.
+QUICK = {
+    "swin_tiny",
+    "swin_tiny_w1677_odd",
+    "tsm_r50_nl_gaussian",
+    "tsm_r50_temporal_pool",
+    "c2d_r50",
+    "slowonly_r50_nl_4x16",
+    "slowfast_r50_4x16",
+    "stgcnpp_2d",
+    "bmn_400",
+    "ava_slowonly_r50_4x16",
+}
+
 SCALED = dict(non_local="embedded_gaussian", non_local_scale=True)
 RICH = dict(context=True, pool="max", mlp=True)
 CASES = {

@@ -7,22 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.parity.cases import CASES
+from tests.parity.cases import CASES, QUICK
 
 GOLDENS = os.environ.get("JAXVID_GOLDENS", "")
-# Every kind of network, options and training among them; the others take minutes.
-QUICK = {
-    "swin_tiny",
-    "swin_tiny_w1677_odd",
-    "tsm_r50_nl_gaussian",
-    "tsm_r50_temporal_pool",
-    "c2d_r50",
-    "slowonly_r50_nl_4x16",
-    "slowfast_r50_4x16",
-    "stgcnpp_2d",
-    "bmn_400",
-    "ava_slowonly_r50_4x16",
-}
 pytestmark = [
     pytest.mark.parity,
     pytest.mark.skipif(not GOLDENS, reason="JAXVID_GOLDENS names no folder of golden outputs"),

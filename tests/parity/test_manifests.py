@@ -6,7 +6,7 @@ import pytest
 
 from jaxvid.weights.convert import convert, export
 from tests.parity import check, manifests
-from tests.parity.cases import CASES
+from tests.parity.cases import CASES, QUICK
 
 MANIFESTS = manifests.read()
 
@@ -16,7 +16,9 @@ def test_every_row_has_a_manifest():
     assert MANIFESTS.keys() == CASES.keys()
 
 
-@pytest.mark.parametrize("name", MANIFESTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.long) for n in MANIFESTS]
+)
 def test_every_tensor_has_a_place_and_is_exported_as_published(name):
     case, manifest = CASES[name], MANIFESTS[name]
     net = check.build(case, manifest["num_classes"])
