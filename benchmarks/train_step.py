@@ -55,6 +55,7 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
     "tsn": ("tsn_k400", "r50_u3", {}, dict(size=112)),
     "tsm": ("tsm_k400", "r50_u8", {}, dict(size=112)),
     "c2d": ("c2d_k400", "r50_8x8", {}, dict(size=112)),
+    "c3d": ("c3d_ucf101", "", {}, {}),
     "slowonly": ("slowonly_k400", "r50_4x16", {}, dict(size=112)),
     "slowfast": ("slowfast_k400", "r50_4x16", {}, dict(size=112)),
     "stgcn": ("stgcn_ntu60", "2d_j", {}, {}),
@@ -91,7 +92,9 @@ def configure(name: str, small: bool = False, batch: int = 0) -> Any:
     if family not in CASES:
         raise UserError(f'there is no model "{family}" here.{did_you_mean(family, CASES)}')
     file, default, model, sizes = CASES[family]
-    config = importlib.import_module(f"configs.{file}").get_config(variant or default)
+    config = importlib.import_module(f"configs.{file}").get_config(
+        *filter(None, [variant or default])
+    )
     config.model.update(model)
     if small:
         config.data.recipe.update(sizes)
@@ -224,8 +227,8 @@ def missing(name: str, dtype: str, what: str, args: argparse.Namespace) -> dict[
 
 
 def full(name: str) -> str:
-    """Return FAMILY:VARIANT."""
-    return name if ":" in name else f"{name}:{CASES[name][1]}"
+    """Return FAMILY:VARIANT, or FAMILY if its config has no variants."""
+    return name if ":" in name else ":".join(filter(None, [name, CASES[name][1]]))
 
 
 def measure(name: str, dtype: str, what: str, args: argparse.Namespace) -> Iterator[dict[str, str]]:

@@ -94,6 +94,15 @@ def something() -> dict:
     return data
 
 
+def ucf101() -> dict:
+    """Return the first split of UCF101 in MMAction2's layout."""
+    data = dict(root="data/ucf101", num_classes=101, names="ucf101", checks=CHECKS)
+    for split in ("train", "val"):
+        file = f"ucf101_{split}_split_1_videos.txt"
+        data[split] = dict(name="video_list", file=file, prefix="videos")
+    return data
+
+
 def ntu(classes: int, dims: str, stream: str) -> dict:
     """Return NTU RGB+D 60 or 120, cross-subject, from the pickles of MMAction2 and PYSKL."""
     data = dict(root="data/skeleton", num_classes=classes, names=f"ntu{classes}", checks=CHECKS)

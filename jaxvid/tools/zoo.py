@@ -58,8 +58,8 @@ def select(task: str = "", dataset: str = "", family: str = "") -> list[Row]:
 
 def loads(row: Row) -> bool:
     """Return whether this version has the model, and a table for the names in the file."""
-    # Image checkpoints have no recipe. For others without a recipe, the head is not supported yet.
-    if not row.recipe and row.kind != "image":
+    # Weights to start from have no recipe. For others without one, the head is not supported yet.
+    if not row.recipe and not row.is_start:
         return False
     try:
         plug.spec("models", **row.model)

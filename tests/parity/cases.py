@@ -5,7 +5,7 @@ w width, m people, j joints.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -177,6 +177,7 @@ CASES = {
     "c2d_r50_16x4": of_clips("c2d", "r50"),
     "c2d_r50_nopool": of_frames("c2d", "r50", pool=False),
     "c2d_r101_nopool": of_frames("c2d", "r101", pool=False),
+    "c3d": replace(of_clips("c3d", "base"), features="n t h w c -> n (t h w c)"),
     "slowonly_r50_4x16": of_clips("slowonly", "r50"),
     "slowonly_r50_8x8": of_clips("slowonly", "r50"),
     "slowonly_r50_in1k_8x8": of_clips("slowonly", "r50"),

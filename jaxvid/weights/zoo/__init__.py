@@ -26,7 +26,8 @@ class Row:
       name: unique, by the grammar above.
       model: the spec of the model, as a config has it.
       upstream: whose tensor names the file has, a key of the family's WEIGHTS.
-      kind: what it was trained for, such as "recognition", "skeleton" or "detection".
+      kind: what it was trained for, such as "recognition", "skeleton" or "detection". "image"
+        networks and backbones from a "pretraining" only start the training of other models.
       task: the spec of the task, as a config has it.
       dataset: what it was trained on; `class_names.of` has its classes, where they are known.
       num_classes: 0 where there are none; a background class is not counted.
@@ -80,6 +81,11 @@ class Row:
     def variant(self) -> str:
         """The variant of the backbone."""
         return self.backbone["variant"]
+
+    @property
+    def is_start(self) -> bool:
+        """True if these weights only start the training of other models."""
+        return self.kind in ("image", "pretraining")
 
     @property
     def file(self) -> str:
