@@ -4,8 +4,10 @@
     python -m jaxvid.tools.fuse RUN/eval/predictions.npz
 
 The command prints the metrics of each dump and of the fusion. With a single dump, it computes the
-metrics again, without the model or the videos. If every dump has ids, samples are matched by id.
-Otherwise, they are matched by order, and their labels must be equal.
+metrics again, without the model or the videos. If every dump has ids, samples are matched by id. If
+the ids differ, as those of videos and of their optical flow do, samples are matched by the paths
+below the common folder of each dump, without the endings of files. Without ids, samples are matched
+by order. Their labels must be equal in any case.
 
 A dump is an npz file with these arrays:
 
@@ -20,6 +22,7 @@ A dump is an npz file with these arrays:
 
 import argparse
 import logging
+import os
 import sys
 import zipfile
 from collections import Counter
@@ -31,7 +34,7 @@ import numpy as np
 
 from jaxvid import cli, compare, files
 from jaxvid.data.annotations import lists
-from jaxvid.data.video.video_files import numpy_reason
+from jaxvid.data.video.video_files import ARRAYS, VIDEOS, numpy_reason
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.metrics.classification import (
     Accuracy,
@@ -42,6 +45,7 @@ from jaxvid.metrics.classification import (
 
 logger = logging.getLogger("jaxvid.tools.fuse")
 
+ENDINGS = (*VIDEOS, *ARRAYS, ".wav")  # of files that show one sample in several forms
 KEYS = ("score", "label", "id", "views", "label_mask", "category", "names")
 
 
@@ -149,12 +153,8 @@ def _match(first: Dump, other: Dump, by_id: bool) -> Dump:
             "fuse evaluations of one data set"
         )
     if by_id:
-        assert first.id is not None and other.id is not None
-        for one, two in ((first, other), (other, first)):
-            missing = np.setdiff1d(one.id, two.id)  # type: ignore[arg-type]
-            if len(missing):
-                raise UserError(f'{two.path}: no id "{missing[0]}", which {one.path} has')
-        order = np.argsort(other.id)[np.argsort(np.argsort(first.id))]
+        one, two = _common_ids(first, other)
+        order = np.argsort(two)[np.argsort(np.argsort(one))]
         ordered = ("score", "label", "id", "label_mask")
         found = {key: getattr(other, key) for key in ordered}
         other = replace(other, **{k: v[order] for k, v in found.items() if v is not None})
@@ -170,6 +170,35 @@ def _match(first: Dump, other: Dump, by_id: bool) -> Dump:
             f"({len(differ)} of {len(first.label)} samples)"
         )
     return other
+
+
+def _common_ids(first: Dump, other: Dump) -> tuple[np.ndarray, np.ndarray]:
+    """Return names of the samples of two dumps that are the same in both, in their orders."""
+    assert first.id is not None and other.id is not None
+    short = _short(first.id), _short(other.id)
+    unique = all(len(set(names)) == len(names) for names in short)
+    if set(first.id) != set(other.id) and unique and set(short[0]) == set(short[1]):
+        same = f'"{first.id[0]}" is "{other.id[list(short[1]).index(short[0][0])]}"'
+        logger.info(f"samples of {first.path} and {other.path} are matched by name: {same}")
+        return short
+    for one, two in ((first, other), (other, first)):
+        missing = np.setdiff1d(one.id, two.id)  # type: ignore[arg-type]
+        if len(missing):
+            raise UserError(f'{two.path}: no id "{missing[0]}", which {one.path} has')
+    return first.id, other.id
+
+
+def _short(ids: np.ndarray) -> np.ndarray:
+    """Return ids below their common folder, without the endings of videos and arrays."""
+    folders = {os.path.dirname(name) for name in ids.tolist()}
+    try:
+        common = os.path.commonpath(folders)
+    except ValueError:  # of absolute and relative paths
+        common = ""
+    below = [name[len(common) :].lstrip("/") for name in ids.tolist()]
+    return np.array(
+        [os.path.splitext(name)[0] if name.lower().endswith(ENDINGS) else name for name in below]
+    )
 
 
 def _classes(dump: Dump) -> str:

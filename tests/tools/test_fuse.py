@@ -74,6 +74,30 @@ def test_matches_by_id_and_writes_a_dump(save, tmp_path):
     assert fused.views == 15
 
 
+@pytest.mark.parametrize("other", ["flow_val/{}", "audio_features/{}.npy", "/mnt/flow/val/{}"])
+def test_streams_of_a_video_are_matched_by_its_name(save, tmp_path, said, other):
+    """Two streams read a video as a file and as a folder of flow, or of other features."""
+    shuffle = RNG.permutation(N)
+    names = [f"{'run' if i % 2 else 'jump'}/v.{i}" for i in range(N)]
+    rgb = [f"data/k400/videos_val/{name}.mp4" for name in names]
+    flow = np.array([other.format(name) for name in names])[shuffle]
+    a = save("rgb.npz", id=rgb, score=ONE, label=LABEL)
+    b = save("flow.npz", id=flow, score=TWO[shuffle], label=LABEL[shuffle])
+    out = tmp_path / "fused.npz"
+    assert fuse.main([a, b, "--weights", "1", "1.5", "--out", str(out)]) == 0
+    fused = fuse.read(str(out))
+    np.testing.assert_allclose(fused.score, ONE + 1.5 * TWO, rtol=1e-6)
+    assert fused.id is not None and fused.id.tolist() == rgb
+    assert any(f'matched by name: "{rgb[0]}" is "{other.format(names[0])}"' in x for x in said)
+
+
+def test_names_that_are_not_unique_match_nothing(save, capsys):
+    two = slice(0, 2)
+    a = save("a.npz", id=["x/a.mp4", "x/a.avi"], score=ONE[two], label=LABEL[two])
+    b = save("b.npz", id=["y/a.mp4", "y/a.avi"], score=TWO[two], label=LABEL[two])
+    fails(capsys, [a, b], r'b\.npz: no id "x/a.avi", which .*a\.npz has')
+
+
 def test_multi_label(save, capsys):
     label = (RNG.random((N, C)) < 0.4).astype(np.float32)
     a, b = save("a.npz", score=ONE, label=label), save("b.npz", score=TWO, label=label)
