@@ -199,7 +199,8 @@ def configured(config) -> Facts:
     classes = given["data"]["num_classes"] or 1
     if task["name"] in ("recognition", "detection"):
         facts["classes"] = classes
-    for key in ("dropout", "background", "mlp", "pool", "context"):
+    head = ("background", "mlp", "pool", "context") if task["name"] == "detection" else ()
+    for key in ("dropout", *head):
         facts |= {key: model[key]} if key in model else {}
     for key in ("smoothing", "average", "multi_label", "focal", "rois", "match"):
         facts |= {key: task[key]} if key in task else {}

@@ -150,3 +150,16 @@ def test_learning_rates_are_those_of_mmengine(args, given, expected, seed):
     found = rates.curve(args["param_scheduler"], args["lr"], given["epochs"], per_epoch)
     for step, lr in expected.items():
         assert found[int(step)] == pytest.approx(lr, rel=2e-4, abs=6e-9), step
+
+
+@pytest.mark.parametrize("args,given,expected,seed", cases("OptimGroups"))
+def test_multipliers_are_those_of_the_published_constructors(args, given, expected, seed):
+    name = Path(args["config"]).stem
+    wrapper = published()[0][name]["optim_wrapper"]
+    (spec,) = (spec for spec, other in PUBLISHED.items() if other == name)
+    tensors, _ = param_groups.tensors_of(options.completed(loading.load(spec))["model"])
+    scales = param_groups.published(wrapper, tensors)
+    for tensor, want in expected.items():
+        lr, decay = scales[tensor]
+        assert lr * wrapper["optimizer"]["lr"] == pytest.approx(want["lr"]), tensor
+        assert decay * wrapper["optimizer"]["weight_decay"] == pytest.approx(want["weight_decay"])
