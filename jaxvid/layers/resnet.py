@@ -2,8 +2,9 @@
 
 One class serves 2-D recognizers, whose kernels span (height, width) and which treat every frame
 alike, and 3-D ones, whose kernels also span time (Feichtenhofer et al., 2019). A family derives its
-network from `ResNet` and overrides `block` (other blocks), `enter` (what precedes a stage), `stem`
-or `first` (another beginning). It derives its blocks from `Block` and overrides `conv`.
+network from `ResNet` and overrides `block` or `kernels` (other blocks), `enter` (what precedes a
+stage), `stem_conv` or `first` (another beginning). It derives its blocks from `Block` and overrides
+`conv`.
 
 Shapes: b batch, t frames, h height, w width, c channels.
 """
@@ -160,22 +161,22 @@ class ResNet(nn.Module):
     def block(self, stage: int, i: int, kind: type[Block] = Block, **fields: Any) -> nn.Module:
         """Make block `i` of a stage, both from 0: a `kind`, with other or more `fields`."""
         narrow, stride = self.width * 2**stage, 1 if i else self.strides[stage]
-        time = self.time[stage] if self.spans_time else 1
-        if self.bottleneck:
-            features = (narrow, narrow, 4 * narrow)
-            kernels = self.lift(1, 1, time), self.lift(3, 3), self.lift(1, 1)
-        else:
-            features = (narrow, narrow)
-            kernels = self.lift(3, 3, time), self.lift(3, 3)
         plain = dict(
-            features=features,
-            kernels=kernels,
+            features=(narrow, narrow, 4 * narrow) if self.bottleneck else (narrow, narrow),
+            kernels=self.kernels(stage, i),
             strides=self.lift(stride, stride),
             zero_init=self.zero_init,
             norm=self.norm,
             dtype=self.dtype,
         )
         return kind(**{**plain, **fields})
+
+    def kernels(self, stage: int, i: int) -> tuple[Ints, ...]:
+        """Return the kernels of block `i` of a stage, both from 0."""
+        time = self.time[stage] if self.spans_time else 1
+        if self.bottleneck:
+            return self.lift(1, 1, time), self.lift(3, 3), self.lift(1, 1)
+        return self.lift(3, 3, time), self.lift(3, 3)
 
     @property
     def stride(self) -> int:

@@ -68,6 +68,10 @@ SIZES = [
     ("tsm", "r50", dict(non_local="gaussian"), 27188288, 61370, 819600),
     ("c2d", "r50", {}, 23508032, 53173, 819600),
     ("c2d", "r101", dict(pool=False), 42500160, 105448, 819600),
+    ("i3d", "r50", {}, 27223872, 53173, 819600),
+    ("i3d", "r50", dict(heavy=True), 32204608, 53173, 819600),
+    ("i3d", "r50", dict(non_local="dot_product"), 34578240, 61370, 819600),
+    ("i3d", "r50", dict(non_local="gaussian"), 30904128, 61370, 819600),
     ("slowonly", "r50", {}, 31634496, 53173, 819600),
     ("slowonly", "r50", dict(non_local="embedded_gaussian"), 38988864, 61370, 819600),
     ("slowonly", "r101", {}, 59539520, 105448, 819600),
@@ -91,7 +95,7 @@ def test_parameters_are_as_many_as_published(family, variant, options, backbone,
 
 
 each_family = pytest.mark.parametrize(
-    "family", ["tsn", "tsm", "c2d", "c3d", "slowonly", "slowfast"]
+    "family", ["tsn", "tsm", "c2d", "c3d", "i3d", "slowonly", "slowfast"]
 )
 
 
