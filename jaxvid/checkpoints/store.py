@@ -104,6 +104,12 @@ class Store:
             self._sealing = threading.Thread(target=self._seal, args=(step,), daemon=True)
             self._sealing.start()
 
+    def replace(self, step: int, state: Any, meta: Mapping, metrics: Mapping[str, float]):
+        """Save a checkpoint in place of the one of the same step, which is deleted before."""
+        self.wait()
+        self._manager.delete(step)
+        self.save(step, state, meta, metrics)
+
     def add_metrics(self, step: int, metrics: Mapping[str, float]):
         """Add the metrics of a checkpoint that was saved before its evaluation."""
         folder = self.folder / f"{step:08d}"

@@ -64,7 +64,7 @@ def changes(there: Mapping, now: Mapping) -> list[str]:
     from jaxvid.config import options  # which imports this file
 
     there = former_keys.migrate(hashable(there))
-    old, new = (flat(hashable(options.completed(hashable(c)))) for c in (there, now))
+    old, new = (flat(hashable(options.filled(hashable(c)))) for c in (there, now))
     keys = [key for key in sorted(old | new) if not is_free(key)]
     return differences(*({f"config.{key}": c.get(key) for key in keys} for c in (old, new)))
 

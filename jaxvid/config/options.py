@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from jaxvid import plug
 from jaxvid.config import flat
+from jaxvid.config.settings import Settings
 from jaxvid.errors import UserError
 
 
@@ -22,6 +25,35 @@ def completed(config: Mapping) -> dict:
         return {**config, "model": plug.spec("models", **model)}
     except UserError:
         return dict(config)
+
+
+def filled(config: Mapping) -> dict:
+    """Return a config with all options of its model, task and recipe, and with all keys of a run.
+
+    A config of an earlier version lacks those that are new. They get their defaults.
+    """
+    found = _merged(asdict(Settings()), completed(config))
+    data = found.get("data")
+    specs = [("tasks", found, "task")]
+    if isinstance(data, Mapping):
+        found["data"] = data = dict(data)
+        specs.append(("data.recipes", data, "recipe"))
+    for package, section, key in specs:
+        if isinstance(spec := section.get(key), Mapping) and "name" in spec:
+            with suppress(UserError):  # this version does not know it
+                section[key] = plug.spec(package, **spec)
+    return found
+
+
+def _merged(defaults: Mapping, given: Mapping) -> dict:
+    """Return a nested mapping with the defaults for the keys that are not given."""
+
+    def value(key: str) -> Any:
+        usual, own = defaults.get(key), given.get(key, defaults.get(key))
+        nested = isinstance(usual, Mapping) and isinstance(own, Mapping)
+        return _merged(usual, own) if nested else own
+
+    return {key: value(key) for key in (*defaults, *(k for k in given if k not in defaults))}
 
 
 def complete(config: ConfigDict) -> None:

@@ -90,6 +90,13 @@ def _check_together(config: Mapping) -> None:
             f"config.batch={config['batch']} must divide by"
             f" config.accumulate={config['accumulate']}"
         )
+    rows = config["batch"] // config["accumulate"]
+    for name, groups in flat(config["model"]).items():
+        if name.split(".")[-1] == "bn_groups" and rows % groups:
+            raise UserError(
+                f"config.model.{name}={groups} must divide the {rows} samples that go through the"
+                " model at once (config.batch / config.accumulate)"
+            )
     for split in SPLITS:
         plug.load("data.recipes", config["data"]["recipe"], split=split)
     count = config["data"].get("num_classes")
@@ -147,7 +154,7 @@ def optim_keys() -> Keys:
     """The keys of `config.optim`."""
     from jaxvid.train import optim
 
-    own = settable(keys_of(optim.build), without=("params", "factor"))
+    own = settable(keys_of(optim.build), without=("params", "factor", "epoch"))
     return own | settable(keys_of(optim.scaled), without=("lr", "batch"))
 
 

@@ -17,6 +17,9 @@ class BatchNorm(nn.Module):
     If a batch is sharded over devices, the statistics are those of the whole batch (SyncBN). The
     running variance is unbiased: n / (n - 1) times the variance that is used to normalize.
 
+    In training, if the collection "batch_moments" is mutable, the layer stores the mean and the
+    mean square of each channel there. Precise BN uses them (train/precise_bn.py).
+
     Attributes:
       momentum: share of the old running statistics that is kept in a step (1 - PyTorch's momentum).
       groups: number of parts of consecutive rows that are normalized with their own statistics, as
@@ -57,6 +60,9 @@ class BatchNorm(nn.Module):
             for running, now in kept:
                 now = jax.lax.stop_gradient(now.mean(0))
                 running.value = self.momentum * running.value + (1 - self.momentum) * now
+            if self.is_mutable_collection("batch_moments"):
+                self.put_variable("batch_moments", "mean", mean.mean(0))
+                self.put_variable("batch_moments", "square", (var + jnp.square(mean)).mean(0))
         wide = (self.groups, *[1] * len(axes), *shape)
         y = self._normalise(parts, mean.reshape(wide), var.reshape(wide), scale, bias)
         return y.reshape(x.shape)

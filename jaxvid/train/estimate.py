@@ -7,11 +7,13 @@ Backends differ in two points. On a CPU, XLA computes bfloat16 in float32, so a 
 bytes there. Also on a CPU, XLA may store what `remat` should compute again; see `fitting.at_most`.
 """
 
+import math
 from typing import Any
 
 import jax
 
 from jaxvid.train import liveness
+from jaxvid.train.batch_norm import with_groups
 from jaxvid.train.plan import Plan
 from jaxvid.train.step import make_eval_step, make_train_step
 
@@ -29,8 +31,14 @@ def training(planned: Plan, batch: Any) -> int:
       batch: shapes of a global batch.
     """
     config, state = planned.config, planned.state_shapes
+    rows = len(batch["mask"]) // planned.mesh.shape["data"] // config.accumulate
     function = make_train_step(
-        planned.model, planned.task, planned.tx, config.accumulate, config.ema
+        with_groups(planned.model, lambda groups: math.gcd(groups, rows)),
+        planned.task,
+        planned.tx,
+        config.accumulate,
+        config.ema,
+        freeze=planned.freeze,
     )
     # A layout over the model axis shards activations, too, which the trace does not show.
     temporary = peak(function, whole(state), of_device(batch, planned.mesh))

@@ -23,6 +23,7 @@ from jaxvid.distributed.watchdog import Watchdog
 from jaxvid.errors import UserError
 from jaxvid.tasks.base import Task
 from jaxvid.train import memory
+from jaxvid.train.batch_norm import PreciseStatistics
 from jaxvid.train.calendar import Calendar
 from jaxvid.train.nonfinite import AHEAD, Nonfinite
 from jaxvid.train.plan import Plan, begin, plan
@@ -80,7 +81,10 @@ def train(
 
     workers, process = peers.workers(config.loader.workers), meshes.part(mesh)
     reading = dict[str, Any](workers=workers, process=process)
-    stream = train_stream(config, sources["train"], pipelines["train"], start, when.total, reading)
+    stream_of = functools.partial(
+        train_stream, config, sources["train"], pipelines["train"], reading
+    )
+    stream = stream_of(min(start, when.total - 1), when.total)  # a complete run needs a batch, too
     batches = loader.Prefetch(stream, functools.partial(meshes.put_batch, mesh))
     fit, watchdog = memory.Fit(), Watchdog(config.watchdog)
     with closing(batches), fit.explained(), watchdog:
@@ -90,6 +94,7 @@ def train(
         state, meta = begin(planned, batch, checkpoints, initial)
         train_step = compile_step(planned, state, batch, fit)
         nonfinite = Nonfinite(config.nonfinite, planned, sources["train"])
+        precise = PreciseStatistics(planned, stream_of, watchdog)
         validate = Validation(planned, sources["val"], pipelines["val"], reading, watchdog)
         # With this, a checkpoint can be loaded without the data.
         shapes = {k: (x.dtype.name, x.shape[1:]) for k, x in batch.items()}
@@ -102,11 +107,16 @@ def train(
         with interruptible() as asked_to_stop:
             metrics: dict[str, float] = {}
             if meta.get("eval_due"):  # it was stopped before the evaluation of its last step
-                metrics = validate(state, asked_to_stop)
+                state, stop = precise(state, start, asked_to_stop)
+                metrics = {} if stop else validate(state, asked_to_stop)
                 if not metrics:
                     raise Interrupted(STOPPED.format(start))
                 run_log.write_metrics(start, metrics)
-                checkpoints.add_metrics(start, metrics)
+                if config.precise_bn:  # the statistics have changed since the save
+                    done = {k: meta[k] for k in ("epoch", "progress")} | dict(eval_due=False)
+                    checkpoints.replace(start, state, about | done, metrics)
+                else:
+                    checkpoints.add_metrics(start, metrics)
 
             logs: dict[str, jax.Array] = {}
             for step in range(start + 1, when.total + 1):
@@ -123,9 +133,11 @@ def train(
                 if step in when.lines:
                     run_log.write_averages(step)
                 if step in when.evaluations and not stop:
-                    metrics = validate(state, asked_to_stop)
-                    run_log.write_metrics(step, metrics)
-                    stop = not metrics
+                    state, stop = precise(state, step, asked_to_stop)
+                    if not stop:
+                        metrics = validate(state, asked_to_stop)
+                        run_log.write_metrics(step, metrics)
+                        stop = not metrics
                 if step in when.saves or stop:
                     watchdog.beat(f"the save of step {step}")
                     due = step in when.evaluations and not metrics
@@ -170,9 +182,9 @@ def train_stream(
     config: Any,
     source: Source,
     pipeline: list[Transform],
+    reading: Mapping[str, Any],
     start: int,
     stop: int,
-    reading: Mapping[str, Any],
 ) -> loader.Batches:
     """Return the batches of the steps after `start`, up to `stop`.
 
@@ -180,16 +192,16 @@ def train_stream(
       config: config of the run.
       source: the samples.
       pipeline: the transforms.
+      reading: other options of the loader.
       start: step that the run continues from. It decides the position in the data.
       stop: last step.
-      reading: other options of the loader.
     """
     return loader.train_batches(
         source,
         pipeline,
         batch=config.batch,
         seed=config.seed,
-        start=min(start, stop - 1),  # a complete run needs a batch, too
+        start=start,
         stop=stop,
         on_error=config.loader.on_error,
         balance=config.loader.balance,

@@ -1,5 +1,6 @@
 """Optimizers, learning-rate schedules and rules for single parameters, with Optax."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from jaxvid.config.values import Natural, NonNegative, Positive, Probability, Ra
 from jaxvid.errors import UserError, did_you_mean
 
 Scales = tuple[tuple[str, NonNegative], ...]
+Epochs = tuple[tuple[str, NonNegative], ...]
 
 
 def build(
@@ -25,6 +27,8 @@ def build(
     lr_scale: Scales = (),
     decay_scale: Scales = (),
     freeze: tuple[str, ...] = (),
+    unfreeze: Epochs = (),
+    epoch: Callable[[Any], Any] = lambda step: step,
     b1: Rate = 0.9,
     b2: Rate = 0.999,
     eps: Positive = 1e-8,
@@ -48,7 +52,12 @@ def build(
         used.
       decay_scale: (pattern, factor) pairs that multiply the weight decay of parameters.
       freeze: Patterns (regular expressions) of the paths of parameters that are not trained. They
-        have no optimizer state.
+        have no optimizer state, and their gradient is 0. A BatchNorm whose scale is frozen
+        normalizes with its running statistics and does not update them, as with MMAction2's
+        `frozen_stages` and `partial_bn`.
+      unfreeze: (pattern, epoch) pairs for gradual unfreezing: parameters that are trained from this
+        epoch on, and do not change before it. The first pattern that matches is used.
+      epoch: step -> epoch, for `unfreeze`.
       b1: Decay of the mean of gradients, in AdamW and Adam.
       b2: Decay of the mean of squared gradients, in AdamW and Adam.
       eps: Number added to the denominator, the root of the mean of squared gradients, in AdamW and
@@ -59,13 +68,21 @@ def build(
     Raises:
       UserError: the name is unknown, or a pattern matches no parameter.
     """
-    kind = param_rules.label(params, [(p, "frozen") for p in freeze], "trained", strict=True)
+    later = [(pattern, f"from epoch {start}") for pattern, start in unfreeze]
+    frozen = [(pattern, "frozen") for pattern in freeze]
+    kind = param_rules.label(params, [*frozen, *later], "trained", strict=True)
     decay = param_rules.label(params, decay_scale, 1.0, strict=True)
-    decay = jax.tree.map(lambda s, k: weight_decay * s * (k == "trained"), decay, kind)
+    decay = jax.tree.map(lambda s, k: weight_decay * s * (k != "frozen"), decay, kind)
     scale = param_rules.label(params, lr_scale, 1.0, strict=True)
 
     def trained(rule):  # frozen parameters have no state, and their update is 0
-        return optax.multi_transform({"trained": rule, "frozen": optax.set_to_zero()}, kind)
+        rules = {"trained": rule, "frozen": optax.set_to_zero()}
+        for _, start in unfreeze:  # until its epoch, a rule keeps its state, too
+            begun = functools.partial(lambda start, step: epoch(step) >= start, start)
+            rules[f"from epoch {start}"] = optax.conditionally_mask(rule, begun)
+        return optax.multi_transform(rules, kind)
+
+    only_trained = trained(optax.identity()) if unfreeze else optax.identity()
 
     if name == "adamw":
         rules = [trained(optax.scale_by_adam(b1, b2, eps)), add_decay(decay)]
@@ -77,8 +94,10 @@ def build(
         known = did_you_mean(name, ("adamw", "adam", "sgd"))
         raise UserError(f'there is no optimiser named "{name}".{known}')
     return optax.chain(
+        only_trained,
         optax.clip_by_global_norm(clip) if clip else optax.identity(),
         *rules,
+        only_trained,  # weight decay is among the rules
         optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, scale)),
         optax.scale_by_learning_rate(lambda step: lr * factor(step)),
     )

@@ -82,9 +82,15 @@ class Plan:
             config.ema,
             self.all_gather,
             self.to_device,
+            self.freeze,
         )
         shardings = (self.state_shardings, meshes.replicated(self.mesh))
         return Compiled(function, level, donate_argnums=0, out_shardings=shardings)
+
+    @property
+    def freeze(self) -> tuple[str, ...]:
+        """Return the patterns of the paths of parameters that are not trained."""
+        return tuple(self.config.optim.get("freeze", ()))
 
     def flops(self, batch: Any) -> float:
         """Return the model's floating-point operations in a training step on one device."""
@@ -126,7 +132,8 @@ def plan(
     settings = scale_rate(config.optim, config.batch)
     settings, notes = full_rates(settings, config.init.weights)
     shapes = jax.eval_shape(lambda b: init_variables(model, task, b, config.seed), batch)
-    tx = plug.call(optim.build, "config.optim", params=shapes["params"], factor=factor, **settings)
+    known = dict(params=shapes["params"], factor=factor, epoch=lambda s: s / steps_per_epoch)
+    tx = plug.call(optim.build, "config.optim", **known, **settings)
 
     def fresh(batch):
         variables = init_variables(model, task, batch, config.seed)

@@ -2,8 +2,10 @@
 
 import functools
 import logging
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +15,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from jaxvid import param_rules
 from jaxvid.errors import UserError
 from jaxvid.tasks.base import Batch, Task
 from jaxvid.train import micro_batches
@@ -60,16 +63,41 @@ def init_state(
 
 
 def forward(
-    model: nn.Module, task: Task, params: Any, model_state: Any, batch: Batch, rng: jax.Array
+    model: nn.Module,
+    task: Task,
+    params: Any,
+    model_state: Any,
+    batch: Batch,
+    rng: jax.Array,
+    freeze: Sequence[str] = (),
+    also: Sequence[str] = (),
 ) -> tuple[Any, Any]:
-    """Return the outputs of the model for a batch in training, and its new state."""
-    return model.apply(
-        {"params": params, **model_state},
-        **task.inputs(batch),
-        train=True,
-        mutable=list(model_state),
-        rngs={"dropout": rng},
-    )
+    """Return the outputs of the model for a batch in training, and its new state.
+
+    Args:
+      freeze: patterns of the paths of parameters that have no gradient. A BatchNorm whose scale is
+        among them normalizes with its running statistics and does not update them.
+      also: collections that are returned with the new state, such as "batch_moments".
+    """
+    frozen = param_rules.label(params, [(pattern, True) for pattern in freeze], False)
+    params = jax.tree.map(lambda p, stop: jax.lax.stop_gradient(p) if stop else p, params, frozen)
+
+    def call(method, arguments, named, context):
+        module = context.module
+        if context.method_name == "__call__" and module.has_variable("batch_stats", "mean"):
+            scale = "/".join((*module.path, "scale"))
+            if any(re.fullmatch(pattern, scale) for pattern in freeze):
+                named = {**named, "train": False}
+        return method(*arguments, **named)
+
+    with nn.intercept_methods(call) if freeze else nullcontext():
+        return model.apply(
+            {"params": params, **model_state},
+            **task.inputs(batch),
+            train=True,
+            mutable=[*model_state, *also],
+            rngs={"dropout": rng},
+        )
 
 
 def make_train_step(
@@ -80,6 +108,7 @@ def make_train_step(
     ema: float = 0.0,
     all_gather: Callable[[Any], Any] = lambda params: params,
     to_device: Callable[[Any], Any] = lambda opt_state: opt_state,
+    freeze: Sequence[str] = (),
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Batch]]:
     """Return a function that makes one optimizer step on one global batch.
 
@@ -89,17 +118,18 @@ def make_train_step(
       ema: decay of the moving average of the parameters; 0 keeps none.
       all_gather: replicates the parameters that are sharded between steps.
       to_device: moves the optimizer state to the device, if it is elsewhere between steps.
+      freeze: patterns of the paths of parameters that are not trained, see `forward`.
     """
+    network = functools.partial(forward, model, task, freeze=freeze)
 
     def loss_fn(params, model_state, batch, rng):
-        out, model_state = forward(model, task, params, model_state, batch, rng)
+        out, model_state = network(params, model_state, batch, rng)
         loss, logs = task.loss(out, batch)
         return loss, (model_state, logs | {"loss": loss})
 
     if accumulate == 1:
         gradient = jax.grad(loss_fn, has_aux=True)
     elif task.compares:
-        network = functools.partial(forward, model, task)
         gradient = micro_batches.compared(network, task.loss, accumulate)
     else:
         gradient = micro_batches.averaged(loss_fn, accumulate)

@@ -91,6 +91,19 @@ SEGMENTS = {
 }  # fmt: skip
 
 
+def test_keys_that_a_run_of_an_earlier_version_lacks_have_their_defaults():
+    today = plain(quickstart.get_config())
+    former = {k: v for k, v in today.items() if k != "precise_bn"}
+    former["loader"] = {k: v for k, v in today["loader"].items() if k != "balance"}
+    former["task"] = {k: v for k, v in today["task"].items() if k != "average"}
+    assert changes(former, today) == []
+    today["precise_bn"], today["task"] = 9, {**today["task"], "average": "score"}
+    assert changes(former, today) == [
+        "config.precise_bn: 0 there, 9 now",
+        "config.task.average: 'prob' there, 'score' now",
+    ]
+
+
 @pytest.mark.parametrize(
     "former,changes,today",
     [

@@ -5,7 +5,7 @@ import typing
 import pytest
 from ml_collections import ConfigDict
 
-from configs import base, quickstart, slowonly_multisports, swin_k710
+from configs import base, quickstart, slowonly_k400, slowonly_multisports, swin_k710
 from jaxvid import main, plug, writers
 from jaxvid.config import loading, schema
 from jaxvid.config.keys import keys_of
@@ -238,3 +238,14 @@ def test_every_key_is_explained():
                 k for k, key in found.items() if not key.meaning or not describe(key.kind)
             ] == []
     assert [k for k, key in schema.keys(config).items() if not key.meaning] == []
+
+
+def test_groups_of_batch_normalization_divide_the_batch():
+    config = slowonly_k400.get_config()
+    config.batch, config.accumulate = 32, 4
+    config.model = dict(config.model, bn_groups=8)
+    schema.check(config)
+    config.accumulate = 8
+    words = r"config.model.bn_groups=8 must divide the 4 samples that go through the model at once"
+    with pytest.raises(UserError, match=words):
+        schema.check(config)

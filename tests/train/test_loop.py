@@ -13,6 +13,7 @@ from jaxvid.errors import UserError
 from jaxvid.train import loop
 from jaxvid.train.calendar import milestones
 from jaxvid.train.plan import full_rates
+from tests.faults.kill_resume import compare
 
 TIMED = ("time", "train/step_time", "train/clips_per_s", "train/data_wait")
 
@@ -80,6 +81,25 @@ def test_a_stop_in_the_last_evaluation_is_made_up_for(config, tmp_path, monkeypa
     assert store.read_meta(newest)["metrics"] == whole and not integrity.damage(newest)
     assert main.train(config, tmp_path / "stopped") == {}
     assert "nothing to do" in capsys.readouterr().out
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("call", [6, 8], ids=["before", "during"])
+def test_statistics_of_many_batches_survive_a_stop(config, tmp_path, monkeypatch, call):
+    """Precise BN: a run that stops at an evaluation, or during it, ends with the same arrays."""
+    config.model = dict(name="tsn", variant="test", dropout=0.0)
+    config.epochs, config.precise_bn = 1.0, 3
+    whole = main.train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "interruptible", asking_at(call))
+        with pytest.raises(loop.Interrupted, match="stopped at step 6 and saved"):
+            main.train(config, tmp_path / "stopped")
+    assert main.train(config, tmp_path / "stopped") == whole
+    assert compare(tmp_path / "whole", tmp_path / "stopped") == []
+    newest = store.best_checkpoint(tmp_path / "stopped")
+    assert store.read_meta(newest)["metrics"] == whole and not integrity.damage(newest)
+    config.precise_bn = 0
+    assert main.train(config, tmp_path / "usual")["val/loss"] != whole["val/loss"]
 
 
 @pytest.mark.long

@@ -169,3 +169,32 @@ def test_swin_groups_name_existing_parameters():
         for rules in groups.values():
             found = param_rules.flatten(param_rules.label(params, rules, strict=True))
             assert set(found.values()) >= {value for _, value in rules}
+
+
+@pytest.mark.parametrize(
+    "name", ["adamw", *(pytest.param(n, marks=pytest.mark.long) for n in ("sgd", "adam"))]
+)
+def test_unfrozen_parameters_begin_as_in_a_run_of_their_own(name):
+    """Until their epoch, nothing changes: neither they, nor the clipped norm, nor their state."""
+    params = {"early": jnp.array([1.0, 2.0]), "late": jnp.array([3.0])}
+    grads = {"early": jnp.array([3.0, 4.0]), "late": jnp.array([12.0])}
+    options = dict(name=name, lr=0.1, factor=lambda s: 1.0, weight_decay=0.1)
+
+    def run(params, steps, grads=grads, **more):
+        tx = optim.build(params, **options, **more)
+        state = tx.init(params)
+        for _ in range(steps):
+            updates, state = tx.update(grads, state, params)
+            params = jax.tree.map(jnp.add, params, updates)
+        return params
+
+    epoch = dict(unfreeze=(("late", 2.0),), epoch=lambda step: step / 2)
+    before = run(params, 4, clip=1.0, **epoch)
+    assert before["late"] == params["late"]
+    alone = {"early": grads["early"]}
+    want = run({"early": params["early"]}, 4, alone, clip=1.0)
+    np.testing.assert_allclose(before["early"], want["early"], rtol=1e-6)
+    after = run(params, 6, **epoch)
+    want = run({"late": params["late"]}, 2, {"late": grads["late"]})
+    np.testing.assert_allclose(after["late"], want["late"], rtol=1e-6)
+    assert after["late"] != params["late"]
