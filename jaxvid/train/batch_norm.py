@@ -1,8 +1,8 @@
 """Batch normalization of a run: the number of groups, and statistics over many batches.
 
-Precise BN (Wu & Johnson, 2021, https://arxiv.org/abs/2105.07576): the running statistics of training
-are averages over parameters that have changed since. Before an evaluation, they are replaced by the
-mean and the variance over many batches, computed with the present parameters.
+Precise BN (Wu & Johnson, 2021, https://arxiv.org/abs/2105.07576): the running statistics of
+training are averages over parameters that have changed since. Before an evaluation, they are
+replaced by the mean and the variance over many batches, computed with the present parameters.
 """
 
 import logging
@@ -141,6 +141,5 @@ def with_groups(model: nn.Module, change: Callable[[int], int]) -> nn.Module:
         if field.name == "bn_groups":
             changes[field.name] = change(value)
         elif isinstance(value, nn.Module) and field.name != "parent":
-            if (new := with_groups(value, change)) is not value:
-                changes[field.name] = new
+            changes |= {field.name: new} if (new := with_groups(value, change)) is not value else {}
     return model.clone(**changes) if changes else model

@@ -100,7 +100,7 @@ def test_keys_that_a_run_of_an_earlier_version_lacks_have_their_defaults():
     today["precise_bn"], today["task"] = 9, {**today["task"], "average": "score"}
     assert changes(former, today) == [
         "config.precise_bn: 0 there, 9 now",
-        "config.task.average: 'prob' there, 'score' now",
+        "config.task.average: prob there, score now",
     ]
 
 
