@@ -50,8 +50,9 @@ def _merged(defaults: Mapping, given: Mapping) -> dict:
 
     def value(key: str) -> Any:
         usual, own = defaults.get(key), given.get(key, defaults.get(key))
-        nested = isinstance(usual, Mapping) and isinstance(own, Mapping)
-        return _merged(usual, own) if nested else own
+        if isinstance(usual, Mapping) and isinstance(own, Mapping):
+            return _merged(usual, own)
+        return own
 
     return {key: value(key) for key in (*defaults, *(k for k in given if k not in defaults))}
 

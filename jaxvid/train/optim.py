@@ -76,9 +76,9 @@ def build(
     scale = param_rules.label(params, lr_scale, 1.0, strict=True)
 
     def trained(rule):  # frozen parameters have no state, and their update is 0
-        rules = {"trained": rule, "frozen": optax.set_to_zero()}
+        rules: dict[Any, Any] = {"trained": rule, "frozen": optax.set_to_zero()}
         for _, start in unfreeze:  # until its epoch, a rule keeps its state, too
-            begun = functools.partial(lambda start, step: epoch(step) >= start, start)
+            begun: Any = functools.partial(lambda start, step: epoch(step) >= start, start)
             rules[f"from epoch {start}"] = optax.conditionally_mask(rule, begun)
         return optax.multi_transform(rules, kind)
 
