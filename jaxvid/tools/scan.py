@@ -52,7 +52,7 @@ def probe(job: Job) -> Row:
             row = replace(row, sha256=hashlib.file_digest(file, "sha256").hexdigest())
     try:
         with VideoReader(job.path) as video:
-            for _ in video.read_on(range(video.frames)) if job.decode else ():
+            for _ in video.read_on(range(video.frames if job.decode else 1)):
                 pass
             return replace(
                 row,

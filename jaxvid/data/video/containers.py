@@ -37,6 +37,13 @@ def plain_words(path: str) -> Iterator[None]:
         raise VideoError(path, f"FFmpeg says: {reason}") from error
 
 
+class RawFile(io.FileIO):
+    """A file to read, without a buffer. It closes itself without a warning when it is dropped."""
+
+    def __del__(self):
+        self.close()
+
+
 # Up to version 18, PyAV refuses files whose tags are not UTF-8 unless it is given this argument.
 # Version 19 has no such argument and reads them.
 _OLD = int(av.__version__.split(".")[0]) < 19

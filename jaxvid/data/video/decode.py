@@ -24,11 +24,12 @@ import av
 import numpy as np
 from av.error import FFmpegError, InvalidDataError
 
-from jaxvid.data.video import index_cache, truncation
+from jaxvid.data.video import index_cache, mp4, truncation
 from jaxvid.data.video.colors import ToRGB, warn_of_hdr
-from jaxvid.data.video.containers import VideoError, plain_words
-from jaxvid.data.video.index import Index, Picture, picture_of, read_index
-from jaxvid.data.video.packets import Demuxed, Direct, layout_of
+from jaxvid.data.video.containers import RawFile, VideoError, plain_words
+from jaxvid.data.video.index import Index, Picture, index_of, picture_of, read_index
+from jaxvid.data.video.index_cache import Known
+from jaxvid.data.video.packets import Demuxed, Direct, Layout, layout_of
 from jaxvid.data.video.timeline import RUN, Reader
 from jaxvid.errors import UserError
 
@@ -42,6 +43,7 @@ class VideoReader(Reader):
       short_side: resize frames so that their short side has this many pixels, exactly as
         `spatial.ResizeShort` would do it afterwards; 0 leaves them. It saves time and memory as no
         more than one frame is ever there at full size.
+      indexes: folder of indexes beside a manifest; see `index_cache`.
 
     Attributes:
       path: the path, or "<N bytes>".
@@ -62,12 +64,20 @@ class VideoReader(Reader):
       VideoError: no such file, not a video, truncated, or nothing in it decodes.
     """
 
-    def __init__(self, source: str | os.PathLike | bytes, threads: int = 1, short_side: int = 0):
+    def __init__(
+        self,
+        source: str | os.PathLike | bytes,
+        threads: int = 1,
+        short_side: int = 0,
+        indexes: str = "",
+    ):
         self.path = f"<{len(source)} bytes>" if isinstance(source, bytes) else os.fspath(source)
-        self._source, self._threads = source, threads
+        self._source, self._threads, self._indexes = source, threads, indexes
+        self._known: Known | None = None  # what is kept, or could be
         self._packets: Any = None
         self._to_rgb = ToRGB()
         self._once = True  # what comes after a read is not read
+        self._early = False  # start with the first keyframe only
         self._careful = False  # use only what works with any file
         try:
             with plain_words(self.path):
@@ -121,49 +131,75 @@ class VideoReader(Reader):
         self._decoded = iter(())
 
     def _open(self) -> Picture:
-        """Open the file with its index. An index that is made decodes the first frame, too."""
+        """Open the file with its index: that which is kept, or of its header, or of its packets."""
         source = self._source
-        if not isinstance(source, bytes) and (known := index_cache.load(self.path)):
-            self._use(Direct(known.file, self.path, known.layout, self._threads), known.index)
-            self.codec = known.layout.codec
-            return known.picture
-        demuxed = self._packets = Demuxed(source, self.path, self._threads)
-        truncation.check(source, self.path, demuxed.container.format.name)
         if isinstance(source, bytes):
-            self._use(demuxed, read_index(demuxed.container, demuxed.stream, self.path)[0])
-            return self._first()[1]
-        with open(source, "rb", buffering=0) as file:
+            return self._open_demuxed()
+        if kept := index_cache.load(self.path, self._indexes):
+            file, known = kept
+            self._use(Direct(file, self.path, known.layout, self._threads), known.index)
+            self._known, self.codec = known, known.layout.codec
+            return known.picture
+        with contextlib.suppress(OSError), RawFile(self.path) as file:  # else as the demuxer says
             identity = index_cache.identity(file.fileno())
-            descriptor = file.fileno()
-            index, places = read_index(demuxed.container, demuxed.stream, self.path, descriptor)
+            if picture := self._open_listed(identity, mp4.read_table(file.fileno())):
+                return picture
+            return self._open_demuxed(file, identity)
+        return self._open_demuxed()
+
+    def _open_listed(self, identity: list[int], table: mp4.Table | None) -> Picture | None:
+        """Open a file whose header lists its packets; None if its first frame does not decode."""
+        if table is None:
+            return None
+        show = np.ones(len(table.pts), bool)
+        index, ticks = index_of(table.pts, table.key, show, table.tick, table.rate, table.last)
+        layout = Layout(table.codec, table.extradata, table.attributes, table.at, table.size)
+        direct = Direct(RawFile(self.path), self.path, layout, self._threads)
+        picture = table.picture
+        if picture is None:
+            frame = _first_frame(direct, index)
+            picture = None if frame is None or frame.is_corrupt else picture_of(frame)
+        if picture is None:
+            direct.close()
+            return None
+        self._use(direct, index)
+        self.codec = table.codec
+        self._keep(Known(identity, index, ticks, float(table.tick), picture, layout))
+        return picture
+
+    def _open_demuxed(self, file: RawFile | None = None, identity: Sequence[int] = ()) -> Picture:
+        """Open any file that FFmpeg reads.
+
+        Args:
+          file, identity: the same file, whose packets are looked up in it to keep an index.
+        """
+        demuxed = self._packets = Demuxed(self._source, self.path, self._threads)
+        truncation.check(self._source, self.path, demuxed.container.format.name)
+        descriptor = file and file.fileno()
+        index, places = read_index(demuxed.container, demuxed.stream, self.path, descriptor)
         self._use(demuxed, index)
-        frame, picture = self._first()
+        frame = self._first()
+        picture = picture_of(frame)
         if places and (layout := layout_of(demuxed.context, places)):
-            file = open(source, "rb", buffering=0)  # noqa: SIM115
-            direct = Direct(file, self.path, layout, self._threads)
+            direct = Direct(RawFile(self.path), self.path, layout, self._threads)
             numbered = replace(index, pts=range(len(index.pts)), dts=())
-            if self._is_first(frame, direct, numbered):
+            other = _first_frame(direct, numbered)
+            if other is not None and self._is_equal(frame, other):
                 demuxed.close()
                 self._use(direct, numbered)
-                index_cache.keep(self.path, identity, index, places, picture, layout)
+                tick = float(places.tick)
+                self._keep(Known([*identity], numbered, places.ticks, tick, picture, layout))
             else:
                 direct.close()
         return picture
 
-    def _is_first(self, frame: av.VideoFrame, direct: Direct, index: Index) -> bool:
-        """Return whether the first frame comes out the same without a demuxer."""
-        wanted = int(index.packet[0])
-        with contextlib.suppress(FFmpegError, VideoError, ValueError):
-            for number, packet in direct.start(index, int(index.start[0])):
-                frames = direct.context.decode(packet)
-                if number == wanted:
-                    frames += direct.context.decode(None)
-                for other in frames:
-                    if other.pts == wanted:
-                        size = frame.width, frame.height
-                        rgb = self._to_rgb(frame, *size)
-                        return np.array_equal(rgb, self._to_rgb(other, *size))
-        return False
+    def _keep(self, known: Known) -> None:
+        self._known = known
+        index_cache.keep(self.path, known)
+
+    def _is_equal(self, frame: av.VideoFrame, other: av.VideoFrame) -> bool:
+        size = frame.width, frame.height
+        return np.array_equal(self._to_rgb(frame, *size), self._to_rgb(other, *size))
 
     def _use(self, packets: Demuxed | Direct, index: Index) -> None:
         """Read from `packets`, beginning anywhere."""
@@ -174,13 +210,13 @@ class VideoReader(Reader):
         self._frame: Any = None
         self._decoded: Iterator[av.VideoFrame] = iter(())
 
-    def _first(self) -> tuple[av.VideoFrame, Picture]:
+    def _first(self) -> av.VideoFrame:
         """The first frame. What is read next may lie anywhere."""
         self._plan([0])
         frame = self._advance(0)
         self.codec = self._packets.context.name
         self._use(self._packets, self._index)
-        return frame, picture_of(frame)
+        return frame
 
     def _convert(self, frame: av.VideoFrame, out: np.ndarray) -> None:
         """Write a frame to `out`, uint8 RGB (h w 3): upright and resized."""
@@ -222,11 +258,28 @@ class VideoReader(Reader):
         if index.counting:
             whole = self._at + (self._at < wanted)
             raise VideoError(self.path, f"damaged: {whole} of {len(index.start)} frames decode")
+        if not self._early:
+            self._start_early()
+            frame = self._advance(wanted)
+            if self._known and isinstance(self._packets, Direct):  # it helped
+                self._keep(replace(self._known, index=self._index))
+            return frame
         if self._careful:
             self._count_instead()
         else:
             self._take_care()
         return self._advance(wanted)
+
+    def _start_early(self):
+        """Gives up starting anywhere but at the first keyframe.
+
+        What a file calls a keyframe may be where an intra refresh begins, which shows no whole
+        frame until it is through.
+        """
+        self._early = True
+        first = np.full_like(self._index.start, self._index.start.min())
+        self._index = replace(self._index, start=first)
+        self._restart(0)
 
     def _take_care(self) -> None:
         """Gives up what saves time: the places of packets, and draining the decoder."""
@@ -293,6 +346,20 @@ class VideoReader(Reader):
             except InvalidDataError:  # one frame less: those after it would get wrong numbers
                 if index.counting:
                     return
+
+
+def _first_frame(direct: Direct, index: Index) -> av.VideoFrame | None:
+    """Decode the first frame without a demuxer; None if it does not come out."""
+    wanted = int(index.packet[0])
+    with contextlib.suppress(FFmpegError, VideoError, ValueError):
+        for number, packet in direct.start(index, int(index.start[0])):
+            frames = direct.context.decode(packet)
+            if number == wanted:
+                frames += direct.context.decode(None)
+            for frame in frames:
+                if frame.pts == wanted:
+                    return frame
+    return None
 
 
 def fit(height: int, width: int, short_side: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ Shape letters: t frames, p packets.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -172,26 +172,57 @@ def read_index(
         none = np.empty(0, np.int64)
         return Index(True, start, none, times, float(rate), first, 1 / float(rate), pts, dts), None
 
-    shown = sorted((k for k in shown if pts[k] >= pts[keys[0]]), key=pts.__getitem__)
-    ticks = np.array([pts[k] for k in shown], np.int64)
+    times, tick = np.array(pts, np.int64), Fraction(stream.time_base)
+    last = duration[-1] or 0
+    index, ticks = index_of(times, np.array(key), np.array(show), tick, rate, last)
+    places = None if min(at) < 0 else Places(np.array(at), np.array(size), ticks, tick)
+    return replace(index, pts=pts, dts=dts), places
+
+
+def index_of(
+    pts: np.ndarray,
+    key: np.ndarray,
+    show: np.ndarray,
+    tick: Fraction,
+    rate: Fraction,
+    last: int,
+) -> tuple[Index, np.ndarray]:
+    """Make the index of a file whose packets have different timestamps.
+
+    Args:
+      pts: int64 (p,), timestamps of the packets, in units of `tick` seconds.
+      key: bool (p,), whether decoding can start with a packet.
+      show: bool (p,), whether the frame of a packet is shown.
+      tick: seconds.
+      rate: frames per second, as the file states it.
+      last: units that the last packet lasts, 0 if unknown.
+
+    Returns:
+      The index, in which frames are recognized by the numbers of their packets, and the timestamps
+      of the frames, int64 (t,).
+    """
+    keys = np.flatnonzero(key) if key.any() else np.array([0])  # no keyframe: start anywhere
+    # What comes before the first keyframe, or is shown before it, cannot be decoded.
+    shown = np.flatnonzero(show & (pts >= pts[keys[0]]))
+    shown = shown[shown >= keys[0]]
+    shown = shown[np.argsort(pts[shown])]
+    ticks = pts[shown]
     # With open GOPs a frame shown before a keyframe may come after it in the file. It leans on
     # what went before: start with a keyframe that is not shown later than the frame.
-    keys = np.array(sorted(keys, key=pts.__getitem__), np.int64)
-    start = keys[np.searchsorted([pts[k] for k in keys], ticks, side="right") - 1]
-    times = times_of(ticks, float(stream.time_base))
+    keys = keys[np.argsort(pts[keys])]
+    start = keys[np.searchsorted(pts[keys], ticks, side="right") - 1]
+    times = times_of(ticks, float(tick))
     # The stated rate, where it agrees as closely as the resolution of the times can tell.
     gaps = len(times) - 1
-    steady = gaps < 1 or abs(times[-1] - gaps / rate) < 2 * stream.time_base
+    steady = gaps < 1 or abs(times[-1] - gaps / rate) < 2 * tick
     fps = float(rate) if steady else gaps / float(times[-1])
     # A packet lasts until the next one in the file, which only for the last one is until the end.
-    last = float((duration[-1] or 0) * stream.time_base)
-    usual = is_constant(times, fps) and last < 1 / fps + ROUNDING
-    if usual or not last or shown[-1] < len(packets) - 1:
-        last = 1 / fps
-    first = Fraction(int(ticks[0]) * stream.time_base)
-    index = Index(False, start, np.array(shown, np.int64), times, fps, first, last, pts, dts)
-    places = Places(np.array(at), np.array(size), ticks, Fraction(stream.time_base))
-    return index, None if min(at) < 0 else places
+    length = float(last * tick)
+    usual = is_constant(times, fps) and length < 1 / fps + ROUNDING
+    if usual or not length or shown[-1] < len(pts) - 1:
+        length = 1 / fps
+    first = Fraction(int(ticks[0]) * tick)
+    return Index(False, start, shown, times, fps, first, length, range(len(pts))), ticks
 
 
 def times_of(ticks: np.ndarray, tick: float) -> np.ndarray:

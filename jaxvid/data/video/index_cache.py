@@ -1,21 +1,28 @@
 """Indexes of video files, kept from one opening to the next.
 
     $JAXVID_CACHE/indexes/AB/CDEF...   one small file for a video; see `files.cache_root`
+    DATA/manifest.indexes/AB/CDEF...   copies beside a manifest, made by `tools.scan`
 
 An index is made when a video is opened for the first time, by training or by `tools.scan`. It
 counts as long as the size of the file, the time when it was written and its first and last bytes
 are those that they were; else it is made again. The folder can be removed at any time. Videos whose
 packets do not lie in the file as they are decoded (MPEG-TS, AVI with B-frames) have none.
+
+The cache has a limit, $JAXVID_INDEX_GB or 4 GB. The indexes that were not used for the longest time
+are removed first. Its 256 folders are trimmed one by one, each to its share. So no process needs to
+know the size of the whole cache, and several may remove or replace the same file at once.
 """
 
 import base64
+import contextlib
 import dataclasses
 import hashlib
-import io
 import json
 import logging
 import os
+import time
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -25,7 +32,8 @@ import av
 import numpy as np
 
 from jaxvid import files
-from jaxvid.data.video.index import Index, Picture, Places, times_of
+from jaxvid.data.video.containers import RawFile
+from jaxvid.data.video.index import Index, Picture, times_of
 from jaxvid.data.video.packets import Layout
 from jaxvid.errors import UserError
 
@@ -35,79 +43,189 @@ logger = logging.getLogger(__name__)
 # format.
 VERSION = [2, av.__version__]
 ENDS = 4096  # bytes at either end of a file that are compared
+FOLDERS = 256
+TRIM_EVERY = 32  # one of so many writes looks at the size of its folder
+DAY = 86400.0  # seconds; the time of the last use is noted as precisely as this
 
 
 @dataclass(frozen=True)
 class Known:
-    """Facts about a video that opening it finds, and the open file."""
+    """Facts about a video that opening it finds.
 
-    file: io.FileIO
+    Attributes:
+      identity: see `identity`.
+      index: of its frames.
+      ticks: int64 (t,), the timestamps of the frames.
+      tick: seconds that one lasts.
+      picture: size and orientation of the first frame.
+      layout: places of its packets.
+    """
+
+    identity: list[int]
     index: Index
+    ticks: np.ndarray
+    tick: float
     picture: Picture
     layout: Layout
 
 
-def load(path: str) -> Known | None:
-    """Open a video whose index is kept; None where there is none of the file as it is now."""
+def load(path: str, beside: str = "") -> tuple[RawFile, Known] | None:
+    """Open a video whose index is kept; None where there is none of the file as it is now.
+
+    Args:
+      path: the video.
+      beside: a folder of indexes beside a manifest; "" is none.
+    """
     try:
-        with open(_entry(path), "rb", buffering=0) as entry:
-            head, packed = zlib.decompress(entry.read()).split(b"\n", 1)
-        about = json.loads(head)
-        if about["version"] != VERSION:
-            return None
-        file = open(path, "rb", buffering=0)  # noqa: SIM115
-    except (OSError, ValueError, KeyError, TypeError, zlib.error):  # none, or a damaged one
-        return None
+        entry = _entry(_folder(), os.path.abspath(path))
+        if found := _open_known(path, entry):
+            _note_use(entry)
+            return found
     except UserError:  # no cache folder, of which `keep` warns
-        return None
-    try:
-        if about["identity"] == identity(file.fileno()):
-            return Known(file, *_unpack(about, packed))
-    except (OSError, ValueError, KeyError, TypeError):
         pass
-    file.close()
-    return None
+    return _open_known(path, _beside(path, beside)) if beside else None
 
 
-def keep(
-    path: str,
-    identity: list[int],
-    index: Index,
-    places: Places,
-    picture: Picture,
-    layout: Layout,
-) -> None:
+def keep(path: str, known: Known) -> None:
     """Keep what opening a video found out. Where that cannot be written, say so once."""
     try:
-        about = {
-            "version": VERSION,
-            "identity": identity,
-            "path": os.path.abspath(path),
-            "fps": index.fps,
-            "first": index.first.as_integer_ratio(),
-            "last": index.last,
-            "tick": float(places.tick),
-            "picture": dataclasses.asdict(picture),
-            "codec": layout.codec,
-            "extradata": base64.b64encode(layout.extradata).decode(),
-            "attributes": layout.attributes,
-            "lengths": [len(index.packet), len(layout.at)],
-        }
-        arrays = (index.start, index.packet, places.ticks, places.at, places.size)
-        steps = np.concatenate([np.diff(array, prepend=0) for array in arrays])
-        about["type"] = "<i8" if np.abs(steps).max() >= 1 << 31 else "<i4"
-        content = json.dumps(about).encode() + b"\n" + steps.astype(about["type"]).tobytes()
-        entry = Path(_entry(path))
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(entry) as part:
-            part.write_bytes(zlib.compress(content, 1))
+        entry = Path(_entry(_folder(), os.path.abspath(path)))
+        if not limit():
+            return
+        content = _pack(path, known)
+        _write(entry, content)
+        if zlib.crc32(content) % TRIM_EVERY == 0:
+            trim(entry.parent)
     except OSError as error:
         _warn(files.explain(error, files.cache_root() / "indexes"))
     except UserError as error:
         _warn(str(error))
 
 
-def _unpack(about: dict, packed: bytes) -> tuple[Index, Picture, Layout]:
+def copy_beside(path: str, beside: str) -> bool:
+    """Copy the index of a video into a folder beside a manifest; return whether it has one.
+
+    Raises:
+      OSError: the folder cannot be written to.
+    """
+    with contextlib.suppress(UserError):  # no cache folder
+        entry, target = _entry(_folder(), os.path.abspath(path)), _beside(path, beside)
+        for kept in (entry, target):
+            if found := _open_known(path, kept):
+                found[0].close()
+                if kept == entry:
+                    _write(Path(target), Path(entry).read_bytes())
+                return True
+    return False
+
+
+def trim(folder: Path) -> None:
+    """Remove the indexes that were not used for the longest time, until one folder is small."""
+    share = limit() / FOLDERS
+    with contextlib.suppress(FileNotFoundError):
+        entries = sorted(_usage(folder))
+        total = sum(size for _, size, _ in entries)
+        for _, size, path in entries if total > share else ():
+            Path(path).unlink(missing_ok=True)
+            total -= size
+            if total <= 0.9 * share:
+                break
+
+
+def limit() -> float:
+    """Return the limit of the cache in bytes: $JAXVID_INDEX_GB, else 4 GB.
+
+    Raises:
+      UserError: this is not a number.
+    """
+    text = os.environ.get("JAXVID_INDEX_GB", "4")
+    try:
+        return max(float(text), 0.0) * 1e9
+    except ValueError:
+        raise UserError(f'JAXVID_INDEX_GB="{text}" is not a number of gigabytes') from None
+
+
+def size(most: int = 16) -> float:
+    """Return the bytes on the disk of the cache. More than `most` folders are extrapolated."""
+    folders = sorted(folder for folder in Path(_folder()).glob("??"))
+    looked = folders[:most]
+    total = sum(size for folder in looked for _, size, _ in _usage(folder))
+    return total * len(folders) / max(len(looked), 1)
+
+
+def _usage(folder: Path) -> Iterator[tuple[float, int, str]]:
+    """The time of the last use, the bytes on the disk and the path of each index in a folder."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):  # another process has removed it
+                about = entry.stat()
+                yield about.st_mtime, about.st_blocks * 512, entry.path
+
+
+def _note_use(entry: str) -> None:
+    with contextlib.suppress(OSError):  # a cache that cannot be written to
+        if time.time() - os.stat(entry).st_mtime > DAY:
+            os.utime(entry)
+
+
+def _open_known(path: str, entry: str) -> tuple[RawFile, Known] | None:
+    try:
+        with RawFile(entry) as file:
+            head, packed = zlib.decompress(file.readall()).split(b"\n", 1)
+        about = json.loads(head)
+        if about["version"] != VERSION:
+            return None
+        file = RawFile(path)
+    except (OSError, ValueError, KeyError, TypeError, zlib.error):  # none, or a damaged one
+        return None
+    try:
+        if _is_same(about["identity"], identity(file.fileno())):
+            return file, _unpack(about, packed)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    file.close()
+    return None
+
+
+def _is_same(kept: list[int], now: list[int]) -> bool:
+    """Return whether a file is the one whose index was kept.
+
+    Archives and some file systems store times in whole seconds.
+    """
+    rounded = now[1] % 10**9 == 0 and now[1] == kept[1] // 10**9 * 10**9
+    return kept == now or (rounded and kept[::2] == now[::2])
+
+
+def _write(entry: Path, content: bytes) -> None:
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with files.replacing(entry) as part:
+        part.write_bytes(content)
+
+
+def _pack(path: str, known: Known) -> bytes:
+    index, layout = known.index, known.layout
+    about = {
+        "version": VERSION,
+        "identity": known.identity,
+        "path": os.path.abspath(path),
+        "fps": index.fps,
+        "first": index.first.as_integer_ratio(),
+        "last": index.last,
+        "tick": known.tick,
+        "picture": dataclasses.asdict(known.picture),
+        "codec": layout.codec,
+        "extradata": base64.b64encode(layout.extradata).decode(),
+        "attributes": layout.attributes,
+        "lengths": [len(index.packet), len(layout.at)],
+    }
+    arrays = (index.start, index.packet, known.ticks, layout.at, layout.size)
+    steps = np.concatenate([np.diff(array, prepend=0) for array in arrays])
+    about["type"] = "<i8" if np.abs(steps).max() >= 1 << 31 else "<i4"
+    content = json.dumps(about).encode() + b"\n" + steps.astype(about["type"]).tobytes()
+    return zlib.compress(content, 1)
+
+
+def _unpack(about: dict, packed: bytes) -> Known:
     frames, packets = about["lengths"]
     steps = np.frombuffer(packed, about["type"])
     start, packet, ticks = steps[: 3 * frames].reshape(3, frames).cumsum(1, np.int64)
@@ -117,7 +235,8 @@ def _unpack(about: dict, packed: bytes) -> tuple[Index, Picture, Layout]:
     index = Index(False, start, packet, times, about["fps"], first, last, range(packets))
     extradata = base64.b64decode(about["extradata"])
     layout = Layout(about["codec"], extradata, about["attributes"], at, size)
-    return index, Picture(**about["picture"]), layout
+    picture = Picture(**about["picture"])
+    return Known(about["identity"], index, ticks, about["tick"], picture, layout)
 
 
 def identity(file: int) -> list[int]:
@@ -127,9 +246,19 @@ def identity(file: int) -> list[int]:
     return [about.st_size, about.st_mtime_ns, zlib.crc32(ends)]
 
 
-def _entry(path: str) -> str:
-    name = hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()
-    return os.path.join(files.cache_root(), "indexes", name[:2], name[2:40])
+def _folder() -> str:
+    return os.path.join(files.cache_root(), "indexes")
+
+
+def _beside(path: str, folder: str) -> str:
+    """The place of an index beside a manifest, by a path that is the same after both are moved."""
+    base = os.path.dirname(os.path.abspath(folder))
+    return _entry(folder, os.path.relpath(os.path.abspath(path), base))
+
+
+def _entry(folder: str, key: str) -> str:
+    name = hashlib.sha256(os.fsencode(key)).hexdigest()
+    return os.path.join(folder, name[:2], name[2:40])
 
 
 @cache

@@ -5,7 +5,6 @@ starts no demuxer, which takes longer than decoding several frames, and seeks fo
 """
 
 import contextlib
-import io
 import itertools
 import os
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from jaxvid.data.video import truncation
-from jaxvid.data.video.containers import VideoError, open_container
+from jaxvid.data.video.containers import RawFile, VideoError, open_container
 from jaxvid.data.video.index import Index, Places
 
 # The codecs whose decoders need no more than these attributes and the packets.
@@ -117,10 +116,10 @@ class Direct:
     """The packets of a file with a known layout. Their pts are their numbers.
 
     Args:
-      file: the open file, which this closes; opened without a buffer.
+      file: the open file, which this closes.
     """
 
-    def __init__(self, file: io.FileIO, path: str, layout: Layout, threads: int):
+    def __init__(self, file: RawFile, path: str, layout: Layout, threads: int):
         self.path, self._file, self._layout = path, file, layout
         self.context: Any = av.CodecContext.create(layout.codec, "r")
         if layout.extradata:

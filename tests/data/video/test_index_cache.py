@@ -1,6 +1,5 @@
 """The index of a file is kept, and never used for another file."""
 
-import dataclasses
 import os
 import struct
 import zlib
@@ -11,6 +10,7 @@ import pytest
 
 from jaxvid import files
 from jaxvid.data.video import index_cache, packets
+from jaxvid.data.video.containers import RawFile
 from jaxvid.data.video.decode import VideoError, VideoReader
 from tests.data import video_files as make
 
@@ -150,14 +150,13 @@ def test_wrong_places_of_packets_are_given_up(video, monkeypatch, name, shift):
     """Shift packets, as if the middle of the file had changed and nothing that is compared."""
     with VideoReader(video(name)):
         pass
-    known = index_cache.load(str(video(name)))
-    assert known is not None
-    known.file.close()
-    known.layout.at[20:] += shift
+    kept = index_cache.load(str(video(name)))
+    assert kept is not None
+    kept[0].close()
+    kept[1].layout.at[20:] += shift
 
-    def load(path: str) -> index_cache.Known:
-        file = Path(path).open("rb", buffering=0)  # noqa: SIM115
-        return dataclasses.replace(known, file=file)
+    def load(path: str, beside: str) -> tuple[RawFile, index_cache.Known]:
+        return RawFile(path), kept[1]
 
     monkeypatch.setattr(index_cache, "load", load)
     expected = make.sequential(video(name))
