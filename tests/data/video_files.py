@@ -98,14 +98,14 @@ def cut(source: Path, target: Path, begin: float = 0.0, end: float = 1.0) -> Pat
     return target
 
 
-def damage(source: Path, target: Path, packet: int) -> Path:
-    """A copy with one video packet of 80 bytes or more overwritten, all but its beginning."""
+def damage(source: Path, target: Path, packet: int, spared: int = 20) -> Path:
+    """A copy with one video packet of 40 bytes or more overwritten, all but its beginning."""
     with av.open(str(source)) as container:
         found = list(container.demux(video=0))[packet]
         at, size = found.pos, found.size
-    assert at is not None and size >= 80
+    assert at is not None and size >= 40
     data = bytearray(source.read_bytes())
-    data[at + 20 : at + size] = b"\xff" * (size - 20)
+    data[at + spared : at + size] = b"\xff" * (size - spared)
     target.write_bytes(data)
     return target
 

@@ -61,7 +61,8 @@ class VideoReader(Reader):
       codec: FFmpeg's name of it.
 
     Raises:
-      VideoError: no such file, not a video, truncated, or nothing in it decodes.
+      VideoError: no such file, not a video, or truncated. Damage of a frame may be noticed only
+        when it is read.
     """
 
     def __init__(

@@ -291,6 +291,32 @@ def test_damage_is_an_error_only_where_it_is(video, tmp_path, name):
         np.testing.assert_array_equal(reader.read([50, 2]), expected[[50, 2]])
 
 
+@pytest.mark.parametrize("name", ["b.mp4", "no_b.mp4"])
+def test_frames_are_not_decoded_across_a_lost_keyframe(path_of, video, tmp_path, name):
+    path = make.damage(video(name), tmp_path / name, packet=24, spared=0)
+    expected = make.sequential(video(name))
+    for wanted in ([30], [26, 33], [10, 30]):
+        with pytest.raises(VideoError, match="damaged"), VideoReader(path) as reader:
+            reader.read(wanted)
+    with VideoReader(path) as reader:
+        np.testing.assert_array_equal(reader.read([3, 58]), expected[[3, 58]])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_intra_refresh_needs_no_second_attempt(path_of, fed, threads):
+    """The frames between the keyframes of refresh.mp4 are whole only if decoded from the first."""
+    path = path_of("refresh.mp4")
+    expected = make.sequential(path)
+    counts = []
+    for _ in range(2):
+        with VideoReader(path, threads) as reader:
+            fed.clear()
+            np.testing.assert_array_equal(reader.read([50]), expected[[50]])
+        counts.append(len(fed))
+    is_kept = os.path.isdir(os.environ["JAXVID_CACHE"])
+    assert counts[1] <= 52 if is_kept else counts[1] == counts[0] < 120
+
+
 def test_damage_without_timestamps(video, tmp_path):
     path = make.damage(video("mpeg4.avi"), tmp_path / "a.avi", packet=24)
     expected = make.sequential(video("mpeg4.avi"))
