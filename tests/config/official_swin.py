@@ -9,7 +9,7 @@ from tests.config.recipe_facts import Facts, plain
 COMMON: Facts = {
     "train.sampler": ("SampleFrames", 32, 2, 1, False, 0),
     "train.short_side": 256,
-    "train.crop": ("RandomResizedCrop", (0.08, 1.0)),
+    "train.crop": ("RandomResizedCrop", 224, (0.08, 1.0)),
     "train.flip": (0.5,),
     "test.sampler": ("SampleFrames", 32, 2, 4, False, 0),
     "test.short_side": 224,

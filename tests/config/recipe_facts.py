@@ -6,7 +6,7 @@ published configs: `("ThreeCrop", 256)`, probabilities, pixels 0..255, lengths i
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,11 @@ from tests.config.sheet import Record
 Facts = dict[str, Any]
 
 SPLITS = ("train", "val", "test")
+# Names of data sets in names of published configs, and in our folders and lists.
+DATASETS = re.compile(
+    r"kinetics\d+|sthv[12]|ucf101|hmdb51|ava2[12]|multisports|ntu\d+|activitynet|msrvtt"
+)
+AVA = re.compile(r"ava_train_v2\.(\d)")
 # What torchvision's names stood for when the recipes were written.
 TORCHVISION = {"resnet50": "resnet50-0676ba61.pth", "resnet101": "resnet101-63fe2227.pth"}
 MMPRETRAIN = {"mmcls://mobilenet_v2": "mobilenet_v2_batch256_imagenet_20200708-3b2dc3af.pth"}
@@ -35,14 +40,18 @@ def published(name: str, record: Record) -> Facts:
     facts: Facts = {}
     for split in SPLITS:
         if split in record:
-            # The first of two steps of a type: the second `Resize` makes the crop a square.
-            pipeline = reversed(record[split].get("pipeline", ()))
-            steps = {step["type"]: step for step in pipeline}
+            # The first of two steps of a type: a last `Resize` makes the crop a square.
+            pipeline = record[split].get("pipeline", ())
+            steps = {step["type"]: step for step in reversed(pipeline)}
+            square = [step["scale"][0] for step in pipeline if step["type"] == "Resize"]
+            steps |= {"square": {"size": square[-1]}} if square else {}
             facts |= {f"{split}.{key}": value for key, value in _steps(steps, split).items()}
     facts |= _model(record["model"])
     weights = _weights(record)
     facts |= {"weights": weights} if weights else {}
+    facts["dataset"] = DATASETS.findall(name)[-1]
     if "train" in record:
+        facts["flow"] = record["train"]["dataset"].get("modality") == "Flow"
         facts |= _training(name, record)
     return {key: plain(value) for key, value in facts.items()}
 
@@ -72,10 +81,12 @@ def _steps(steps: Mapping[str, Record], split: str) -> Facts:
     if step := given("RandomRescale"):
         facts["short_side"] = step["scale_range"]
     if step := given("RandomResizedCrop"):
-        facts["crop"] = ("RandomResizedCrop", step.get("area_range", (0.08, 1.0)))
+        area = step.get("area_range", (0.08, 1.0))
+        facts["crop"] = ("RandomResizedCrop", steps["square"]["size"], area)
     if step := given("MultiScaleCrop"):
         positions = 0 if step["random_crop"] else step.get("num_fixed_crops", 5)
-        facts["crop"] = ("MultiScaleCrop", step["scales"], step["max_wh_scale_gap"], positions)
+        gap = step["max_wh_scale_gap"]
+        facts["crop"] = ("MultiScaleCrop", step["input_size"], step["scales"], gap, positions)
     if step := given("RandomCrop"):
         facts["crop"] = ("RandomCrop", step["size"])
     for kind in ("CenterCrop", "ThreeCrop", "TenCrop"):
@@ -86,6 +97,8 @@ def _steps(steps: Mapping[str, Record], split: str) -> Facts:
         facts["flip"] = (step["flip_ratio"], *pairs)
     if step := given("ColorJitter"):
         facts["color"] = ("ColorJitter",)
+    if step := given("RandomErasing"):
+        facts["erasing"] = step["erase_prob"]
     if step := given("GenSkeFeat"):
         facts["streams"] = (step["dataset"], step["feats"])
     if step := given("FormatGCNInput"):
@@ -98,8 +111,10 @@ def _model(model: Record) -> Facts:
     normalize = model.get("data_preprocessor")
     if isinstance(normalize, dict):
         normalize = normalize.get("preprocessors", {}).get("imgs", normalize)
-        facts["mean"] = sorted(set(normalize["mean"]), key=normalize["mean"].index)
-        facts["std"] = sorted(set(normalize["std"]), key=normalize["std"].index)
+        facts |= {key: _channels(normalize[key]) for key in ("mean", "std")}
+        if blending := normalize.get("blending"):
+            alphas = {blend["type"]: blend["alpha"] for blend in blending["augments"]}
+            facts["blending"] = [alphas[f"{name}Blending"] for name in ("Mixup", "Cutmix")]
     backbone = model.get("backbone")
     backbone = backbone if isinstance(backbone, dict) else {}
     facts["frozen_norm"] = bool(backbone.get("norm_eval") or backbone.get("bn_frozen"))
@@ -190,13 +205,20 @@ def configured(config) -> Facts:
     if augment.get("flip"):
         pairs = sorted(map(tuple, augment["flip_labels"]))
         facts["train.flip"] = (augment["flip"], *pairs)
+    facts["flow"] = augment.get("flow", False)
+    facts |= {"train.erasing": augment["erasing"]} if augment.get("erasing") else {}
+    blended = [augment.get(key, 0.0) for key in ("mixup", "cutmix")]
+    facts |= {"blending": blended} if any(blended) else {}
     if augment.get("color"):
         facts["train.color"] = ("ColorJitter",)
     backbone = model.get("backbone", model)
     facts["frozen_norm"] = backbone.get("bn_frozen", False)
     facts["partial_bn"] = backbone.get("partial_bn", False)
     facts["drop_path"] = backbone.get("drop_path", 0.0)
-    classes = given["data"]["num_classes"] or 1
+    data = given["data"]
+    text = " ".join(map(str, (data["root"], data["names"], data["train"])))
+    facts["dataset"] = DATASETS.findall(AVA.sub(r"ava2\1", text.lower()))[0]
+    classes = data["num_classes"] or 1
     if task["name"] in ("recognition", "detection"):
         facts["classes"] = classes
     head = ("background", "mlp", "pool", "context") if task["name"] == "detection" else ()
@@ -205,7 +227,7 @@ def configured(config) -> Facts:
     for key in ("smoothing", "average", "multi_label", "focal", "rois", "match"):
         facts |= {key: task[key]} if key in task else {}
     if task.get("keys", ("video",)) == ("video",) and "mean" in task:
-        facts |= {key: task[key] for key in ("mean", "std")}
+        facts |= {key: _channels(task[key]) for key in ("mean", "std")}
     net = plug.load("models", model, num_classes=classes)
     if spread := getattr(getattr(net, "head", None), "init_std", None):
         facts["init_std"] = spread
@@ -233,10 +255,10 @@ def _transform(step, split: str) -> Facts:
             return dict(short_side=size)
         case spatial.RandomRescale(least, most):
             return dict(short_side=(least, most))
-        case spatial.RandomResizedCrop(_, area):
-            return dict(crop=("RandomResizedCrop", area))
-        case spatial.MultiScaleCrop(_, scales, gap, positions):
-            return dict(crop=("MultiScaleCrop", scales, gap, positions))
+        case spatial.RandomResizedCrop(size, area):
+            return dict(crop=("RandomResizedCrop", size, area))
+        case spatial.MultiScaleCrop(size, scales, gap, positions):
+            return dict(crop=("MultiScaleCrop", size, scales, gap, positions))
         case spatial.RandomCrop(size):
             return dict(crop=("RandomCrop", size))
         case spatial.CenterCrop(size):
@@ -269,6 +291,11 @@ def _configured_training(config) -> Facts:
     schedule = tuple(sorted(config.schedule.items()))
     facts["rates"] = [lr * factor for factor in _factors(config.epochs, schedule)]
     return facts
+
+
+def _channels(values: Sequence[float]) -> Sequence[float]:
+    """Return the value of each channel; one value if all are the same."""
+    return values if len(set(values)) > 1 else values[:1]
 
 
 @functools.cache
