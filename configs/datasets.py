@@ -8,7 +8,8 @@ from jaxvid import plug
 # Made before anything compiles; see jaxvid/data/dataset.py.
 CHECKS = ("labels", "empty", "missing", "duplicates", "overlap")
 
-# Pairs of Something-Something v2's classes that a mirror swaps: left and right.
+# Pairs of Something-Something's classes that a mirror swaps: left and right.
+SSV1_MIRROR = ((2, 4), (30, 41), (52, 66))
 SSV2_MIRROR = ((86, 87), (93, 94), (166, 167))
 # Categories of HVU, and their numbers of classes.
 HVU = (
@@ -100,6 +101,19 @@ def ucf101() -> dict:
     for split in ("train", "val"):
         file = f"ucf101_{split}_split_1_videos.txt"
         data[split] = dict(name="video_list", file=file, prefix="videos")
+    return data
+
+
+def something1() -> dict:
+    """Return Something-Something v1, folders of frames, in MMAction2's layout."""
+    data = dict(root="data/sthv1", num_classes=174, names="ssv1", checks=CHECKS)
+    for split in ("train", "val"):
+        data[split] = dict(
+            name="frame_folders",
+            file=f"sthv1_{split}_list_rawframes.txt",
+            prefix="rawframes",
+            template="{:05}.jpg",
+        )
     return data
 
 

@@ -116,7 +116,7 @@ def make_small(c):
     c.batch = 8
     c.model.update({key: 0.0 for key in ("dropout", "drop_path") if key in c.model})
     recipe = dict(frames=8, stride=4, size=64, short_side=64, clips=2, crops=1)
-    recipe |= dict(test_frames=0, test_size=0, test_short_side=0)
+    recipe |= dict(test_frames=0, test_size=0, test_short_side=0, short_side_max=0)
     if c.data.recipe.crop[0] == "resized":
         recipe["crop"] = ("resized", (0.5, 1.0))
     c.data.recipe.update({key: value for key, value in recipe.items() if key in c.data.recipe})

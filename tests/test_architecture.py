@@ -381,6 +381,8 @@ def test_every_config_trains_what_it_says(file, variant):
     # Parameters have the same names in all variants.
     spec = config.model.get("backbone", config.model)
     spec.variant = "test"
+    if "frames" in spec:  # layers of the network depend on it
+        spec.frames = plug.module("models", spec.name).VARIANTS["test"].get("frames", spec.frames)
     net, task, _ = parts(config)
     inputs = plug.module("models", config.model.name).example("test")
     views = {k: () if k == "feature" else (1,) for k in inputs}

@@ -25,6 +25,7 @@ from tests.weights.test_starting import build, same
         ("tsm_r50_u8_k400", ("tsm", "r50"), 8, "tsm_r50_u8_k400"),
         ("slowonly_r50_4x16_v1_k700", ("slowonly", "r50"), 4, "slowonly_r50_4x16_v1_k700"),
         ("slowfast_r101-r50", ("slowfast", "r101-r50"), 32, "slowfast_r101-r50_4x16_k400"),
+        ("x3d_s", ("x3d", "s"), 13, "x3d_s_13x6_k400"),
         ("tsn_r18", ("tsn", "r18"), 8, ""),
         ("mini", ("swin", "mini"), 8, ""),
     ],

@@ -55,7 +55,11 @@ class Conv(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """Convolution, batch normalisation, and ReLU unless `relu` is off."""
+    """Convolution, batch normalisation, and ReLU unless `relu` is off.
+
+    Attributes:
+      groups, kernel_init: as of `Conv`.
+    """
 
     features: int
     kernel: Ints
@@ -63,9 +67,32 @@ class ConvNorm(nn.Module):
     relu: bool = True
     norm: Callable = BatchNorm
     dtype: Any = jnp.float32
+    groups: int = 1
+    kernel_init: Callable = he_normal
 
     @nn.compact
     def __call__(self, x, *, train):  # (b, ..., c) -> (b, ..., features)
-        x = Conv(self.features, self.kernel, self.strides, dtype=self.dtype, name="conv")(x)
+        options: dict[str, Any] = dict(groups=self.groups, kernel_init=self.kernel_init)
+        shape = self.features, self.kernel, self.strides
+        x = Conv(*shape, **options, dtype=self.dtype, name="conv")(x)
         x = self.norm(dtype=self.dtype, name="bn")(x, train=train)
         return nn.relu(x) if self.relu else x
+
+
+class SqueezeExcite(nn.Module):
+    """Scales each channel by a gate computed from the means of all (Hu et al., 2018).
+
+    Attributes:
+      hidden: Channels between the two layers that compute the gates.
+    """
+
+    hidden: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):  # (b, ..., c) -> the same
+        space = tuple(range(1, x.ndim - 1))
+        means = x.mean(space, keepdims=True)
+        options: dict[str, Any] = dict(kernel=(1,) * len(space), use_bias=True, dtype=self.dtype)
+        gates = nn.relu(Conv(self.hidden, **options, name="fc1")(means))
+        return x * nn.sigmoid(Conv(x.shape[-1], **options, name="fc2")(gates))

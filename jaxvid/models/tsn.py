@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvid.config.values import NonNegative, Rate
+from jaxvid.errors import UserError
 from jaxvid.layers import heads, resnet, spectrogram
 from jaxvid.weights.names import resnet as names
 
@@ -58,6 +59,23 @@ def build(
     """
     head = heads.PoolClassifier(num_classes, dropout, dtype, init_std=init_std)
     return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
+
+
+def check_frames(frames: int, video: jax.Array) -> None:
+    """Raise an error if a network whose layers depend on the number of frames gets another one.
+
+    Args:
+      frames: Number of frames of a clip that the network is for, its option `frames`.
+      video: (b, t, h, w, c).
+
+    Raises:
+      UserError: t is another number.
+    """
+    if video.shape[1] != frames:
+        raise UserError(
+            f"config.model.frames={frames}, but clips have {video.shape[1]} frames; set"
+            " config.data.recipe.frames to the same number"
+        )
 
 
 WEIGHTS = {

@@ -58,6 +58,7 @@ def count(tree):
 
 
 COUNTED = CASES["ParamCount-05"]["expected"]
+X3D_M = CASES["ParamCount-06"]["expected"]
 AT_8X8 = dict(alpha=4, fusion=7)
 # family, variant, options, parameters of the backbone and its buffers, of the head for 400 classes
 SIZES = [
@@ -79,6 +80,8 @@ SIZES = [
     ("slowfast", "r50", AT_8X8 | dict(lateral_norm=True), 33644488, 60798, 922000),
     ("slowfast", "r101", AT_8X8, 61990312, 118720, 922000),
     ("slowfast", "r101-r50", {}, 61462312, 112141, 922000),
+    ("x3d", "m", {}, *(X3D_M[k] for k in ("backbone", "backbone_buffers", "head"))),
+    ("x3d", "l", {}, 4449096, 66483, 1704336),
 ]
 
 
@@ -94,9 +97,8 @@ def test_parameters_are_as_many_as_published(family, variant, options, backbone,
     assert count(stats) + norms == buffers
 
 
-each_family = pytest.mark.parametrize(
-    "family", ["tsn", "tsm", "c2d", "c3d", "i3d", "slowonly", "slowfast"]
-)
+FAMILIES = ["tsn", "tsm", "tanet", "c2d", "c3d", "i3d", "slowonly", "slowfast", "x3d"]
+each_family = pytest.mark.parametrize("family", FAMILIES)
 
 
 @each_family

@@ -92,7 +92,8 @@ def outputs(golden: Golden) -> list[Check]:
         if case.inner in (getattr(key, "key", None) for key in path)
     ]
     found = named("logits", case.outputs(out, *inner))
-    for name, value in named("backbone", seen["intermediates"]["backbone"]["__call__"][0]).items():
+    features = seen["intermediates"]["backbone"]["__call__"][-1]  # of nested calls the outermost
+    for name, value in named("backbone", features).items():
         value = rearrange(np.asarray(value), case.features)
         found[f"{name}_mean"] = value.mean(axis=tuple(range(2, value.ndim)))
         found[f"{name}_slice"] = value.ravel()[:256]

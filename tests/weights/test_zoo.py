@@ -201,6 +201,9 @@ def parameters(model, num_classes):
     spec = dict(model)
     net = plug.load("models", spec, num_classes=num_classes)
     example = plug.module("models", spec["name"]).example(spec["variant"])
+    if "frames" in spec:  # layers of the network depend on it
+        b, _, *frame = example["video"].shape
+        example["video"] = jax.ShapeDtypeStruct((b, spec["frames"], *frame), np.float32)
     shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), **x, train=False), example)
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes["params"]))
 
