@@ -22,7 +22,7 @@ def get_config(variant="m_16x5"):
     c.epochs = epochs
     c.batch = batch
     c.model = dict(name="x3d", variant=variant.partition("_")[0], dropout=0.5, remat=False)
-    pixels = dict(mean=(114.75,) * 3, std=(57.38,) * 3)
+    pixels = dict(mean=(114.75,), std=(57.38,))
     c.task = plug.spec("tasks", "recognition", augment=dict(flip=0.5), **pixels)
     c.data = datasets.kinetics(400)
     c.data.recipe = plug.spec(

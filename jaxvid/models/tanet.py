@@ -68,7 +68,10 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolve (b, t, h, w, c) over time with a kernel (b, k, c) for each clip and channel."""
     t, taps = x.shape[1], kernel.shape[1]
     x = jnp.pad(x, ((0, 0), (taps // 2, taps // 2), (0, 0), (0, 0), (0, 0)))
-    return sum(x[:, i : i + t] * kernel[:, i, None, None, None] for i in range(taps))
+    y = x[:, :t] * kernel[:, 0, None, None, None]
+    for i in range(1, taps):
+        y = y + x[:, i : i + t] * kernel[:, i, None, None, None]
+    return y
 
 
 class AdaptiveBlock(resnet.Block):
