@@ -32,7 +32,8 @@ RECIPES = ("clip", "segments")  # data recipes that sample frames of videos
 def get_config(variant="tiny"):
     row, family, size = find(variant)
     published = recipe_of(row, family, size)
-    model = {**published.model, **(hashable(row.model) if row else dict(name=family, variant=size))}
+    spec = hashable(row.model) if row else dict(name=family, variant=size)
+    model = {**published.model, **spec}
     c = base.config()
     c.epochs = 20.0
     c.batch = 16
@@ -48,7 +49,7 @@ def get_config(variant="tiny"):
         c.optim.lr *= 0.1
     c.schedule = dict(name="cosine", warmup=2.0)
     # "published" follows --config.model.variant; all other checkpoints go by their name.
-    c.init.weights = "published" if row in (None, zoo.default(family, size)) else row.name
+    c.init.weights = "published" if row in (None, zoo.default(spec)) else row.name
     if size in CPU:
         make_small(c)
     return c
@@ -104,7 +105,7 @@ def recipe_of(row, family, size):
 
     def likeness(other):
         same = row is not None and (other.dataset, other.frames) == (row.dataset, row.frames)
-        return other is row, other.variant == size, same, other is zoo.default(family, size)
+        return other is row, other.variant == size, same, other is zoo.default(other.model)
 
     nearest = max(recipes(family), key=likeness)
     return loading.load(nearest.config.removeprefix("configs/").replace(".py", ""))

@@ -40,7 +40,7 @@ def load(package: str, spec: Mapping, attr: str = "build", **known) -> Any:
     if name is None:
         raise UserError(f'a {package} spec needs a "name": {dict(spec)}')
     where = f"{package}/{name}"
-    source = module(package, name)
+    source = module(package, name, attr)
     takes, others = _options(source, attr, arguments, where)
     for key in known.keys() & arguments.keys():
         raise UserError(f'{where}: leave "{key}" out of the spec, it is settled elsewhere')
@@ -65,7 +65,7 @@ def spec(package: str, name: str, attr: str = "build", **given) -> dict[str, Any
       UserError: no such file or variant, or an argument it does not take.
     """
     where = f"{package}/{name}"
-    takes, others = _options(module(package, name), attr, given, where)
+    takes, others = _options(module(package, name, attr), attr, given, where)
     _check(given, takes, others, where, needed=False)
     found: dict[str, Any] = {"name": name}
     for key, option in takes.items():
@@ -89,13 +89,19 @@ def options(source: ModuleType, attr: str, spec: Mapping) -> tuple[Keys, bool]:
 
     Returns:
       The arguments of the function. Where that of a family has `**options`, these are the fields of
-      its backbone, with the defaults of the variant that the spec names, or BY_VARIANT.
+      its backbone, with the defaults of the variant that the spec names, or BY_VARIANT. Where it
+      has both "variant" and "backbone", a spec with a backbone has no variant and no `**options`.
     """
     function, variants = getattr(source, attr), getattr(source, "VARIANTS", {})
     found, others = keys_of(function), takes_any(function)
     if "variant" in found:
         meaning = "Size of the model. It sets the keys that are not given."
         found["variant"] = Key(Literal[tuple(variants)], REQUIRED, meaning)  # type: ignore[valid-type]
+    if {"variant", "backbone"} <= found.keys():  # a head on its own backbone, or on another
+        if "backbone" in spec:
+            return {key: option for key, option in found.items() if key != "variant"}, False
+        if "variant" in spec:
+            del found["backbone"]
     if not (others and variants):
         return found, others
     named = spec.get("variant")
@@ -123,24 +129,29 @@ def _options(source: ModuleType, attr: str, given: Mapping, where: str) -> tuple
     if not hasattr(source, attr):
         raise UserError(f'{where} has no "{attr}" of its own')
     found = options(source, attr, given)
+    if "backbone" in found[0] and "variant" in given.keys() - found[0].keys():
+        raise UserError(f'{where} takes a "variant" or a "backbone", not both')
     variant, variants = str(given.get("variant")), getattr(source, "VARIANTS", {})
     if "variant" in found[0].keys() & given.keys() and variant not in variants:
         raise UserError(f'{where} has no variant "{variant}".{did_you_mean(variant, variants)}')
     return found
 
 
-def module(package: str, name: str) -> ModuleType:
-    """The module `jaxvid.<package>.<name>`, or an error that lists the names there are."""
-    known = names(package)
-    if name not in known:
-        raise UserError(f'there is no {package} named "{name}".{did_you_mean(str(name), known)}')
-    return importlib.import_module(f"jaxvid.{package}.{name}")
+def module(package: str, name: str, attr: str = "build") -> ModuleType:
+    """The module `jaxvid.<package>.<name>`, or an error that names those with an `attr`."""
+    if name in names(package):
+        return importlib.import_module(f"jaxvid.{package}.{name}")
+    hint = did_you_mean(str(name), names(package, attr))
+    raise UserError(f'there is no {package} named "{name}".{hint}')
 
 
-def names(package: str) -> list[str]:
-    """Return the names that a spec of `package` may have."""
+def names(package: str, attr: str = "build") -> list[str]:
+    """Return the names that a spec of `package` may have, where it has the arguments of `attr`."""
     path = importlib.import_module(f"jaxvid.{package}").__path__
-    return [m.name for m in pkgutil.iter_modules(path) if m.name != "base"]
+    found = [m.name for m in pkgutil.iter_modules(path) if m.name != "base"]
+    if attr == "build":
+        return found
+    return [name for name in found if hasattr(module(package, name), attr)]
 
 
 def call(function: Callable, where: str, /, **arguments) -> Any:

@@ -177,7 +177,7 @@ def named_keys(package: str, spec: Mapping, where: str, attr: str = "build") -> 
     Raises:
       UserError: there is no such name.
     """
-    kind = Literal[tuple(plug.names(package))]  # type: ignore[valid-type]
+    kind = Literal[tuple(plug.names(package, attr))]  # type: ignore[valid-type]
     name = Key(kind, REQUIRED, NAMES[package])
     if "name" not in spec:
         raise UserError(f"config.{where}.name is missing: it must be {describe(name.kind)}")
@@ -186,8 +186,6 @@ def named_keys(package: str, spec: Mapping, where: str, attr: str = "build") -> 
     if package == "models" and (new := former_keys.migrate({"model": spec})["model"]) != spec:
         raise UserError(f"config.{where} is that of an earlier version; write it as {new}")
     module = plug.module(package, spec["name"])
-    if not hasattr(module, attr):
-        raise UserError(f"config.{where}.name={spec['name']!r}: this family has no {attr} alone")
     if spec["name"] == "concat":
         return {"name": name, **_part_keys(module, spec, where)}
     own, _ = plug.options(module, attr, spec)

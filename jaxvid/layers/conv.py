@@ -55,7 +55,7 @@ class Conv(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """Convolution, batch normalisation, and ReLU unless `relu` is off.
+    """Convolution, batch normalisation, and `activation` unless `relu` is off.
 
     Attributes:
       groups, kernel_init: as of `Conv`.
@@ -69,6 +69,7 @@ class ConvNorm(nn.Module):
     dtype: Any = jnp.float32
     groups: int = 1
     kernel_init: Callable = he_normal
+    activation: Callable = nn.relu
 
     @nn.compact
     def __call__(self, x, *, train):  # (b, ..., c) -> (b, ..., features)
@@ -76,7 +77,7 @@ class ConvNorm(nn.Module):
         shape = self.features, self.kernel, self.strides
         x = Conv(*shape, **options, dtype=self.dtype, name="conv")(x)
         x = self.norm(dtype=self.dtype, name="bn")(x, train=train)
-        return nn.relu(x) if self.relu else x
+        return self.activation(x) if self.relu else x
 
 
 class SqueezeExcite(nn.Module):

@@ -6,11 +6,14 @@ Shapes: b batch (views folded in), c channels.
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 
 class PoolClassifier(nn.Module):
     """Mean over all positions, dropout, linear: the I3D head (Carreira & Zisserman, 2017).
+
+    If there are features of several pathways, their means are joined, the last pathway's first.
 
     Attributes:
       dropout: Share of the features that is dropped in training.
@@ -23,8 +26,9 @@ class PoolClassifier(nn.Module):
     init_std: float = 0.01
 
     @nn.compact
-    def __call__(self, x, *, train):  # (b, ..., c) -> (b, classes), float32
-        x = x.mean(axis=tuple(range(1, x.ndim - 1)))
+    def __call__(self, x, *, train):  # (b, ..., c), or a tuple of them -> (b, classes), float32
+        pathways = reversed(jax.tree.leaves(x))
+        x = jnp.concatenate([x.mean(axis=tuple(range(1, x.ndim - 1))) for x in pathways], -1)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         init = nn.initializers.normal(self.init_std)
         x = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=init, name="fc")(x)

@@ -4,11 +4,14 @@ Shapes: b batch, c channels.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+from jaxvid.config.values import Count
 
 
 class BatchNorm(nn.Module):
@@ -70,3 +73,25 @@ class BatchNorm(nn.Module):
     def _normalise(self, x, mean, var, scale, bias):
         y = (x.astype(jnp.float32) - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
         return y.astype(self.dtype)
+
+
+class NormalizedNet(nn.Module):
+    """A network with batch normalization, which families of backbones derive theirs from.
+
+    Attributes:
+      bn_groups: Number of equal groups of consecutive samples that a batch is divided into. Each
+        group is normalized with its own statistics, as on that number of GPUs without SyncBN.
+      bn_frozen: Normalize with the running statistics in training, too, and do not update them.
+      remat: Recompute the blocks in the backward pass instead of storing their activations. This
+        saves memory and makes training slower.
+    """
+
+    bn_groups: Count = 1
+    bn_frozen: bool = False
+    remat: bool = False
+    dtype: Any = jnp.float32
+
+    @property
+    def norm(self) -> Callable:
+        """Makes the normalization layers."""
+        return partial(BatchNorm, groups=self.bn_groups, frozen=self.bn_frozen)

@@ -112,14 +112,6 @@ class SlowFast(nn.Module):
         return ConvNorm(*shape, norm=norm, dtype=self.dtype, name=name)(fast, train=train)
 
 
-class Classifier(heads.PoolClassifier):
-    """Classifies the features of both pathways, the fast one's first."""
-
-    def __call__(self, x, *, train):  # (slow, fast) -> (b, classes)
-        slow, fast = (features.mean((1, 2, 3)) for features in x)
-        return super().__call__(jnp.concatenate([fast, slow], -1), train=train)
-
-
 def example(variant):
     """Shapes and dtypes of small inputs, by name: a batch of two."""
     return {"video": jax.ShapeDtypeStruct((2, 16, 32, 32, 3), jnp.float32)}
@@ -135,7 +127,7 @@ def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **ove
     Args:
       dropout: Share of the features that is dropped before the classifier in training.
     """
-    head = Classifier(num_classes, dropout, dtype)
+    head = heads.PoolClassifier(num_classes, dropout, dtype)
     return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
 
 

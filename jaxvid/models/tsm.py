@@ -2,15 +2,20 @@
 
 A 2-D ResNet in which, before each block, an eighth of the channels moves one frame back and another
 eighth one frame forth: frames exchange features at no cost.
+
+The network is a ResNet (`variant`), or the backbone of another family (`backbone`) that lets frames
+meet inside its blocks: one with the field `mix`, such as MobileNetV2.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvid.config.values import Count, Natural, Rate
+from jaxvid.config.values import Backbone, Count, Natural, Rate
+from jaxvid.errors import UserError
 from jaxvid.layers import heads, non_local, resnet
 from jaxvid.weights import inflate
 from jaxvid.weights.convert import Weights
@@ -47,9 +52,7 @@ class TSM(non_local.NonLocalResNet):
     """video (b, t, h, w, c) -> features (b, t', h / 32, w / 32, c').
 
     Attributes:
-      shift: Before the first convolution of a block, 1/shift of the channels move one frame
-        forward, and as many move one frame back. Deep networks do this in every second block. 0
-        turns it off.
+      shift: See `build`.
       pool_time: (size, stride, padding) of a max-pool over time after the first stage; None turns
         it off. The published value is (3, 2, 1), which halves the number of frames.
     """
@@ -102,18 +105,55 @@ def shift_channels(x: jax.Array, share: int) -> jax.Array:
     return jnp.concatenate([*moved, still], axis=-1)
 
 
+@dataclass(frozen=True)
+class Shift:
+    """`shift_channels` with a fixed share; equal shares are equal functions."""
+
+    share: int
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return shift_channels(x, self.share)
+
+
 def backbone(variant, **overrides):
     return TSM(**{**VARIANTS[variant], **overrides})
 
 
-def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **overrides):
+def build(
+    variant="",
+    *,
+    num_classes,
+    backbone: Backbone = None,
+    shift: Natural = 8,
+    dropout: Rate = 0.5,
+    dtype=jnp.float32,
+    **overrides,
+):
     """Return the recognizer; other arguments are those of `TSM`.
 
     Args:
+      backbone: A family that computes the features instead of a ResNet, such as
+        dict(name="mobilenetv2", variant="w100"). `variant` and the arguments of `TSM` are left out.
+      shift: Before the first convolution of a block, 1/shift of the channels move one frame
+        forward, and as many move one frame back. Deep ResNets do this in every second block. 0
+        turns it off.
       dropout: Share of the features that is dropped before the classifier in training.
+
+    Raises:
+      UserError: frames cannot meet inside the blocks of the backbone.
     """
+    if not backbone:
+        net = TSM(**{**VARIANTS[variant], "shift": shift, "dtype": dtype, **overrides})
+    elif hasattr(backbone, "mix"):
+        net = backbone.clone(mix=Shift(shift)) if shift else backbone
+    else:
+        kind = type(backbone).__name__
+        raise UserError(
+            f"config.model.backbone: {kind} has no place for the shift inside its blocks; use a"
+            ' family whose network has the field "mix", such as mobilenetv2'
+        )
     head = FrameClassifier(num_classes, dropout, dtype, init_std=0.001)
-    return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
+    return heads.Recognizer(net, head)
 
 
 def openmmlab(net):
@@ -122,6 +162,8 @@ def openmmlab(net):
     "backbone.layer2.net.1.block.conv1.conv.net.weight" -> "backbone/layer2_1/conv1/conv/kernel"
     """
     rows = [*names.OPENMMLAB, ("cls_head.fc_cls", "head/fc")]
+    if not isinstance(net.backbone, TSM):  # the table of its family has the rows of the backbone
+        return tuple(rows)
     for s, depth in enumerate(net.backbone.depths):
         for b in range(depth):
             wrapped = ".net" if s == 1 and net.backbone.pool_time else ""

@@ -3,12 +3,14 @@
 A 2-D network sees one frame of each of several equal parts of the video; the frames share weights
 and meet in the mean of their features. The frame axis of the clip counts these parts. The variants
 for audio see the log-mel spectrogram of a clip instead.
+
+The network is a ResNet (`variant`), or the backbone of any other family (`backbone`).
 """
 
 import jax
 import jax.numpy as jnp
 
-from jaxvid.config.values import NonNegative, Rate
+from jaxvid.config.values import Backbone, NonNegative, Rate
 from jaxvid.errors import UserError
 from jaxvid.layers import heads, resnet, spectrogram
 from jaxvid.weights.names import resnet as names
@@ -37,15 +39,21 @@ def hears(variant: str) -> bool:
     return variant.endswith("-audio")
 
 
-def backbone(variant, **overrides):
+def network(variant, **overrides):
+    """Return the ResNet of a variant."""
     kind = spectrogram.SpectrogramResNet if hears(variant) else resnet.ResNet
     return kind(**{**VARIANTS[variant], **overrides})
 
 
+def backbone(variant, **overrides):
+    return network(variant, **overrides)
+
+
 def build(
-    variant,
+    variant="",
     *,
     num_classes,
+    backbone: Backbone = None,
     dropout: Rate = 0.4,
     init_std: NonNegative = 0.01,
     dtype=jnp.float32,
@@ -54,11 +62,13 @@ def build(
     """Return the recognizer; other arguments are those of `ResNet`.
 
     Args:
+      backbone: A family that computes the features instead of a ResNet, such as
+        dict(name="densenet", variant="161"). `variant` and the arguments of `ResNet` are left out.
       dropout: Share of the features that is dropped before the classifier in training.
       init_std: Standard deviation of the classifier's initial weights.
     """
     head = heads.PoolClassifier(num_classes, dropout, dtype, init_std=init_std)
-    return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
+    return heads.Recognizer(backbone or network(variant, dtype=dtype, **overrides), head)
 
 
 def check_frames(frames: int, video: jax.Array) -> None:

@@ -123,7 +123,7 @@ def variants(config: Any) -> Iterator[Changes]:
         for smaller in reversed(names[: names.index(variant)] if variant in names else ()):
             if smaller.startswith("test"):  # variants for tests of the code
                 continue
-            fresh = config.init.weights and not zoo.default(name, smaller)
+            fresh = config.init.weights and not zoo.default(dict(name=name, variant=smaller))
             yield {key: smaller} | ({"init.weights": ""} if fresh else {})
 
 

@@ -67,13 +67,15 @@ class Weights:
         Tensors of this one's head are skipped, so that training can start from its files.
 
         Args:
-          head: The upstream's names of that head; None if it has no such head.
+          head: A table with the upstream's names of that head; None if it has no such head.
           net: The model.
         """
         rows = self.rows(net)
         kept = tuple(row for row in rows if row[1].split("/")[0] == "backbone")
-        gone = [re.sub(r"{\w+}", r"\\w+", row[0]) + ".*" for row in rows if row not in kept]
         named = head.rows(net) if head else ()
+        named = tuple(row for row in named if row[1].split("/")[0] != "backbone")
+        lost = (row[0] for row in rows if row not in kept + named)
+        gone = [re.sub(r"{\w+}", r"\\w+", name) + ".*" for name in lost]
         return replace(self, rename=kept + named, skip=(*self.skip, *gone))
 
 

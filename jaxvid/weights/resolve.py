@@ -142,9 +142,12 @@ def resolve(spec: str, model: Mapping) -> str:
     """
     if spec != PUBLISHED:
         return spec
-    row = zoo.default(model["name"], str(model.get("variant")))
+    row = zoo.default(model)
     if row is None:
-        named = f"{model['name']} {model.get('variant', '')}".strip()
+        backbone = model.get("backbone", {})
+        named = " ".join(
+            spec[k] for spec in (model, backbone) for k in ("name", "variant") if k in spec
+        )
         logger.info(f"{named} has no published weights: training starts from random values")
         return ""
     logger.info(f"fine-tuning the published weights {row.name}")

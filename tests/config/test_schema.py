@@ -156,7 +156,7 @@ def test_what_is_missing_or_does_not_fit_is_named(config, message):
             'key "model.backbone.widht". Did you .*"width"',
         ),
         (dict(name="swin", variant="tiny", dropout=0.5), 'no config key "model.backbone.dropout"'),
-        (dict(name="fast_rcnn"), "model.backbone.name='fast_rcnn': this family has no backbone"),
+        (dict(name="fast_rcnn"), "model.backbone.name='fast_rcnn': it must be \"actionclip\", "),
     ],
 )
 def test_specs_inside_are_checked(backbone, message):

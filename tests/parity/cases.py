@@ -110,6 +110,12 @@ def of_frames(name, variant, **options):
     return Case(spec, segments, "n t h w c -> (n t) c h w")
 
 
+def on_backbone(name, family, variant, **options):
+    """A 2-D recogniser on the backbone of another family."""
+    spec = dict(name=name, backbone=dict(name=family, variant=variant, **options))
+    return Case(spec, segments, "n t h w c -> (n t) c h w")
+
+
 def of_clips(name, variant, **options):
     """A 3-D recogniser."""
     spec = dict(name=name, variant=variant, **options)
@@ -173,6 +179,7 @@ CASES = {
     "tsm_r50_nl_gaussian": of_frames("tsm", "r50", non_local="gaussian"),
     "tsm_r50_temporal_pool": of_frames("tsm", "r50", pool_time=(3, 2, 1)),
     "tsm_r101_sthv2": of_frames("tsm", "r101"),
+    "tsm_mobilenetv2": on_backbone("tsm", "mobilenetv2", "w100"),
     "c2d_r50": of_clips("c2d", "r50"),
     "c2d_r50_16x4": of_clips("c2d", "r50"),
     "c2d_r50_nopool": of_frames("c2d", "r50", pool=False),

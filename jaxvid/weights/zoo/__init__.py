@@ -74,13 +74,13 @@ class Row:
 
     @property
     def family(self) -> str:
-        """The name of the backbone's family."""
-        return self.backbone["name"]
+        """The family that the name begins with: of the model, or of the backbone of a detector."""
+        return (self.backbone if self.kind == "detection" else self.model)["name"]
 
     @property
     def variant(self) -> str:
-        """The variant of the backbone."""
-        return self.backbone["variant"]
+        """The variant in the name. If the model has none, it names the backbone, as "swin-base"."""
+        return self.name.split("_")[1]
 
     @property
     def is_start(self) -> bool:
@@ -130,9 +130,21 @@ def by_name() -> dict[str, Row]:
     return short | {row.name: row for row in rows()}
 
 
-def default(family: str, variant: str) -> Row | None:
-    """Return the checkpoint that `init.weights="published"` stands for: on Kinetics-400."""
-    return by_name().get(f"{family}_{variant}_k400")
+def default(model: Mapping[str, Any]) -> Row | None:
+    """Return the checkpoint that `init.weights="published"` stands for: on Kinetics-400.
+
+    Args:
+      model: The spec of a model. Only names and variants in it count.
+    """
+    names = (f"{row.family}_{row.variant}_k400" for row in rows() if _alike(row.model, model))
+    return next((by_name()[name] for name in names if name in by_name()), None)
+
+
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two specs have the same names and variants, also of their backbones."""
+    same = all(one.get(key) == other.get(key) for key in ("name", "variant"))
+    inside = one.get("backbone", {}), other.get("backbone", {})
+    return same and (not any(inside) or _alike(*inside))
 
 
 def of_file(path: Path) -> Row | None:
