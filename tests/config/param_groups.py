@@ -18,23 +18,48 @@ from tests.parity.cases import CASES
 Tensors = dict[str, tuple[int, ...]]  # name: shape
 Scales = dict[str, tuple[float, float]]  # name: multipliers of learning rate and weight decay
 
+KEYS = ("constructor", "paramwise_cfg", "bn_frozen", "partial_bn", "frozen_layers")
+KEYS += ("lr_scale", "decay_scale", "freeze")
 BUFFERS = re.compile(r".*(running_mean|running_var|num_batches_tracked)")
 MANIFESTS = functools.cache(manifests.read)
 
 
-def published(wrapper: Mapping[str, Any], tensors: Tensors) -> Scales:
-    """Return the multipliers of an `optim_wrapper` of the sheet.
+def are_there(record: Mapping[str, Any], optimizer: Mapping[str, Any]) -> bool:
+    """Return whether a record of the sheet or a `config.optim` treats parameters differently."""
+    backbone = record["model"].get("backbone")
+    parts = record["optim_wrapper"], record["model"], backbone or {}, optimizer
+    return any(key in part for part in parts for key in KEYS)
+
+
+def published(record: Mapping[str, Any], tensors: Tensors) -> Scales:
+    """Return the multipliers of a record of the sheet; they are 0 for frozen parameters.
 
     Raises:
       KeyError: nothing here has the rules of its constructor.
     """
+    wrapper = record["optim_wrapper"]
     rules = wrapper.get("paramwise_cfg", {})
     constructors = {
         "": _default,
         "SwinOptimWrapperConstructor": _swin,
         "TSMOptimWrapperConstructor": _tsm,
     }
-    return constructors[wrapper.get("constructor", "")](rules, tensors)
+    scales = constructors[wrapper.get("constructor", "")](rules, tensors)
+    return scales | dict.fromkeys(_frozen(record["model"], tensors), (0.0, 0.0))
+
+
+def _frozen(model: Mapping[str, Any], tensors: Tensors) -> list[str]:
+    """Return what is not trained: norms of the backbone, or CLIP below its first layer."""
+    if "frozen_layers" in model:
+        assert model["frozen_layers"] == 0
+        kept = r".*(resblocks\.|ln_post|ln_final|projection|visual\.proj|logit_scale).*"
+        return [name for name in tensors if not re.fullmatch(kept, name)]
+    backbone = model.get("backbone")
+    flags = backbone if isinstance(backbone, dict) else {}
+    norms = [name for name in tensors if name.startswith("backbone.") and _is_norm(name, tensors)]
+    if flags.get("bn_frozen"):
+        return norms
+    return norms[2:] if flags.get("partial_bn") else []  # the first norm is trained
 
 
 def _is_norm(name: str, tensors: Tensors) -> bool:
@@ -88,8 +113,9 @@ def configured(optimizer: Mapping[str, Any], paths: dict[str, str]) -> Scales:
     def first(rules, path):
         return next((value for pattern, value in rules if re.fullmatch(pattern, path)), 1.0)
 
-    scales = [optimizer.get(key, ()) for key in ("lr_scale", "decay_scale")]
-    return {name: tuple(first(rules, path) for rules in scales) for name, path in paths.items()}  # type: ignore[misc]
+    stopped = [(pattern, 0.0) for pattern in optimizer.get("freeze", ())]
+    lr, decay = ([*stopped, *optimizer.get(key, ())] for key in ("lr_scale", "decay_scale"))
+    return {name: (first(lr, path), first(decay, path)) for name, path in paths.items()}
 
 
 def tensors_of(model: Mapping[str, Any]) -> tuple[Tensors, dict[str, str]]:

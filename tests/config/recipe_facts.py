@@ -27,6 +27,7 @@ DATASETS = re.compile(
     r"kinetics\d+|sthv[12]|ucf101|hmdb51|ava2[12]|multisports|ntu\d+|activitynet|msrvtt"
 )
 AVA = re.compile(r"ava_train_v2\.(\d)")
+NORM = "backbone/layer2_0/conv2/bn/scale"  # if it is frozen, so are its running statistics
 # What torchvision's names stood for when the recipes were written.
 TORCHVISION = {"resnet50": "resnet50-0676ba61.pth", "resnet101": "resnet101-63fe2227.pth"}
 MMPRETRAIN = {"mmcls://mobilenet_v2": "mobilenet_v2_batch256_imagenet_20200708-3b2dc3af.pth"}
@@ -117,8 +118,8 @@ def _model(model: Record) -> Facts:
             facts["blending"] = [alphas[f"{name}Blending"] for name in ("Mixup", "Cutmix")]
     backbone = model.get("backbone")
     backbone = backbone if isinstance(backbone, dict) else {}
-    facts["frozen_norm"] = bool(backbone.get("norm_eval") or backbone.get("bn_frozen"))
-    facts["partial_bn"] = backbone.get("partial_bn", False)
+    keys = "norm_eval", "bn_frozen", "partial_bn"
+    facts["frozen_norm"] = any(backbone.get(key, False) for key in keys)
     facts["drop_path"] = backbone.get("drop_path_rate", 0.0)
     if head := model.get("cls_head"):
         facts["classes"] = head.get("num_classes") or head.get("video_classes")
@@ -212,8 +213,8 @@ def configured(config) -> Facts:
     if augment.get("color"):
         facts["train.color"] = ("ColorJitter",)
     backbone = model.get("backbone", model)
-    facts["frozen_norm"] = backbone.get("bn_frozen", False)
-    facts["partial_bn"] = backbone.get("partial_bn", False)
+    frozen = [p for p in config.optim.get("freeze", ()) if re.fullmatch(p, NORM)]
+    facts["frozen_norm"] = backbone.get("bn_frozen", False) or bool(frozen)
     facts["drop_path"] = backbone.get("drop_path", 0.0)
     data = given["data"]
     text = " ".join(map(str, (data["root"], data["names"], data["train"])))
@@ -239,6 +240,7 @@ def configured(config) -> Facts:
 
 def _transform(step, split: str) -> Facts:
     """Return the facts of one transform of ours."""
+    step = getattr(step, "sampler", step)  # which selects from other arrays than videos
     match step:
         case sampling.SampleClips(frames, stride, clips, _, _, fps):
             return dict(sampler=("SampleFrames", frames, stride, clips, step.twice, fps))

@@ -155,11 +155,10 @@ def test_parameters_learn_as_published(config):
     records = published()[0]
     for spec in CONFIGS[config]:
         given = loading.load(spec).to_dict()
-        wrapper = records.get(PUBLISHED[spec], {}).get("optim_wrapper")
-        keys = "constructor", "paramwise_cfg", "lr_scale", "decay_scale"
-        if wrapper and any(key in wrapper or given["optim"].get(key) for key in keys):
+        record = records.get(PUBLISHED[spec], {})
+        if "train" in record and param_groups.are_there(record, given["optim"]):
             tensors, paths = param_groups.tensors_of(options.completed(given)["model"])
-            want = param_groups.published(wrapper, tensors)
+            want = param_groups.published(record, tensors)
             have = param_groups.configured(given["optim"], paths)
             assert {n: have[n] for n in want if have[n] != want[n]} == {}, spec
 
@@ -175,10 +174,11 @@ def test_learning_rates_are_those_of_mmengine(args, given, expected, seed):
 @pytest.mark.parametrize("args,given,expected,seed", cases("OptimGroups"))
 def test_multipliers_are_those_of_the_published_constructors(args, given, expected, seed):
     name = Path(args["config"]).stem
-    wrapper = published()[0][name]["optim_wrapper"]
+    record = published()[0][name]
+    wrapper = record["optim_wrapper"]
     (spec,) = (spec for spec, other in PUBLISHED.items() if other == name)
     tensors, _ = param_groups.tensors_of(options.completed(loading.load(spec).to_dict())["model"])
-    scales = param_groups.published(wrapper, tensors)
+    scales = param_groups.published(record, tensors)
     for tensor, want in expected.items():
         lr, decay = scales[tensor]
         assert lr * wrapper["optimizer"]["lr"] == pytest.approx(want["lr"]), tensor
