@@ -82,7 +82,8 @@ def build(
             rules[f"from epoch {start}"] = optax.conditionally_mask(rule, begun)
         return optax.multi_transform(rules, kind)
 
-    only_trained = trained(optax.identity()) if unfreeze else optax.identity()
+    # Left out of the chain where nothing is unfrozen: checkpoints have the positions in the chain.
+    only_trained = [trained(optax.identity())] if unfreeze else []
 
     if name == "adamw":
         rules = [trained(optax.scale_by_adam(b1, b2, eps)), add_decay(decay)]
@@ -94,10 +95,10 @@ def build(
         known = did_you_mean(name, ("adamw", "adam", "sgd"))
         raise UserError(f'there is no optimiser named "{name}".{known}')
     return optax.chain(
-        only_trained,
+        *only_trained,
         optax.clip_by_global_norm(clip) if clip else optax.identity(),
         *rules,
-        only_trained,  # weight decay is among the rules
+        *only_trained,  # weight decay is among the rules
         optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, scale)),
         optax.scale_by_learning_rate(lambda step: lr * factor(step)),
     )

@@ -198,3 +198,20 @@ def test_unfrozen_parameters_begin_as_in_a_run_of_their_own(name):
     want = run({"late": params["late"]}, 2, {"late": grads["late"]})
     np.testing.assert_allclose(after["late"], want["late"], rtol=1e-6)
     assert after["late"] != params["late"]
+
+
+@pytest.mark.parametrize(
+    "name, states",
+    [
+        ("adamw", {"1/mu", "1/nu", "1/count", "4/count"}),
+        ("adam", {"2/mu", "2/nu", "2/count", "4/count"}),
+        ("sgd", {"2/trace", "4/count"}),
+    ],
+)
+def test_the_state_is_where_checkpoints_have_it(name, states):
+    """Earlier versions saved it under these names; with others, their runs could not resume."""
+    params = {"w": jnp.zeros(2), "v": jnp.zeros(3)}
+    tx = optim.build(params, name=name, lr=0.1, factor=lambda _: 1.0, clip=1.0, freeze=("v",))
+    paths = param_rules.flatten(tx.init(params))
+    inner = "inner_states/trained/inner_state/"
+    assert {path.replace(inner, "").removesuffix("/w") for path in paths} == states
