@@ -184,6 +184,10 @@ def build(config: Any) -> Parts:
     writers.check(config.writers)
     data = dataset.for_training(config.data, config.task)
     classes = data.num_classes
+    if config.task.get("class_balance") and not config.task.get("class_counts"):
+        each = dataset.counts(data.splits["train"].labels, classes)
+        with config.unlocked():
+            config.task.class_counts = tuple(each.tolist())
     model = plug.load("models", config.model, num_classes=classes, dtype=jnp.dtype(config.dtype))
     task = plug.load("tasks", config.task, num_classes=classes)
     if classes == 1 and task.sample_labels == "one":

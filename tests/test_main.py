@@ -71,3 +71,12 @@ def test_one_class_is_refused(tmp_path):
         UserError, match=r'clips: with one class \("fall"\) there is nothing to learn'
     ):
         main.train(config, tmp_path / "run")
+
+
+def test_class_balance_counts_the_training_set(cache):
+    config = quickstart.get_config()
+    clips = dict(name="motion", train=16, val=8, seed=0)
+    config.data.train, config.data.val = clips, clips
+    config.task.class_balance = 0.9
+    task = main.build(config).task
+    assert task.class_counts == config.task.class_counts == (2,) * 8

@@ -3,8 +3,11 @@
 Shapes: b batch, c classes.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 
@@ -16,6 +19,25 @@ def masked_mean(values, mask):
 def cross_entropy(logits, target):
     """Softmax cross-entropy (b,) of logits (b, c) with target probabilities (b, c)."""
     return optax.softmax_cross_entropy(logits, target)
+
+
+def negative_log_likelihood(log_probability, target):
+    """Return -log(p) (b,) for log-probabilities (b, c) and target probabilities (b, c)."""
+    return -(target * log_probability).sum(-1)
+
+
+def class_balanced_weights(counts: Sequence[int], beta: float) -> np.ndarray:
+    """Return a weight for each class, (1 - beta) / (1 - beta^n) for n samples (Cui et al., 2019).
+
+    The mean of the weights is 1. A class without samples counts as one with a sample.
+
+    Args:
+      counts: training samples of each class.
+      beta: 0 weighs all classes equally. Towards 1, weights are in proportion to 1 / n.
+    """
+    effective = 1 - np.power(np.float64(beta), np.maximum(counts, 1))
+    weights = (1 - beta) / effective
+    return (weights / weights.mean()).astype(np.float32)
 
 
 def focal(loss, alpha, gamma):

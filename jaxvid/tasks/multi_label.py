@@ -24,6 +24,8 @@ from jaxvid.tasks.recognition import Recognition, examples
 class MultiLabel(Recognition):
     """One sigmoid for each class of a clip, averaged over its views.
 
+    The cross-entropy is that of each sigmoid, and class weights multiply it.
+
     The batch has `label` (b, c) of 0/1. It may have `label_mask` (b, c): 0 for classes that nobody
     has looked for, which then count neither for the loss nor for metrics.
 
@@ -36,8 +38,8 @@ class MultiLabel(Recognition):
         a sample, then over the samples. Both are as in MMAction2 (Diba et al. 2020, "HVU").
 
     Raises:
-      UserError: categories that do not add up to the classes, or another number of weights; see
-        also `Recognition`.
+      UserError: categories that do not add up to the classes, another number of weights, or a
+        criterion of one label; see also `Recognition`.
     """
 
     sample_labels: ClassVar[SampleLabels] = "several"
@@ -51,6 +53,8 @@ class MultiLabel(Recognition):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.criterion == "nll":
+            raise UserError('config.task.criterion="nll" is for one label, not for several')
         total = sum(count for _, count in self.categories)
         if self.categories and total != self.num_classes:
             raise UserError(
@@ -72,7 +76,10 @@ class MultiLabel(Recognition):
         views = len(out) // len(batch["mask"])
         keys = ("target", "mask", "entry_weight", "category_share")
         target, mask, weight, share = (jnp.repeat(batch[key], views, 0) for key in keys)
-        entries = optax.sigmoid_binary_cross_entropy(out, target) * weight
+        entries = optax.sigmoid_binary_cross_entropy(out, target)
+        if self.criterion == "focal":
+            entries = losses.focal(entries, 1.0, self.gamma)
+        entries = entries * (weight * self.weights)
         parts = jnp.split(entries, np.cumsum(self._sizes)[:-1], 1)
         each = jnp.stack([part.sum(1) for part in parts], 1)  # (b v, k)
         loss = losses.masked_mean((share * each).sum(1), mask)
@@ -106,6 +113,9 @@ class MultiLabel(Recognition):
 
     def _probabilities(self, logits):
         return jax.nn.sigmoid(logits)
+
+    def _scale(self, batch, train):
+        return {}
 
     @property
     def _sizes(self):

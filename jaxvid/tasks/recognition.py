@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxvid.config.values import Positive, Rate
+from jaxvid.config.values import Natural, NonNegative, Positive, Rate
 from jaxvid.errors import UserError
 from jaxvid.metrics import classification
 from jaxvid.metrics.classification import Accuracy
@@ -38,13 +38,23 @@ class Recognition:
       average: What is averaged over the views: "prob" averages the probabilities, as published, and
         "score" averages the logits.
       smoothing: Share of each label that is spread over all classes (label smoothing).
+      criterion: Loss. "cross_entropy" is that of the softmax. "focal" is the focal loss of a sigmoid
+        for each class, summed over the classes (Lin et al., 2017). "nll" is the negative log
+        likelihood, for models that return log-probabilities.
+      gamma: Exponent of the focal loss.
+      class_weight: Weight of each class in the loss. With the cross-entropy, the loss of a training
+        batch is divided by its mean weight, as in PyTorch. () weighs all classes equally.
+      class_balance: Weight rare classes more in the loss (Cui et al., 2019, "class-balanced loss"):
+        beta of the effective number of samples, such as 0.9999. 0 turns this off.
+      class_counts: Number of training samples of each class, for `class_balance`. () counts the
+        samples of the training set.
       augment: Random changes of the clips in training.
       heatmap: How the device draws heat maps: for the key "heatmap", where the recipe leaves it to
         the device (`drawn=False`).
 
     Raises:
-      UserError: another `average`, `flip_labels` that are no classes, or an augmentation of pixels
-        where the model takes none.
+      UserError: another `average`, `flip_labels` that are no classes, an augmentation of pixels
+        where the model takes none, or weights that are not one for each class.
     """
 
     compares: ClassVar[bool] = False
@@ -56,6 +66,11 @@ class Recognition:
     std: tuple[Positive, ...] = (58.395, 57.12, 57.375)
     average: Literal["prob", "score"] = "prob"
     smoothing: Rate = 0.0
+    criterion: Literal["cross_entropy", "focal", "nll"] = "cross_entropy"
+    gamma: NonNegative = 2.0
+    class_weight: tuple[Positive, ...] = ()
+    class_balance: Rate = 0.0
+    class_counts: tuple[Natural, ...] = ()
     augment: Augment = UNCHANGED
     heatmap: Drawing = POSEC3D
 
@@ -66,6 +81,7 @@ class Recognition:
     def __post_init__(self):
         if self.average not in ("prob", "score"):
             raise UserError(f'config.task.average is prob or score, not "{self.average}"')
+        self._check_weights()
         if self.augment.active and self.keys != ("video",):
             name, keys = self.augment.active[0], ", ".join(self.keys)
             raise UserError(f"config.task.augment.{name} augments videos, not {keys}")
@@ -84,7 +100,8 @@ class Recognition:
         if self.smoothing:
             target = optax.smooth_labels(target, self.smoothing)
         batch = batch | inputs | {"target": target}
-        return self.augment.after(rng, batch) if train else batch
+        batch = self.augment.after(rng, batch) if train else batch
+        return batch | self._scale(batch, train)
 
     def inputs(self, batch):
         return {key: batch[key].reshape(-1, *batch[key].shape[2:]) for key in self.keys}
@@ -92,7 +109,10 @@ class Recognition:
     def loss(self, out, batch):  # out (b v, c)
         views = len(out) // len(batch["mask"])
         target, mask = (jnp.repeat(batch[key], views, 0) for key in ("target", "mask"))
-        loss = losses.masked_mean(losses.cross_entropy(out, target), mask)
+        each = self._losses(out, target)
+        if "scale" in batch:
+            each = each * jnp.repeat(batch["scale"], views, 0)
+        loss = losses.masked_mean(each, mask)
         right = (out.argmax(-1) == target.argmax(-1)).astype(jnp.float32)
         return loss, {"top1": losses.masked_mean(right, mask)}
 
@@ -139,7 +159,50 @@ class Recognition:
         return jax.nn.one_hot(label, self.num_classes)
 
     def _probabilities(self, logits):
+        if self.criterion == "focal":
+            return jax.nn.sigmoid(logits)
         return jax.nn.softmax(logits)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Weights of the classes in the loss, float32 (c,)."""
+        if self.class_balance and self.class_counts:
+            return losses.class_balanced_weights(self.class_counts, self.class_balance)
+        return np.array(self.class_weight or (1.0,) * self.num_classes, np.float32)
+
+    def _losses(self, out, target):  # (b v, c), (b v, c) -> (b v,)
+        if self.criterion == "focal":
+            each = optax.sigmoid_binary_cross_entropy(out, target)
+            return (target @ self.weights) * losses.focal(each, 1.0, self.gamma).sum(-1)
+        function = (
+            losses.cross_entropy
+            if self.criterion == "cross_entropy"
+            else losses.negative_log_likelihood
+        )
+        return function(out, self.weights * target)
+
+    def _scale(self, batch, train):
+        """Return the factor of the loss of each sample, which divides it by the mean weight.
+
+        It is that of the whole batch, so that micro-batches add up to its loss. In evaluation, the
+        loss of a sample does not depend on the others.
+        """
+        if not (train and self.class_weight) or self.criterion == "focal":
+            return {}
+        mask = batch["mask"]
+        total = (mask * (batch["target"] @ self.weights)).sum()
+        scale = mask.sum() / jnp.where(total > 0, total, 1)
+        return {"scale": jnp.full_like(mask, scale)}
+
+    def _check_weights(self):
+        """Raise a UserError for weights that do not fit the classes or each other."""
+        for key in ("class_weight", "class_counts"):
+            if len(given := getattr(self, key)) not in (0, self.num_classes):
+                raise UserError(
+                    f"config.task.{key} has {len(given)} values for {self.num_classes} classes"
+                )
+        if self.class_weight and self.class_balance:
+            raise UserError("set config.task.class_weight or class_balance, not both")
 
 
 def examples(

@@ -65,9 +65,12 @@ def test_a_run_of_an_earlier_version_goes_on():
     assert changes(former, today) == ["config.task.augment.mixup: 0.3 there, 0.0 now"]
 
 
+NEW = ("augment", "heatmap", "criterion", "gamma", "class_weight", "class_balance", "class_counts")
+
+
 def formerly(task):
     """Today's spec of recognition as version 0.1 wrote it."""
-    rest = {k: v for k, v in task.items() if k not in ("augment", "heatmap")}
+    rest = {k: v for k, v in task.items() if k not in NEW}
     maps = {f"heatmap_{key}": value for key, value in task["heatmap"].items()}
     several = dict(multi_label=False, categories=[], category_weights=[])
     return rest | task["augment"] | maps | several

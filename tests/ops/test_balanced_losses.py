@@ -48,6 +48,12 @@ def test_published_boundary_loss():
     assert float(found) == pytest.approx(CASES["Losses-01"]["expected"], rel=1e-6)
 
 
+@pytest.mark.parametrize("name", ["Losses-04", "Losses-05"])
+def test_published_logistic_loss(name):
+    score, label = arrays(CASES[name]["input"], "score", "label")
+    assert float(boundary_loss(score, label)) == pytest.approx(CASES[name]["expected"], rel=1e-6)
+
+
 def test_published_cell_loss():
     found = cell_loss(*arrays(CASES["Losses-02"]["input"], "pred", "gt", "mask"))
     assert float(found) == pytest.approx(CASES["Losses-02"]["expected"], rel=1e-6)

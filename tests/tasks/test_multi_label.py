@@ -79,6 +79,27 @@ def test_published_losses(name):
     assert float(loss) == pytest.approx(want, rel=1e-5)
 
 
+def test_published_binary_cross_entropy():
+    given = CASES["Losses-08"]["input"]
+    ours, label = MultiLabel(num_classes=3), jnp.array(given["label"])
+    data = batch(len(label)) | {"label": label, "label_mask": jnp.ones_like(label)}
+    loss, _ = ours.loss(jnp.array(given["logits"]), prepared(ours, data))
+    assert float(loss) == pytest.approx(CASES["Losses-08"]["expected"], rel=1e-6)
+
+
+def test_focal_loss_and_class_weights():
+    data, out = batch(2), logits(2)
+    data["label_mask"][:] = 1
+    weights = tuple(np.linspace(0.5, 2, CLASSES).tolist())
+    focal = task(criterion="focal", gamma=1.5, class_weight=weights)
+    p = 1 / (1 + np.exp(-np.float64(out)))
+    miss = np.where(data["label"] > 0, 1 - p, p)
+    want = (np.array(weights) * miss**1.5 * -np.log(1 - miss)).mean()
+    assert float(focal.loss(jnp.array(out), prepared(focal, data))[0]) == pytest.approx(want, 1e-5)
+    with pytest.raises(UserError, match='criterion="nll" is for one label'):
+        task(criterion="nll")
+
+
 def test_classes_that_nobody_looked_for_do_not_count():
     data, out = batch(), logits(5)
     data["mask"][1] = 0
