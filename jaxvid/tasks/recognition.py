@@ -38,9 +38,9 @@ class Recognition:
       average: What is averaged over the views: "prob" averages the probabilities, as published, and
         "score" averages the logits.
       smoothing: Share of each label that is spread over all classes (label smoothing).
-      criterion: Loss. "cross_entropy" is that of the softmax. "focal" is the focal loss of a sigmoid
-        for each class, summed over the classes (Lin et al., 2017). "nll" is the negative log
-        likelihood, for models that return log-probabilities.
+      criterion: Loss. "cross_entropy" is that of the softmax. "focal" is the focal loss of a
+        sigmoid for each class, summed over the classes (Lin et al., 2017). "nll" is the negative
+        log likelihood, for models that return log-probabilities.
       gamma: Exponent of the focal loss.
       class_weight: Weight of each class in the loss. With the cross-entropy, the loss of a training
         batch is divided by its mean weight, as in PyTorch. () weighs all classes equally.
