@@ -40,6 +40,7 @@ class Block(nn.Module):
       strides: Strides of the block, over the same axes. The last convolution but one applies them.
       zero_init: Start the normalization of the last convolution at 0.
       norm: Makes the normalization layers; takes the arguments of `BatchNorm`.
+      conv_norm: Makes the convolutions with their normalization; takes the arguments of `ConvNorm`.
       dtype: Compute dtype.
     """
 
@@ -48,6 +49,7 @@ class Block(nn.Module):
     strides: Ints
     zero_init: bool = False
     norm: Callable = BatchNorm
+    conv_norm: Callable = ConvNorm
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -66,7 +68,7 @@ class Block(nn.Module):
         """
         last = len(self.kernels) - 1
         start = nn.initializers.zeros if self.zero_init and i == last else nn.initializers.ones
-        return ConvNorm(
+        return self.conv_norm(
             self.features[i],
             self.kernels[i],
             self.strides if i == last - 1 else (),
@@ -80,9 +82,8 @@ class Block(nn.Module):
         """Give the input the shape of the result, where it has another one."""
         kernel = (1,) * len(self.strides)
         options: dict[str, Any] = dict(norm=self.norm, dtype=self.dtype, name="downsample")
-        return ConvNorm(self.features[-1], kernel, self.strides, relu=False, **options)(
-            x, train=train
-        )
+        project = self.conv_norm(self.features[-1], kernel, self.strides, relu=False, **options)
+        return project(x, train=train)
 
 
 class ResNet(nn.Module):
@@ -196,3 +197,31 @@ class ResNet(nn.Module):
     def lift(self, h: int, w: int, t: int = 1) -> Ints:
         """Return a kernel or strides over the axes that kernels span."""
         return (t, h, w) if self.spans_time else (h, w)
+
+
+class R3D(ResNet):
+    """The 3-D network of Tran et al. (2018), https://arxiv.org/abs/1711.11248, for families.
+
+    Its 3 x 3 kernels are 3 x 3 x 3, and all stages but the first halve the number of frames, too.
+
+    Attributes:
+      time: Temporal size of the 3 x 3 x 3 kernels in the blocks of each stage.
+      time_strides: Temporal stride of each stage.
+    """
+
+    stem: tuple[Count, ...] = (3, 7, 7)
+    time: tuple[Count, ...] = (3, 3, 3, 3)
+    time_strides: tuple[Count, ...] = (1, 2, 2, 2)
+
+    @nn.nowrap
+    def block(self, stage, i, kind=Block, **fields):
+        strides = self.time_strides[stage], self.strides[stage], self.strides[stage]
+        return super().block(stage, i, kind, **{"strides": (1, 1, 1) if i else strides, **fields})
+
+    def kernels(self, stage, i):
+        cube, point = (self.time[stage], 3, 3), (1, 1, 1)
+        return (point, cube, point) if self.bottleneck else (cube, cube)
+
+    @property
+    def norm(self):
+        return partial(super().norm, epsilon=1e-3)

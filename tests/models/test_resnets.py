@@ -73,6 +73,7 @@ SIZES = [
     ("i3d", "r50", dict(heavy=True), 32204608, 53173, 819600),
     ("i3d", "r50", dict(non_local="dot_product"), 34578240, 61370, 819600),
     ("i3d", "r50", dict(non_local="gaussian"), 30904128, 61370, 819600),
+    ("r2plus1d", "r34", {}, 63554081, 51200, 205200),
     ("slowonly", "r50", {}, 31634496, 53173, 819600),
     ("slowonly", "r50", dict(non_local="embedded_gaussian"), 38988864, 61370, 819600),
     ("slowonly", "r101", {}, 59539520, 105448, 819600),
@@ -97,7 +98,7 @@ def test_parameters_are_as_many_as_published(family, variant, options, backbone,
     assert count(stats) + norms == buffers
 
 
-FAMILIES = ["tsn", "tsm", "tanet", "c2d", "c3d", "i3d", "slowonly", "slowfast", "x3d"]
+FAMILIES = ["tsn", "tsm", "tanet", "c2d", "c3d", "i3d", "r2plus1d", "slowonly", "slowfast", "x3d"]
 each_family = pytest.mark.parametrize("family", FAMILIES)
 
 

@@ -190,6 +190,7 @@ CASES = {
     "i3d_r50_nl_dot_product": of_clips("i3d", "r50", non_local="dot_product"),
     "i3d_r50_nl_embedded_gaussian": of_clips("i3d", "r50", non_local="embedded_gaussian"),
     "i3d_r50_nl_gaussian": of_clips("i3d", "r50", non_local="gaussian"),
+    "r2plus1d_r34": of_clips("r2plus1d", "r34"),
     "slowonly_r50_4x16": of_clips("slowonly", "r50"),
     "slowonly_r50_8x8": of_clips("slowonly", "r50"),
     "slowonly_r50_in1k_8x8": of_clips("slowonly", "r50"),
