@@ -12,6 +12,7 @@ n boxes or sentences, l tokens. "Removed" means that the key is removed before b
 | first    | int               | number of the first frame in a folder; removed                    |
 | offset   | int               | number of frames of the folder before the first one; removed      |
 | total    | int               | number of frames according to the annotation; removed             |
+| indexes  | str               | folder of indexes beside the manifest of a video; removed         |
 | problem  | str               | known reason why the file cannot be read; it is not opened        |
 | frames   | int64 (v t)       | indices of the frames to decode, from 0; removed                  |
 | video    | uint8 (v t h w c) | RGB; c is 2 for optical flow (x, y), 10 for a stack of 5 fields   |
@@ -60,7 +61,9 @@ from jaxvid.errors import UserError
 Sample = dict[str, Any]
 
 # Keys that are removed in the worker, so that no batch contains them.
-HOST_KEYS = ("path", "template", "first", "offset", "total", "frames", "reader", "size", "fps")
+HOST_KEYS = (
+    *("path", "template", "first", "offset", "total", "indexes", "frames", "reader", "size", "fps"),
+)
 
 
 def check_split(split: str) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 import jaxvid
 from jaxvid import cli, files, log, versions
+from jaxvid.data.video import index_cache
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.encode import write_video
 from jaxvid.distributed import mesh as meshes
@@ -72,7 +73,12 @@ def cache() -> tuple[bool, str]:
         files.probe(files.cache_root())
     except UserError as error:
         return False, f"{error}: set JAXVID_CACHE to another folder"
-    return True, str(files.cache_root())
+    try:
+        limit = index_cache.limit()
+    except UserError as error:
+        return False, str(error)
+    size = log.size(index_cache.bytes_on_disk())
+    return True, f"{files.cache_root()}; {size} of {log.size(limit)} for indexes of videos"
 
 
 def matrix_product() -> tuple[bool, str]:

@@ -6,7 +6,9 @@ For each file, the command counts the packets and decodes the first frame, or wi
 frames. A file that is not a video, is truncated or crashes the decoder gets the status "bad" and a
 reason. An existing manifest is updated: files that have not changed are not opened again, so the
 same command continues after an interruption. Training uses the manifest with
---config.data.train.manifest=FILE.
+--config.data.train.manifest=FILE. Beside the manifest, a hidden folder (.manifest.indexes) has the
+indexes of the videos, with which they open faster. Copy it together with them, and keep the times
+of the files (cp -a, rsync -a, tar).
 """
 
 import contextlib
@@ -27,6 +29,7 @@ from rich.table import Table
 from jaxvid import cli, files, log
 from jaxvid.data.annotations import manifests
 from jaxvid.data.annotations.manifests import Row
+from jaxvid.data.video import index_cache
 from jaxvid.data.video.decode import VideoError, VideoReader
 from jaxvid.errors import first
 from jaxvid.tools import jobs
@@ -42,6 +45,7 @@ class Job:
     name: str  # in the manifest
     decode: bool
     sha256: bool
+    indexes: Path | None = None  # the folder beside the manifest
 
 
 def probe(job: Job) -> Row:
@@ -65,9 +69,21 @@ def probe(job: Job) -> Row:
                 rotation=video.rotation,
                 width=video.width,
                 height=video.height,
+                index=index(job),
             )
     except VideoError as error:
         return replace(row, reason=error.reason)
+
+
+def index(job: Job) -> str:
+    """Copy the index of an opened video beside the manifest, and return `Row.index`."""
+    if job.indexes is None:
+        return ""
+    try:
+        kept = index_cache.copy_beside(str(job.path), str(job.indexes))
+    except OSError:  # counted by the summary of the scan, and tried again by the next one
+        return ""
+    return "kept" if kept else "none"
 
 
 def stat(job: Job) -> Row:
@@ -118,7 +134,8 @@ def _update(
     found, todo = {}, {}
     for path in jobs.videos_below(root):
         key = os.path.abspath(path)
-        job = Job(path, Path(os.path.relpath(key, base)).as_posix(), decode, sha256)
+        name = Path(os.path.relpath(key, base)).as_posix()
+        job = Job(path, name, decode, sha256, manifests.indexes(out))
         if key in known and is_fresh(known[key], job):
             found[key] = known[key]
         else:
@@ -139,7 +156,11 @@ def _update(
                 logger.info(f"bad: {each.item.path}: {row.reason}")
     rows = sorted([*others.values(), *found.values()], key=lambda row: row.path)
     manifests.write(out, rows)
-    logger.info(f"{out}: {len(found):,} files, {before:,} of them as before")
+    index_cache.prune(manifests.indexes(out), [base / row.path for row in rows if row.ok])
+    kept = sum(row.index == "kept" for row in found.values())
+    logger.info(
+        f"{out}: {len(found):,} files, {before:,} of them as before, {kept:,} with an index"
+    )
     return dict(sorted(found.items()))
 
 
@@ -148,7 +169,8 @@ def is_fresh(row: Row, job: Job) -> bool:
     about = job.path.stat()
     same = (row.size, row.modified) == (about.st_size, about.st_mtime)
     deep = row.decoded >= row.frames or not job.decode
-    return row.ok and same and deep and bool(row.sha256 or not job.sha256)
+    indexed = row.index == "none" or index_cache.is_beside(str(job.path), str(job.indexes))
+    return row.ok and same and deep and indexed and bool(row.sha256 or not job.sha256)
 
 
 def bad(job: Job, reason: str) -> Row:

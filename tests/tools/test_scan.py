@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxvid import files
 from jaxvid.data.annotations import manifests
 from jaxvid.data.sources import video_list
 from jaxvid.data.transforms.video import Open
+from jaxvid.data.video import packets
 from jaxvid.data.video.decode import VideoError
 from jaxvid.errors import UserError
 from jaxvid.tools import scan
@@ -243,3 +245,101 @@ def test_manifests_that_are_none(tmp_path):
             manifests.read(tmp_path / name)
     with pytest.raises(UserError, match=r"none\.csv: no such manifest; python -m jaxvid\.tools"):
         manifests.read(tmp_path / "none.csv")
+
+
+@pytest.fixture
+def copied(videos, tmp_path, probed, monkeypatch):
+    """A function that copies a scanned folder, with its indexes, to a machine without a cache."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mkv"):
+        make.encode(folder / name, frames=20, **make.B_FRAMES)
+    make.encode(folder / "c.ts", frames=20, **make.B_FRAMES)
+    monkeypatch.setenv("JAXVID_CACHE", str(tmp_path / "cache"))
+    rows = scan.scan(folder)
+    assert [row.index for row in rows.values()] == ["kept", "kept", "none"]
+
+    def copy(**options) -> video_list.Videos:
+        target = tmp_path / "node" / "videos"
+        shutil.copytree(folder, target, **options)
+        (target / "all.txt").write_text("a.mp4 0\nb.mkv 1\nc.ts 2\n")
+        monkeypatch.setenv("JAXVID_CACHE", str(tmp_path / "other"))
+        return video_list.build("", root=str(target), file="all.txt", manifest="manifest.jsonl")
+
+    return copy
+
+
+@pytest.fixture
+def with_demuxer(monkeypatch):
+    """The names of the files that are opened with a demuxer, as the keys of a dict."""
+    names, original = {}, packets.open_container
+
+    def watch(source, path):
+        names[os.path.basename(path)] = True
+        return original(source, path)
+
+    monkeypatch.setattr(packets, "open_container", watch)
+    return names
+
+
+def read_all(source: video_list.Videos) -> list[list[int]]:
+    """The numbers on two frames of each video."""
+    numbers = []
+    for index in range(len(source)):
+        with Open()(source[index], np.random.default_rng(0))["reader"] as reader:
+            numbers.append(make.numbers(reader.read([3, 17])))
+    return numbers
+
+
+def whole_seconds(source, target):
+    """Copy a file as tar does, which keeps its time in seconds."""
+    shutil.copyfile(source, target)
+    seconds = int(os.stat(source).st_mtime)
+    os.utime(target, ns=(seconds * 10**9, seconds * 10**9))
+
+
+@pytest.mark.parametrize("copy_function", [shutil.copy2, whole_seconds])
+def test_indexes_are_copied_with_the_videos(copied, with_demuxer, copy_function):
+    source = copied(copy_function=copy_function)
+    with_demuxer.clear()
+    assert read_all(source) == [[3, 17]] * 3
+    assert [*with_demuxer] == ["c.ts"]
+
+
+def test_indexes_of_files_with_another_time_are_not_used(copied, with_demuxer):
+    source = copied(copy_function=shutil.copyfile)
+    with_demuxer.clear()
+    assert read_all(source) == [[3, 17]] * 3
+    assert [*with_demuxer] == ["b.mkv", "c.ts"]  # a.mp4 does not need one
+
+
+@pytest.mark.parametrize("same_time", [False, True])
+def test_indexes_of_replaced_files_are_not_used(copied, with_demuxer, same_time):
+    source = copied()
+    path = Path(source.paths[1])
+    before = path.stat()
+    make.encode(path, frames=20, first=100, **make.B_FRAMES)
+    if same_time:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with_demuxer.clear()
+    assert read_all(source) == [[3, 17], [103, 117], [3, 17]]
+    assert [*with_demuxer] == ["b.mkv", "c.ts"]
+
+
+def test_a_missing_index_is_made_by_the_next_scan(videos, tmp_path, probed, monkeypatch):
+    monkeypatch.setenv("JAXVID_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy2(videos / "good" / "a.mp4", folder / name)
+    scan.scan(folder)
+    indexes = manifests.indexes(folder / "manifest.jsonl")
+    entries = sorted(indexes.glob("*/*"))
+    assert len(entries) == 2
+    entries[0].unlink()
+    probed.clear()
+    scan.scan(folder)
+    assert len(probed) == 1 and sorted(indexes.glob("*/*")) == entries
+    (folder / "b.mp4").unlink()
+    scan.scan(folder)
+    assert len(sorted(indexes.glob("*/*"))) == 1

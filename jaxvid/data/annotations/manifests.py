@@ -38,6 +38,8 @@ class Row:
       size: in bytes.
       modified: time of the last change, in seconds since 1970.
       sha256: hash of the content; empty unless the scan computed it.
+      index: "kept" if there is an index beside the manifest, "none" if the format has none; "" if
+        no scan has tried.
     """
 
     path: str
@@ -54,6 +56,7 @@ class Row:
     size: int = 0
     modified: float = 0.0
     sha256: str = ""
+    index: str = ""
 
     @property
     def ok(self) -> bool:
@@ -86,6 +89,15 @@ def read(path: Path) -> dict[str, Row]:
     except (ValueError, TypeError, KeyError, AttributeError, csv.Error):
         raise UserError(f"{path}:{number}: not a line of a manifest; scan again") from None
     return {os.path.abspath(path.parent / row.path): row for row in rows}
+
+
+def indexes(path: Path) -> Path:
+    """Return the folder of the indexes of the videos of a manifest; see `video.index_cache`.
+
+    It is beside the manifest, so that both can be copied with the videos, and hidden, so that it is
+    not taken for a class of videos.
+    """
+    return path.with_name(f".{path.stem}.indexes")
 
 
 def fresh(path: Path, videos: Sequence[str]) -> list[Row | None]:

@@ -78,4 +78,4 @@ def build(
         example = f"such as {min(outside)}"
         warn_once(logger, f"{base}: {len(outside):,} videos are in no class folder, {example}")
     labels = np.array(labels, np.int32)
-    return Videos(paths, labels, names, str(base), (), *scanned(root, manifest, paths))
+    return Videos(paths, labels, names, str(base), **scanned(root, manifest, paths))

@@ -78,16 +78,15 @@ def build(
             total.append(entry.whole("total_frames", "a number of frames above 0", low=1))
         labels.append(_labels(entry.entry("label", '{"CATEGORY": [TAG ...]}'), classes))
     paths = [str(Path(root, prefix, name)) for name in names_of_files]
-    counts, problems = scanned(root, manifest, paths)
-    counts = np.array(total, np.int32) if frames else counts
+    facts = scanned(root, manifest, paths)
+    if frames:
+        facts["total"] = np.array(total, np.int32)
     return TagList(
         paths,
         ragged(labels, len(names)),
         tuple(names),
         str(path),
-        (),
-        counts,
-        problems,
+        **facts,
         category_mask=category_mask,
         template=template if frames else "",
         first=first,

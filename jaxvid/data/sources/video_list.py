@@ -31,6 +31,7 @@ class Videos(Source):
       lines: line of each video in `origin`; empty if `origin` has no lines.
       total: int (n,), number of frames of each video, -1 if unknown. None if all are unknown.
       problems: known reasons why videos cannot be read, by row.
+      indexes: folder of indexes beside a manifest; "" is none.
       repeats: float (n,), number of times that a training epoch contains each video. None means
         once.
       category_mask: whether samples have a `label_mask`, see `build`.
@@ -45,11 +46,14 @@ class Videos(Source):
     problems: Mapping[int, str] = field(default_factory=dict)
     repeats: np.ndarray | None = None
     category_mask: bool = False
+    indexes: str = ""
 
     def __getitem__(self, index: int) -> Sample:
         sample = {"path": self.paths[index], "label": self.labels[index]}
         if self.total is not None and self.total[index] >= 0:
             sample["total"] = int(self.total[index])
+        if self.indexes:
+            sample["indexes"] = self.indexes
         if index in self.problems:
             sample["problem"] = self.problems[index]
         if self.category_mask:
@@ -126,26 +130,26 @@ def build(
         names,
         str(path),
         lines,
-        *scanned(root, manifest, paths),
+        **scanned(root, manifest, paths),
         repeats=repeats,
         category_mask=category_mask,
     )
 
 
-def scanned(
-    root: str, manifest: str, paths: Sequence[str]
-) -> tuple[np.ndarray | None, dict[int, str]]:
-    """Return `total` and `problems` of a Videos from a manifest below `root`, if one is given.
+def scanned(root: str, manifest: str, paths: Sequence[str]) -> dict[str, Any]:
+    """Return `total`, `problems` and `indexes` of a Videos from a manifest below `root`, if given.
 
     Raises:
       UserError: files have changed since the manifest was written.
     """
     if not manifest:
-        return None, {}
-    found = manifests.fresh(Path(root, manifest), paths)
+        return {}
+    path = Path(root, manifest)
+    found = manifests.fresh(path, paths)
     total = np.array([row.frames if row and row.ok else -1 for row in found], np.int32)
     bad = {i: row for i, row in enumerate(found) if row and not row.ok}
-    return total, {i: f"{row.reason} (says {manifest})" for i, row in bad.items()}
+    problems = {i: f"{row.reason} (says {manifest})" for i, row in bad.items()}
+    return dict(total=total, problems=problems, indexes=str(manifests.indexes(path)))
 
 
 def read_weights(path: Path, count: int) -> np.ndarray:

@@ -15,7 +15,8 @@ class Open:
     """Open `path` and add a `reader`, unless the sample already has one.
 
     The file extension, or the `template` of the sample, determines the kind of reader (see
-    `readers.open_reader`). `first`, `offset`, `total` and `fps` are options of the reader.
+    `readers.open_reader`). `first`, `offset`, `total`, `fps` and `indexes` are options of the
+    reader.
 
     Attributes:
       short_side: short side in pixels to which frames are decoded. The result is the same as that
@@ -37,7 +38,7 @@ class Open:
             return sample | {"reader": reader}
         if "problem" in sample:
             raise VideoError(sample["path"], sample["problem"])
-        keys = ("template", "first", "offset", "total", "fps")
+        keys = ("template", "first", "offset", "total", "fps", "indexes")
         about = {key: sample[key] for key in keys if key in sample}
         reader = open_reader(sample["path"], short_side=self.short_side, **about)
         return sample | {"reader": reader}

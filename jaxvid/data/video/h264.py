@@ -47,6 +47,11 @@ class _Bits:
         self.fixed(zeros)
         return self.fixed(zeros + 1) - 1
 
+    def skip(self, count: int) -> None:
+        """Read `count` numbers in that code."""
+        for _ in range(count):
+            self.number()
+
 
 def picture_of(
     header: bytes, packet: bytes, width: int, height: int, transfer: int
@@ -84,7 +89,8 @@ def parameters(unit: bytes) -> Parameters | None:
         chroma = bits.number()
         if chroma == 3:
             bits.fixed(1)
-        bits.number(), bits.number(), bits.fixed(1)
+        bits.skip(2)  # bit depths
+        bits.fixed(1)
         if bits.fixed(1):
             return None
     bits.number()
@@ -92,10 +98,11 @@ def parameters(unit: bytes) -> Parameters | None:
     if order == 0:
         bits.number()
     elif order == 1:
-        bits.fixed(1), bits.number(), bits.number()
-        for _ in range(bits.number()):
-            bits.number()
-    bits.number(), bits.fixed(1)
+        bits.fixed(1)
+        bits.skip(2)
+        bits.skip(bits.number())
+    bits.number()
+    bits.fixed(1)
     columns, rows = 1 + bits.number(), 1 + bits.number()
     fields = 2 - bits.fixed(1)  # frame_mbs_only_flag
     if fields == 2:

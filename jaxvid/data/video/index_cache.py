@@ -1,7 +1,7 @@
 """Indexes of video files, kept from one opening to the next.
 
-    $JAXVID_CACHE/indexes/AB/CDEF...   one small file for a video; see `files.cache_root`
-    DATA/manifest.indexes/AB/CDEF...   copies beside a manifest, made by `tools.scan`
+    $JAXVID_CACHE/indexes/AB/CDEF...    one small file for a video; see `files.cache_root`
+    DATA/.manifest.indexes/AB/CDEF...   copies beside a manifest, made by `tools.scan`
 
 An index is made when a video is opened for the first time, by training or by `tools.scan`. It
 counts as long as the size of the file, the time when it was written and its first and last bytes
@@ -22,7 +22,7 @@ import logging
 import os
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -119,6 +119,19 @@ def copy_beside(path: str, beside: str) -> bool:
     return False
 
 
+def is_beside(path: str, beside: str) -> bool:
+    """Return whether a folder beside a manifest has an index of a video, if this did not change."""
+    return bool(_read(_beside(path, beside))[0])
+
+
+def prune(beside: Path, paths: Iterable[str | os.PathLike]) -> None:
+    """Remove the indexes of other videos than `paths` from a folder beside a manifest."""
+    wanted = {_beside(os.fspath(path), os.fspath(beside)) for path in paths}
+    for entry in beside.glob("??/*"):
+        if str(entry) not in wanted:
+            entry.unlink(missing_ok=True)
+
+
 def trim(folder: Path) -> None:
     """Remove the indexes that were not used for the longest time, until one folder is small."""
     share = limit() / FOLDERS
@@ -145,8 +158,8 @@ def limit() -> float:
         raise UserError(f'JAXVID_INDEX_GB="{text}" is not a number of gigabytes') from None
 
 
-def size(most: int = 16) -> float:
-    """Return the bytes on the disk of the cache. More than `most` folders are extrapolated."""
+def bytes_on_disk(most: int = 16) -> float:
+    """Return the size of the cache. More than `most` folders are extrapolated."""
     folders = sorted(folder for folder in Path(_folder()).glob("??"))
     looked = folders[:most]
     total = sum(size for folder in looked for _, size, _ in _usage(folder))
@@ -169,14 +182,12 @@ def _note_use(entry: str) -> None:
 
 
 def _open_known(path: str, entry: str) -> tuple[RawFile, Known] | None:
+    about, packed = _read(entry)
+    if not about:
+        return None
     try:
-        with RawFile(entry) as file:
-            head, packed = zlib.decompress(file.readall()).split(b"\n", 1)
-        about = json.loads(head)
-        if about["version"] != VERSION:
-            return None
         file = RawFile(path)
-    except (OSError, ValueError, KeyError, TypeError, zlib.error):  # none, or a damaged one
+    except OSError:
         return None
     try:
         if _is_same(about["identity"], identity(file.fileno())):
@@ -185,6 +196,17 @@ def _open_known(path: str, entry: str) -> tuple[RawFile, Known] | None:
         pass
     file.close()
     return None
+
+
+def _read(entry: str) -> tuple[dict, bytes]:
+    """The content of an index; ({}, b"") if there is none of this version, or it is damaged."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, zlib.error):
+        with RawFile(entry) as file:
+            head, packed = zlib.decompress(file.readall()).split(b"\n", 1)
+        about = json.loads(head)
+        if about["version"] == VERSION:
+            return about, packed
+    return {}, b""
 
 
 def _is_same(kept: list[int], now: list[int]) -> bool:

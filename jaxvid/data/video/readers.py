@@ -40,6 +40,7 @@ def open_reader(
     short_side: int = 0,
     threads: int = 1,
     fps: float = 0.0,
+    indexes: str = "",
 ) -> Reader:
     """The reader for what lies at `path`, a video file where nothing says otherwise.
 
@@ -51,6 +52,7 @@ def open_reader(
       threads: of a video decoder.
       fps: frames per unit of time, where annotations state it: 30 for AVA's folders of frames, 1
         where times count frames. By default that of a video's timestamps.
+      indexes: folder of indexes beside a manifest, for videos; see `index_cache`.
 
     Raises:
       VideoError: it is not there, cannot be read, or has not `total` frames.
@@ -66,7 +68,7 @@ def open_reader(
     elif os.path.isdir(name):
         raise VideoError(name, "a folder needs a template of its frames: img_{:05}.jpg")
     else:
-        reader = VideoReader(path, threads, short_side)
+        reader = VideoReader(path, threads, short_side, indexes)
     if total not in (None, reader.frames):
         reader.close()
         raise VideoError(name, f"it has {reader.frames} frames, but was listed with {total}")

@@ -1,8 +1,13 @@
 """The index of a file is kept, and never used for another file."""
 
+import gc
+import hashlib
 import os
+import shutil
 import struct
+import warnings as warnings_module
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +17,7 @@ from jaxvid import files
 from jaxvid.data.video import index_cache, packets
 from jaxvid.data.video.containers import RawFile
 from jaxvid.data.video.decode import VideoError, VideoReader
+from jaxvid.errors import UserError
 from tests.data import video_files as make
 
 KEPT = [
@@ -212,3 +218,157 @@ def test_without_a_home_folder_videos_still_open(video, monkeypatch):
             assert make.number(reader[9]) == 9
     (line,) = warnings
     assert "set JAXVID_CACHE to a folder" in line
+
+
+# The limit
+
+
+def use(path: Path) -> None:
+    with VideoReader(path) as reader:
+        assert make.number(reader[5]) % 100 == 5
+
+
+@pytest.fixture
+def filled(video, tmp_path) -> list[Path]:
+    """Videos whose indexes are in one folder, used one after another, long ago."""
+    (folder,) = {entry.parent for entry in [entries_of(use, video("b.mp4"))]}
+    paths = [video("b.mp4")]
+    for k in range(5):
+        paths.append(tmp_path / f"{k}.mp4")
+        shutil.copy2(paths[0], paths[-1])
+        entry = entries_of(use, paths[-1])
+        entry.replace(folder / entry.name)
+    for age, entry in enumerate(sorted(folder.iterdir())):
+        os.utime(entry, (1e9 - age * 1e6,) * 2)
+    return sorted(folder.iterdir())
+
+
+def entries_of(function, path: Path) -> Path:
+    before = set(entries())
+    function(path)
+    (entry,) = set(entries()) - before
+    return entry
+
+
+def test_the_indexes_not_used_for_long_are_removed_first(filled, monkeypatch):
+    folder = filled[0].parent
+    size = filled[0].stat().st_blocks * 512
+    index_cache.trim(folder)
+    assert sorted(folder.iterdir()) == filled
+    monkeypatch.setenv("JAXVID_INDEX_GB", str(256 * 3.5 * size / 1e9))
+    index_cache.trim(folder)
+    assert sorted(folder.iterdir()) == filled[:3]
+
+
+def test_opening_a_video_is_a_use_of_its_index(video):
+    entry = entries_of(use, video("b.mp4"))
+    os.utime(entry, (1e9, 1e9))
+    use(video("b.mp4"))
+    assert entry.stat().st_mtime > 1.7e9
+    now = entry.stat().st_mtime_ns
+    use(video("b.mp4"))
+    assert entry.stat().st_mtime_ns == now  # the time is noted once a day
+
+
+def test_the_cache_stays_below_its_limit(video, tmp_path, monkeypatch):
+    """Indexes of 100 videos are made by four threads at once, in a folder with room for 60."""
+    source = video("b.mp4")
+    size = entries_of(use, source).stat().st_blocks * 512
+    monkeypatch.setenv("JAXVID_INDEX_GB", str(60 * size / 1e9))
+    monkeypatch.setattr(index_cache, "FOLDERS", 1)  # of which one has all indexes
+    monkeypatch.setattr(index_cache, "TRIM_EVERY", 1)
+    monkeypatch.setattr(index_cache, "_entry", one_folder)
+    for k in range(100):
+        os.link(source, tmp_path / f"{k}.mp4")
+    with ThreadPoolExecutor(4) as pool:  # all of which make all indexes
+        list(pool.map(use, [tmp_path / f"{k}.mp4" for k in range(100) for _ in range(4)]))
+    assert 50 * size < sum(entry.stat().st_blocks * 512 for entry in entries()) < 65 * size
+
+
+def one_folder(folder: str, key: str) -> str:
+    return os.path.join(folder, "00", hashlib.sha256(key.encode()).hexdigest())
+
+
+def test_no_indexes_at_a_limit_of_0(video, monkeypatch):
+    monkeypatch.setenv("JAXVID_INDEX_GB", "0")
+    use(video("b.mp4"))
+    assert not entries()
+
+
+def test_a_limit_that_is_no_number(video, monkeypatch):
+    warnings: list[str] = []
+    monkeypatch.setattr(index_cache.logger, "warning", warnings.append)
+    monkeypatch.setenv("JAXVID_INDEX_GB", "many")
+    use(video("b.mp4"))
+    assert 'JAXVID_INDEX_GB="many" is not a number of gigabytes' in warnings[0]
+    with pytest.raises(UserError):
+        index_cache.limit()
+
+
+def test_the_size_that_the_doctor_shows(video, tmp_path):
+    assert index_cache.bytes_on_disk() == 0
+    sizes = []
+    for k in range(24):
+        os.link(video("b.mp4"), tmp_path / f"{k}.mp4")
+        use(tmp_path / f"{k}.mp4")
+    sizes = [entry.stat().st_blocks * 512 for entry in entries()]
+    assert index_cache.bytes_on_disk(most=256) == sum(sizes)
+    assert index_cache.bytes_on_disk() == pytest.approx(sum(sizes), rel=0.3)
+
+
+# Files that change
+
+
+@pytest.mark.parametrize("name", ["b.mp4", "b.mkv"])
+def test_changes_of_a_file_are_noticed(video, tmp_path, name):
+    path, other = tmp_path / name, tmp_path / f"other_{name}"
+    path.write_bytes(video(name).read_bytes())
+    use(path)
+    os.utime(path, ns=(1, path.stat().st_mtime_ns - 1))  # the same content at another time
+    use(path)
+    shutil.copyfile(path, other)  # another name, another time
+    use(other)
+    data = path.read_bytes()
+    path.write_bytes(data[:-40])
+    with pytest.raises(VideoError, match="truncated"):
+        VideoReader(path)
+    path.write_bytes(data)
+    use(path)
+
+
+def test_a_file_that_is_replaced_while_it_is_open(video, tmp_path):
+    """A reader goes on with the file that it has opened, and the next one sees the other."""
+    path = tmp_path / "a.mp4"
+    shutil.copyfile(video("b.mp4"), path)
+    use(path)
+    with VideoReader(path) as reader:
+        assert make.number(reader[5]) == 5
+        make.encode(tmp_path / "b.mp4", first=100, **make.B_FRAMES).replace(path)
+        assert make.number(reader[50]) == 50
+        with VideoReader(path) as other:
+            assert make.number(other[50]) == 150
+    with VideoReader(path) as reader:
+        assert make.number(reader[50]) == 150
+
+
+# Readers that are not closed
+
+
+def test_a_reader_that_is_dropped_closes_its_file(video):
+    path = video("b.mp4")
+
+    def count() -> int:
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    before = count()
+    with warnings_module.catch_warnings(record=True) as caught:
+        warnings_module.simplefilter("always")
+        for _ in range(3):  # without an index, then with it
+            for request in ([], [3, 40]):
+                VideoReader(path).read(request)
+                frames = VideoReader(path).read_on(range(40))
+                next(frames)
+                del frames
+        assert count() == before
+    assert not caught
