@@ -16,6 +16,7 @@ from jaxvid.layers import resnet
 from jaxvid.layers.conv import Conv, ConvNorm
 from jaxvid.layers.norm import BatchNorm
 from jaxvid.ops.attention import attention
+from jaxvid.ops.pooling import max_pool
 
 MODES = ("embedded_gaussian", "gaussian", "dot_product")
 
@@ -69,7 +70,7 @@ class NonLocal(nn.Module):
 
 def subsample(x):
     """Maximum of every 2 x 2 pixels."""
-    return nn.max_pool(x, (1, 2, 2), (1, 2, 2))
+    return max_pool(x, (2, 2))
 
 
 class NonLocalBlock(resnet.Block):

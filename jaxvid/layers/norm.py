@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvid.config.values import Count
+from jaxvid.ops.batch_norm import normalize
 
 
 class BatchNorm(nn.Module):
@@ -50,24 +51,16 @@ class BatchNorm(nn.Module):
             return self._normalise(x, running_mean.value, running_var.value, scale, bias)
         if len(x) % self.groups:
             raise ValueError(f"a batch of {len(x)} has no {self.groups} equal groups")
-        parts = x.reshape(self.groups, len(x) // self.groups, *x.shape[1:]).astype(jnp.float32)
-        axes = tuple(range(1, parts.ndim - 1))
-        mean = parts.mean(axes)
-        var = jnp.square(parts).mean(axes) - jnp.square(mean)
-        # Rounding may make it negative. `jnp.maximum` is not used: its gradient compares the inputs
-        # with the result, and if XLA computes an input again with other rounding, none is equal.
-        var = jnp.where(var > 0, var, 0)
+        parts = x.reshape(self.groups, len(x) // self.groups, *x.shape[1:])
+        y, mean, var = normalize(parts, scale, bias, self.epsilon, self.dtype)
         if not self.is_initializing():
             n = parts[0, ..., 0].size
             kept = (running_mean, mean), (running_var, var * (n / max(n - 1, 1)))
             for running, now in kept:
-                now = jax.lax.stop_gradient(now.mean(0))
-                running.value = self.momentum * running.value + (1 - self.momentum) * now
+                running.value = self.momentum * running.value + (1 - self.momentum) * now.mean(0)
             if self.is_mutable_collection("batch_moments"):
                 self.put_variable("batch_moments", "mean", mean.mean(0))
                 self.put_variable("batch_moments", "square", (var + jnp.square(mean)).mean(0))
-        wide = (self.groups, *[1] * len(axes), *shape)
-        y = self._normalise(parts, mean.reshape(wide), var.reshape(wide), scale, bias)
         return y.reshape(x.shape)
 
     def _normalise(self, x, mean, var, scale, bias):

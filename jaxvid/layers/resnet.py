@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jaxvid.config.values import Count
 from jaxvid.layers.conv import ConvNorm, Ints
 from jaxvid.layers.norm import BatchNorm
+from jaxvid.ops.pooling import max_pool
 
 DEPTHS = {
     "r18": dict(depths=(2, 2, 2, 2), bottleneck=False),
@@ -132,9 +133,7 @@ class ResNet(nn.Module):
 
     def first(self, video: jax.Array, train: bool) -> jax.Array:
         """Apply the stem: (b, t, h, w, c) -> (b, t, h / 4, w / 4, width)."""
-        x = self.conv1(video, train=train)
-        pads: Any = ((0, 0), (1, 1), (1, 1))  # Flax's annotation says str
-        return nn.max_pool(x, (1, 3, 3), (1, 2, 2), pads)
+        return max_pool(self.conv1(video, train=train), (3, 3), (2, 2), (1, 1))
 
     def stage(self, s: int, x: jax.Array, train: bool) -> jax.Array:
         """Apply stage `s`, from 0: (b, t, h, w, c) -> (b, t', h', w', c')."""

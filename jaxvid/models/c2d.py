@@ -4,12 +4,12 @@ A 2-D ResNet on each frame of a clip. The only operation over time is a max-pool
 stage; without it, the network is TSN on consecutive frames.
 """
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxvid.config.values import Rate
 from jaxvid.layers import heads, resnet
+from jaxvid.ops.pooling import max_pool
 from jaxvid.weights.names import resnet as names
 
 VARIANTS: dict[str, dict] = {
@@ -37,10 +37,10 @@ class C2D(resnet.ResNet):
     def first(self, video, train):
         if not self.pool:
             return super().first(video, train)
-        return nn.max_pool(self.conv1(video, train=train), (1, 3, 3), (1, 2, 2))
+        return max_pool(self.conv1(video, train=train), (3, 3), (2, 2))
 
     def enter(self, stage, x):
-        return nn.max_pool(x, (2, 1, 1), (2, 1, 1)) if stage == 1 and self.pool else x
+        return max_pool(x, (2, 1, 1)) if stage == 1 and self.pool else x
 
 
 def backbone(variant, **overrides):

@@ -19,6 +19,7 @@ from jaxvid.layers.conv import Conv
 from jaxvid.layers.gcn import SkeletonNet, aggregate, pointwise
 from jaxvid.layers.norm import BatchNorm
 from jaxvid.ops import graph
+from jaxvid.ops.pooling import max_pool
 from jaxvid.weights.convert import Weights
 
 VARIANTS: dict[str, dict] = {
@@ -92,25 +93,9 @@ class Branch(nn.Module):
         x = pointwise(x.shape[-1], self.features, dtype=self.dtype, name="reduce")(x)
         x = nn.relu(self.norm(dtype=self.dtype, name="bn")(x, train=train))
         if not self.apart:
-            return max_over_time(x, self.stride)
+            return max_pool(x, (3, 1), (self.stride, 1), (1, 0))
         options: Any = dict(dilation=(self.apart, 1), use_bias=True, dtype=self.dtype)
         return Conv(self.features, (3, 1), (self.stride, 1), **options, name="conv")(x)
-
-
-def max_over_time(x, stride):
-    """The maximum of every `stride`-th frame and its two neighbors: (b, t, j, c).
-
-    Of equal frames the first gets the gradient.
-    """
-
-    def larger(a, b):
-        # Not `jnp.maximum`: after a ReLU, XLA for CPUs compiled it to wrong gradients (in float64,
-        # from optimization level 1, right without fusion).
-        return jnp.where(a >= b, a, b)
-
-    # As slices: the gradient of `nn.max_pool` takes many times as long on a CPU.
-    x = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)), constant_values=-jnp.inf)
-    return larger(larger(x[:, :-2:stride], x[:, 1:-1:stride]), x[:, 2::stride])
 
 
 def example(variant):

@@ -8,7 +8,6 @@ meet inside its blocks: one with the field `mix`, such as MobileNetV2.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 from jaxvid.config.values import Backbone, Count, Natural, Rate
 from jaxvid.errors import UserError
 from jaxvid.layers import heads, non_local, resnet
+from jaxvid.ops.pooling import max_pool
 from jaxvid.weights import inflate
 from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import resnet as names
@@ -69,8 +69,7 @@ class TSM(non_local.NonLocalResNet):
         if stage != 1 or not self.pool_time:
             return x
         size, stride, pad = self.pool_time
-        pads: Any = ((pad, pad), (0, 0), (0, 0))
-        return nn.max_pool(x, (size, 1, 1), (stride, 1, 1), pads)
+        return max_pool(x, (size, 1, 1), (stride, 1, 1), (pad, 0, 0))
 
     def shifted(self, stage: int, i: int) -> bool:
         """Return whether block `i` of a stage shifts: deep networks do so in every second block."""
