@@ -25,7 +25,8 @@ Ints = tuple[int, ...]
 Biases = Literal["qkv", "qv", ""]
 normal = nn.initializers.truncated_normal(0.02)
 lecun_normal = nn.initializers.lecun_normal()
-exact_gelu = partial(nn.gelu, approximate=False)
+# The backward pass computes it again from its input. XLA would store two more arrays for each.
+exact_gelu = jax.checkpoint(partial(nn.gelu, approximate=False))
 
 
 class Qkv(nn.Module):

@@ -10,7 +10,7 @@ them, such as a batch of windows, is the same for queries, keys and values.
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -92,6 +92,20 @@ def _bias_and_shown(bias, mask):
 
 def _plain(q, k, v, bias, shown, causal, scale, drop):
     q, k, v = (jnp.moveaxis(x, -2, -3) for x in (q, k, v))
+    if causal:
+        earlier = np.tri(q.shape[-2], k.shape[-2], dtype=bool)
+        shown = earlier if shown is None else shown & earlier
+    # On a CPU, the sum takes a third of the time of a selection by booleans.
+    hidden = None if shown is None else _where(shown, 0.0, HIDDEN)
+    if drop:
+        y = drop(_weights(q, k, bias, hidden, scale).astype(v.dtype)) @ v
+    else:
+        y = _average(q, k, v, bias, hidden, scale)
+    return jnp.moveaxis(y, -3, -2)
+
+
+def _weights(q, k, bias, hidden, scale):
+    """Return softmax(scale * q k + bias + hidden) in float32."""
     # The preset keeps the products of the gradient in bfloat16; float32 scores would widen them.
     bf16 = q.dtype == k.dtype == jnp.bfloat16 and _has_bfloat16()
     scores = scale * jnp.einsum(
@@ -101,16 +115,52 @@ def _plain(q, k, v, bias, shown, causal, scale, drop):
         precision=lax.DotAlgorithmPreset.BF16_BF16_F32 if bf16 else None,
         preferred_element_type=jnp.promote_types(q.dtype, jnp.float32),
     )
-    if bias is not None:
-        scores = scores + bias
-    if causal:
-        earlier = np.tri(*scores.shape[-2:], dtype=bool)
-        shown = earlier if shown is None else shown & earlier
-    if shown is not None:
-        # On a CPU, the sum takes a third of the time of a selection by booleans.
-        scores = scores + _where(shown, 0.0, HIDDEN)
-    weights = jax.nn.softmax(scores).astype(v.dtype)
-    return jnp.moveaxis((drop(weights) if drop else weights) @ v, -3, -2)
+    for added in (bias, hidden):
+        scores = scores if added is None else scores + added
+    return jax.nn.softmax(scores)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(5,))
+def _average(q, k, v, bias, hidden, scale):
+    """Return the weighted averages of the values (..., m, e)."""
+    return _weights(q, k, bias, hidden, scale).astype(v.dtype) @ v
+
+
+# Autodiff would keep the float32 scores for the backward pass, and compute with their float32
+# gradient. Here, weights and gradient are stored in the dtype of the values, which halves the
+# memory in bfloat16. The barriers keep XLA from using the float32 numbers instead.
+
+
+def _average_forward(q, k, v, bias, hidden, scale):
+    weights = _weights(q, k, bias, hidden, scale).astype(v.dtype)
+    y = weights @ v
+    return y, (q, k, v, bias, weights, y)
+
+
+def _average_backward(scale, saved, of_y):
+    q, k, v, bias, weights, y = saved
+    wide = jnp.promote_types(q.dtype, jnp.float32)
+    weights = lax.optimization_barrier(weights)
+    of_v = jnp.einsum("...nm,...ne->...me", weights, of_y)
+    of_weights = jnp.einsum("...ne,...me->...nm", of_y, v).astype(wide)
+    # This is the sum of weights * of_weights over the keys (Dao et al., 2022).
+    total = (y.astype(wide) * of_y.astype(wide)).sum(-1, keepdims=True)
+    of_product = scale * weights.astype(wide) * (of_weights - total)
+    of_product = lax.optimization_barrier(of_product.astype(q.dtype))
+    of_q = jnp.einsum("...nm,...md->...nd", of_product, k, preferred_element_type=wide)
+    of_k = jnp.einsum("...nm,...nd->...md", of_product, q, preferred_element_type=wide)
+    of_bias = None if bias is None else _sum_to(of_product.astype(wide) / scale, bias)
+    return of_q.astype(q.dtype), of_k.astype(k.dtype), of_v.astype(v.dtype), of_bias, None
+
+
+_average.defvjp(_average_forward, _average_backward)
+
+
+def _sum_to(x, like):
+    """Sum over the axes along which `like` was broadcast to x."""
+    shape = (1,) * (x.ndim - like.ndim) + like.shape
+    axes = tuple(i for i, size in enumerate(shape) if size == 1)
+    return x.sum(axes, keepdims=True).reshape(like.shape).astype(like.dtype)
 
 
 def _has_bfloat16():

@@ -1,6 +1,5 @@
 """ST-GCN++: its two units against loops. What it shares with ST-GCN is tested there."""
 
-
 import jax
 import numpy as np
 import pytest
