@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from benchmarks import attention, loop, peers, profile, rows, scaling, train_step
+from benchmarks import attention, kernels, loop, peers, profile, rows, scaling, train_step
 from benchmarks.scaling import Collective, Links
 from jaxvid import plug
 from jaxvid.distributed import mesh as meshes
@@ -222,6 +222,42 @@ def test_a_profile_adds_up_the_kernels_of_a_gpu():
     lines = list(profile.table(found, steps=2, top=1))
     assert lines[0].count("share of 3.50 ms") == 1 and len(lines) == 3
     assert lines[2].startswith("| dot.1 | 1 | 3.000 | 85.7% |")
+
+
+COMPILED = """\
+HloModule jit_train_step, is_scheduled=true
+
+%fused (p: bf16[4,8]) -> bf16[4,8] {
+  ROOT %no.1 = bf16[4,8]{1,0} add(%p, %p), metadata={op_name="jit(f)/no"}
+}
+
+ENTRY %main.2 (x.1: bf16[4,8], w.1: f32[8]) -> (f32[8], bf16[4,8]) {
+  %x.1 = bf16[4,8]{1,0} parameter(0), metadata={op_name="x"}
+  %w.1 = f32[8]{0} parameter(1), metadata={op_name="w"}
+  %both.7 = (f32[8]{0}, bf16[4,8]{1,0}) fusion(%x.1, /*index=1*/%w.1), kind=kLoop, calls=%fused, metadata={op_name="jit(train_step)/transpose(jvp(Net))/layer1_0/conv3/bn/mul" stack_frame_id=2}
+  %part.1 = bf16[4,8]{1,0} get-tuple-element(%both.7), index=1
+  %conv.1 = (bf16[4,8]{1,0}, u8[0]{0}) custom-call(%part.1, %x.1), custom_call_target="__cudnn$convForward", metadata={op_name="jit(train_step)/jvp(Net)/net.stage/conv3/dot"}
+  %sum.12 = f32[] fusion(%w.1), kind=kInput, calls=%fused, metadata={op_name="jit(train_step)/sum"}
+  ROOT %tuple.1 = (f32[8]{0}, bf16[4,8]{1,0}) tuple(%w.1, %part.1)
+}
+"""  # noqa: E501
+
+
+def test_kernels_are_read_from_a_program():
+    both, conv, total = kernels.kernels(COMPILED)
+    assert (both.kind, conv.kind, total.kind) == ("both", "__cudnn$convForward", "sum")
+    assert (both.bytes, conv.bytes, total.bytes) == (2 * (64 + 32), 3 * 64, 32 + 4)
+    assert (both.float32, conv.float32) == (64, 0)
+    assert both.module(2) == "backward conv#/bn"
+    assert (conv.module(2), total.module(2)) == ("forward conv#", "no module")
+    lines = list(kernels.totals([both, conv, total], lambda kernel: kernel.module(1)))
+    assert lines[2:] == [
+        "| backward bn | 1 | 0.000 | 0.000 |",
+        "| forward conv# | 1 | 0.000 | 0.000 |",
+        "| no module | 1 | 0.000 | 0.000 |",
+    ]
+    (line,) = list(kernels.largest([both, conv], 1))[2:]
+    assert line.startswith("| both.7 | 0.0 |")
 
 
 def test_a_table_continues_from_its_file(tmp_path, capsys):

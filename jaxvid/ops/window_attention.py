@@ -52,7 +52,7 @@ def window_attention(
         log_once(
             __name__, f"attention: another formulation instead of the kernel of windows: {reason}"
         )
-    # Without the barrier, every window would read the biases of a head with gaps, that of the gather.
+    # Without the barrier, every window would read biases in the order of the gather, with gaps.
     bias = lax.optimization_barrier(table[relative_rows(codes, len(table))].transpose(2, 0, 1))
     mask = None if regions is None else (regions[:, :, None] == regions[:, None])[:, None]
     return attention(q, k, v, bias=bias, mask=mask, drop=drop)
