@@ -3,14 +3,12 @@
 Shapes: b batch, t time steps (rows of the spectrogram), f frequencies, c channels.
 """
 
-from typing import Any
-
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxvid.config.values import Count
 from jaxvid.layers import resnet
+from jaxvid.ops.pooling import max_pool
 
 # A published clip: 128 rows of 80 frequencies.
 ROWS, BINS = 128, 80
@@ -34,9 +32,7 @@ class SpectrogramResNet(resnet.ResNet):
 
     def first(self, audio: jax.Array, train: bool) -> jax.Array:
         """Apply the stem: (b, t, f, 1) -> (b, t / 4, f / 4, width)."""
-        x = self.conv1(audio, train=train)
-        pads: Any = ((1, 1), (1, 1))  # Flax's annotation says str
-        return nn.max_pool(x, (3, 3), (2, 2), pads)
+        return max_pool(self.conv1(audio, train=train), (3, 3), (2, 2), (1, 1))
 
 
 def example(rows: int = ROWS, bins: int = BINS) -> dict[str, jax.ShapeDtypeStruct]:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxvid.config.values import Count, NonNegative, Rate
 from jaxvid.layers import heads
 from jaxvid.layers.conv import Conv
+from jaxvid.ops.pooling import max_pool
 from jaxvid.weights.convert import Weights
 
 VARIANTS: dict[str, dict] = {
@@ -46,8 +47,7 @@ class Stage(nn.Module):
     def __call__(self, x):
         for name, width in zip(string.ascii_lowercase, self.widths, strict=False):
             x = nn.relu(Conv(width, (3, 3, 3), use_bias=True, dtype=self.dtype, name=name)(x))
-        pads: Any = ((0, 0), *[(self.padding,) * 2] * 2)  # Flax's annotation says str
-        return nn.max_pool(x, self.pool, self.pool, pads)
+        return max_pool(x, self.pool, self.pool, (0, self.padding, self.padding))
 
 
 class C3D(nn.Module):

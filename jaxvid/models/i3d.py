@@ -4,8 +4,6 @@ A ResNet whose kernels span time in some of its blocks, which starts from the ke
 network, as in https://arxiv.org/abs/1711.07971; optionally with non-local layers.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -13,6 +11,7 @@ import jax.numpy as jnp
 from jaxvid.config.values import Count, Natural, Rate
 from jaxvid.layers import heads, non_local, resnet
 from jaxvid.layers.conv import ConvNorm
+from jaxvid.ops.pooling import max_pool
 from jaxvid.weights.names import resnet as names
 
 VARIANTS: dict[str, dict] = {
@@ -47,12 +46,11 @@ class I3D(non_local.NonLocalResNet):
         return ConvNorm(self.width, self.stem, strides, norm=self.norm, dtype=self.dtype)
 
     def first(self, video, train):
-        pads: Any = ((0, 0), (1, 1), (1, 1))  # Flax's annotation says str
         strides = (1 if self.heavy else 2, 2, 2)
-        return nn.max_pool(self.conv1(video, train=train), (1, 3, 3), strides, pads)
+        return max_pool(self.conv1(video, train=train), (1, 3, 3), strides, (0, 1, 1))
 
     def enter(self, stage, x):
-        return nn.max_pool(x, (2, 1, 1), (2, 1, 1)) if stage == 1 else x
+        return max_pool(x, (2, 1, 1)) if stage == 1 else x
 
     def kernels(self, stage, i):
         first, *others = super().kernels(stage, i)
