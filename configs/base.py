@@ -44,6 +44,13 @@ def multistep(*milestones: float, warmup: float = 0.0) -> dict:
     return found | (dict(warmup=warmup, warmup_by="epoch", warmup_factor=0.1) if warmup else {})
 
 
+def cosine_after_warmup(epochs: float) -> dict:
+    """Return a schedule that rises from a tenth in `epochs`, then falls by a cosine to 0."""
+    return dict(
+        name="cosine", by="step", begin=epochs, warmup=epochs, warmup_by="step", warmup_factor=0.1
+    )
+
+
 # Variants of skeleton configs: joints and stream.
 STREAMS = {f"{d}_{s}": (d, s) for d in ("2d", "3d") for s in ("j", "b", "jm", "bm")}
 

@@ -19,6 +19,7 @@ from jaxvid.layers import heads, resnet
 from jaxvid.layers.conv import Conv, ConvNorm
 from jaxvid.layers.norm import BatchNorm
 from jaxvid.models import tsm, tsn
+from jaxvid.ops import frames
 from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import resnet as names
 
@@ -33,8 +34,8 @@ uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 def example(variant):
     """Shapes and dtypes of small inputs, by name: a batch of two."""
-    frames = VARIANTS[variant].get("frames", TANet.frames)
-    return {"video": jax.ShapeDtypeStruct((2, frames, 32, 32, 3), jnp.float32)}
+    t = VARIANTS[variant].get("frames", TANet.frames)
+    return {"video": jax.ShapeDtypeStruct((2, t, 32, 32, 3), jnp.float32)}
 
 
 class TemporalAdaptive(nn.Module):
@@ -58,20 +59,10 @@ class TemporalAdaptive(nn.Module):
         y = ConvNorm(c // 4, (3,), kernel_init=uniform, **options)(means, train=train)
         y = Conv(c, (1,), kernel_init=uniform, dtype=self.dtype, name="gate2")(y)
         x = x * nn.sigmoid(y)[:, :, None, None]
-        return convolve(x, jnp.swapaxes(kernel, 1, 2)).astype(self.dtype)
+        return frames.convolve(x, jnp.swapaxes(kernel, 1, 2)).astype(self.dtype)
 
     def _dense(self, features, name):
         return nn.Dense(features, False, self.dtype, kernel_init=uniform, name=name)
-
-
-def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve (b, t, h, w, c) over time with a kernel (b, k, c) for each clip and channel."""
-    t, taps = x.shape[1], kernel.shape[1]
-    x = jnp.pad(x, ((0, 0), (taps // 2, taps // 2), (0, 0), (0, 0), (0, 0)))
-    y = x[:, :t] * kernel[:, 0, None, None, None]
-    for i in range(1, taps):
-        y = y + x[:, i : i + t] * kernel[:, i, None, None, None]
-    return y
 
 
 class AdaptiveBlock(resnet.Block):

@@ -256,7 +256,9 @@ class Tensors:
     def of(cls, origin: Origin, like: Mapping, net: nn.Module, model: Mapping) -> "Tensors":
         """Read a file; choose the table and the prefix that fit the most tensors."""
         known = tables(model, net)
-        if origin.upstream in known:
+        # A file of another family, such as a TSM that a TIN starts from, may have its own table.
+        own = origin.config is None or origin.config["model"]["name"] == model["name"]
+        if origin.upstream in known and own:
             known = {origin.upstream: known[origin.upstream]}
         best, most = None, -1
         for note, named in spellings(torch_file.load(origin.source)):

@@ -46,6 +46,7 @@ MISSING = {
 }
 # (pattern of specs, fact): why ours differs from what is published
 DIFFERENCES = {
+    ("tin_k400", "weights"): "the TSM of version 0.x is no longer published; ours is its successor",
     (r"slowfast_(ava2.:.*|multisports)|slowonly_ava21:(.*_nl|r101.*)", "weights"): (
         "the checkpoint of version 0.x is no longer published; ours is its successor"
     ),

@@ -98,7 +98,8 @@ def test_parameters_are_as_many_as_published(family, variant, options, backbone,
     assert count(stats) + norms == buffers
 
 
-FAMILIES = ["tsn", "tsm", "tanet", "c2d", "c3d", "i3d", "r2plus1d", "slowonly", "slowfast", "x3d"]
+SEGMENTS = ["tsn", "tsm", "tanet", "tin", "trn"]
+FAMILIES = [*SEGMENTS, "c2d", "c3d", "i3d", "r2plus1d", "slowonly", "slowfast", "x3d"]
 each_family = pytest.mark.parametrize("family", FAMILIES)
 
 

@@ -7,21 +7,10 @@ import pytest
 
 from jaxvid.errors import UserError
 from jaxvid.models import tanet, tsn
+from jaxvid.ops import frames
 from jaxvid.weights.convert import convert
 from tests.conftest import fill
 from tests.models.test_resnets import build, draw, exported, trace
-
-
-@pytest.mark.parametrize("tap,shift", [(0, 1), (1, 0), (2, -1)])
-def test_a_kernel_moves_the_frames_of_its_clip_and_channel(tap, shift):
-    x = draw(2, 5, 3, 2, 4)
-    kernel = np.zeros((2, 3, 4), np.float32)
-    kernel[:, 1] = 1  # the frame itself, but for one channel of the second clip
-    kernel[1, :, 3] = np.eye(3)[tap]
-    want = x.copy()
-    padded = np.pad(x[1, ..., 3], ((1, 1), (0, 0), (0, 0)))
-    want[1, ..., 3] = padded[1 - shift : 6 - shift]
-    np.testing.assert_array_equal(tanet.convolve(x, kernel), want)
 
 
 def test_the_module_is_its_formula():
@@ -41,7 +30,7 @@ def test_the_module_is_its_formula():
     y = sum(padded[:, i : i + 4] @ taps[i] for i in range(3))
     y = normalized(y, params["gate1"]["bn"], stats["gate1"]["bn"])
     gate = 1 / (1 + np.exp(-y @ params["gate2"]["kernel"][0]))
-    want = tanet.convolve(jnp.asarray(x * gate[:, :, None, None]), jnp.asarray(kernel))
+    want = frames.convolve(jnp.asarray(x * gate[:, :, None, None]), jnp.asarray(kernel))
     got = module.apply(variables, x, train=False)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
