@@ -31,7 +31,6 @@ NORM = "backbone/layer2_0/conv2/bn/scale"  # if it is frozen, so are its running
 # What torchvision's names stood for when the recipes were written.
 TORCHVISION = {"resnet50": "resnet50-0676ba61.pth", "resnet101": "resnet101-63fe2227.pth"}
 MMPRETRAIN = {"mmcls://mobilenet_v2": "mobilenet_v2_batch256_imagenet_20200708-3b2dc3af.pth"}
-PARTIAL_BN = "backbone/layer.*/bn/.*"  # all norms of a ResNet but the first
 # Defaults of upstream's heads, where a config does not give them.
 DROPOUT = {"GCNHead": 0.0, "TimeSformerHead": 0.0}
 INIT_STD = {"TSMHead": 0.001, "TRNHead": 0.001}
@@ -216,8 +215,6 @@ def configured(config) -> Facts:
     backbone = model.get("backbone", model)
     frozen = [p for p in config.optim.get("freeze", ()) if re.fullmatch(p, NORM)]
     facts["frozen_norm"] = backbone.get("bn_frozen", False) or bool(frozen)
-    facts["frozen_norm"] = backbone.get("bn_frozen", False)
-    facts["partial_bn"] = PARTIAL_BN in config.optim.get("freeze", ())
     facts["drop_path"] = backbone.get("drop_path", 0.0)
     data = given["data"]
     text = " ".join(map(str, (data["root"], data["names"], data["train"])))
