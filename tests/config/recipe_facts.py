@@ -240,7 +240,6 @@ def configured(config) -> Facts:
 
 def _transform(step, split: str) -> Facts:
     """Return the facts of one transform of ours."""
-    step = getattr(step, "sampler", step)  # which selects from other arrays than videos
     match step:
         case sampling.SampleClips(frames, stride, clips, _, _, fps):
             return dict(sampler=("SampleFrames", frames, stride, clips, step.twice, fps))
