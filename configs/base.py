@@ -75,3 +75,23 @@ def skeleton_run(family: str, classes: int, variant: str) -> ConfigDict:
     c.schedule = dict(name="cosine", by="step")
     c.eval_every = 5.0
     return c
+
+
+def audio_run(model: dict, lr: float, batch: int, **recipe) -> ConfigDict:
+    """Return the run of a model of sounds on Kinetics-400, as MMAction2 trains both of its models.
+
+    Args:
+      model: spec of the model.
+      lr: learning rate for `batch` sounds.
+      recipe: options of the data recipe.
+    """
+    c = config()
+    c.epochs = 100.0
+    c.batch = batch
+    c.model = dict(**model, dropout=0.5, remat=False)
+    c.task = plug.spec("tasks", "recognition", keys=("audio",))
+    c.data = datasets.kinetics_audio(**recipe)
+    c.optim = sgd(lr, batch)
+    c.schedule = dict(name="cosine", by="epoch")
+    c.eval_every = 5.0
+    return c

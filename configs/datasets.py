@@ -67,6 +67,24 @@ def kinetics_flow() -> dict:
     return data
 
 
+def kinetics_audio(**recipe) -> dict:
+    """Return Kinetics-400 as log-mel spectrograms, with MMAction2's lists of such files.
+
+    Args:
+      recipe: options of the data recipe.
+    """
+    data = kinetics(400)
+    for split in ("train", "val"):
+        data[split] = dict(
+            name="audio_list",
+            file=f"kinetics400_{split}_list_audio_features.txt",
+            prefix=f"audio_features_{split}",
+            suffix=".npy",
+        )
+    data["recipe"] = plug.spec("data.recipes", "audio", **recipe)
+    return data
+
+
 def kinetics710() -> dict:
     """Return Kinetics-400, 600 and 700 as one set of 710 classes.
 

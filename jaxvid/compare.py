@@ -14,7 +14,7 @@ from jaxvid.errors import UserError, first
 logger = logging.getLogger(__name__)
 
 # Keys of data recipes that change only the augmentation of training.
-AUGMENTATION = ("crop", "area", "policy", "repeats", "short_side_max")
+AUGMENTATION = ("crop", "area", "policy", "repeats", "short_side_max", "amplify")
 # Keys that only choose the views of a test, or their maximum number.
 VIEWS = ("clips", "crops", "test_frames", "test_size", "test_short_side", "canvas", "average")
 # Options of tasks that change the inputs of the model.
@@ -25,6 +25,8 @@ TASK_INPUTS = (
 DECISIVE = (
     "task.name", "task.keys", "task.mean", "task.std", "task.multi_label",
     "data.recipe.channels", "data.recipe.flow", "data.recipe.layout", "data.recipe.streams",
+    "data.recipe.rate", "data.recipe.window", "data.recipe.hop", "data.recipe.bins",
+    "data.recipe.fmin", "data.recipe.fmax",
 )  # fmt: skip
 LISTED = 3  # class names in one message
 

@@ -38,6 +38,8 @@ def views(
         clips = np.stack([overlays.heatmaps(view) for view in sample["heatmap"]])
     elif "keypoint" in sample:
         clips = np.stack([joints(view, recipe) for view in sample["keypoint"]])
+    elif "audio" in sample:
+        clips = np.stack([overlays.spectrogram(view) for view in sample["audio"]])
     elif "feature" in sample:
         raise UserError(
             "there are no pictures to show: the samples hold features; see what a trained model"

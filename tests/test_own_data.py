@@ -19,7 +19,7 @@ from jaxvid.tasks.prompted import Prompted
 from jaxvid.tools import split
 from jaxvid.weights import resolve, zoo
 
-OWN = ["skeleton_own", "retrieval_own", "multi_label_own", "actionclip_own"]
+OWN = ["audio_own", "skeleton_own", "retrieval_own", "multi_label_own", "actionclip_own"]
 
 
 def annotations(*labels: int) -> list[dict[str, Any]]:

@@ -129,3 +129,12 @@ def test_texts_are_what_the_model_reads():
 def test_what_cannot_be_drawn_is_named(sample, recipe, message):
     with pytest.raises(UserError, match=message):
         samples.views(sample, TASK, recipe, NAMES)
+
+
+def test_a_spectrogram_is_one_frame_with_low_frequencies_at_the_bottom():
+    audio = np.zeros((2, 10, 4, 1), np.float32)
+    audio[:, 3, 0] = 1
+    clips, notes = samples.views({"audio": audio}, None, {}, ())
+    assert clips.shape == (2, 1, 12, 20, 3) and notes == []
+    bright = np.argwhere((clips[0, 0] == 255).all(-1))
+    assert (bright.min(0).tolist(), bright.max(0).tolist()) == ([9, 6], [11, 7])

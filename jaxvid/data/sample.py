@@ -3,7 +3,8 @@
 A source returns samples, transforms change them, and the loader stacks them into batches.
 
 Shape letters: v views, t frames, h height, w width, c channels, m people, j joints, k segments,
-n boxes or sentences, l tokens. "Removed" means that the key is removed before batching.
+n boxes, sentences or samples of sound, l tokens. "Removed" means that the key is removed before
+batching.
 
 | key      | dtype, shape      | meaning                                                           |
 |----------|-------------------|-------------------------------------------------------------------|
@@ -21,6 +22,11 @@ n boxes or sentences, l tokens. "Removed" means that the key is removed before b
 | size     | int64 (2,)        | (h, w) of the frames of key points without video; removed         |
 | heatmap  | float32           | drawn joints or limbs, with values from 0 to their score          |
 |          | (v t h w j)       |                                                                   |
+| audio    | float32           | log-mel spectrogram, from 0 (silence) to 1. Before clips are      |
+|          | (v t f 1)         | selected, (t f): t time steps, f frequencies                      |
+| waveform | float (n,)        | mono sound, instead of a file; Load of a sound removes it         |
+| rate     | int               | samples per second of `waveform`; removed with it                 |
+| file     | bytes             | content of a file of sound, instead of `path`; removed            |
 | captions | tuple of str      | descriptions of the video; Tokenize removes them                  |
 | labels   | tuple of str      | in prediction: texts that may describe the video; Tokenize        |
 |          |                   | removes them                                                      |

@@ -1,6 +1,6 @@
-"""Skeletons and heat maps as pictures, and boxes on a video.
+"""Skeletons, heat maps and spectrograms as pictures, and boxes on a video.
 
-Shapes: t frames, h height, w width, m people, j joints, n boxes.
+Shapes: t frames, h height, w width, m people, j joints, n boxes, f frequencies.
 """
 
 from collections.abc import Iterable, Sequence
@@ -54,3 +54,9 @@ def heatmaps(maps: np.ndarray) -> np.ndarray:
     shades = np.array([SHADES[j % len(SHADES)] for j in range(maps.shape[-1])])
     strong, joint = maps.max(-1, keepdims=True), maps.argmax(-1)
     return np.rint(np.clip(DARK + strong * (shades[joint] - DARK), 0, 255)).astype(np.uint8)
+
+
+def spectrogram(audio: np.ndarray) -> np.ndarray:
+    """Draw a spectrogram 0..1 (t f 1) as one frame uint8 (1 h w 3): time to the right, f upward."""
+    levels = np.repeat(np.repeat(audio[:, ::-1, 0].T, 3, 0), 2, 1)[None, ..., None]
+    return np.rint(np.clip(DARK + levels * (255 - DARK), 0, 255)).astype(np.uint8)

@@ -158,7 +158,8 @@ class Model:
                 )
             sample["reader"] = ArrayReader(video, fps)
         elif isinstance(video, bytes | bytearray | memoryview):
-            sample["reader"] = VideoReader(bytes(video))
+            hears = "audio" in getattr(self.task, "keys", ())
+            sample |= {"file": bytes(video)} if hears else {"reader": VideoReader(bytes(video))}
         elif isinstance(video, str | os.PathLike):
             sample["path"] = os.fspath(video)
         else:

@@ -23,6 +23,7 @@ VARIANTS: dict[str, dict] = {
     "r50": resnet.DEPTHS["r50"],
     "r101": resnet.DEPTHS["r101"],
     "r152": resnet.DEPTHS["r152"],
+    "mini-audio": dict(depths=(1, 1, 1), width=16, bottleneck=False),
     "r18-audio": resnet.DEPTHS["r18"],
 }
 

@@ -231,15 +231,24 @@ def _write(
     return counts
 
 
-def write_list(path: Path, out: Path, counts: dict[str, int]):
-    """Convert a list of videos to a list of folders. Videos without frames are logged instead."""
+def write_list(path: Path, out: Path, counts: dict[str, int], suffix: str = ""):
+    """Convert a list of videos to a list of what was extracted from them, with numbers of frames.
+
+    Videos without extracted files are logged instead.
+
+    Args:
+      path: the list of videos.
+      out: the list to write.
+      counts: number of frames by the path of the extracted folder or file.
+      suffix: extension of extracted files.
+    """
     lines = []
     for number, (name, *labels) in lists.rows(path):
-        folder = Path(video_files.without_ending(name)).as_posix()
-        if folder in counts:
-            lines.append([folder, counts[folder], *labels])
+        made = Path(video_files.without_ending(name)).as_posix() + suffix
+        if made in counts:
+            lines.append([made, counts[made], *labels])
         else:
-            logger.info(f"{path}:{number}: no frames of {name}")
+            logger.info(f"{path}:{number}: nothing was extracted from {name}")
     comma = {".csv": ",", ".tsv": "\t"}.get(out.suffix.lower(), " ")
     with (
         files.explained(out),
@@ -247,7 +256,7 @@ def write_list(path: Path, out: Path, counts: dict[str, int]):
         part.open("w", newline="", encoding="utf-8") as file,
     ):
         csv.writer(file, delimiter=comma, lineterminator="\n").writerows(lines)
-    logger.info(f"{out}: {len(lines):,} folders")
+    logger.info(f"{out}: {len(lines):,} {'files' if suffix else 'folders'}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

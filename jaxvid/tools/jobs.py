@@ -47,23 +47,27 @@ class Done:
     error: str = ""
 
 
-def videos_below(root: Path) -> list[Path]:
+def videos_below(root: Path, sounds: bool = False) -> list[Path]:
     """Return the videos below a folder, sorted, or the file `root` itself.
 
     The number of other files is logged.
 
+    Args:
+      sounds: whether files of sound count, too.
+
     Raises:
       UserError: `root` does not exist, or contains no videos.
     """
+    endings = video_files.VIDEOS + (video_files.SOUNDS if sounds else ())
     if root.is_file():
         return [root]
     if not root.is_dir():
         raise UserError(f"{root}: no such file or folder")
     below = list(video_files.walk(root))
-    found = sorted(path for path in below if video_files.has_ending(path.name))
+    found = sorted(path for path in below if video_files.has_ending(path.name, endings))
     if not found:
-        raise UserError(f"{root}: no videos in it (endings: {' '.join(video_files.VIDEOS)})")
-    if ignored := video_files.left_out(below):
+        raise UserError(f"{root}: no videos in it (endings: {' '.join(endings)})")
+    if ignored := video_files.left_out(below, endings):
         logger.info(f"{root}: left out {ignored}")
     return found
 

@@ -18,7 +18,7 @@ import numpy as np
 from jaxvid import files
 from jaxvid.data.sample import Source, Transform
 from jaxvid.data.video.containers import VideoError
-from jaxvid.draw import plots, sheets
+from jaxvid.draw import overlays, plots, sheets
 from jaxvid.draw.canvas import png
 from jaxvid.tasks.base import Judged, Report
 from jaxvid.writers import jsonl
@@ -96,13 +96,18 @@ def of_test(
 
 
 def clip(pipeline: Sequence[Transform], source: Source, index: int) -> np.ndarray | None:
-    """Return FRAMES frames of a sample as the model saw it; None if no video can be read."""
+    """Return FRAMES frames of a sample as the model saw it, or the spectrogram of a sound.
+
+    Returns None if it cannot be read, or has neither.
+    """
     sample, rng = dict(source[index]), np.random.default_rng(0)
     try:
         for transform in pipeline:
             sample = transform(sample, rng)
     except (VideoError, OSError):
         return None
+    if "audio" in sample:
+        return overlays.spectrogram(sample["audio"][len(sample["audio"]) // 2])
     if "video" not in sample:
         return None
     views = rgb(sample["video"])

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxvid import plug
 from jaxvid.config import options
-from jaxvid.data.transforms import color, pose, sampling, skeleton, spatial
+from jaxvid.data.transforms import audio, color, pose, sampling, skeleton, spatial
 from jaxvid.train import optim
 from jaxvid.weights import zoo
 from tests.config import rates
@@ -102,6 +102,8 @@ def _steps(steps: Mapping[str, Record], split: str) -> Facts:
         facts["erasing"] = step["erase_prob"]
     if step := given("GenSkeFeat"):
         facts["streams"] = (step["dataset"], step["feats"])
+    if step := given("AudioFeatureSelector"):
+        facts["rows"] = step.get("fixed_length", 128)
     if step := given("FormatGCNInput"):
         facts["people"] = step["num_person"]
     return facts
@@ -243,6 +245,8 @@ def _transform(step, split: str) -> Facts:
     match step:
         case sampling.SampleClips(frames, stride, clips, _, _, fps):
             return dict(sampler=("SampleFrames", frames, stride, clips, step.twice, fps))
+        case audio.SelectRows(sampler, rows):
+            return _transform(sampler, split) | dict(rows=rows)
         case sampling.DenseClips(frames, stride, clips, train, window, windows):
             clip = frames, stride, clips, window, 1 if train else windows
             return dict(sampler=("DenseSampleFrames", *clip))

@@ -15,6 +15,7 @@ from tests.conftest import cases
 
 # Published configs without a published checkpoint, which no row of the zoo names.
 WITHOUT_CHECKPOINT = {
+    "audioonly_k400": "audioonly_r50_8xb160-64x1x1-100e_kinetics400-audio-feature",
     "slowonly_k400_flow": "slowonly_r50_8xb16-16x4x1-256e_kinetics400-flow",
     "tsn_k400_flow": "tsn_imagenet-pretrained-r50_8xb32_5x1x3-110e_kinetics400-flow",
 }

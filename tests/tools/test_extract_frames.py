@@ -51,7 +51,7 @@ def test_a_folder_is_extracted_and_goes_on(videos, tmp_path, capsys):
     assert printed == [
         f"failed: {videos}/zero.mp4: zero-byte file",
         f"{target}: wrote rgb of 2 videos; 0 were there, 1 failed",
-        f"{tmp_path}/train.csv:3: no frames of zero.mp4",
+        f"{tmp_path}/train.csv:3: nothing was extracted from zero.mp4",
         f"{target}/train_rgb.csv: 2 folders",
     ]
     for name in ("a.mp4", "sub/b c.avi"):

@@ -22,7 +22,7 @@ from jaxvid.weights import resolve, zoo
 FILES = sorted(Path(zoo.__file__).parent.glob("*.json"))
 ROWS = zoo.rows()
 NAMES = {row.name for row in ROWS}
-RECOGNISES = {"recognition", "skeleton"}
+RECOGNISES = {"recognition", "skeleton", "audio"}
 LOADABLE = [row for row in ROWS if row.kind in RECOGNISES and tool.loads(row)]
 # One token for each part but sampling and tag, which may be left out.
 GRAMMAR = re.compile(

@@ -26,6 +26,7 @@ def build(
     folder: str = "",
     share: Probability = 1.0,
     manifest: str = "",
+    sounds: bool = False,
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Videos:
@@ -40,6 +41,7 @@ def build(
       share: Share of each class that is used for training, chosen by a hash of the file name. With
         1, every split contains all videos. A class with a single video is used for training only.
       manifest: Manifest of `python -m jaxvid.tools.scan`, relative to `root` (see video_list).
+      sounds: Whether sounds, such as .wav, and their features, .npy, count like videos.
       names: class names by label, if another split determines them.
 
     Raises:
@@ -47,6 +49,7 @@ def build(
         in `names`, or is in it twice.
     """
     base = Path(root, folder)
+    endings = video_files.VIDEOS + ((*video_files.SOUNDS, ".npy") if sounds else ())
     if not base.is_dir():
         raise UserError(f"{base}: no such folder; set config.data.root")
     there = [path for path in base.iterdir() if video_files.counts(path.name)]
@@ -62,8 +65,8 @@ def build(
             raise UserError(f"{base / name}: no such class.{did_you_mean(name, names)}")
         within = base / name
         below = list(video_files.walk(within))
-        files = [path for path in below if video_files.has_ending(path.name)]
-        others += [path for path in below if not video_files.has_ending(path.name)]
+        files = [path for path in below if video_files.has_ending(path.name, endings)]
+        others += [path for path in below if not video_files.has_ending(path.name, endings)]
         # The order of hashes is random but reproducible, and added files move few others.
         files.sort(key=lambda p: hashlib.sha1(p.relative_to(within).as_posix().encode()).digest())
         if share < 1:
@@ -71,9 +74,9 @@ def build(
             files = files[:kept] if split == "train" else files[kept:]
         paths += sorted(str(p) for p in files)
         labels += [names.index(name)] * len(files)
-    if ignored := video_files.left_out(others):
+    if ignored := video_files.left_out(others, endings):
         warn_once(logger, f"{base}: left out {ignored}")
-    videos = (path for path in there if video_files.has_ending(path.name))
+    videos = (path for path in there if video_files.has_ending(path.name, endings))
     if outside := [path.name for path in videos if path.is_file()]:
         example = f"such as {min(outside)}"
         warn_once(logger, f"{base}: {len(outside):,} videos are in no class folder, {example}")

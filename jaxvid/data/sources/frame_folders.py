@@ -86,23 +86,9 @@ def build(
       UserError: the file does not exist, or a line cannot be read; the message has file and line.
     """
     path = lists.file_of(root, file, split, "list")
-    expected = "folder offset frames label" if offset else "folder frames label"
-    paths, counts, raw, lines = [], [], [], []
-    for number, cells in lists.rows(path):
-        folder, *rest = cells
-        before, labels = rest[: 1 + offset], rest[1 + offset :]
-        if not folder or not labels or (len(labels) > 1 and not multi_label):
-            more = f"; several labels need {FOR_SEVERAL}" if labels else ""
-            raise UserError(f'{path}:{number}: expected "{expected}", found {cells}{more}')
-        numbers = [lists.whole_number(cell) for cell in before]
-        if not all(n is not None and 0 <= n < MOST for n in numbers) or not numbers[-1]:
-            raise UserError(f'{path}:{number}: "{" ".join(before)}" is not a number of frames')
-        paths.append(str(Path(root, prefix, folder)))
-        counts.append(numbers)
-        raw.append(labels)
-        lines.append(number)
-    if not paths:
-        raise UserError(f"{path}: the list is empty")
+    columns = ("folder", "offset", "frames") if offset else ("folder", "frames")
+    folders, counts, raw, lines = read_counted(path, columns, multi_label)
+    paths = [str(Path(root, prefix, folder)) for folder in folders]
     labels, names = to_numbers(raw, names, multi_label, num_classes, path, lines)
     *_, total = columns = np.array(counts).T
     before = columns[0] if offset else np.zeros_like(total)
@@ -118,3 +104,38 @@ def build(
         offsets=before.tolist(),
         parts=offset,
     )
+
+
+def read_counted(
+    path: Path, columns: Sequence[str], multi_label: bool
+) -> tuple[list[str], list[list[int]], list[list[str]], list[int]]:
+    """Read a list with numbers of frames between the path and the labels of a sample.
+
+    Args:
+      columns: names of the columns before the labels: that of the path, then those of numbers.
+      multi_label: whether a line can have several labels.
+
+    Returns:
+      For each line: the path, the numbers, the labels as text, and the number of the line.
+
+    Raises:
+      UserError: a line cannot be read, or the list is empty; the message has file and line.
+    """
+    paths, counts, raw, lines = [], [], [], []
+    for number, cells in lists.rows(path):
+        name, *rest = cells
+        before, labels = rest[: len(columns) - 1], rest[len(columns) - 1 :]
+        if not name or not labels or (len(labels) > 1 and not multi_label):
+            more = f"; several labels need {FOR_SEVERAL}" if labels else ""
+            expected = " ".join((*columns, "label"))
+            raise UserError(f'{path}:{number}: expected "{expected}", found {cells}{more}')
+        numbers = [lists.whole_number(cell) for cell in before]
+        if not all(n is not None and 0 <= n < MOST for n in numbers) or not numbers[-1]:
+            raise UserError(f'{path}:{number}: "{" ".join(before)}" is not a number of frames')
+        paths.append(name)
+        counts.append(numbers)
+        raw.append(labels)
+        lines.append(number)
+    if not paths:
+        raise UserError(f"{path}: the list is empty")
+    return paths, counts, raw, lines

@@ -35,6 +35,7 @@ def build(
     manifest: str = "",
     multi_label: bool = False,
     texts: bool = False,
+    sounds: bool = False,
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Videos:
@@ -46,6 +47,7 @@ def build(
       multi_label: Whether a line of the lists can have any number of labels.
       texts: Whether samples contain the name of their class, for models that compare videos with
         texts.
+      sounds: Whether sounds, such as .wav, and their features, .npy, count like videos.
 
     Raises:
       UserError: `root` is missing or has none of the layouts.
@@ -58,7 +60,7 @@ def build(
     if not names and (base / CLASSES).is_file():
         names = tuple(name for _, name in lists.lines(base / CLASSES))
     known: dict[str, Any] = dict(manifest=manifest, names=names, num_classes=num_classes)
-    found = _read(split, base, train_share, multi_label, known)
+    found = _read(split, base, train_share, multi_label, sounds, known)
     if not texts:
         return found
     if not found.names:
@@ -67,7 +69,12 @@ def build(
 
 
 def _read(
-    split: str, base: Path, train_share: float, multi_label: bool, known: Mapping[str, Any]
+    split: str,
+    base: Path,
+    train_share: float,
+    multi_label: bool,
+    sounds: bool,
+    known: Mapping[str, Any],
 ) -> Videos:
     """Read a split in the layout that `base` has."""
     root = str(base)
@@ -82,11 +89,11 @@ def _read(
             " path,label,label; a folder gives a video one label only"
         )
     if (base / split).is_dir():
-        return class_folders.build(split, root=root, folder=split, **known)
+        return class_folders.build(split, root=root, folder=split, sounds=sounds, **known)
     for other in ("train", "val"):
         if (base / other).is_dir():
             raise UserError(f"{base}: has {other}/ but no {split}/")
-    return class_folders.build(split, root=root, share=train_share, **known)
+    return class_folders.build(split, root=root, share=train_share, sounds=sounds, **known)
 
 
 def holds(root: str, split: str) -> bool:

@@ -55,8 +55,14 @@ def open_media(file: str | io.BytesIO) -> Any:
     return av.open(file, **_TOLERANT)
 
 
-def open_container(source: str | os.PathLike | bytes, path: str) -> Any:
-    """An open container, or a VideoError in plain words where FFmpeg says 'invalid data'."""
+def open_container(source: str | os.PathLike | bytes, path: str, kind: str = "video") -> Any:
+    """An open container, or a VideoError in plain words where FFmpeg says 'invalid data'.
+
+    Args:
+      source: a path, or the bytes of a file.
+      path: the path, for messages.
+      kind: what the file should be, for messages.
+    """
     if not isinstance(source, bytes) and os.path.isdir(source):
         raise VideoError(path, "is a directory")
     with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
@@ -70,8 +76,8 @@ def open_container(source: str | os.PathLike | bytes, path: str) -> Any:
         if container.format.name != "tty":  # as which any text passes: an animation in ANSI codes
             return container
         container.close()
-        raise VideoError(path, "not a video file but text")
+        raise VideoError(path, f"not a {kind} file but text")
     except (InvalidDataError, EOFError):
         if head[4:8] == b"ftyp":
             raise VideoError(path, "truncated: the list of frames (moov) is missing") from None
-        raise VideoError(path, "not a video file, or its beginning is damaged") from None
+        raise VideoError(path, f"not a {kind} file, or its beginning is damaged") from None

@@ -1,4 +1,4 @@
-"""Files of videos: their endings, and which ones there are below a folder.
+"""Files of videos and of sounds: their endings, and which ones there are below a folder.
 
 This is the one place that says what counts, for training and for all tools. Hidden files and
 folders do not (.ipynb_checkpoints, ._clip.mp4), nor do those that systems make (__MACOSX,
@@ -16,6 +16,10 @@ VIDEOS = (
     ".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".gif", ".wmv", ".flv",
     ".3gp", ".3g2", ".ts", ".mts", ".m2ts", ".m2t", ".vob", ".ogv", ".ogm", ".asf", ".f4v", ".m2v",
     ".mpe", ".mxf", ".dv", ".divx", ".rm", ".rmvb", ".qt", ".y4m", ".h264", ".hevc",
+)  # fmt: skip
+SOUNDS = (
+    ".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff",
+    ".au", ".caf", ".mka", ".ac3", ".amr", ".w64",
 )  # fmt: skip
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 ARRAYS = (".npy", ".npz")
@@ -51,15 +55,15 @@ def has_ending(name: str, endings: tuple[str, ...] = VIDEOS) -> bool:
 
 
 def with_ending(name: str, suffix: str) -> str:
-    """`name` with `suffix`, unless it has the ending of a video, an image or an array.
+    """`name` with `suffix`, unless it has the ending of a video, a sound, an image or an array.
 
     A dot does not make an ending: clip_1.25_3.50 is a name without one.
     """
-    return name if has_ending(name, VIDEOS + IMAGES + ARRAYS) else name + suffix
+    return name if has_ending(name, VIDEOS + SOUNDS + IMAGES + ARRAYS) else name + suffix
 
 
 def without_ending(name: str) -> str:
-    """`name` without the ending of a video, an image or an array."""
+    """`name` without the ending of a video, a sound, an image or an array."""
     return os.path.splitext(name)[0] if with_ending(name, ".") == name else name
 
 
@@ -110,4 +114,5 @@ def left_out(paths: Iterable[str | os.PathLike], endings: tuple[str, ...] = VIDE
         return ""
     total = others.total()
     kinds = ", ".join(f"{end} ({count:,})" for end, count in others.most_common(8))
-    return f"{total:,} file{'s' * (total > 1)} without the ending of a video: {kinds}"
+    kind = "a video or a sound" if set(SOUNDS) <= set(endings) else "a video"
+    return f"{total:,} file{'s' * (total > 1)} without the ending of {kind}: {kinds}"
