@@ -106,6 +106,8 @@ class ResNet(nn.Module):
       bn_frozen: Normalize with the running statistics in training, too, and do not update them.
       remat: Recompute the blocks in the backward pass instead of storing their activations. This
         saves memory and makes training slower.
+      levels: Number of last stages whose features are returned, as a tuple if there are several. A
+        head that needs them sets it.
     """
 
     depths: tuple[Count, ...]
@@ -119,17 +121,19 @@ class ResNet(nn.Module):
     bn_frozen: bool = False
     remat: bool = False
     dtype: Any = jnp.float32
+    levels: Any = 1
 
     def setup(self):
         self.conv1 = self.stem_conv()
         for s, depth in enumerate(self.depths):
             setattr(self, f"layer{s + 1}", [self.block(s, i) for i in range(depth)])
 
-    def __call__(self, video: jax.Array, *, train: bool) -> jax.Array:
-        x = self.first(video, train)
+    def __call__(self, video: jax.Array, *, train: bool) -> Any:
+        x, stages = self.first(video, train), []
         for s in range(len(self.depths)):
             x = self.stage(s, x, train)
-        return x
+            stages.append(x)
+        return x if self.levels == 1 else tuple(stages[-self.levels :])
 
     def first(self, video: jax.Array, train: bool) -> jax.Array:
         """Apply the stem: (b, t, h, w, c) -> (b, t, h / 4, w / 4, width)."""

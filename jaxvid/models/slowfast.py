@@ -50,6 +50,8 @@ class SlowFast(nn.Module):
       bn_frozen: Normalize with the running statistics in training, too, and do not update them.
       remat: Recompute the blocks in the backward pass instead of storing their activations. This
         saves memory and makes training slower.
+      levels: Number of last stages whose features are returned, as a tuple if there are several. A
+        head that needs them sets it.
     """
 
     depths: tuple[Count, ...]
@@ -65,6 +67,7 @@ class SlowFast(nn.Module):
     bn_frozen: bool = False
     remat: bool = False
     dtype: Any = jnp.float32
+    levels: Any = 1
 
     @property
     def stride(self) -> int:
@@ -98,11 +101,13 @@ class SlowFast(nn.Module):
             name="fast_path",
         )
         slow, fast = slow_path.first(video[:, :: self.alpha], train), fast_path.first(video, train)
+        found = []
         for s in range(stages):
             lateral = self._lateral(fast, f"{f'layer{s}' if s else 'conv1'}_lateral", train)
             slow = slow_path.stage(s, jnp.concatenate([slow, lateral], -1), train)
             fast = fast_path.stage(s, fast, train)
-        return slow, fast
+            found.append((slow, fast))
+        return found[-1] if self.levels == 1 else tuple(found[-self.levels :])
 
     def _lateral(self, fast, name, train):  # (b, T, h, w, c) -> (b, t, h, w, 2c)
         shape = 2 * fast.shape[-1], (self.fusion, 1, 1), (self.alpha, 1, 1)

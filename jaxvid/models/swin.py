@@ -59,6 +59,8 @@ class Swin(nn.Module):
         1 / inputs, so that signals keep their size. Narrow networks need it: with the published
         0.02 their attention and MLPs begin near 0, and they stay at chance for hundreds of steps.
       dtype: compute dtype; parameters, softmax and normalization statistics stay float32.
+      levels: Number of last stages whose features are returned, as a tuple if there are several. A
+        head that needs them sets it.
     """
 
     width: Count
@@ -70,6 +72,7 @@ class Swin(nn.Module):
     remat: bool = False
     init_std: NonNegative = 0.02
     dtype: Any = jnp.float32
+    levels: Any = 1
 
     @property
     def stride(self) -> int:
@@ -82,9 +85,10 @@ class Swin(nn.Module):
         block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
         rates = iter(np.linspace(0, self.drop_path, sum(self.depths)))
         x = PatchEmbed(self.width, self.patch, dtype=self.dtype, name="patch_embed")(video)
-        x = norm("patch_norm", self.dtype)(x)
+        x, lower = norm("patch_norm", self.dtype)(x), []
         for s, (depth, g) in enumerate(zip(self.depths, self.heads, strict=True)):
             if s:
+                lower.append(x)
                 x = PatchMerging(self.dtype, init, name=f"merge{s - 1}")(x)
             for b in range(depth):
                 x = block(
@@ -96,7 +100,8 @@ class Swin(nn.Module):
                     dtype=self.dtype,
                     name=f"stage{s}_block{b}",
                 )(x, train)
-        return norm("norm", self.dtype)(x)
+        x = norm("norm", self.dtype)(x)
+        return x if self.levels == 1 else (*lower[1 - self.levels :], x)
 
 
 class Block(transformer.Block):

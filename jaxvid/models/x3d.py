@@ -86,10 +86,12 @@ class X3D(resnet.ResNet):
 
     @nn.compact
     def __call__(self, video, *, train):
-        x = super().__call__(video, train=train)
+        maps = super().__call__(video, train=train)
+        *lower, x = maps if self.levels > 1 else (maps,)
         features = int(x.shape[-1] * self.expansion)
         options = dict(norm=self.norm, dtype=self.dtype, name="conv5")
-        return ConvNorm(features, (1, 1, 1), **options)(x, train=train)
+        x = ConvNorm(features, (1, 1, 1), **options)(x, train=train)
+        return (*lower, x) if lower else x
 
     def first(self, video, train):
         return self.conv1(video, train=train)

@@ -72,7 +72,7 @@ class MultiLabel(Recognition):
         labelled = batch["label"].ndim == 2  # nothing is known of a video to predict
         return batch | self._entry_weights(batch) if labelled else batch
 
-    def loss(self, out, batch):  # out (b v, c)
+    def _loss(self, out, batch):  # out (b v, c)
         views = len(out) // len(batch["mask"])
         keys = ("target", "mask", "entry_weight", "category_share")
         target, mask, weight, share = (jnp.repeat(batch[key], views, 0) for key in keys)

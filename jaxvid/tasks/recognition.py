@@ -48,6 +48,8 @@ class Recognition:
         beta of the effective number of samples, such as 0.9999. 0 turns this off.
       class_counts: Number of training samples of each class, for `class_balance`. () counts the
         samples of the training set.
+      auxiliary: Weight of the loss of an auxiliary classifier, for models that have one, such as
+        TPN.
       augment: Random changes of the clips in training.
       heatmap: How the device draws heat maps: for the key "heatmap", where the recipe leaves it to
         the device (`drawn=False`).
@@ -71,6 +73,7 @@ class Recognition:
     class_weight: tuple[Positive, ...] = ()
     class_balance: Rate = 0.0
     class_counts: tuple[Natural, ...] = ()
+    auxiliary: NonNegative = 0.5
     augment: Augment = UNCHANGED
     heatmap: Drawing = POSEC3D
 
@@ -106,7 +109,15 @@ class Recognition:
     def inputs(self, batch):
         return {key: batch[key].reshape(-1, *batch[key].shape[2:]) for key in self.keys}
 
-    def loss(self, out, batch):  # out (b v, c)
+    def loss(self, out, batch):  # out (b v, c), or a tuple of them of which the first counts
+        out, *auxiliary = out if isinstance(out, tuple) else (out,)
+        loss, logs = self._loss(out, batch)
+        if not auxiliary:
+            return loss, logs
+        extra = self.auxiliary * sum(self._loss(scores, batch)[0] for scores in auxiliary)
+        return loss + extra, logs | {"loss_cls": loss, "loss_aux": extra}
+
+    def _loss(self, out, batch):  # out (b v, c)
         views = len(out) // len(batch["mask"])
         target, mask = (jnp.repeat(batch[key], views, 0) for key in ("target", "mask"))
         each = self._losses(out, target)
@@ -116,7 +127,8 @@ class Recognition:
         right = (out.argmax(-1) == target.argmax(-1)).astype(jnp.float32)
         return loss, {"top1": losses.masked_mean(right, mask)}
 
-    def predict(self, out, batch):  # out (b v, c) -> score (b, c)
+    def predict(self, out, batch):  # out as in `loss` -> score (b, c)
+        out = out[0] if isinstance(out, tuple) else out
         views = out.reshape(len(batch["mask"]), -1, self.num_classes)
         if self.average == "prob":
             score = self._probabilities(views).mean(1)

@@ -157,6 +157,15 @@ QUICK = {
     "ava_slowonly_r50_4x16",
 }
 
+
+def of_pyramid(family, inputs, features):
+    """A recogniser with a pyramid of the last two stages, and an auxiliary classifier."""
+    spec = dict(name="tpn", backbone=dict(name=family, variant="r50"))
+    return Case(spec, inputs, features, outputs=lambda out: out[0])
+
+
+TPN_TSM = of_pyramid("tsm", segments, "n t h w c -> (n t) c h w")
+TPN_SLOWONLY = of_pyramid("slowonly", clips, "n t h w c -> n c t h w")
 SCALED = dict(non_local="embedded_gaussian", non_local_scale=True)
 RICH = dict(context=True, pool="max", mlp=True)
 CASES = {
@@ -207,6 +216,10 @@ CASES = {
     "tin_r50": of_frames("tin", "r50"),
     "tin_tsm_r50": of_frames("tin", "r50"),
     "trn_r50": of_frames("trn", "r50"),
+    "tpn_tsm_r50": TPN_TSM,
+    "tpn_tsm_r50_fcn_test": TPN_TSM,
+    "tpn_slowonly_r50": TPN_SLOWONLY,
+    "tpn_slowonly_r50_fcn_test": TPN_SLOWONLY,
     "x3d_s": of_clips("x3d", "s"),
     "x3d_m": of_clips("x3d", "m"),
     "stgcn_2d": of_skeletons("stgcn", "2d"),

@@ -5,9 +5,11 @@ from jaxvid.weights.convert import Table, Weights
 
 BUFFERS = (".*num_batches_tracked",)
 ORDER = (
-    "backbone cls_head slow_path fast_path conv1 bn1 conv2 bn2 conv3 bn3 downsample layer1 layer2"
-    " layer3 layer4 conv1_lateral layer1_lateral layer2_lateral layer3_lateral fc block"
-    " non_local_block g conv_out theta phi conv bn weight bias running_mean running_var"
+    "backbone neck temporal_modulation_ops downsample_ops level_fusion_1 spatial_modulation"
+    " level_fusion_2 pyramid_fusion aux_head downsamples fusion_conv cls_head slow_path fast_path"
+    " conv1 bn1 conv2 bn2 conv3 bn3 downsample layer1 layer2 layer3 layer4 conv1_lateral"
+    " layer1_lateral layer2_lateral layer3_lateral fc block non_local_block g conv_out theta phi"
+    " conv bn aux_head.fc weight bias running_mean running_var"
 )
 # "layer1.0.downsample.1.running_var" -> "backbone/layer1_0/downsample/bn/var"
 TORCHVISION = (
