@@ -47,6 +47,10 @@ def _row(name, arch, window, drop_path, lr, decay, parts, epochs, views, extras)
     facts |= dict(batch=GPUS_TIMES_VIDEOS * int(parts), epochs=epochs)
     if smoothing := re.search(r"label smoothing ([\d.]+)", extras):
         facts["smoothing"] = float(smoothing[1])
+    if randaugment := re.search(r"RandAugment\(n=(\d+),m=(\d+)\)", extras):
+        facts["train.policy"] = ("RandAugment", *map(int, randaugment.groups()))
+    if erasing := re.search(r"RandomErasing ([\d.]+)", extras):
+        facts["train.erasing"] = float(erasing[1])
     warmup = dict(type="LinearLR", start_factor=0.1, begin=0, end=2.5, convert_to_iter_based=True)
     cosine = dict(type="CosineAnnealingLR", T_max=epochs)
     curve = rates.curve([warmup, cosine], lr, epochs)

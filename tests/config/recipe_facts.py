@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxvid import plug
 from jaxvid.config import options
-from jaxvid.data.transforms import audio, color, pose, sampling, skeleton, spatial
+from jaxvid.data.transforms import audio, color, policies, pose, sampling, skeleton, spatial
 from jaxvid.train import optim
 from jaxvid.weights import zoo
 from tests.config import rates
@@ -98,6 +98,8 @@ def _steps(steps: Mapping[str, Record], split: str) -> Facts:
         facts["flip"] = (step["flip_ratio"], *pairs)
     if step := given("ColorJitter"):
         facts["color"] = ("ColorJitter",)
+    if (step := given("PytorchVideoWrapper")) and step["op"] == "RandAugment":
+        facts["policy"] = ("NoisyRandAugment", step.get("num_layers", 2), step["magnitude"])
     if step := given("RandomErasing"):
         facts["erasing"] = step["erase_prob"]
     if step := given("GenSkeFeat"):
@@ -274,6 +276,10 @@ def _transform(step, split: str) -> Facts:
             return dict(crop=("TenCrop", size))
         case spatial.Flip(probability):
             return dict(flip=(probability,))
+        case policies.RandAugment(ops, magnitude):
+            return dict(policy=("RandAugment", ops, magnitude))
+        case policies.NoisyRandAugment(ops, magnitude):
+            return dict(policy=("NoisyRandAugment", ops, magnitude))
         case color.ColorJitter():
             return dict(color=("ColorJitter",))
         case skeleton.Streams(layout, streams):
