@@ -33,8 +33,8 @@ from pathlib import Path
 import numpy as np
 
 from jaxvid import cli, compare, files
-from jaxvid.data.annotations import lists
-from jaxvid.data.video.video_files import ARRAYS, VIDEOS, numpy_reason
+from jaxvid.data.annotations import feature_files, lists
+from jaxvid.data.video.video_files import SOUNDS, VIDEOS, numpy_reason
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.metrics.classification import (
     Accuracy,
@@ -45,7 +45,7 @@ from jaxvid.metrics.classification import (
 
 logger = logging.getLogger("jaxvid.tools.fuse")
 
-ENDINGS = (*VIDEOS, *ARRAYS, ".wav")  # of files that show one sample in several forms
+ENDINGS = (*VIDEOS, *SOUNDS, *feature_files.ENDINGS)  # of files that are forms of one sample
 KEYS = ("score", "label", "id", "views", "label_mask", "category", "names")
 
 

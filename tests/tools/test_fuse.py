@@ -74,7 +74,7 @@ def test_matches_by_id_and_writes_a_dump(save, tmp_path):
     assert fused.views == 15
 
 
-@pytest.mark.parametrize("other", ["flow_val/{}", "audio_features/{}.npy", "/mnt/flow/val/{}"])
+@pytest.mark.parametrize("other", ["flow_val/{}", "audio_features/{}.npy", "/mnt/val/{}.FLAC"])
 def test_streams_of_a_video_are_matched_by_its_name(save, tmp_path, said, other):
     """Two streams read a video as a file and as a folder of flow, or of other features."""
     shuffle = RNG.permutation(N)
