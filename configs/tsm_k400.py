@@ -3,7 +3,7 @@
 Variants: r50_u8 (top-1 73.18, 50 epochs), r50_u8_100e (73.22), r50_u8_dense (73.38), r50_u16
 (75.12), and with non-local blocks r50_u8_dot_product (74.49), r50_u8_gaussian (73.66),
 r50_u8_embedded_gaussian (74.34). On other backbones, tested on 3 crops of 256: mobilenetv2_u8
-(68.71).
+(68.71), mobileone_s4_u16 (74.38); mobileone_s4_u16_deploy evaluates it in its form for inference.
 """
 
 from configs import base, datasets
@@ -19,13 +19,14 @@ RECIPES = {
     "r50_u8_gaussian": (8, 50.0, (25.0, 45.0), "gaussian", False),
     "r50_u8_embedded_gaussian": (8, 50.0, (25.0, 45.0), "embedded_gaussian", False),
 }
-# backbone, its weights, frames, epochs, milestones, epochs of warmup
+MOBILENET = dict(name="mobilenetv2", variant="w100", remat=False)
+MOBILEONE = dict(name="mobileone", variant="s4", remat=False)
+DEPLOYED = dict(MOBILEONE, deploy=True)
+# backbone, weights, frames, those that exchange channels (0: all), epochs, milestones, warmup
 BACKBONES = {
-    "mobilenetv2_u8": (
-        dict(name="mobilenetv2", variant="w100"),
-        "mobilenetv2_w100_in1k",
-        *(8, 100.0, (40.0, 80.0), 0.0),
-    ),
+    "mobilenetv2_u8": (MOBILENET, "mobilenetv2_w100_in1k", 8, 0, 100.0, (40.0, 80.0), 0.0),
+    "mobileone_s4_u16": (MOBILEONE, "mobileone_s4_in1k", 16, 8, 50.0, (25.0, 45.0), 5.0),
+    "mobileone_s4_u16_deploy": (DEPLOYED, "", 16, 8, 50.0, (25.0, 45.0), 5.0),
 }
 
 
@@ -33,7 +34,7 @@ def groups(non_local: str = "") -> dict:
     """The head learns faster, biases twice as fast; biases and norms have no decay."""
     head = (("head/fc/kernel", 5.0), ("head/fc/bias", 10.0))
     biases = ((".*/non_local/(g|theta|phi)/bias", 2.0),) if non_local else ()
-    return dict(lr_scale=(*head, *biases), decay_scale=((".*/bias", 0.0), (".*/bn/scale", 0.0)))
+    return dict(lr_scale=(*head, *biases), decay_scale=((".*/bias", 0.0), (".*/scale", 0.0)))
 
 
 def get_config(variant="r50_u8"):
@@ -63,10 +64,10 @@ def common(epochs):
     return c
 
 
-def on_backbone(backbone, weights, frames, epochs, milestones, warmup):
+def on_backbone(backbone, weights, frames, span, epochs, milestones, warmup):
     """The run of a backbone of another family."""
     c = common(epochs)
-    c.model = dict(name="tsm", backbone=dict(backbone, remat=False), dropout=0.5)
+    c.model = dict(name="tsm", backbone=backbone, span=span, dropout=0.5)
     views = dict(crops=3, test_size=256)
     c.data.recipe = plug.spec(
         "data.recipes", "segments", frames=frames, crop=("scales", 13), **views
@@ -74,5 +75,9 @@ def on_backbone(backbone, weights, frames, epochs, milestones, warmup):
     c.init.weights = weights
     c.init.skip = ("head/.*",)
     c.optim = base.sgd(0.02, 128, weight_decay=2e-5, clip=20.0, **groups())
+    if backbone["name"] == "mobileone":  # convolutions with a bias
+        c.optim["lr_scale"] += ((".*/(se/fc.|reparam)/bias", 2.0),)
+    if backbone.get("deploy"):  # no norms
+        c.optim["decay_scale"] = ((".*/bias", 0.0),)
     c.schedule = base.multistep(*milestones, warmup=warmup)
     return c

@@ -237,6 +237,7 @@ def load(
     split: str = "test",
     config: Any = None,
     recipe: Mapping | None = None,
+    deploy: bool = False,
 ) -> Model:
     """Load a trained or published model, ready to predict.
 
@@ -250,10 +251,12 @@ def load(
         "val".
       config: A ConfigDict or nested dicts that replace the config of the checkpoint.
       recipe: Changes to the preprocessing, such as {"clips": 1, "crops": 1} for fewer views.
+      deploy: Convert the model to the form for inference that its family has, such as MobileOne,
+        whose branches become one convolution. Its outputs are the same up to rounding.
 
     Raises:
-      UserError: there are no such weights, they are of another model, or `config` prepares other
-        inputs than those of the training.
+      UserError: there are no such weights, they are of another model, `config` prepares other
+        inputs than those of the training, or the family has no form for inference.
     """
     if isinstance(config, str | os.PathLike):
         raise UserError(
@@ -264,4 +267,28 @@ def load(
         compare.evaluated(origin.source, origin.config, config)
     used = hashable(config or origin.local_config)
     used["data"]["recipe"] |= recipe or {}
-    return Model(used, origin, split)
+    if not deploy:
+        return Model(used, origin, split)
+    form = deployed(used["model"])
+    model, other = (Model(used | {"model": spec}, origin, split) for spec in (used["model"], form))
+    if form != used["model"]:
+        family = plug.module("models", form.get("backbone", form)["name"])
+        variables = family.deploy(model.variables)
+        other.variables = jax.device_put(variables, meshes.replicated(model.mesh))
+    return other
+
+
+def deployed(spec: Mapping) -> dict:
+    """Return the spec of a model in its form for inference.
+
+    Raises:
+      UserError: the family of the model, or of its backbone, has no such form.
+    """
+    if "backbone" in spec:
+        return {**spec, "backbone": deployed(spec["backbone"])}
+    if spec["name"] not in (known := plug.names("models", "deploy")):
+        raise UserError(
+            f"deploy: {spec['name']} has one form for training and inference; two have"
+            f" {', '.join(known)}"
+        )
+    return {**spec, "deploy": True}

@@ -40,6 +40,7 @@ class Block(nn.Module):
       kernels: Kernel of each convolution, over (h, w) or (t, h, w).
       strides: Strides of the block, over the same axes. The last convolution but one applies them.
       zero_init: Start the normalization of the last convolution at 0.
+      groups: Groups of channels of the last convolution but one.
       norm: Makes the normalization layers; takes the arguments of `BatchNorm`.
       conv_norm: Makes the convolutions with their normalization; takes the arguments of `ConvNorm`.
       dtype: Compute dtype.
@@ -49,6 +50,7 @@ class Block(nn.Module):
     kernels: tuple[Ints, ...]
     strides: Ints
     zero_init: bool = False
+    groups: int = 1
     norm: Callable = BatchNorm
     conv_norm: Callable = ConvNorm
     dtype: Any = jnp.float32
@@ -69,6 +71,7 @@ class Block(nn.Module):
         """
         last = len(self.kernels) - 1
         start = nn.initializers.zeros if self.zero_init and i == last else nn.initializers.ones
+        grouped = dict(groups=self.groups) if self.groups > 1 and i == last - 1 else {}
         return self.conv_norm(
             self.features[i],
             self.kernels[i],
@@ -76,6 +79,7 @@ class Block(nn.Module):
             relu=i < last,
             norm=partial(self.norm, scale_init=start),
             dtype=self.dtype,
+            **grouped,
             name=f"conv{i + 1}",
         )(x, train=train)
 

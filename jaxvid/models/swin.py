@@ -50,7 +50,7 @@ class Swin(nn.Module):
       depths: Blocks in each stage.
       heads: Attention heads in each stage.
       window: Tokens that a window spans in time, height and width.
-      patch: Pixels that a token spans in time, height and width.
+      patch: Pixels that a token spans in time, height and width, or in height and width alone.
       drop_path: Probability of skipping a residual branch in the last block in training; it grows
         linearly from 0 in the first.
       remat: Recompute the blocks in the backward pass instead of storing their activations. This
@@ -67,7 +67,7 @@ class Swin(nn.Module):
     depths: tuple[Count, ...]
     heads: tuple[Count, ...]
     window: tuple[Count, Count, Count] = (8, 7, 7)
-    patch: tuple[Count, Count, Count] = (2, 4, 4)
+    patch: tuple[Count, ...] = (2, 4, 4)
     drop_path: Rate = 0.1
     remat: bool = False
     init_std: NonNegative = 0.02
@@ -77,7 +77,7 @@ class Swin(nn.Module):
     @property
     def stride(self) -> int:
         """Pixels of a frame from one feature to the next."""
-        return max(self.patch[1:]) * 2 ** (len(self.depths) - 1)
+        return max(self.patch[-2:]) * 2 ** (len(self.depths) - 1)
 
     @nn.compact
     def __call__(self, video, *, train):

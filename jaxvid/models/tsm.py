@@ -38,13 +38,15 @@ class ShiftBlock(non_local.NonLocalBlock):
 
     Attributes:
       shift: Divisor n of the share 1/n of channels that move each way; 0 moves none.
+      span: Number of consecutive frames that exchange channels; 0 means all.
     """
 
     shift: int = 8
+    span: int = 0
 
     def conv(self, i, x, train):
         if i == 0 and self.shift:
-            x = shift_channels(x, self.shift)
+            x = shift_channels(x, self.shift, self.span)
         return super().conv(i, x, train)
 
 
@@ -52,18 +54,19 @@ class TSM(non_local.NonLocalResNet):
     """video (b, t, h, w, c) -> features (b, t', h / 32, w / 32, c').
 
     Attributes:
-      shift: See `build`.
+      shift, span: See `build`.
       pool_time: (size, stride, padding) of a max-pool over time after the first stage; None turns
         it off. The published value is (3, 2, 1), which halves the number of frames.
     """
 
     shift: Natural = 8
+    span: Natural = 0
     pool_time: tuple[Count, Count, Natural] | None = None
 
     @nn.nowrap
     def block(self, stage, i, kind=ShiftBlock, **fields):
         shift = self.shift if self.shifted(stage, i) else 0
-        return super().block(stage, i, kind, **{"shift": shift, **fields})
+        return super().block(stage, i, kind, **{"shift": shift, "span": self.span, **fields})
 
     def enter(self, stage, x):
         if stage != 1 or not self.pool_time:
@@ -85,17 +88,28 @@ class FrameClassifier(heads.PoolClassifier):
         return scores.reshape(*x.shape[:2], -1).mean(1)
 
 
-def shift_channels(x: jax.Array, share: int) -> jax.Array:
+def shift_channels(x: jax.Array, share: int, span: int = 0) -> jax.Array:
     """Move 1/`share` of the channels one frame back and as many forth; fill the ends with 0.
 
     The first channels show the next frame, the second the previous one.
 
     Args:
       x: (b, t, ..., c).
+      share: Divisor of the number of channels.
+      span: Divide the frames into runs of this length, each with its own ends. 0 means one run.
 
     Returns:
       The same shape.
+
+    Raises:
+      UserError: the frames cannot be divided so.
     """
+    if span:
+        if x.shape[1] % span:
+            raise UserError(
+                f"config.model.span={span} does not divide clips of {x.shape[1]} frames"
+            )
+        return shift_channels(x.reshape(-1, span, *x.shape[2:]), share).reshape(x.shape)
     fold = x.shape[-1] // share
     pads = [(0, 0)] * x.ndim
     pads[1] = (1, 1)
@@ -106,12 +120,13 @@ def shift_channels(x: jax.Array, share: int) -> jax.Array:
 
 @dataclass(frozen=True)
 class Shift:
-    """`shift_channels` with a fixed share; equal shares are equal functions."""
+    """`shift_channels` as a function of the input alone, which can be compared with another."""
 
     share: int
+    span: int
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return shift_channels(x, self.share)
+        return shift_channels(x, self.share, self.span)
 
 
 def backbone(variant, **overrides):
@@ -124,6 +139,7 @@ def build(
     num_classes,
     backbone: Backbone = None,
     shift: Natural = 8,
+    span: Natural = 0,
     dropout: Rate = 0.5,
     dtype=jnp.float32,
     **overrides,
@@ -136,15 +152,19 @@ def build(
       shift: Before the first convolution of a block, 1/shift of the channels move one frame
         forward, and as many move one frame back. Deep ResNets do this in every second block. 0
         turns it off.
+      span: Number of consecutive frames that exchange channels; 0 means the whole clip. The
+        published TSM on MobileOne has 8, half of its clip.
       dropout: Share of the features that is dropped before the classifier in training.
 
     Raises:
       UserError: frames cannot meet inside the blocks of the backbone.
     """
     if not backbone:
-        net = TSM(**{**VARIANTS[variant], "shift": shift, "dtype": dtype, **overrides})
+        net = TSM(
+            **{**VARIANTS[variant], "shift": shift, "span": span, "dtype": dtype, **overrides}
+        )
     elif hasattr(backbone, "mix"):
-        net = backbone.clone(mix=Shift(shift)) if shift else backbone
+        net = backbone.clone(mix=Shift(shift, span)) if shift else backbone
     else:
         kind = type(backbone).__name__
         raise UserError(

@@ -1,10 +1,12 @@
 """Write a trained model as a .safetensors file with an upstream's tensor names.
 
-    python -m jaxvid.tools.export_weights WORKDIR --to mmaction [--out FILE]
+    python -m jaxvid.tools.export_weights WORKDIR --to mmaction [--out FILE] [--deploy]
 
 Names, shapes, dtypes and order are those of the upstream's `state_dict`, including buffers, so the
 upstream can load the file with `strict=True`. The metadata of the file contains the config and the
 class names, so `jaxvid.load(FILE)` needs nothing else.
+
+With --deploy, the model is written in its form for inference. Families such as MobileOne have one.
 """
 
 import json
@@ -23,20 +25,22 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("weights", help="workdir, checkpoint, file, or a name of the zoo")
     parser.add_argument("--to", default="mmaction", help="upstream whose names to write")
     parser.add_argument("--out", help="by default WORKDIR/UPSTREAM.safetensors")
+    parser.add_argument("--deploy", action="store_true", help="write the form for inference")
     args = parser.parse_args(argv)
-    return cli.guard(lambda: write(args.weights, args.to, args.out))
+    return cli.guard(lambda: write(args.weights, args.to, args.out, args.deploy))
 
 
-def write(spec: str, upstream: str, out: str | None) -> Path:
+def write(spec: str, upstream: str, out: str | None, deploy: bool = False) -> Path:
     """Export the weights that `spec` refers to, and return the path of the file.
 
     Raises:
-      UserError: the weights cannot be loaded, or there is no such upstream.
+      UserError: the weights cannot be loaded, there is no such upstream, or `deploy` is set and the
+        family has no form for inference.
     """
     folder = Path(spec) if Path(spec).is_dir() else Path()
     path = Path(out) if out else folder / f"{upstream}.safetensors"
     files.probe_file(path, [spec])
-    model = load(spec)
+    model = load(spec, deploy=deploy)
     tables = resolve.tables(model.config["model"], model.net)
     if upstream not in tables:
         raise UserError(f"--to={upstream}: no such upstream.{did_you_mean(upstream, tables)}")

@@ -11,6 +11,7 @@ from typing import Any
 
 from jaxvid import plug
 from jaxvid.config import flat
+from jaxvid.weights import resolve
 from jaxvid.weights.convert import rename
 from tests.parity import manifests
 from tests.parity.cases import CASES
@@ -130,7 +131,7 @@ def tensors_of(model: Mapping[str, Any]) -> tuple[Tensors, dict[str, str]]:
 def _named(golden: str) -> tuple[Tensors, dict[str, str]]:
     case, manifest = CASES[golden], MANIFESTS()[golden]
     net = plug.load("models", case.model, num_classes=manifest["num_classes"])
-    weights = plug.module("models", case.model["name"]).WEIGHTS[case.upstream]
+    weights = resolve.tables(case.model, net)[case.upstream]
     skip = re.compile("|".join([BUFFERS.pattern, *weights.skip]))
     shapes = {name: tuple(shape) for name, shape, _ in manifest["tensors"]}
     tensors = {name: shape for name, shape in shapes.items() if not skip.fullmatch(name)}

@@ -17,6 +17,12 @@ from tests.conftest import cases
 WITHOUT_CHECKPOINT = {
     "audioonly_k400": "audioonly_r50_8xb160-64x1x1-100e_kinetics400-audio-feature",
     "slowonly_k400_flow": "slowonly_r50_8xb16-16x4x1-256e_kinetics400-flow",
+    "tsm_k400:mobileone_s4_u16_deploy": (
+        "tsm_imagenet-pretrained-mobileone-s4_deploy_8xb16-1x1x16-50e_kinetics400-rgb"
+    ),
+    "tsn_k400:mobileone_s4_u8_deploy": (
+        "tsn_imagenet-pretrained-mobileone-s4_deploy_8xb32-1x1x8-100e_kinetics400-rgb"
+    ),
     "tsn_k400_flow": "tsn_imagenet-pretrained-r50_8xb32_5x1x3-110e_kinetics400-flow",
 }
 # spec of a config: the published config that it is of
@@ -54,6 +60,13 @@ DIFFERENCES = {
         "the checkpoint of version 0.x is no longer published; ours is its successor"
     ),
     ("slowonly_k400_flow", "val.sampler"): "the validation of our recipes has one clip, not two",
+    (r"ts[mn]_k400:mobileone_.*_deploy", "weights"): (
+        "the file is of the training form; ours is for evaluation and has no weights to start from"
+    ),
+    ("tsn_k400:(densenet161|swin_base)_.*", "weights"): (
+        "upstream takes whatever torchvision or timm has"
+    ),
+    ("tsn_k400:swin_base_.*", "drop_path"): "the default of timm, which the sheet does not have",
     ("tsm_ssv2:r50_u16", "test.sampler"): (
         "upstream gives its loader the test of 16 frames, which only the data set would read"
     ),

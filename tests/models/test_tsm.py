@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxvid.errors import UserError
 from jaxvid.layers import resnet
 from jaxvid.models import tsm, tsn
 from jaxvid.weights.convert import convert, export
@@ -26,6 +27,15 @@ def test_shift_shows_neighbours(channels, share):
             if 0 <= source < 4:
                 want[:, t, ..., c] = x[:, source, ..., c]
     np.testing.assert_array_equal(tsm.shift_channels(jnp.asarray(x), share), want)
+
+
+def test_a_span_of_frames_has_its_own_ends():
+    x = draw(2, 6, 2, 2, 8)
+    got = tsm.shift_channels(jnp.asarray(x), 8, span=3)
+    parts = [tsm.shift_channels(jnp.asarray(x[:, i : i + 3]), 8) for i in (0, 3)]
+    np.testing.assert_array_equal(got, jnp.concatenate(parts, 1))
+    with pytest.raises(UserError, match=r"config.model.span=4 does not divide clips of 6 frames"):
+        tsm.shift_channels(jnp.asarray(x), 8, span=4)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ class Case:
       train: overrides that take chance out of training.
       outputs: what our model gives -> what upstream's does, under the golden's names.
       inner: name of a module inside; `outputs` is given what it gives, after what the model does.
+      in_tuple: upstream's backbone gives its only feature map in a tuple.
+      double: evaluate in float64, for models whose float32 noise hides errors.
       absolute: bound of max|a - b| for outputs whose spread is too small for a relative one.
     """
 
@@ -34,6 +36,8 @@ class Case:
     train: Mapping[str, Any] = field(default_factory=lambda: dict(dropout=0.0))
     outputs: Callable[..., Any] = lambda out: out
     inner: str = ""
+    in_tuple: bool = False
+    double: bool = False
     absolute: float | None = None
 
 
@@ -110,10 +114,10 @@ def of_frames(name, variant, **options):
     return Case(spec, segments, "n t h w c -> (n t) c h w")
 
 
-def on_backbone(name, family, variant, **options):
+def on_backbone(name, backbone, head=None, **about):
     """A 2-D recogniser on the backbone of another family."""
-    spec = dict(name=name, backbone=dict(name=family, variant=variant, **options))
-    return Case(spec, segments, "n t h w c -> (n t) c h w")
+    spec = dict(name=name, backbone=backbone, **(head or {}))
+    return Case(spec, segments, "n t h w c -> (n t) c h w", **about)
 
 
 def of_clips(name, variant, **options):
@@ -167,6 +171,12 @@ def of_pyramid(family, inputs, features):
 TPN_TSM = of_pyramid("tsm", segments, "n t h w c -> (n t) c h w")
 TPN_SLOWONLY = of_pyramid("slowonly", clips, "n t h w c -> n c t h w")
 SCALED = dict(non_local="embedded_gaussian", non_local_scale=True)
+RESNEXT = dict(name="resnext", variant="r101-32x4d")
+DENSENET = dict(name="densenet", variant="161", relu=False)
+SWIN = dict(name="swin2d", variant="base")
+MOBILENET = dict(name="mobilenetv2", variant="w100")
+MOBILEONE = dict(name="mobileone", variant="s4")
+DEPLOYED = dict(MOBILEONE, deploy=True)
 RICH = dict(context=True, pool="max", mlp=True)
 CASES = {
     "swin_tiny": swin("tiny"),
@@ -188,7 +198,14 @@ CASES = {
     "tsm_r50_nl_gaussian": of_frames("tsm", "r50", non_local="gaussian"),
     "tsm_r50_temporal_pool": of_frames("tsm", "r50", pool_time=(3, 2, 1)),
     "tsm_r101_sthv2": of_frames("tsm", "r101"),
-    "tsm_mobilenetv2": on_backbone("tsm", "mobilenetv2", "w100"),
+    "tsn_rn101_32x4d": on_backbone("tsn", RESNEXT, in_tuple=True),
+    "tsn_dense161": on_backbone("tsn", DENSENET),
+    "tsn_swin": on_backbone("tsn", SWIN),
+    "tsn_mobileone_s4": on_backbone("tsn", MOBILEONE, in_tuple=True, double=True),
+    "tsn_mobileone_s4_deploy": on_backbone("tsn", DEPLOYED, in_tuple=True),
+    "tsm_mobilenetv2": on_backbone("tsm", MOBILENET),
+    "tsm_mobileone_s4": on_backbone("tsm", MOBILEONE, dict(span=8), double=True),
+    "tsm_mobileone_s4_deploy": on_backbone("tsm", DEPLOYED, dict(span=8)),
     "c2d_r50": of_clips("c2d", "r50"),
     "c2d_r50_16x4": of_clips("c2d", "r50"),
     "c2d_r50_nopool": of_frames("c2d", "r50", pool=False),

@@ -72,8 +72,16 @@ def load(golden: Golden, net: nn.Module, inputs: Mapping) -> dict:
 
 def outputs(golden: Golden) -> list[Check]:
     """Outputs and features in evaluation mode."""
-    case = golden.case
-    net, inputs = build(case, golden.num_classes), case.inputs(golden.input)
+    with double_precision() if golden.case.double else contextlib.nullcontext():
+        return _outputs(golden)
+
+
+def _outputs(golden: Golden) -> list[Check]:
+    case, dtype = golden.case, jnp.float64 if golden.case.double else jnp.float32
+    net = build(case, golden.num_classes, dtype=dtype)
+    inputs = jax.tree.map(
+        lambda x: x.astype(dtype) if x.dtype == np.float32 else x, case.inputs(golden.input)
+    )
 
     @jax.jit
     def forward(variables, inputs):
@@ -92,7 +100,9 @@ def outputs(golden: Golden) -> list[Check]:
         if case.inner in (getattr(key, "key", None) for key in path)
     ]
     found = named("logits", case.outputs(out, *inner))
+    kept = {} if case.double else golden.features  # which were recorded in float32
     features = seen["intermediates"]["backbone"]["__call__"][-1]  # of nested calls the outermost
+    features = (features,) if case.in_tuple else features
     for name, value in named("backbone", features).items():
         value = rearrange(np.asarray(value), case.features)
         found[f"{name}_mean"] = value.mean(axis=tuple(range(2, value.ndim)))
@@ -100,11 +110,13 @@ def outputs(golden: Golden) -> list[Check]:
 
     checks = constants(golden, net, variables)
     tolerance = max(map(golden.tolerance, golden.outputs))
-    for name, want in {**golden.outputs, **golden.features}.items():
+    for name, want in {**golden.outputs, **kept}.items():
         if name not in found:
             raise UserError(f"{golden.name}: the model gives {', '.join(found)}, not {name}")
         if name in golden.features:
             checks.append(Check(name, relative(found[name], want), tolerance))
+        elif case.double:
+            checks.append(Check(name, relative(found[name], golden.arrays[f"{name}_f64"]), DOUBLE))
         elif case.absolute:
             checks.append(Check(name, distance(found[name], want), case.absolute))
         else:

@@ -91,7 +91,7 @@ def test_names_say_what_the_rows_say(row):
         assert row.variant == row.backbone["variant"]
     else:  # a recognizer on the backbone of another family
         assert row.variant.startswith(
-            row.family if row.model is row.backbone else row.backbone["name"]
+            row.family if row.model is row.backbone else row.backbone["name"].removesuffix("2d")
         )
     spread = f"u{row.frames}" if row.frames else None
     assert parts["sampling"] == (f"{row.frames}x{row.stride}" if row.stride else spread)
@@ -207,9 +207,9 @@ def parameters(model, num_classes):
     spec = hashable(json.loads(model))
     net = plug.load("models", spec, num_classes=num_classes)
     example = plug.module("models", spec["name"]).example(spec.get("variant", "test"))
-    if "frames" in spec:  # layers of the network depend on it
+    if frames := spec.get("frames", spec.get("span")):  # layers of the network depend on it
         b, _, *frame = example["video"].shape
-        example["video"] = jax.ShapeDtypeStruct((b, spec["frames"], *frame), np.float32)
+        example["video"] = jax.ShapeDtypeStruct((b, frames, *frame), np.float32)
     shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), **x, train=False), example)
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes["params"]))
 
