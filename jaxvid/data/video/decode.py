@@ -331,14 +331,16 @@ class VideoReader(Reader):
     def _decode(self, start: int) -> Iterator[av.VideoFrame]:
         """Frames as they are shown, beginning with the packet number `start`."""
         index, stop = self._index, self._stop
-        numbered = self._packets.start(index, start)
+        numbered = self._packets.start(index, start, stop)
         context = self._packets.context
+        skipping = None
         for fed, packet in numbered:
             self._fed = max(self._fed, fed)  # the flush at the end has no number
             number = index.frame_of.get(packet.pts, -1) if packet else -1
             # A frame no other leans on need not be decoded, unless a later read may go on to it.
             skip = 0 <= number < self._last and number not in self._is_wanted and fed != start
-            context.skip_frame = "NONREF" if skip else "DEFAULT"
+            if skip != skipping:
+                context.skip_frame, skipping = "NONREF" if skip else "DEFAULT", skip
             try:
                 yield from context.decode(packet)
                 if fed == stop:

@@ -28,6 +28,8 @@ ATTRIBUTES = (
     *("field_order", "chroma_sample_location"),  # PyAV 18 and 19
 )
 
+BLOCK = 1 << 17  # bytes of small packets that are read at once
+
 Numbered = Iterator[tuple[int, av.Packet | None]]
 
 
@@ -44,7 +46,7 @@ class Demuxed:
         """The decoder."""
         return self.stream.codec_context
 
-    def start(self, index: Index, packet: int) -> Numbered:
+    def start(self, index: Index, packet: int, stop: int | None = None) -> Numbered:
         """Packets with their numbers from `packet` on, reached by seeking or else by reading on."""
         packets = None if index.counting else self.seek(index, packet)
         if packets is None:
@@ -130,24 +132,41 @@ class Direct:
         self.context.thread_type = "AUTO"
         self.context.thread_count = threads
 
-    def start(self, index: Index, packet: int) -> Numbered:
-        """Packets with their numbers from `packet` on; None at last, to drain the decoder."""
+    def start(self, index: Index, packet: int, stop: int | None = None) -> Numbered:
+        """Packets with their numbers from `packet` on; None at last, to drain the decoder.
+
+        Args:
+          stop: the last packet that will be needed, if known. Little after it is read.
+        """
         self.context.flush_buffers()
         # Flushing may reset what the decoder has learned of the order of frames.
         self.context.reorder_depth = self._layout.attributes["reorder_depth"]
-        return self._packets(packet)
+        return self._packets(packet, len(self._layout.at) if stop is None else stop + 1)
 
     def close(self) -> None:
         self._file.close()
         self.context = None
 
-    def _packets(self, first: int) -> Numbered:
-        at, sizes, file = self._layout.at, self._layout.size, self._file.fileno()
-        for number in range(first, len(at)):
-            if size := int(sizes[number]):
-                packet = av.Packet(size)
-                if os.preadv(file, [packet], int(at[number])) < size:
+    def _packets(self, first: int, end: int) -> Numbered:
+        """Packets from `first` on; several up to `end` are read at once, as a system call is slow."""
+        begins = self._layout.at.tolist()
+        ends = (self._layout.at + self._layout.size).tolist()
+        block, start = b"", 0
+        for number in range(first, len(begins)):
+            at, size = begins[number], ends[number] - begins[number]
+            if not size:
+                continue
+            if not start <= at <= start + len(block) - size:
+                reach = number + 1
+                while reach < end and at < ends[reach] <= at + BLOCK:
+                    reach += 1
+                start, block = (
+                    at,
+                    os.pread(self._file.fileno(), max(size, ends[reach - 1] - at), at),
+                )
+                if len(block) < size:
                     raise VideoError(self.path, "was cut off while it was read")
-                packet.pts = number
-                yield number, packet
+            packet = av.Packet(block[at - start : at - start + size])
+            packet.pts = number
+            yield number, packet
         yield -1, None
