@@ -148,7 +148,7 @@ class Direct:
         self.context = None
 
     def _packets(self, first: int, end: int) -> Numbered:
-        """Packets from `first` on; several up to `end` are read at once, as a system call is slow."""
+        """Packets from `first` on. Several up to `end` are read at once: system calls are slow."""
         begins = self._layout.at.tolist()
         ends = (self._layout.at + self._layout.size).tolist()
         block, start = b"", 0
@@ -166,7 +166,8 @@ class Direct:
                 )
                 if len(block) < size:
                     raise VideoError(self.path, "was cut off while it was read")
-            packet = av.Packet(block[at - start : at - start + size])
+            packet = av.Packet(size)  # of bytes, it would have no padding, which decoders need
+            memoryview(packet)[:] = memoryview(block)[at - start : at - start + size]
             packet.pts = number
             yield number, packet
         yield -1, None

@@ -114,8 +114,8 @@ def fed(monkeypatch):
     def watch(source):
         original = source.start
 
-        def spy(self, index, packet):
-            for item in original(self, index, packet):
+        def spy(self, *request):
+            for item in original(self, *request):
                 packets.append(item)
                 yield item
 
