@@ -15,6 +15,8 @@ import av
 import numpy as np
 import pytest
 
+from jaxvid.data.video.colors import ToRGB
+
 BITS, BLOCK = 9, 12  # numbers below 512, in blocks of 12 x 12 pixels
 SIZE = (80, 128)  # height, width
 
@@ -123,12 +125,13 @@ def tone(path: Path, codec: str) -> Path:
 
 
 def sequential(path: Path) -> np.ndarray:
-    """All frames, decoded from the first to the last without any seeking."""
+    """All frames, decoded from the first to the last without any seeking, in our own colors."""
     with av.open(str(path)) as container:
         container.streams.video[0].thread_count = 1
         frames = list(container.decode(video=0))
     w, h = frames[0].width, frames[0].height
-    return np.stack([f.to_ndarray(format="rgb24", width=w, height=h) for f in frames])
+    to_rgb = ToRGB()
+    return np.stack([to_rgb(frame, w, h).copy() for frame in frames])
 
 
 X264: dict[str, Any] = {"preset": "veryfast", "threads": "1"}

@@ -14,8 +14,8 @@ from av.video.reformatter import VideoReformatter
 
 logger = logging.getLogger(__name__)
 
-# Formats that both ways below convert alike, bit for bit. Any other with chroma at a lower
-# resolution, such as those of 10 bits, depends on how that is interpolated.
+# Formats that both ways below convert alike, bit for bit, if the height is even. Any other with
+# chroma at a lower resolution, such as those of 10 bits, depends on how that is interpolated.
 PLAIN = frozenset(
     f"{yuv}{chroma}p" for yuv in ("yuv", "yuvj") for chroma in ("420", "422", "444")
 ) | {"rgb24", "bgr24", "gray"}
@@ -32,7 +32,7 @@ class ToRGB:
 
     def __call__(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
         """The frame at a size, uint8 (h w 3)."""
-        if frame.format.name not in PLAIN:
+        if frame.format.name not in PLAIN or frame.height % 2:
             frame = self._filtered(frame)
         rgb = self._reformatter.reformat(frame, width, height, format="rgb24", threads=1)
         return rgb.to_ndarray()

@@ -1,6 +1,7 @@
 """Colors are those that the ffmpeg program gives, for every matrix, range and depth."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,47 @@ KINDS = {
     "10bit_hevc": ("libx265", "yuv420p10le", ("bt709", "bt709", "bt709", "tv")),
     "pq": ("libx265", "yuv420p10le", ("bt2020nc", "bt2020", "smpte2084", "tv")),
     "hlg": ("libx265", "yuv420p10le", ("bt2020nc", "bt2020", "arib-std-b67", "tv")),
+    "pq_h264": ("libx264", "yuv420p10le", ("bt2020nc", "bt2020", "smpte2084", "tv")),
+    "bt2020": ("libx264", "yuv420p", ("bt2020nc", "bt2020", "bt2020-10", "tv")),
+    "bt2020_full_10bit": ("libx264", "yuv420p10le", ("bt2020nc", "bt2020", "bt2020-10", "pc")),
+    "fcc": ("libx264", "yuv420p", ("fcc", "bt470m", "bt709", "tv")),
+    "smpte240m": ("libx264", "yuv422p", ("smpte240m", "smpte240m", "smpte240m", "tv")),
+    "10bit_444": ("libx264", "yuv444p10le", ("bt709", "bt709", "bt709", "tv")),
+    "12bit_hevc": ("libx265", "yuv422p12le", ("bt709", "bt709", "bt709", "tv")),
+    "rgb": ("libx264rgb", "rgb24", None),
+    "gray": ("libx264", "gray", None),
+    "gray_full": ("libx264", "gray", ("bt709", "bt709", "bt709", "pc")),
+    "gray_10bit": ("libx264", "gray10le", None),
+    "yuvj420": ("mjpeg", "yuvj420p", None),
+    "yuvj422": ("mjpeg", "yuvj422p", None),
+    "yuvj444": ("mjpeg", "yuvj444p", None),
     "411": ("mjpeg", "yuvj411p", None),
+    "410": ("ffv1", "yuv410p", None),
+    "440": ("ffv1", "yuv440p", None),
+    "yuva420": ("ffv1", "yuva420p", None),
+    "yuva444_10bit": ("prores_ks", "yuva444p10le", None),
+    "gbrp": ("ffv1", "gbrp", None),
+    "gbrp_10bit": ("ffv1", "gbrp10le", None),
+    "bgra": ("ffv1", "bgra", None),
+    "rgb48": ("ffv1", "rgb48le", None),
+    "pal8": ("gif", "rgb8", None),
+    "nv12": ("rawvideo", "nv12", None),
+    "uyvy422": ("rawvideo", "uyvy422", None),
 }
-MATRICES = {"smpte170m": "bt601", "bt709": "bt709", "bt2020nc": "bt2020"}
+ODD = [
+    *("untagged", "bt709", "bt709_full", "bt709_422", "bt709_444", "10bit", "10bit_422"),
+    *("10bit_444", "gray", "gbrp", "yuva420", "410"),
+]
+MATRICES = {
+    **{"smpte170m": "bt601", "bt709": "bt709", "bt2020nc": "bt2020", "fcc": "fcc"},
+    **{"smpte240m": "smpte240m"},
+}
 
 
-def encode(folder: Path, name: str, source: Path) -> Path:
-    """A video of a kind with the frames of `source`."""
-    codec, pix_fmt, tags = KINDS[name]
+def encode(folder: Path, name: str, source: Path, codec: str = "") -> Path:
+    """A video of a kind with the frames of `source`, from the encoder of that kind or another."""
+    usual, pix_fmt, tags = KINDS[name]
+    codec = codec or usual
     path = folder / f"{name}.mkv"
     filters = f"format={pix_fmt}"
     if tags:
@@ -51,6 +85,7 @@ def encode(folder: Path, name: str, source: Path) -> Path:
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("colors")
     make.encode(folder / "moving.mkv", frames=6, codec="ffv1", pix_fmt="bgr0")
+    make.encode(folder / "odd.mkv", frames=3, size=(81, 123), codec="ffv1", pix_fmt="bgr0")
     patches = np.zeros((96, 128, 3), np.uint8)
     patches[:48, :64], patches[:48, 64:] = (220, 30, 30), (40, 200, 50)
     patches[48:, :64], patches[48:, 64:] = (30, 60, 210), (180, 180, 180)
@@ -62,10 +97,28 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=list(KINDS))
+# What is tested by default. The others need a process of ffmpeg each, and are similar.
+USUAL = [
+    *("untagged", "bt601_full", "bt709", "bt709_444", "10bit", "pq", "hlg", "gray", "rgb", "gbrp"),
+    *("yuvj420", "pal8", "untagged, odd size", "10bit, odd size"),
+]
+
+
+def others_long(names: Iterable[str]) -> list:
+    long = pytest.mark.long
+    return [pytest.param(name, marks=() if name in USUAL else long) for name in names]
+
+
+@pytest.fixture(params=others_long([*KINDS, *(f"{name}, odd size" for name in ODD)]))
 def path(request, folder):
-    path = folder / f"{request.param}.mkv"
-    return path if path.exists() else encode(folder, request.param, folder / "moving.mkv")
+    name, _, odd = request.param.partition(", ")
+    place = folder / odd if odd else folder
+    path = place / f"{name}.mkv"
+    if not path.exists():
+        place.mkdir(exist_ok=True)
+        source = folder / ("odd.mkv" if odd else "moving.mkv")
+        encode(place, name, source, codec="ffv1" if odd else "")
+    return path
 
 
 def test_equal_to_the_ffmpeg_program(path):
@@ -77,7 +130,9 @@ def test_equal_to_the_ffmpeg_program(path):
         np.testing.assert_array_equal(frames, expected)
 
 
-@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind[2]])
+@pytest.mark.parametrize(
+    "name", others_long(name for name, kind in KINDS.items() if kind[2] and "gray" not in name)
+)
 def test_colors_are_those_that_were_encoded(folder, tmp_path, name):
     """Away from the edges of patches, an error of matrix or range is a change of 8 or more."""
     path = encode(tmp_path, name, folder / "patches.mkv")

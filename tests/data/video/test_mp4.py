@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxvid.data.video import packets
+from jaxvid.data.video import colors, packets
 from jaxvid.data.video.decode import VideoReader
 from tests.data import video_files as make
 
@@ -39,8 +39,8 @@ ENCODED = {  # name: arguments of the encoder, whose parameters are read from th
     "pixels.mp4": "libx264 -aspect 16:9 -x264-params overscan=show:videoformat=pal",
     "pixels_other.mp4": "libx264 -vf setsar=77/78",
     "order.mp4": "libx264 -x264-params bframes=0:cabac=0:slices=3",
-    "pq.mp4": "libx264 -pix_fmt yuv420p10le -color_trc smpte2084 -color_primaries bt2020"
-    " -colorspace bt2020nc",
+    "pq.mp4": "libx264 -pix_fmt yuv420p10le -vf"
+    " setparams=color_trc=smpte2084:color_primaries=bt2020:colorspace=bt2020nc",
     "two_sets.mp4": "libx264 -x264-params repeat-headers=1:aud=1",
 }
 LISTED = [
@@ -128,6 +128,14 @@ def test_h264_is_not_decoded_to_open_it(video, monkeypatch):
         with VideoReader(video(name)):
             needed += [name] * len(started)
     assert needed == ["two_sets.mp4"]
+
+
+def test_hdr_is_known_without_decoding(video, monkeypatch):
+    lines: list[str] = []
+    monkeypatch.setattr(colors, "_warned", set())
+    monkeypatch.setattr(colors.logger, "warning", lines.append)
+    with VideoReader(video("pq.mp4")):
+        assert len(lines) == 1 and "HDR video (PQ)" in lines[0]
 
 
 @pytest.mark.parametrize("name", UNUSUAL)
