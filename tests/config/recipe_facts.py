@@ -97,7 +97,9 @@ def _steps(steps: Mapping[str, Record], split: str) -> Facts:
         pairs = sorted((int(a), b) for a, b in step.get("flip_label_map", {}).items() if int(a) < b)
         facts["flip"] = (step["flip_ratio"], *pairs)
     if step := given("ColorJitter"):
-        facts["color"] = ("ColorJitter",)
+        names = "brightness", "contrast", "saturation", "hue"
+        strengths = zip(names, (0.5, 0.5, 0.5, 0.1), strict=True)
+        facts["color"] = ("ColorJitter", *(step.get(*strength) for strength in strengths))
     if (step := given("PytorchVideoWrapper")) and step["op"] == "RandAugment":
         facts["policy"] = ("NoisyRandAugment", step.get("num_layers", 2), step["magnitude"])
     if step := given("RandomErasing"):
@@ -134,6 +136,8 @@ def _model(model: Record) -> Facts:
         facts["average"] = (
             "score" if head["type"] == "TSNHead" else head.get("average_clips", "prob")
         )
+    if neck := model.get("neck"):
+        facts["auxiliary"] = neck["aux_head_cfg"]["loss_weight"]
     if head := model.get("roi_head", {}).get("bbox_head"):
         classes = head["num_classes"] - head["background_class"]
         facts |= dict(classes=classes, dropout=head["dropout_ratio"])
@@ -215,7 +219,7 @@ def configured(config) -> Facts:
     blended = [augment.get(key, 0.0) for key in ("mixup", "cutmix")]
     facts |= {"blending": blended} if any(blended) else {}
     if augment.get("color"):
-        facts["train.color"] = ("ColorJitter",)
+        facts["train.color"] = ("ColorJitter", *augment["color"])
     backbone = model.get("backbone", model)
     frozen = [p for p in config.optim.get("freeze", ()) if re.fullmatch(p, NORM)]
     facts["frozen_norm"] = backbone.get("bn_frozen", False) or bool(frozen)
@@ -234,6 +238,8 @@ def configured(config) -> Facts:
     if task.get("keys", ("video",)) == ("video",) and "mean" in task:
         facts |= {key: _channels(task[key]) for key in ("mean", "std")}
     net = plug.load("models", model, num_classes=classes)
+    if hasattr(net, "neck"):
+        facts["auxiliary"] = task["auxiliary"]
     if spread := getattr(getattr(net, "head", None), "init_std", None):
         facts["init_std"] = spread
     if name := config.init.weights:
@@ -280,8 +286,8 @@ def _transform(step, split: str) -> Facts:
             return dict(policy=("RandAugment", ops, magnitude))
         case policies.NoisyRandAugment(ops, magnitude):
             return dict(policy=("NoisyRandAugment", ops, magnitude))
-        case color.ColorJitter():
-            return dict(color=("ColorJitter",))
+        case color.ColorJitter(brightness, contrast, saturation, hue):
+            return dict(color=("ColorJitter", brightness, contrast, saturation, hue))
         case skeleton.Streams(layout, streams):
             return dict(streams=(layout, streams))
         case skeleton.People(people):
