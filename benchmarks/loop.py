@@ -7,6 +7,9 @@ its lines. After every 100 of its steps it waits for the device, and the compile
 often on one batch that is on the device. A ratio is the loop's time over that of the steps alone
 before and after it, so 1.00 is a loop that costs nothing.
 
+It is also counted before how many steps of the loop the device had finished all others, so that it
+waited: for the loop, or for data.
+
 Three clocks are read: the time that passes; the CPU time of all threads, which includes that of
 reading; and the CPU time of the main thread. The device waits for the loop only if the main thread
 needs longer for a step than the device.
@@ -113,11 +116,13 @@ class Turns:
 
     Attributes:
       loop, alone: seconds of a step in each turn, by all clocks.
+      idle: share of the steps of each turn before which the device had nothing to do.
     """
 
     def __init__(self, alone: Alone):
         self._step, self._take, self._count = alone, loop.take, 0
         self.loop, self.alone = list[np.ndarray](), list[np.ndarray]()
+        self.idle = list[float]()
         self._began = clocks()
 
     def __call__(self, batches: Any, logs: Any) -> tuple[Any, float]:
@@ -127,7 +132,10 @@ class Turns:
                 self.loop.append((clocks() - self._began) / TURN)
             time.sleep(0.1)  # until the loader has read as far ahead as it may
             self.alone.append(self._step(TURN))
+            self.idle.append(0.0)
             self._began = clocks()
+        elif all(value.is_ready() for value in logs.values()):
+            self.idle[-1] += 1 / (TURN - 1)
         self._count += 1
         return self._take(batches, logs)
 
@@ -158,6 +166,7 @@ def main() -> int:
     for i, clock in enumerate(("time", "CPU time", "CPU time of the main thread")):
         low, middle, high = np.quantile(turns.ratios()[:, i], (0.25, 0.5, 0.75))
         print(f"| {clock} | {ours[i]:.2f} | {bare[i]:.2f} | {middle:.3f} ({low:.3f}-{high:.3f}) |")
+    print(f"\nThe device waited before {np.median(turns.idle[1:-1]):.1%} of the steps.")
     return 0
 
 

@@ -1,7 +1,6 @@
 """Steps of a run after which it logs, evaluates and saves."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 LOG_EVERY, LINES = 50, 10  # steps between two lines, and minimum number of lines of a run
@@ -16,7 +15,6 @@ class Calendar:
       lines: steps with a line of averages.
       evaluations: steps with a validation.
       saves: steps with a checkpoint.
-      synced: all of these; the loop waits until such a step is done.
     """
 
     steps_per_epoch: float
@@ -38,10 +36,6 @@ class Calendar:
         saves = milestones(config.save_every, total) | evaluations
         lines = milestones(config.log_every or max(1, min(LOG_EVERY, total // LINES)), total)
         return cls(steps_per_epoch, total, lines, evaluations, saves)
-
-    @cached_property
-    def synced(self) -> frozenset[int]:
-        return self.lines | self.saves
 
     def epoch(self, step: int) -> float:
         """Return the number of epochs that a number of steps is, which can be a fraction."""

@@ -93,7 +93,6 @@ def train(
         fit.foresee(planned, batch)
         state, meta = begin(planned, batch, checkpoints, initial)
         train_step = compile_step(planned, state, batch, fit)
-        nonfinite = Nonfinite(config.nonfinite, planned, sources["train"])
         precise = PreciseStatistics(planned, stream_of, watchdog)
         validate = Validation(planned, sources["val"], pipelines["val"], reading, watchdog)
         # With this, a checkpoint can be loaded without the data.
@@ -102,6 +101,7 @@ def train(
         run_log = RunLog(
             workdir, planned, when, start, train_step, stream, batch, meta.get("progress")
         )
+        nonfinite = Nonfinite(config.nonfinite, planned, sources["train"], run_log.add)
         run_log.write_clips(start, batch, about["names"])
 
         with interruptible() as asked_to_stop:
@@ -119,19 +119,17 @@ def train(
                     checkpoints.add_metrics(start, metrics)
 
             logs: dict[str, jax.Array] = {}
+            run_log.restart_clock()
             for step in range(start + 1, when.total + 1):
                 watchdog.beat(f"step {step}")
-                began = time.monotonic()
                 batch, waited = take(batches, logs)
+                run_log.add_wait(waited)
                 state, logs = train_step(state, batch)  # returns before the device has finished
                 nonfinite.follow(step, state, batch, logs)
                 metrics, stop = {}, asked_to_stop()
-                if stop or step in when.synced:
+                if stop or step in when.saves:
                     nonfinite.settle(state)  # waits for this step
-                run_log.add(logs, time.monotonic() - began, waited)
 
-                if step in when.lines:
-                    run_log.write_averages(step)
                 if step in when.evaluations and not stop:
                     state, stop = precise(state, step, asked_to_stop)
                     if not stop:
@@ -143,6 +141,7 @@ def train(
                     due = step in when.evaluations and not metrics
                     progress = dict(epoch=when.epoch(step), progress=run_log.state(), eval_due=due)
                     checkpoints.save(step, state, about | progress, metrics)
+                    run_log.restart_clock()
                 if stop:
                     checkpoints.wait()
                     raise Interrupted(STOPPED.format(step))

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -32,15 +32,23 @@ class Nonfinite:
       policy: "stop" or "skip".
       planned: the plan of the run.
       source: the samples of training.
+      done: is called with each step and its logs, in order, as soon as the host knows that the
+        device has finished it.
 
     Raises:
       UserError: unknown policy.
     """
 
-    def __init__(self, policy: str, planned: Plan, source: Source):
+    def __init__(
+        self,
+        policy: str,
+        planned: Plan,
+        source: Source,
+        done: Callable[[int, dict], None] = lambda step, logs: None,
+    ):
         if policy not in POLICIES:
             raise UserError(f'config.nonfinite: "{policy}" is none of {", ".join(POLICIES)}')
-        self._policy, self._planned, self._source = policy, planned, source
+        self._policy, self._planned, self._source, self._done = policy, planned, source, done
         self._row = self.skipped = 0
         self._pending: deque[tuple[int, dict, dict]] = deque()
 
@@ -54,6 +62,9 @@ class Nonfinite:
         Raises:
           UserError: the older step was not finite, and this ends the run.
         """
+        for value in logs.values():
+            if isinstance(value, jax.Array):
+                value.copy_to_host_async()
         self._pending.append((step, batch, logs))
         while len(self._pending) > AHEAD:
             self._check(state, *self._pending.popleft())
@@ -70,7 +81,11 @@ class Nonfinite:
     def _check(self, state: TrainState, step: int, batch: dict, logs: dict):
         if is_finite(logs):
             self._row = 0
-            return
+        else:
+            self._report(state, step, batch, logs)
+        self._done(step, logs)
+
+    def _report(self, state: TrainState, step: int, batch: dict, logs: dict):
         self._row, self.skipped = self._row + 1, self.skipped + 1
         where, rows = first_bad(self._planned, state, batch, step)
         report = (

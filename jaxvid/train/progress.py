@@ -110,13 +110,10 @@ class Progress:
         """Add a step.
 
         Args:
-          logs: logs of the step. Their copy to the host is started, but not waited for.
+          logs: logs of the step.
           seconds: duration of the step.
           waited: seconds of it that were spent waiting for data.
         """
-        for value in logs.values():
-            if isinstance(value, jax.Array):
-                value.copy_to_host_async()
         self._steps.append((logs, seconds, waited))
 
     def state(self) -> dict:

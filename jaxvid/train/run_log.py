@@ -1,6 +1,7 @@
 """Log of a run: averages of its steps, metrics of evaluations, and hints on its speed."""
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -50,17 +51,35 @@ class RunLog:
         self._progress = Progress(when.total, config.batch, flops, averages)
         self._stragglers, self._waits = Stragglers(), Waits(stream)
         self._writer = Writer(workdir, start, config.writers)
+        self._waited = 0.0
+        self.restart_clock()
 
     def write_clips(self, step: int, batch: Mapping[str, jax.Array], names: Sequence[str]):
         """Write the first clips of a batch with their classes as an image, if it has videos."""
         if (sheet := figures.of_batch(batch, names)) is not None:
             self._writer.picture(step, "train/clips", sheet)
 
-    def add(self, logs: Mapping[str, jax.Array], seconds: float, waited: float):
-        """Add a step to the averages; its values stay on the device. See `Progress.add`."""
-        self._progress.add(logs, seconds, waited)
+    def add_wait(self, seconds: float):
+        """Add time in which the device waited for data."""
+        self._waited += seconds
 
-    def write_averages(self, step: int):
+    def add(self, step: int, logs: Mapping[str, jax.Array]):
+        """Add a step that is done to the averages, and write a line of the log if one is due.
+
+        The duration of the step is the time since the step before it was done.
+        """
+        began = self._clock
+        self.restart_clock()
+        self._progress.add(logs, self._clock - began, self._waited)
+        self._waited = 0.0
+        if step in self._when.lines:
+            self._write_averages(step)
+
+    def restart_clock(self):
+        """Start to measure the duration of the next step."""
+        self._clock = time.monotonic()
+
+    def _write_averages(self, step: int):
         """Print and write the averages since the last line, with hints on a slow run."""
         if not self._progress.steps:
             return
