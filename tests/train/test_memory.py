@@ -4,6 +4,7 @@ import ast
 import re
 from dataclasses import replace
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,9 +14,10 @@ from configs import quickstart
 from jaxvid import main, plug
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
+from jaxvid.layers.norm import BatchNorm
 from jaxvid.train import estimate, fitting, memory
 from jaxvid.train.evaluate import batch_size
-from jaxvid.train.plan import plan
+from jaxvid.train.plan import plan, shapes_of
 from jaxvid.train.step import Compiled, make_eval_step
 from tests.conftest import fill
 
@@ -156,6 +158,33 @@ def test_the_state_is_donated(plain):
     planned, step, batch = plain
     stats = step.compile(planned.state_shapes, batch).memory_analysis()
     assert stats.alias_size_in_bytes >= estimate.size_on_device(planned.state_shapes)
+
+
+class Normalized(nn.Module):
+    """A network with running statistics."""
+
+    @nn.compact
+    def __call__(self, keypoint, *, train):
+        x = BatchNorm()(nn.Dense(8)(keypoint), train=train)
+        return nn.Dense(4)(x).mean(1)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_every_array_of_the_state_is_donated(name):
+    config = quickstart.get_config()
+    config.optim, config.ema = dict(name=name, lr=1e-3, clip=1.0), 0.9
+    mesh = meshes.build()
+    task = plug.load("tasks", dict(name="recognition", keys=("keypoint",)), num_classes=4)
+    sample = {"keypoint": np.zeros((1, 3, 5), np.float32), "label": np.int32(0)}
+    sample |= {"mask": np.float32(1), "index": np.int32(0)}
+    batch = shapes_of(sample, 16, mesh)
+    planned = plan(config, Normalized(), task, mesh, batch, 10.0)
+    program = planned.step().compile(planned.state_shapes, batch).as_text()
+    header = program.partition("input_output_alias=")[2].partition("\n")[0]
+    aliased = {int(output) for output in re.findall(r"\{(\d+)\}: \(\d+, \{\}, ", header)}
+    assert {"batch_stats"} == planned.state_shapes.model_state.keys()
+    # The state comes before the logs in the results.
+    assert aliased == set(range(len(jax.tree.leaves(planned.state_shapes))))
 
 
 @pytest.mark.parametrize("views", [1, 12])

@@ -161,6 +161,18 @@ def test_a_step_is_checked_after_the_next_ones_have_begun(setup):
         watch.follow(1 + nonfinite.AHEAD, state, batch, dict(loss=1.0, grad_norm=1.0))
 
 
+def test_steps_are_reported_in_order_when_they_are_done(setup):
+    planned, _, state, batch = setup
+    done = []
+    watch = nonfinite.Nonfinite("stop", planned, source(), lambda *step: done.append(step))
+    logs = [dict(loss=jnp.float32(i), grad_norm=jnp.float32(1)) for i in range(6)]
+    for step in range(1, 6):
+        watch.follow(step, state, batch, logs[step])
+        assert done == [(i, logs[i]) for i in range(1, step + 1 - nonfinite.AHEAD)]
+    watch.settle(state)
+    assert done == [(i, logs[i]) for i in range(1, 6)]
+
+
 def test_batches_are_skipped_but_not_for_ever(setup, said):
     planned, _, state, batch = setup
     watch = nonfinite.Nonfinite("skip", planned, source())
