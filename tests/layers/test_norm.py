@@ -165,3 +165,12 @@ def test_a_sharded_batch_is_normalised_as_a_whole(groups):
     got = compiled(params, rows)
     assert got[1][0].sharding.spec == PartitionSpec("data")
     same(got, want, rtol=1e-4, atol=1e-4)
+
+
+def test_the_backward_pass_keeps_the_input_in_its_own_dtype():
+    x = jax.ShapeDtypeStruct(SHAPE, jnp.bfloat16)
+    _, transpose = jax.eval_shape(
+        lambda x: jax.vjp(lambda x: apply(x, dtype=jnp.bfloat16)[0], x), x
+    )
+    large = [leaf for leaf in jax.tree.leaves(transpose) if leaf.size >= x.size]
+    assert [(leaf.size, leaf.dtype) for leaf in large] == [(x.size, x.dtype)]

@@ -369,3 +369,10 @@ def test_gpus_get_calls_of_cudnn(name, calls, fake_gpu, monkeypatch):
         traced = jax.jit(jax.grad(loss, (0, 1, 2, 3))).trace(q, k, k, bias)
     text = traced.lower(lowering_platforms=("cuda",)).as_text()
     assert re.findall(r"__cudnn\$(\w+)", text) == calls
+
+
+def test_the_backward_pass_keeps_weights_in_the_dtype_of_the_values():
+    tokens = jax.ShapeDtypeStruct((2, 64, 3, 8), jnp.bfloat16)
+    _, transpose = jax.eval_shape(lambda x: jax.vjp(lambda x: attention(x, x, x), x), tokens)
+    pairs = [leaf for leaf in jax.tree.leaves(transpose) if leaf.size >= 2 * 3 * 64 * 64]
+    assert [leaf.dtype for leaf in pairs] == [jnp.bfloat16]
