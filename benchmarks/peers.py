@@ -58,6 +58,9 @@ RECOGNITION = {
 }
 SKELETON = "{0}/{0}_8xb16-joint-u100-80e_ntu60-xsub-keypoint-{1}"
 FILES = {name: f"recognition/{file}" for name, file in RECOGNITION.items()} | {
+    "tsn_audio": "recognition_audio/resnet/tsn_r18_8xb320-64x1x1-100e_kinetics400-audio-feature",
+    "audioonly": "recognition_audio/audioonly/"
+    "audioonly_r50_8xb160-64x1x1-100e_kinetics400-audio-feature",
     **{
         f"{g}:{d}_j": f"skeleton/{SKELETON.format(g, d)}"
         for g in ("stgcn", "stgcnpp")
@@ -192,6 +195,8 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
             self.cls_head = MODELS.build(model.cls_head)
 
         def forward(self, x):
+            if "audio" in arrays:
+                return self.cls_head(self.backbone(x))
             frames = x.shape[1]
             x = self.backbone(x.flatten(0, 1) if flat else x)
             return self.cls_head(x, num_segs=frames)
@@ -241,6 +246,8 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
     model.cls_head.num_classes = classes
     if "keypoint" in arrays:
         data = torch.tensor(arrays["keypoint"])
+    elif "audio" in arrays:
+        data = torch.tensor(np.moveaxis(arrays["audio"], -1, 1).copy())
     else:
         data = channels_first(arrays["video"], frames=flat)
     net = Recognizer()

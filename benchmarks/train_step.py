@@ -62,6 +62,8 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
     "slowfast": ("slowfast_k400", "r50_4x16", {}, dict(size=112)),
     "stgcn": ("stgcn_ntu60", "2d_j", {}, {}),
     "stgcnpp": ("stgcnpp_ntu60", "2d_j", {}, {}),
+    "tsn_audio": ("tsn_k400_audio", "", {}, {}),
+    "audioonly": ("audioonly_k400", "", {}, {}),
     "bmn": ("bmn_anet", "400", {}, {}),
     "fast_rcnn": ("slowonly_ava21", "r50_4x16", {}, dict(size=96)),
     "clip4clip": ("clip4clip_msrvtt", "vitb32", {}, dict(frames=2)),
@@ -108,7 +110,7 @@ def noise(sample: dict[str, Any], batch: int) -> dict[str, np.ndarray]:
     """A batch like this sample, with something to see."""
     rng = np.random.default_rng(0)
     arrays = {k: np.repeat(np.asarray(x)[None], batch, 0) for k, x in sample.items()}
-    for key in arrays.keys() & {"video", "feature", "keypoint"}:
+    for key in arrays.keys() & {"video", "audio", "feature", "keypoint"}:
         value = rng.standard_normal(arrays[key].shape, np.float32)
         pixels = arrays[key].dtype == np.uint8
         arrays[key] = (128 + 40 * value).clip(0, 255).astype(np.uint8) if pixels else value

@@ -47,7 +47,12 @@ def mux(path: Path, sound: np.ndarray, rate: int, codec: str, kind: str, layout:
 
 
 def video_with_sound(
-    path: Path, sound: np.ndarray, late: float = 0.0, frames: int = 30, rate: int = RATE
+    path: Path,
+    sound: np.ndarray,
+    late: float = 0.0,
+    frames: int = 30,
+    rate: int = RATE,
+    codec: str = "pcm_s16le",
 ) -> Path:
     """Write a video of 30 frames per second whose mono sound (n,) begins `late` seconds after it.
 
@@ -56,7 +61,7 @@ def video_with_sound(
     with av.open(str(path), "w") as container:
         video: Any = container.add_stream("mpeg4", rate=30)
         video.height, video.width, video.pix_fmt = 48, 64, "yuv420p"
-        stream: Any = container.add_stream("pcm_s16le", rate=rate, layout="mono")
+        stream: Any = container.add_stream(codec, rate=rate, layout="mono")
         for k in range(frames):
             frame = av.VideoFrame.from_ndarray(
                 np.full((48, 64, 3), 5 * k, np.uint8), format="rgb24"
@@ -64,8 +69,9 @@ def video_with_sound(
             frame.pts, frame.time_base = k + round(max(-late, 0) * 30), Fraction(1, 30)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        steps = np.int16(np.rint(sound * 32767))[None]
-        _encode(container, stream, steps, rate, "s16", "mono", round(max(late, 0) * rate))
+        kind = "fltp" if codec == "aac" else "s16"
+        steps = np.float32(sound) if codec == "aac" else np.int16(np.rint(sound * 32767))
+        _encode(container, stream, steps[None], rate, kind, "mono", round(max(late, 0) * rate))
         container.mux(stream.encode(None))
     return path
 

@@ -37,6 +37,7 @@ pytestmark = pytest.mark.long
 SHIPPED = {
     "recognition": "finetune:mini",
     "multi_label": "multi_label_own:mini",
+    "audio": "audio_own:mini",
     "skeleton": "stgcn_ntu60",
     "localization": "bmn_own:mini",
     "detection": "fast_rcnn_own:mini",
@@ -45,6 +46,7 @@ SHIPPED = {
 METRICS = {
     "recognition": "top1",
     "multi_label": "map",
+    "audio": "top1",
     "skeleton": "top1",
     "localization": "auc",
     "detection": "map",
@@ -58,6 +60,8 @@ REFUSALS = {
     ("extract_features", "skeleton"): rf"\(recipe skeleton\) hold no videos; {INSTEAD}",
     ("extract_features", "localization"): rf"\(recipe localization\) hold no videos; {INSTEAD}",
     ("extract_features", "detection"): f"which needs 'proposals' in addition to a video; {INSTEAD}",
+    ("extract_features", "audio"): rf"\(recipe audio\) hold no videos; {INSTEAD}",
+    ("time_control", "audio"): ORDER,
     ("time_control", "skeleton"): ORDER,
     ("time_control", "localization"): ORDER,
     ("time_control", "detection"): ORDER,
@@ -187,7 +191,7 @@ def run_show_config(case: Case, out: Path) -> int:
 
 def see_show_config(case: Case, out: Path, printed: str):
     lines = (out / "all.txt").read_text().splitlines()
-    task = "recognition" if case.task == "skeleton" else case.task
+    task = "recognition" if case.task in ("skeleton", "audio") else case.task
     assert f"--config.task.name={task}" in lines and len(lines) > 40
     assert printed.splitlines() == lines[:1]
 

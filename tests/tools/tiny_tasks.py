@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from configs import base, bmn_own, clip4clip_msrvtt, datasets, fast_rcnn_own
+from configs import audio_own, base, bmn_own, clip4clip_msrvtt, datasets, fast_rcnn_own
 from jaxvid import plug
 from jaxvid.data.synthetic import untrimmed
 from jaxvid.data.video.encode import write_video
-from tests.data import people
+from tests.data import people, sounds
 
 COLOURS = {"blue": (30, 30, 220), "green": (30, 200, 30), "red": (220, 30, 30)}
 FRAMES = 8
@@ -59,6 +59,21 @@ def clips(root: Path, lines: Callable[[str, int], str], task: str = "recognition
 
 def recognition(root: Path) -> Any:
     return clips(root, lambda colour, k: colour)
+
+
+def audio(root: Path) -> Any:
+    """Low and high tones; one of them with a video."""
+    for split, count in (("train", 8), ("val", 4)):
+        for k in range(count):
+            name, hz = ("low", 300) if k % 2 else ("high", 2000)
+            (root / split / name).mkdir(parents=True, exist_ok=True)
+            sounds.write_pcm(root / split / name / f"{k}.wav", sounds.sine(0.5, hz + 10 * k))
+    (root / "videos").mkdir()
+    sounds.video_with_sound(root / "videos" / "val_0.mp4", sounds.sine(1.0), codec="aac")
+    c = small(audio_own.get_config("mini"))
+    c.model.variant = "test-audio"
+    c.data.root = str(root)
+    return c
 
 
 def multi_label(root: Path) -> Any:
@@ -151,6 +166,7 @@ def retrieval(root: Path) -> Any:
 
 TASKS: dict[str, Make] = {
     "recognition": recognition,
+    "audio": audio,
     "multi_label": multi_label,
     "skeleton": skeleton,
     "localization": localization,

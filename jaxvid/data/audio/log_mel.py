@@ -10,6 +10,7 @@ Shape letters: n samples, t rows (time steps), f frequencies.
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,11 @@ class LogMel:
         """
         rms = np.sqrt(np.mean(np.square(sound, dtype=np.float64)))
         sound = sound * np.float32(RMS / max(rms, QUIETEST))
-        mel = spectrogram(sound, self.window, self.hop) @ self.filters.T
+        magnitudes = spectrogram(sound, self.window, self.hop)
+        # One product per filter, over its few frequencies. A product with the whole matrix would
+        # use the threads of BLAS, which wait for each other where several workers read sounds.
+        bands = mel_bands(self.rate, self.window, self.bins, self.fmin, self.fmax)
+        mel = np.stack([magnitudes[:, band] @ weights for band, weights in bands], 1)
         level = 20 * np.log10(np.maximum(10 ** (FLOOR / 20), mel)) - REFERENCE
         return np.clip(level / -FLOOR + 1, 0, 1).astype(np.float32)
 
@@ -67,11 +72,6 @@ class LogMel:
     def rows_per_second(self) -> float:
         """Rows of the features in a second of sound."""
         return self.rate / self.hop
-
-    @property
-    def filters(self) -> np.ndarray:
-        """The mel filters, float32 (bins, window // 2 + 1)."""
-        return mel_filters(self.rate, self.window, self.bins, self.fmin, self.fmax)
 
 
 def spectrogram(sound: np.ndarray, window: int, hop: int) -> np.ndarray:
@@ -91,6 +91,16 @@ def spectrogram(sound: np.ndarray, window: int, hop: int) -> np.ndarray:
 
 
 @functools.cache
+def mel_bands(*settings: Any) -> list[tuple[slice, np.ndarray]]:
+    """Return the frequencies that each filter of `mel_filters` covers, and its weights there."""
+    found = []
+    for weights in mel_filters(*settings):
+        (covered,) = np.nonzero(weights)
+        band = slice(covered[0], covered[-1] + 1) if len(covered) else slice(0)
+        found.append((band, weights[band]))
+    return found
+
+
 def mel_filters(rate: int, window: int, bins: int, fmin: float, fmax: float) -> np.ndarray:
     """Return triangular filters float32 (bins, window // 2 + 1), each of area 1 over Hz."""
     low, high = to_mel(np.array([fmin, fmax]))
