@@ -49,6 +49,7 @@ RECOGNITION = {
     "i3d:r50_32x2_heavy": "i3d/i3d_imagenet-pretrained-r50-heavy_8xb8-32x2x1-100e_kinetics400-rgb",
     "r2plus1d:r34_8x8": "r2plus1d/r2plus1d_r34_8xb8-8x8x1-180e_kinetics400-rgb",
     "r2plus1d:r34_32x2": "r2plus1d/r2plus1d_r34_8xb8-32x2x1-180e_kinetics400-rgb",
+    "csn:ir50_ig65m": "csn/ircsn_ig65m-pretrained-r50-bnfrozen_8xb12-32x2x1-58e_kinetics400-rgb",
     "slowonly:r50_4x16": "slowonly/slowonly_r50_8xb16-4x16x1-256e_kinetics400-rgb",
     "slowonly:r50_8x8": "slowonly/slowonly_r50_8xb16-8x8x1-256e_kinetics400-rgb",
     "slowonly:r101_8x8": "slowonly/slowonly_r101_8xb16-8x8x1-196e_kinetics400-rgb",

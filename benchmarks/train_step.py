@@ -58,6 +58,7 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
     "c3d": ("c3d_ucf101", "", {}, {}),
     "i3d": ("i3d_k400", "r50_32x2", {}, dict(size=112)),
     "r2plus1d": ("r2plus1d_k400", "r34_8x8", {}, dict(size=112)),
+    "csn": ("csn_k400", "ir50_ig65m", {}, dict(size=112)),
     "slowonly": ("slowonly_k400", "r50_4x16", {}, dict(size=112)),
     "slowfast": ("slowfast_k400", "r50_4x16", {}, dict(size=112)),
     "stgcn": ("stgcn_ntu60", "2d_j", {}, {}),

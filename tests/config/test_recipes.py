@@ -49,6 +49,7 @@ MISSING = {
     r"slowonly_.*_ava-kinetics-rgb": "nothing reads AVA-Kinetics yet",
     r"actionclip_.*_k400-rgb": "configs of ActionCLIP are for own data so far",
     r"stgcnpp_.*_jester-keypoint-2d": "nothing makes key points of hands yet",
+    r"ircsn_ig65m-pretrained-r152-bnfrozen_.*": "upstream's other name of csn_k400:ir152_ig65m",
     r"kd_logits_.*": "nothing distills a model from another yet",
 }
 # (pattern of specs, fact): why ours differs from what is published

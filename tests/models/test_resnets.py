@@ -74,6 +74,9 @@ SIZES = [
     ("i3d", "r50", dict(non_local="dot_product"), 34578240, 61370, 819600),
     ("i3d", "r50", dict(non_local="gaussian"), 30904128, 61370, 819600),
     ("r2plus1d", "r34", {}, 63554081, 51200, 205200),
+    ("csn", "ip152", {}, 32196992, 175565, 819600),
+    ("csn", "ir152", {}, 28883968, 151579, 819600),
+    ("csn", "ir50", {}, 12311552, 53173, 819600),
     ("slowonly", "r50", {}, 31634496, 53173, 819600),
     ("slowonly", "r50", dict(non_local="embedded_gaussian"), 38988864, 61370, 819600),
     ("slowonly", "r101", {}, 59539520, 105448, 819600),
@@ -99,7 +102,7 @@ def test_parameters_are_as_many_as_published(family, variant, options, backbone,
 
 
 SEGMENTS = ["tsn", "tsm", "tanet", "tin", "trn"]
-FAMILIES = [*SEGMENTS, "c2d", "c3d", "i3d", "r2plus1d", "slowonly", "slowfast", "x3d"]
+FAMILIES = [*SEGMENTS, "c2d", "c3d", "i3d", "r2plus1d", "csn", "slowonly", "slowfast", "x3d"]
 each_family = pytest.mark.parametrize("family", FAMILIES)
 
 
