@@ -1,19 +1,29 @@
-"""A small Video Swin on embedded clips that only motion tells apart: minutes on two CPU cores.
+"""A small model on embedded clips that only motion tells apart: minutes on two CPU cores.
 
-python -m jaxvid.main --config configs/quickstart.py
+    python -m jaxvid.main --config configs/quickstart.py
+
+Variants: swin, the default, and r2plus1d.
 """
 
 from configs import base, datasets
 from jaxvid import plug
 
+MODELS = {
+    "swin": dict(name="swin", variant="mini", drop_path=0.0, dropout=0.0),
+    "r2plus1d": dict(
+        name="r2plus1d", variant="r18", depths=(1, 1, 1), width=16, zero_init=True, dropout=0.0
+    ),
+}
 
-def get_config():
+
+def get_config(variant="swin"):
+    model = base.pick(MODELS, variant)
     c = base.config()
     c.dtype = "float32"
     c.epochs = 6.0
     c.batch = 16
     c.eval_batch = 80
-    c.model = dict(name="swin", variant="mini", drop_path=0.0, dropout=0.0)
+    c.model = dict(model)
     # A mirror swaps left with right, and clockwise with counter_clockwise.
     c.task = plug.spec(
         "tasks", "recognition", smoothing=0.1, augment=dict(flip=0.5, flip_labels=((0, 1), (4, 5)))

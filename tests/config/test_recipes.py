@@ -38,7 +38,7 @@ CONFIGS = {
 }
 # Patterns of configs that no published one is like.
 UNPUBLISHED = {
-    r"quickstart|finetune:.*|\w+_own(:.*)?": "for generated clips or own data",
+    r"quickstart(:.*)?|finetune:.*|\w+_own(:.*)?": "for generated clips or own data",
     r"x3d_k400:(xs_4x12|l_16x5)": "published by PySlowFast alone",
     r"clip4clip_msrvtt:vitb16": "published for ViT-B/32 alone",
     r"swin_k400:large,official": "the official repository has no Swin-L",
