@@ -18,7 +18,7 @@ from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import resnet as names
 
 VARIANTS: dict[str, dict] = {
-    "test": dict(depths=(1, 2), width=4, kind="ip", time=(3, 3)),
+    "test": dict(depths=(1, 2), width=4, kind="ip"),
     **{
         f"{kind}{depth[1:]}": dict(resnet.DEPTHS[depth], kind=kind)
         for kind in ("ip", "ir")

@@ -15,7 +15,7 @@ from jaxvid.ops.pooling import max_pool
 from jaxvid.weights.names import resnet as names
 
 VARIANTS: dict[str, dict] = {
-    "test": dict(depths=(1, 2), width=4, time=(3, 3)),
+    "test": dict(depths=(1, 2), width=4),
     "r50": resnet.DEPTHS["r50"],
     "r101": resnet.DEPTHS["r101"],
 }

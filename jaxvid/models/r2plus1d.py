@@ -21,7 +21,7 @@ from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import resnet as names
 
 VARIANTS: dict[str, dict] = {
-    "test": dict(depths=(1, 2), width=8, bottleneck=False, time=(3, 3)),
+    "test": dict(depths=(1, 2), width=8, bottleneck=False),
     "r18": resnet.DEPTHS["r18"],
     "r34": resnet.DEPTHS["r34"],
 }
