@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxvid import plug
 from jaxvid.metrics.retrieval import contrastive_loss
+from jaxvid.weights import resolve
 from jaxvid.weights.convert import export
 
 PIP = {
+    "timm": "pip install torch timm",
     "torchvision": "pip install torch torchvision",
     "transformers": "pip install torch transformers",
     "mmaction": "pip install torch torchvision mmengine==0.10.7 einops importlib_metadata;"
@@ -41,6 +42,8 @@ RECOGNITION = {
     "tsn:r50_u3": "tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_kinetics400-rgb",
     "tsn:r50_u8": "tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x8-100e_kinetics400-rgb",
     "tsm:r50_u8": "tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb",
+    "tsm:mobilenetv2_u8": "tsm/"
+    "tsm_imagenet-pretrained-mobilenetv2_8xb16-1x1x8-100e_kinetics400-rgb",
     "tsm:r50_u16": "tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x16-50e_kinetics400-rgb",
     "c2d:r50_8x8": "c2d/c2d_r50-in1k-pre_8xb32-8x8x1-100e_kinetics400-rgb",
     "c2d:r50_16x4": "c2d/c2d_r50-in1k-pre_8xb32-16x4x1-100e_kinetics400-rgb",
@@ -56,6 +59,13 @@ RECOGNITION = {
     "slowfast:r50_4x16": "slowfast/slowfast_r50_8xb8-4x16x1-256e_kinetics400-rgb",
     "slowfast:r50_8x8": "slowfast/slowfast_r50_8xb8-8x8x1-256e_kinetics400-rgb",
     "slowfast:r101_8x8": "slowfast/slowfast_r101_8xb8-8x8x1-256e_kinetics400-rgb",
+}
+# networks of images that MMAction2 takes from other packages: name of our config -> that of timm
+IMAGES = {
+    "tsn:resnext101_u3": "resnext101_32x4d",
+    "tsn:densenet161_u3": "densenet161",
+    "tsn:swin_base_u3": "swin_base_patch4_window7_224",
+    "tsn:mobileone_s4_u8": "mobileone_s4",
 }
 SKELETON = "{0}/{0}_8xb16-joint-u100-80e_ntu60-xsub-keypoint-{1}"
 FILES = {name: f"recognition/{file}" for name, file in RECOGNITION.items()} | {
@@ -105,13 +115,20 @@ def available(name: str) -> tuple[dict[str, Callable], list[str]]:
     """
     family = name.partition(":")[0]
     found, missing = {}, []
-    for package in AVAILABLE.get(family, ("mmaction",)):
+    packages = ("timm",) if name in IMAGES else AVAILABLE.get(family, ("mmaction",))
+    for package in packages:
         if package == "mmaction" and name not in FILES:
             missing.append(f"{name}: no config of MMAction2's is named in benchmarks/peers.py")
         elif not all(map(importlib.util.find_spec, ("torch", package))):
             missing.append(f"{name}, {package} is not installed: {PIP[package]}")
         else:
-            make = {"torchvision": swin, "transformers": clip, "mmaction": mmaction}[package]
+            makers = {
+                "torchvision": swin,
+                "transformers": clip,
+                "mmaction": mmaction,
+                "timm": frames,
+            }
+            make = makers[package]
             found[package] = lambda arrays, classes, make=make: make(name, arrays, classes)
     return found, missing
 
@@ -124,6 +141,24 @@ def swin(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
     inputs = (channels_first(arrays["video"]),)
     loss = classification(len(arrays["video"]))
     return Peer(module, inputs, loss, module, "torchvision", our_classification)
+
+
+def frames(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
+    """A network of images, whose scores of all frames are averaged."""
+    import timm
+    from torch import nn
+
+    class Frames(nn.Module):
+        def __init__(self):
+            super().__init__()
+            size = dict(img_size=arrays["video"].shape[2]) if "swin" in name else {}
+            self.net = timm.create_model(IMAGES[name], num_classes=classes, **size)
+
+        def forward(self, x):
+            return self.net(x.flatten(0, 1)).unflatten(0, x.shape[:2]).mean(1)
+
+    inputs = (channels_first(arrays["video"], frames=True),)
+    return Peer(Frames(), inputs, classification(len(arrays["video"])))
 
 
 def clip(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
@@ -285,11 +320,15 @@ def unit(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
-def load(peer: Peer, family: str, variables: Mapping, net: Any) -> bool:
-    """Load our variables into a peer; returns whether all of its parameters are among them."""
+def load(peer: Peer, model: Mapping, variables: Mapping, net: Any) -> bool:
+    """Load our variables into a peer; returns whether all of its parameters are among them.
+
+    Args:
+      model: The spec of `net`.
+    """
     import torch
 
-    tables = plug.module("models", family).WEIGHTS
+    tables = resolve.tables(model, net)
     if peer.published is None or peer.upstream not in tables:
         return False
     tensors = export(variables, tables[peer.upstream], net)

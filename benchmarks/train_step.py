@@ -287,7 +287,7 @@ def measure(name: str, dtype: str, what: str, args: argparse.Namespace) -> Itera
 def difference(planned: Plan, variables: Any, inputs: dict, peer: peers.Peer) -> str:
     """Return by what part the losses differ in float32, "2e-06"; "-" if the weights do not fit."""
     config = planned.config
-    if not peers.load(peer, config.model.name, jax.device_get(variables), planned.model):
+    if not peers.load(peer, config.model.to_dict(), jax.device_get(variables), planned.model):
         return "-"
     classes = config.data.num_classes or EXAMPLE_CLASSES
     model = plug.load("models", config.model, num_classes=classes, dtype=jnp.float32)
