@@ -161,7 +161,7 @@ class Parts(NamedTuple):
     """Parts of a run that a config names.
 
     Attributes:
-      pipelines: the transforms of samples, by split: "train" and "val".
+      pipelines: the transforms of samples, by split: "train", "val" and perhaps "images".
     """
 
     data: "Dataset"
@@ -197,6 +197,13 @@ def build(config: Any) -> Parts:
         )
     recipe = config.data.recipe
     pipelines = {s: plug.load("data.recipes", recipe, split=s) for s in ("train", "val")}
+    if config.data.get("images"):
+        if not hasattr(task, "image_weight"):
+            raise UserError('config.data.images needs config.task.name="omnisource"')
+        data.splits["images"] = dataset.images(config.data, config.model.image_classes)
+        # An image is a video of one frame, cropped at its own size.
+        still = dict(frames=1, stride=1, sampler=("clip",), short_side=0, short_side_max=0)
+        pipelines["images"] = plug.load("data.recipes", {**recipe, **still}, split="train")
     return Parts(data, model, task, pipelines)
 
 

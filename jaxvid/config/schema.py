@@ -123,7 +123,7 @@ def keys(config: Mapping) -> Keys:
     specs = [
         *((f"{part}s", part, config[part]) for part in ("model", "task") if part in config),
         ("data.recipes", "data.recipe", data.get("recipe")),
-        *(("data.sources", f"data.{split}", data.get(split)) for split in SPLITS),
+        *(("data.sources", f"data.{split}", data.get(split)) for split in (*SPLITS, "images")),
     ]
     for package, where, spec in specs:
         if spec is not None:

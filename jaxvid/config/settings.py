@@ -6,7 +6,16 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from jaxvid.config.values import Count, Natural, NonNegative, Positive, Probability, Range, Rate
+from jaxvid.config.values import (
+    Count,
+    Natural,
+    NonNegative,
+    Positive,
+    Probability,
+    Range,
+    Rate,
+    Share,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +83,24 @@ class Eval:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Multigrid:
+    """Multigrid training (Wu et al., 2020): smaller clips and larger batches for most of a run.
+
+    Attributes:
+      long: Long cycle: factors of (frames, size) in each phase of a stage of the learning rate,
+        such as ((0.25, 0.7071), (0.5, 0.7071), (0.5, 1.0), (1.0, 1.0)). () has no long cycle.
+      short: Short cycle: factors of the size in the steps before each step of full size, such as
+        (0.5, 0.7071). () has no short cycle.
+      epoch_factor: Number of epochs of the run, as a multiple of `config.epochs`. An epoch has
+        fewer steps than without cycles.
+    """
+
+    long: tuple[tuple[Share, Share], ...] = ()
+    short: tuple[Share, ...] = ()
+    epoch_factor: Positive = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The keys of a run besides model, task, data, optim and schedule.
 
@@ -123,6 +150,7 @@ class Settings:
     watchdog: NonNegative = 600.0
     ema: Rate = 0.0
     precise_bn: Natural = 0
+    multigrid: Multigrid = Multigrid()
     mesh: Mesh = Mesh()
     sharding: Literal["replicated", "fsdp", "tensor"] = "replicated"
     offload: Literal["", "optimizer"] = ""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxvid import class_names, compare, errors, plug
-from jaxvid.config.values import Count
+from jaxvid.config.values import Count, Natural
 from jaxvid.data import sources as formats
 from jaxvid.data.annotations import feature_files, lists
 from jaxvid.data.annotations.labels import FOR_SEVERAL, MultiLabels
@@ -56,6 +56,9 @@ class Dataset:
         Example: "train: 1,600 videos, 8 classes of 200 each".
         """
         for split, source in self.splits.items():
+            if split == "images":
+                yield f"images: {len(source):,}, {_largest(source.labels):,} classes"
+                continue
             each = counts(source.labels, self.num_classes)
             low, high = int(each.argmin()), int(each.argmax())
             spread = f"{each[low]:,} ({self.names[low]}) to {each[high]:,} ({self.names[high]})"
@@ -72,6 +75,7 @@ def build(
     checks: tuple[Check, ...] = CHECKS,
     known_names: tuple[str, ...] = (),
     task: Mapping | None = None,
+    image_batch: Natural = 0,
     **specs: Mapping,
 ) -> Dataset:
     """Read the annotations and check them.
@@ -88,6 +92,8 @@ def build(
         split. "overlap": no file is in two splits.
       known_names: class names of a checkpoint, if it determines them.
       task: `config.task`. It determines whether samples need one label or several.
+      image_batch: Images of one training step, over all devices, from the source
+        `config.data.images`. They have classes of their own (see the task "omnisource").
       **specs: the spec of a source for each split.
 
     Raises:
@@ -137,6 +143,36 @@ def build(
         raise errors.problems("the data has problems:", problems)
     listed = listed or tuple(map(str, range(num_classes)))
     return Dataset(sources, num_classes, listed, root)
+
+
+def images(data: Mapping, num_classes: int) -> Source:
+    """Read the images that are trained on beside the videos, and check them.
+
+    Args:
+      data: `config.data`, with `images` and `image_batch`.
+      num_classes: number of classes of the images.
+
+    Raises:
+      UserError: the annotations have problems, or `image_batch` is 0.
+    """
+    if not data.get("image_batch"):
+        raise UserError("config.data.image_batch=0: set the number of images of a training step")
+    root = os.path.expanduser(data["root"])
+    known: dict[str, Any] = dict(root=root, names=(), num_classes=None)
+    source = formats.read(data["images"], "train", **known)
+    if not len(source):
+        raise UserError(f"{source.origin}: there are no images in it")
+    labels, wanted = source.labels, data.get("checks", CHECKS)
+    problems = [
+        f"{source.where(i)}: label {labels[i]} is outside 0..{num_classes - 1}"
+        f" (config.model.image_classes={num_classes})"
+        for i in np.flatnonzero((labels < 0) | (labels >= num_classes)).tolist()
+    ]
+    if "missing" in wanted:
+        problems += check_missing({"images": source}, num_classes, ())
+    if problems:
+        raise errors.problems("the images have problems:", problems)
+    return source
 
 
 def read_class_names(root: str, names: str) -> tuple[str, ...]:

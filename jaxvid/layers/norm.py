@@ -22,7 +22,7 @@ class BatchNorm(nn.Module):
     running variance is unbiased: n / (n - 1) times the variance that is used to normalize.
 
     In training, if the collection "batch_moments" is mutable, the layer stores the mean and the
-    mean square of each channel there. Precise BN uses them (train/precise_bn.py).
+    mean square of each channel there. Precise BN uses them (train/batch_norm.py).
 
     Attributes:
       momentum: share of the old running statistics that is kept in a step (1 - PyTorch's momentum).
@@ -30,6 +30,7 @@ class BatchNorm(nn.Module):
         on this number of GPUs without SyncBN, or in sub-batch normalization.
       frozen: normalize with the running statistics in training, too, and do not update them
         (`norm_eval`).
+      update: update the running statistics in training.
       dtype: dtype of the result; parameters and statistics are float32.
     """
 
@@ -37,6 +38,7 @@ class BatchNorm(nn.Module):
     epsilon: float = 1e-5
     groups: int = 1
     frozen: bool = False
+    update: bool = True
     scale_init: Callable = nn.initializers.ones
     dtype: Any = jnp.float32
 
@@ -53,7 +55,7 @@ class BatchNorm(nn.Module):
             raise ValueError(f"a batch of {len(x)} has no {self.groups} equal groups")
         parts = x.reshape(self.groups, len(x) // self.groups, *x.shape[1:])
         y, mean, var = normalize(parts, scale, bias, self.epsilon, self.dtype)
-        if not self.is_initializing():
+        if self.update and not self.is_initializing():
             n = parts[0, ..., 0].size
             kept = (running_mean, mean), (running_var, var * (n / max(n - 1, 1)))
             for running, now in kept:

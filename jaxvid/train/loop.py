@@ -1,5 +1,6 @@
 """The train loop, the same for every task: step, log, evaluate, save."""
 
+import dataclasses
 import functools
 import itertools
 import logging
@@ -15,15 +16,15 @@ import jax
 
 from jaxvid import compare, log, signals
 from jaxvid.checkpoints import integrity, store
-from jaxvid.data.loading import loader, sampling
+from jaxvid.data.loading import loader, sampling, steps
 from jaxvid.data.sample import Source, Transform
 from jaxvid.distributed import mesh as meshes
 from jaxvid.distributed import peers
 from jaxvid.distributed.watchdog import Watchdog
 from jaxvid.errors import UserError
 from jaxvid.tasks.base import Task
-from jaxvid.train import memory
-from jaxvid.train.batch_norm import PreciseStatistics
+from jaxvid.train import memory, multigrid
+from jaxvid.train.batch_norm import PreciseStatistics, with_groups
 from jaxvid.train.calendar import Calendar
 from jaxvid.train.nonfinite import AHEAD, Nonfinite
 from jaxvid.train.plan import Plan, begin, plan
@@ -57,8 +58,8 @@ def train(
       config: the keys of configs/base.py.
       model: a Flax module with the arguments that `task.inputs` returns.
       task: the task.
-      sources: samples of "train" and "val".
-      pipelines: transforms of "train" and "val".
+      sources: samples of "train" and "val", and perhaps of "images".
+      pipelines: transforms of the same.
       workdir: folder of the run.
       about: data that is saved in every checkpoint, such as the resolved config and class names.
       initial: function from fresh variables to the variables to start from.
@@ -73,7 +74,9 @@ def train(
     """
     mesh = meshes.build(**config.mesh)
     check_batch(config, mesh)
-    when = Calendar.of(config, sampling.length(sources["train"], config.loader.balance))
+    clips = sampling.length(sources["train"], config.loader.balance)
+    grid = multigrid.build(config, clips)
+    when = Calendar.of(config, clips, grid)
     checkpoints, start, saved = open_checkpoints(config, workdir, about)
     if start >= when.total and not saved.get("eval_due"):
         logger.info(f"nothing to do: {checkpoints.folder} holds step {start} of {when.total}")
@@ -81,18 +84,23 @@ def train(
 
     workers, process = peers.workers(config.loader.workers), meshes.part(mesh)
     reading = dict[str, Any](workers=workers, process=process)
-    stream_of = functools.partial(
-        train_stream, config, sources["train"], pipelines["train"], reading
-    )
-    stream = stream_of(min(start, when.total - 1), when.total)  # a complete run needs a batch, too
+    stream_of = functools.partial(train_stream, config, sources, pipelines, reading)
+    first = min(start, when.total - 1)  # a complete run needs a batch, too
+    if grid:
+        multigrid.check(grid, config, mesh.shape["data"])
+        log.bullets(logger, grid.lines())
+        stream = grid_stream(config, grid, sources, reading, first)
+    else:
+        stream = stream_of(first, when.total)
     batches = loader.Prefetch(stream, functools.partial(meshes.put_batch, mesh))
     fit, watchdog = memory.Fit(), Watchdog(config.watchdog)
     with closing(batches), fit.explained(), watchdog:
         batch = batches.peek()
-        planned = plan(config, model, task, mesh, batch, when.steps_per_epoch)
+        planned = plan(config, model, task, mesh, batch, when.steps_per_epoch, grid)
         fit.foresee(planned, batch)
         state, meta = begin(planned, batch, checkpoints, initial)
-        train_step = compile_step(planned, state, batch, fit)
+        step_of = steps_by_shape(planned, grid)
+        train_step = compile_step(planned, step_of(first), state, batch, fit)
         precise = PreciseStatistics(planned, stream_of, watchdog)
         validate = Validation(planned, sources["val"], pipelines["val"], reading, watchdog)
         # With this, a checkpoint can be loaded without the data.
@@ -124,6 +132,7 @@ def train(
                 watchdog.beat(f"step {step}")
                 batch, waited = take(batches, logs)
                 run_log.add_wait(waited)
+                train_step = step_of(step - 1)
                 state, logs = train_step(state, batch)  # returns before the device has finished
                 nonfinite.follow(step, state, batch, logs)
                 metrics, stop = {}, asked_to_stop()
@@ -161,6 +170,12 @@ def check_batch(config: Any, mesh: jax.sharding.Mesh):
             f"config.batch={config.batch} must divide by {devices * config.accumulate}:"
             f" {devices} devices on the data axis x config.accumulate={config.accumulate}"
         )
+    images = config.data.get("image_batch", 0)
+    if images % (devices * config.accumulate):
+        raise UserError(
+            f"config.data.image_batch={images} must divide by {devices * config.accumulate}, as"
+            " config.batch"
+        )
 
 
 def open_checkpoints(config: Any, workdir: Path, about: Mapping) -> tuple[store.Store, int, dict]:
@@ -179,42 +194,93 @@ def open_checkpoints(config: Any, workdir: Path, about: Mapping) -> tuple[store.
 
 def train_stream(
     config: Any,
-    source: Source,
-    pipeline: list[Transform],
+    sources: Mapping[str, Source],
+    pipelines: Mapping[str, list[Transform]],
     reading: Mapping[str, Any],
     start: int,
     stop: int,
-) -> loader.Batches:
+) -> loader.Batches | steps.Joined:
     """Return the batches of the steps after `start`, up to `stop`.
+
+    With a source of "images", each batch also has `config.data.image_batch` of them.
 
     Args:
       config: config of the run.
-      source: the samples.
-      pipeline: the transforms.
+      sources: samples of "train", and perhaps "images".
+      pipelines: transforms of the same.
       reading: other options of the loader.
       start: step that the run continues from. It decides the position in the data.
       stop: last step.
     """
-    return loader.train_batches(
-        source,
-        pipeline,
-        batch=config.batch,
+    if "images" in sources and reading["workers"] > 1:  # the two streams share the cores
+        reading = {**reading, "workers": reading["workers"] // 2}
+
+    def stream(split: str, batch: int, balance: float) -> loader.Batches:
+        return loader.train_batches(
+            sources[split],
+            pipelines[split],
+            batch=batch,
+            seed=config.seed,
+            start=start,
+            stop=stop,
+            on_error=config.loader.on_error,
+            balance=balance,
+            **reading,
+        )
+
+    videos = stream("train", config.batch, config.loader.balance)
+    if "images" not in sources:
+        return videos
+    return steps.Joined(videos, stream("images", config.data.image_batch, 0.0), "image_")
+
+
+def grid_stream(
+    config: Any,
+    grid: multigrid.Grid,
+    sources: Mapping[str, Source],
+    reading: Mapping[str, Any],
+    start: int,
+) -> loader.Batches:
+    """Return the batches of multigrid training after step `start`; see `train_stream`."""
+    if "images" in sources:
+        raise UserError("config.multigrid is for videos alone, without config.data.images")
+    return steps.stepped_batches(
+        sources["train"],
+        multigrid.pipelines(grid, config.data.recipe.to_dict()),
+        grid.kinds,
+        grid.positions,
         seed=config.seed,
         start=start,
-        stop=stop,
+        stop=grid.total,
         on_error=config.loader.on_error,
         balance=config.loader.balance,
         **reading,
     )
 
 
-def compile_step(planned: Plan, state: TrainState, batch: Any, fit: memory.Fit) -> Compiled:
-    """Return the compiled training step, and log the parameters and the memory that it needs."""
+def steps_by_shape(planned: Plan, grid: multigrid.Grid | None) -> Callable[[int], Compiled]:
+    """Return a function from the number of a step, from 0, to the training step for its shape."""
+    if not grid:
+        one = planned.step(logging.INFO)
+        return lambda step: one
+
+    @functools.cache
+    def of(kind: int) -> Compiled:
+        factor = grid.shapes[kind].groups
+        model = with_groups(planned.model, lambda groups: groups * factor)
+        return dataclasses.replace(planned, model=model).step(logging.INFO)
+
+    return lambda step: of(int(grid.kinds[step]))
+
+
+def compile_step(
+    planned: Plan, train_step: Compiled, state: TrainState, batch: Any, fit: memory.Fit
+) -> Compiled:
+    """Compile a training step, and log the parameters and the memory that it needs."""
     config = planned.config
     log.show(parameter_table(state.params))
     axes = " x ".join(f"{name} {size}" for name, size in planned.mesh.shape.items())
     logger.info(f"mesh: {axes}; parameters {config.sharding}; {config.dtype} computation")
-    train_step = planned.step(logging.INFO)
     train_step.compile(state, batch)
     fit.check(planned, train_step, batch)
     return train_step
@@ -234,7 +300,7 @@ def take(batches: loader.Prefetch, logs: Mapping[str, jax.Array]) -> tuple[Any, 
     return next(batches), time.monotonic() - began
 
 
-def log_left_out(nonfinite: Nonfinite, stream: loader.Batches):
+def log_left_out(nonfinite: Nonfinite, stream: loader.Batches | steps.Joined):
     """Log the number of skipped steps, and the videos that could not be read."""
     if nonfinite.skipped:
         logger.info(f"{nonfinite.skipped} steps were skipped, as they were not finite")

@@ -24,6 +24,7 @@ from jaxvid.errors import UserError, did_you_mean
 from jaxvid.tasks.base import Task
 from jaxvid.train import optim
 from jaxvid.train.flops import TRAINING, flops
+from jaxvid.train.multigrid import Grid
 from jaxvid.train.step import (
     Compiled,
     TrainState,
@@ -110,6 +111,7 @@ def plan(
     mesh: jax.sharding.Mesh,
     batch: Any,
     steps_per_epoch: float,
+    grid: Grid | None = None,
 ) -> Plan:
     """Return the plan to train on batches like `batch`.
 
@@ -120,6 +122,7 @@ def plan(
       mesh: the device mesh.
       batch: arrays or shapes of a global batch.
       steps_per_epoch: number of steps of an epoch.
+      grid: the shapes of all steps, with multigrid training.
 
     Raises:
       UserError: the optimizer, schedule, layout or offload is unknown.
@@ -129,10 +132,14 @@ def plan(
         raise UserError(f'config.offload: "{config.offload}" is nothing to offload.{known}')
     length = dict(steps_per_epoch=steps_per_epoch, epochs=config.epochs)
     factor = plug.call(optim.schedule, "config.schedule", **length, **config.schedule)
+    epoch = lambda step: step / steps_per_epoch  # noqa: E731
+    if grid:
+        epoch = grid.epoch
+        factor = grid.rate(*(config.schedule.get(key, 0.0) for key in ("warmup", "warmup_factor")))
     settings = scale_rate(config.optim, config.batch)
     settings, notes = full_rates(settings, config.init.weights)
     shapes = jax.eval_shape(lambda b: init_variables(model, task, b, config.seed), batch)
-    known = dict(params=shapes["params"], factor=factor, epoch=lambda s: s / steps_per_epoch)
+    known = dict(params=shapes["params"], factor=factor, epoch=epoch)
     tx = plug.call(optim.build, "config.optim", **known, **settings)
 
     def fresh(batch):

@@ -9,6 +9,7 @@ import jax
 
 from jaxvid import log
 from jaxvid.data.loading.loader import Batches
+from jaxvid.data.loading.steps import Joined
 from jaxvid.distributed.stragglers import Stragglers
 from jaxvid.train import figures
 from jaxvid.train.calendar import Calendar
@@ -41,7 +42,7 @@ class RunLog:
         when: Calendar,
         start: int,
         train_step: Compiled,
-        stream: Batches,
+        stream: Batches | Joined,
         batch: Mapping[str, jax.Array],
         averages: Mapping | None = None,
     ):

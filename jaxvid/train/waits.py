@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 
 from jaxvid.data.loading.loader import Batches
+from jaxvid.data.loading.steps import Joined
 from jaxvid.distributed import peers
 
 MUCH = 0.2  # share of the time
@@ -20,7 +21,7 @@ class Waits:
       stream: the training batches.
     """
 
-    def __init__(self, stream: Batches):
+    def __init__(self, stream: Batches | Joined):
         self._stream, self._before = stream, dict(stream.seconds)
         self._began, self._count, self._said = time.monotonic(), 0, False
 

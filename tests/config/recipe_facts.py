@@ -228,7 +228,7 @@ def configured(config) -> Facts:
     text = " ".join(map(str, (data["root"], data["names"], data["train"])))
     facts["dataset"] = DATASETS.findall(AVA.sub(r"ava2\1", text.lower()))[0]
     classes = data["num_classes"] or 1
-    if task["name"] in ("recognition", "detection"):
+    if task["name"] in ("recognition", "omnisource", "detection"):
         facts["classes"] = classes
     head = ("background", "mlp", "pool", "context") if task["name"] == "detection" else ()
     for key in ("dropout", *head):

@@ -65,7 +65,16 @@ def test_a_run_of_an_earlier_version_goes_on():
     assert changes(former, today) == ["config.task.augment.mixup: 0.3 there, 0.0 now"]
 
 
-NEW = ("augment", "heatmap", "criterion", "gamma", "class_weight", "class_balance", "class_counts")
+NEW = (
+    "augment",
+    "heatmap",
+    "auxiliary",
+    "criterion",
+    "gamma",
+    "class_weight",
+    "class_balance",
+    "class_counts",
+)
 
 
 def formerly(task):

@@ -40,6 +40,8 @@ CONFIGS = {
 UNPUBLISHED = {
     r"quickstart(:.*)?|finetune:.*|\w+_own(:.*)?": "for generated clips or own data",
     r"x3d_k400:(xs_4x12|l_16x5)": "published by PySlowFast alone",
+    r"slowfast_k400:r50_8x8_multigrid": "published by PySlowFast and version 0.x alone",
+    r"omnisource_k400:mixed": "the sources of version 0.x, without a published config",
     r"clip4clip_msrvtt:vitb16": "published for ViT-B/32 alone",
     r"swin_k400:large,official": "the official repository has no Swin-L",
     r"swin_k400:base_in22k,official": "another name of swin_k400:base_in22k",

@@ -144,6 +144,32 @@ def test_init_does_not_move_the_running_statistics(train):
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
+def test_on_eight_devices_every_kind_is_that_of_numpy():
+    """Synchronized, per device, in sub-batches that span devices or divide them, and frozen."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((16, 2, 2, C)).astype(np.float32)
+    x += np.arange(16, dtype=np.float32)[:, None, None, None]
+    kinds: list[dict[str, Any]] = [
+        *(dict(groups=groups) for groups in (1, 8, 2, 16)),
+        dict(frozen=True),
+    ]
+    rows = jax.device_put(x, meshes.over_data(meshes.build(8, 1)))
+    found = jax.jit(lambda x: [apply(x, **kind) for kind in kinds])(rows)
+    old = VARIABLES["batch_stats"]
+    for kind, (y, stats) in zip(kinds, found, strict=True):
+        if "frozen" in kind:
+            want, kept = normalised(x, old["mean"], old["var"]), old
+        else:
+            parts = [part.reshape(-1, C).astype(np.float64) for part in np.split(x, kind["groups"])]
+            done = [normalised(part, part.mean(0), part.var(0)) for part in parts]
+            want = np.concatenate(done).reshape(x.shape)
+            new = {"mean": [part.mean(0) for part in parts]}
+            new["var"] = [part.var(0, ddof=1) for part in parts]
+            kept = {k: 0.9 * old[k] + 0.1 * np.mean(new[k], 0) for k in old}
+        np.testing.assert_allclose(y, want, rtol=1e-4, atol=1e-4)
+        same(stats, kept, rtol=1e-4)
+
+
 @pytest.mark.parametrize("groups", [1, 4, 8])
 def test_a_sharded_batch_is_normalised_as_a_whole(groups):
     """SyncBN: eight devices give one device's numbers and gradients, and send no activation."""

@@ -26,6 +26,7 @@ class Case:
       inner: name of a module inside; `outputs` is given what it gives, after what the model does.
       in_tuple: upstream's backbone gives its only feature map in a tuple.
       double: evaluate in float64, for models whose float32 noise hides errors.
+      classes: number of classes of the model, if it is not the width of the golden's output.
       absolute: bound of max|a - b| for outputs whose spread is too small for a relative one.
     """
 
@@ -39,6 +40,7 @@ class Case:
     in_tuple: bool = False
     double: bool = False
     absolute: float | None = None
+    classes: int = 0
 
 
 def segments(x):
@@ -124,6 +126,16 @@ def of_clips(name, variant, **options):
     """A 3-D recogniser."""
     spec = dict(name=name, variant=variant, **options)
     return Case(spec, clips, "n t h w c -> n c t h w")
+
+
+def images(x):
+    return {"image": rearrange(x, "n c h w -> n h w c")}
+
+
+def of_omni(inputs, features):
+    """Both heads have parameters, whatever the golden's input is."""
+    spec = dict(name="omnisource", variant="r50", image_classes=1000)
+    return Case(spec, inputs, features, classes=400)
 
 
 def of_skeletons(name, variant):
@@ -243,6 +255,8 @@ CASES = {
     "tpn_slowonly_r50_fcn_test": TPN_SLOWONLY,
     "x3d_s": of_clips("x3d", "s"),
     "x3d_m": of_clips("x3d", "m"),
+    "omnisource_slowonly_r50_video": of_omni(lambda x: clips(x[:, None]), "n t h w c -> n c t h w"),
+    "omnisource_slowonly_r50_image": of_omni(images, "n h w c -> n c h w"),
     "stgcn_2d": of_skeletons("stgcn", "2d"),
     "stgcn_3d": of_skeletons("stgcn", "3d"),
     "stgcnpp_2d": of_skeletons("stgcnpp", "2d"),

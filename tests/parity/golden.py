@@ -73,7 +73,8 @@ class Golden:
 
     @property
     def num_classes(self) -> int:
-        return self.about.get("num_classes") or next(iter(self.outputs.values())).shape[-1]
+        given = self.about.get("num_classes") or self.case.classes
+        return given or next(iter(self.outputs.values())).shape[-1]
 
     @property
     def parameters(self) -> int:

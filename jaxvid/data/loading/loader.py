@@ -222,7 +222,7 @@ def train_batches(
       UserError: `batch` is not divisible by the number of processes, or `on_error` or `balance`
         is invalid.
     """
-    load = LoadSample(source, tuple(transforms), masked=_masked(on_error))
+    load = LoadSample(source, tuple(transforms), masked=masked(on_error))
     rows = sampling.build(source, balance, seed)
     if (length := sampling.length(source, balance)) != len(source):
         logger.warning(f"an epoch draws {length:,} clips from {len(source):,} videos")
@@ -240,7 +240,7 @@ def eval_batches(
     process: tuple[int, int] = (0, 1),
 ) -> Batches:
     """Return the batches of one pass over all samples in order; see `train_batches`."""
-    load = LoadSample(source, tuple(transforms), masked=_masked(on_error) or on_error == "raise")
+    load = LoadSample(source, tuple(transforms), masked=masked(on_error) or on_error == "raise")
     rows = grain.MapDataset.range(-(-len(source) // batch) * batch).seed(0)
     dataset = _shard(rows, load, batch, process)
     return Batches(dataset, load, on_error, workers)
@@ -357,7 +357,7 @@ def stack(samples: Sequence[Sample]) -> dict[str, np.ndarray | shared_memory.Seg
     return {key: together(key) for key in samples[0]}
 
 
-def _masked(on_error: str) -> bool:
+def masked(on_error: str) -> bool:
     if on_error not in POLICIES:
         raise UserError(f'on_error is {", ".join(POLICIES)}, not "{on_error}"')
     return on_error == "skip"
