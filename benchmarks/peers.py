@@ -45,6 +45,12 @@ RECOGNITION = {
     "tsm:mobilenetv2_u8": "tsm/"
     "tsm_imagenet-pretrained-mobilenetv2_8xb16-1x1x8-100e_kinetics400-rgb",
     "tsm:r50_u16": "tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x16-50e_kinetics400-rgb",
+    "tanet": "tanet/tanet_imagenet-pretrained-r50_8xb8-dense-1x1x8-100e_kinetics400-rgb",
+    "tin": "tin/tin_kinetics400-pretrained-tsm-r50_1x1x8-50e_kinetics400-rgb",
+    "trn": "trn/trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb",
+    "tpn:slowonly_r50_8x8": "tpn/tpn-slowonly_r50_8xb8-8x8x1-150e_kinetics400-rgb",
+    "x3d:s_13x6": "x3d/x3d_s_13x6x1_facebook-kinetics400-rgb",
+    "x3d:m_16x5": "x3d/x3d_m_16x5x1_facebook-kinetics400-rgb",
     "c2d:r50_8x8": "c2d/c2d_r50-in1k-pre_8xb32-8x8x1-100e_kinetics400-rgb",
     "c2d:r50_16x4": "c2d/c2d_r50-in1k-pre_8xb32-16x4x1-100e_kinetics400-rgb",
     "c3d": "c3d/c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb",
@@ -215,6 +221,9 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
         stub: Any = types.ModuleType(f"mmaction.models.{lacking}")
         stub.__path__, stub.__all__, stub.DRN = [], [], None
         sys.modules.setdefault(stub.__name__, stub)
+    operators: Any = types.ModuleType("mmcv.ops")  # needs a compiler
+    operators.tin_shift = tin_shift
+    sys.modules.setdefault("mmcv.ops", operators)
     warnings.simplefilter("ignore")
     import mmaction.models
     import torch
@@ -229,13 +238,16 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
             super().__init__()
             self.backbone = MODELS.build(model.backbone)
             self.cls_head = MODELS.build(model.cls_head)
+            self.neck = MODELS.build(model.neck) if "neck" in model else None
 
         def forward(self, x):
             if "audio" in arrays:
                 return self.cls_head(self.backbone(x))
             frames = x.shape[1]
             x = self.backbone(x.flatten(0, 1) if flat else x)
-            return self.cls_head(x, num_segs=frames)
+            if self.neck is None:
+                return self.cls_head(x, num_segs=frames)
+            return self.cls_head(self.neck(x)[0]), self.neck.aux_head(x[-2])
 
     class Detector(nn.Module):
         """Its own head needs compiled operators, and works on lists."""
@@ -263,7 +275,7 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
     root = Path(mmaction.models.__file__).parents[1] / ".mim" / "configs"
     model = Config.fromfile(root / f"{FILES[name]}.py").model
     family = name.partition(":")[0]
-    flat = family in ("tsn", "tsm")
+    flat = family in ("tsn", "tsm", "tanet", "tin", "trn")
     if family == "bmn":
         feature = torch.tensor(np.swapaxes(arrays["feature"], 1, 2).copy())
         b, t = len(feature), feature.shape[2]
@@ -280,6 +292,9 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
         inputs = channels_first(arrays["video"]), torch.tensor(arrays["boxes"])
         return Peer(Detector(), inputs, lambda out: entropy(out.float(), torch.zeros_like(out)))
     model.cls_head.num_classes = classes
+    model.backbone.pretrained = None  # a constructor would download them
+    if "neck" in model:
+        model.neck.aux_head_cfg.out_channels = classes
     if "keypoint" in arrays:
         data = torch.tensor(arrays["keypoint"])
     elif "audio" in arrays:
@@ -288,6 +303,16 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
         data = channels_first(arrays["video"], frames=flat)
     net = Recognizer()
     return Peer(net, (data,), classification(len(data)), net, "mmaction", our_classification)
+
+
+def tin_shift(x: Any, offset: Any) -> Any:
+    """Move groups of channels of (b, t, c, hw) by (b, groups) whole frames; 0 fills the ends."""
+    import torch
+
+    t, size = x.shape[1], x.shape[2] // offset.shape[1]
+    source = torch.arange(t)[None, :, None] - offset.repeat_interleave(size, 1)[:, None]
+    index = source.clamp(0, t - 1).long()[..., None].expand_as(x)
+    return x.gather(1, index) * (source == source.clamp(0, t - 1))[..., None]
 
 
 def channels_first(video: np.ndarray, frames: bool = False):
@@ -301,11 +326,19 @@ def classification(rows: int) -> Callable[[Any], Any]:
     import torch
 
     target = torch.zeros(rows, dtype=torch.long)
-    return lambda out: torch.nn.functional.cross_entropy(out.float(), target.to(out.device))
+
+    def loss(out):
+        if isinstance(out, tuple):
+            return loss(out[0]) + loss(out[1]) / 2
+        return torch.nn.functional.cross_entropy(out.float(), target.to(out.device))
+
+    return loss
 
 
-def our_classification(out: np.ndarray) -> float:
+def our_classification(out: Any) -> float:
     """Return the loss of our logits, as `classification` does for those of PyTorch."""
+    if isinstance(out, tuple):  # those of an auxiliary classifier, too
+        return our_classification(out[0]) + our_classification(out[1]) / 2
     logits = np.asarray(out, np.float64)
     top = logits.max(-1, keepdims=True)
     return float((np.log(np.exp(logits - top).sum(-1)) + top[..., 0] - logits[..., 0]).mean())

@@ -2,7 +2,7 @@
 
     python -m jaxvid.main --config configs/quickstart.py
 
-Variants: swin, the default, and r2plus1d.
+Variants: swin, the default, r2plus1d, tsm and x3d.
 """
 
 from configs import base, datasets
@@ -12,6 +12,10 @@ MODELS = {
     "swin": dict(name="swin", variant="mini", drop_path=0.0, dropout=0.0),
     "r2plus1d": dict(
         name="r2plus1d", variant="r18", depths=(1, 1, 1), width=16, zero_init=True, dropout=0.0
+    ),
+    "tsm": dict(name="tsm", variant="test", depths=(1, 1, 1), width=16, dropout=0.0),
+    "x3d": dict(
+        name="x3d", variant="test", depths=(1, 2, 2), width=16, strides=(2, 2, 2), dropout=0.0
     ),
 }
 
