@@ -102,10 +102,13 @@ def recipes(family):
 
 def recipe_of(row, family, size):
     """Return the published config of a checkpoint, or of the one most like it."""
+    inside = row is not None and "backbone" in row.model  # the backbone of another family
 
     def likeness(other):
+        form = ("backbone" in other.model) == inside
         same = row is not None and (other.dataset, other.frames) == (row.dataset, row.frames)
-        return other is row, other.variant == size, same, other is zoo.default(other.model)
+        usual = other is zoo.default(other.model)
+        return other is row, form, other.variant == size, same, usual
 
     nearest = max(recipes(family), key=likeness)
     return loading.load(nearest.config.removeprefix("configs/").replace(".py", ""))
