@@ -15,6 +15,8 @@ from jaxvid.ops import conv as ops
 Ints = tuple[int, ...]
 # For ReLU networks (He et al., 2015), as the published recipes initialize.
 he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+# The default of PyTorch's convolutions and linear layers: uniform within 1 / sqrt(fan in).
+torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 class Conv(nn.Module):
@@ -55,7 +57,7 @@ class Conv(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """Convolution, batch normalisation, and `activation` unless `relu` is off.
+    """Convolution, batch normalization, and `activation` unless `relu` is off.
 
     Attributes:
       groups, kernel_init: as of `Conv`.

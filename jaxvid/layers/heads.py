@@ -35,6 +35,14 @@ class PoolClassifier(nn.Module):
         return x.astype(jnp.float32)
 
 
+class FrameClassifier(PoolClassifier):
+    """Scores of each frame by itself, averaged over time."""
+
+    def __call__(self, x, *, train):  # (b, t, h, w, c) -> (b, classes)
+        scores = super().__call__(x.reshape(-1, *x.shape[2:]), train=train)
+        return scores.reshape(*x.shape[:2], -1).mean(1)
+
+
 class Recognizer(nn.Module):
     """Backbone, then head: what the backbone takes, such as video, -> logits (b, classes)."""
 

@@ -50,7 +50,7 @@ class BatchNorm(nn.Module):
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape)
         if not train or self.frozen:
-            return self._normalise(x, running_mean.value, running_var.value, scale, bias)
+            return self._normalize(x, running_mean.value, running_var.value, scale, bias)
         if len(x) % self.groups:
             raise ValueError(f"a batch of {len(x)} has no {self.groups} equal groups")
         parts = x.reshape(self.groups, len(x) // self.groups, *x.shape[1:])
@@ -65,7 +65,7 @@ class BatchNorm(nn.Module):
                 self.put_variable("batch_moments", "square", (var + jnp.square(mean)).mean(0))
         return y.reshape(x.shape)
 
-    def _normalise(self, x, mean, var, scale, bias):
+    def _normalize(self, x, mean, var, scale, bias):
         y = (x.astype(jnp.float32) - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
         return y.astype(self.dtype)
 

@@ -198,7 +198,7 @@ class ResNet(nn.Module):
 
     @property
     def norm(self) -> Callable:
-        """Makes the normalisation layers."""
+        """Makes the normalization layers."""
         return partial(BatchNorm, groups=self.bn_groups, frozen=self.bn_frozen)
 
     def lift(self, h: int, w: int, t: int = 1) -> Ints:

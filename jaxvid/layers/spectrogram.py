@@ -8,7 +8,6 @@ import jax.numpy as jnp
 
 from jaxvid.config.values import Count
 from jaxvid.layers import resnet
-from jaxvid.ops.pooling import max_pool
 
 # A published clip: 128 rows of 80 frequencies.
 ROWS, BINS = 128, 80
@@ -25,14 +24,7 @@ class SpectrogramResNet(resnet.ResNet):
     stem: tuple[Count, Count] = (7, 7)
 
     def __call__(self, audio: jax.Array, *, train: bool) -> jax.Array:
-        x = self.first(audio, train)
-        for s in range(len(self.depths)):
-            x = self.stage(s, x, train)
-        return x
-
-    def first(self, audio: jax.Array, train: bool) -> jax.Array:
-        """Apply the stem: (b, t, f, 1) -> (b, t / 4, f / 4, width)."""
-        return max_pool(self.conv1(audio, train=train), (3, 3), (2, 2), (1, 1))
+        return super().__call__(audio, train=train)
 
 
 def example(rows: int = ROWS, bins: int = BINS) -> dict[str, jax.ShapeDtypeStruct]:

@@ -14,7 +14,7 @@ from jaxvid.layers.norm import BatchNorm
 
 
 class TemporalConv(nn.Module):
-    """Every joint's convolution over time, batch normalisation, dropout."""
+    """Every joint's convolution over time, batch normalization, dropout."""
 
     features: int
     stride: int = 1

@@ -234,7 +234,7 @@ class PatchEmbed(nn.Module):
 
 
 def norm(name: str, dtype: Any, epsilon: float = 1e-5) -> nn.Module:
-    """Make a layer normalisation."""
+    """Make a layer normalization."""
     return nn.LayerNorm(epsilon=epsilon, dtype=dtype, name=name)
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvid.config.values import Count, Natural, NonNegative
-from jaxvid.layers.conv import Conv
+from jaxvid.layers.conv import Conv, torch_uniform
 from jaxvid.ops import boundary
 from jaxvid.weights.convert import Weights
 
@@ -25,9 +25,6 @@ VARIANTS: dict[str, dict] = {
     "400": dict(channels=400),
     "2048": dict(channels=2048),
 }
-
-# Default initialization of PyTorch: uniform within 1 / sqrt(fan in).
-uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 class Boundaries(NamedTuple):
@@ -52,7 +49,7 @@ class GroupConv(nn.Module):
     @nn.compact
     def __call__(self, x):  # (b, t, c) -> (b, t, features)
         shape = (3, x.shape[-1] // self.groups, self.features)
-        kernel = self.param("kernel", uniform, shape)
+        kernel = self.param("kernel", torch_uniform, shape)
         bias = self.param("bias", bias_init(shape), (self.features,))
         x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (0, 0)))
         x = x.reshape(*x.shape[:2], self.groups, -1)
@@ -122,7 +119,7 @@ class SampleCells(nn.Module):
     @nn.compact
     def __call__(self, x):
         shape = (self.samples, 1, 1, x.shape[-1], self.features)
-        kernel = self.param("kernel", uniform, shape).astype(self.dtype)
+        kernel = self.param("kernel", torch_uniform, shape).astype(self.dtype)
         bias = self.param("bias", bias_init(shape), (self.features,)).astype(self.dtype)
         settings = self.samples, self.per_sample, self.ratio
         return nn.relu(boundary.sample_cells(x, kernel[:, 0, 0], *settings) + bias)
@@ -176,10 +173,8 @@ class BMN(nn.Module):
 def conv(features, kernel, x, dtype, name):
     """Return a convolution of x with bias, initialized as in PyTorch."""
     bias = bias_init((*kernel, x.shape[-1], features))
-    layer = Conv(
-        features, kernel, use_bias=True, kernel_init=uniform, bias_init=bias, dtype=dtype, name=name
-    )
-    return layer(x)
+    init: dict[str, Any] = dict(kernel_init=torch_uniform, bias_init=bias)
+    return Conv(features, kernel, use_bias=True, **init, dtype=dtype, name=name)(x)
 
 
 def bias_init(kernel):

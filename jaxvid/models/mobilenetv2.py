@@ -18,6 +18,7 @@ from jaxvid.config.values import Count, Rate
 from jaxvid.layers import heads
 from jaxvid.layers.conv import ConvNorm
 from jaxvid.layers.norm import NormalizedNet
+from jaxvid.ops import frames
 from jaxvid.weights.convert import Weights
 from jaxvid.weights.names.resnet import BUFFERS
 
@@ -64,18 +65,10 @@ class InvertedResidual(nn.Module):
         expand = [make(width, (1, 1), name="conv0")] if self.expansion > 1 else []
         i, strides = len(expand), (self.stride, self.stride)
         filters = make(width, (3, 3), strides, groups=width, name=f"conv{i}")
-        for conv in (
-            *expand,
-            filters,
-            make(self.features, (1, 1), relu=False, name=f"conv{i + 1}"),
-        ):
+        project = make(self.features, (1, 1), relu=False, name=f"conv{i + 1}")
+        for conv in (*expand, filters, project):
             y = conv(y, train=train)
         return x + y if self.shortcut else y
-
-
-def same(x):
-    """Return the argument: frames do not meet."""
-    return x
 
 
 class MobileNetV2(NormalizedNet):
@@ -93,7 +86,7 @@ class MobileNetV2(NormalizedNet):
     stem: Count = 32
     stages: tuple[tuple[Count, Count, Count, Count], ...] = STAGES
     last: Count = 1280
-    mix: Callable = same
+    mix: Callable = frames.unmixed
 
     @nn.compact
     def __call__(self, video, *, train):
@@ -107,7 +100,7 @@ class MobileNetV2(NormalizedNet):
                     expansion=expansion,
                     stride=1 if i else stride,
                     shortcut=i > 0,
-                    mix=self.mix if self.mixes(s, i) else same,
+                    mix=self.mix if self.mixes(s, i) else frames.unmixed,
                     norm=self.norm,
                     dtype=self.dtype,
                     name=f"layer{s + 1}_{i}",
@@ -116,7 +109,7 @@ class MobileNetV2(NormalizedNet):
 
     def mixes(self, stage: int, i: int) -> bool:
         """Return whether frames meet in block `i` of a stage, both from 0."""
-        return self.mix is not same and i > 0 and self.stages[stage][0] > 1
+        return self.mix is not frames.unmixed and i > 0 and self.stages[stage][0] > 1
 
     @property
     def stride(self) -> int:
@@ -168,7 +161,7 @@ def openmmlab(net, head="cls_head.fc_cls"):
 
 def image(net):
     """Rename rows of MMPretrain, where frames do not meet: "head.fc.bias" -> "head/fc/bias"."""
-    return openmmlab(net.clone(backbone=net.backbone.clone(mix=same)), "head.fc")
+    return openmmlab(net.clone(backbone=net.backbone.clone(mix=frames.unmixed)), "head.fc")
 
 
 WEIGHTS = {

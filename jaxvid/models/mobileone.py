@@ -19,6 +19,7 @@ from jaxvid.config.values import Count, Natural, Positive, Rate
 from jaxvid.layers import heads
 from jaxvid.layers.conv import Conv, ConvNorm, SqueezeExcite
 from jaxvid.layers.norm import BatchNorm, NormalizedNet
+from jaxvid.ops import frames
 from jaxvid.weights.convert import Weights
 from jaxvid.weights.names.resnet import BUFFERS
 
@@ -31,11 +32,6 @@ VARIANTS: dict[str, dict] = {
     "s3": dict(widths=(2.0, 2.5, 3.0, 4.0)),
     "s4": dict(widths=(3.0, 3.5, 3.5, 4.0), gated=(0, 0, 5, 1)),
 }
-
-
-def same(x):
-    """Return the argument: frames do not meet."""
-    return x
 
 
 class MobileOneBlock(nn.Module):
@@ -66,9 +62,8 @@ class MobileOneBlock(nn.Module):
     def __call__(self, x, train):
         y = self.one(x) if self.deploy else self.many(x, train)
         if self.gated:
-            frames = y.reshape(-1, *y.shape[2:])
             gate = SqueezeExcite(self.features // 16, self.dtype, name="se")
-            y = gate(frames).reshape(y.shape)
+            y = gate(y.reshape(-1, *y.shape[2:])).reshape(y.shape)
         return nn.relu(y)
 
     def one(self, x):
@@ -110,7 +105,7 @@ class MobileOne(NormalizedNet):
     branches: Count = 1
     gated: tuple[Natural, ...] = (0, 0, 0, 0)
     deploy: bool = False
-    mix: Callable = same
+    mix: Callable = frames.unmixed
 
     @nn.compact
     def __call__(self, video, *, train):
@@ -226,7 +221,7 @@ PARTS = (
 
 def openmmlab(net, head="cls_head.fc_cls", wrapped=True):
     """Rename rows of MMAction2, where a shift wraps the block that it precedes: "stage1.2.net"."""
-    inside = ".net" if wrapped and net.backbone.mix is not same else ""
+    inside = ".net" if wrapped and net.backbone.mix is not frames.unmixed else ""
     places = (
         ("backbone.stage0", "backbone/stage0"),
         ("backbone.stage{s}.{b}", "backbone/stage{s}_{b}"),

@@ -29,7 +29,7 @@ VARIANTS: dict[str, dict] = {
 
 
 class GraphConv(nn.Module):
-    """A sum over neighbours, mapped by a matrix for each subset of them; normalised, ReLU."""
+    """A sum over neighbors, mapped by a matrix for each subset of them; normalized, ReLU."""
 
     features: int
     layout: str

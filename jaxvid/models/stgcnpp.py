@@ -30,7 +30,7 @@ VARIANTS: dict[str, dict] = {
 
 
 class GraphConv(nn.Module):
-    """A sum over neighbours, mapped by a matrix for each subset of them; normalised, plus x."""
+    """A sum over neighbors, mapped by a matrix for each subset of them; normalized, plus x."""
 
     features: int
     layout: str

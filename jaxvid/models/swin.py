@@ -139,7 +139,7 @@ class WindowAttention(transformer.Attention):
 
 
 class PatchMerging(nn.Module):
-    """Every 2 x 2 neighbours become one token of twice the width."""
+    """Every 2 x 2 neighbors become one token of twice the width."""
 
     dtype: Any
     kernel_init: Init = normal
@@ -201,7 +201,7 @@ def partition(x, size, shift):
 
 
 def shift_regions(grid, size, shift):
-    """(k, n) region of each token: two tokens of one region were neighbours before the roll."""
+    """(k, n) region of each token: two tokens of one region were neighbors before the roll."""
     region = np.zeros(grid, np.int32)
     for axis, (g, s, d) in enumerate(zip(grid, size, shift, strict=True)):
         label = np.zeros(g, np.int32)

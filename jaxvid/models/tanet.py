@@ -16,9 +16,8 @@ import jax.numpy as jnp
 
 from jaxvid.config.values import Count, Rate
 from jaxvid.layers import heads, resnet
-from jaxvid.layers.conv import Conv, ConvNorm
+from jaxvid.layers.conv import Conv, ConvNorm, torch_uniform
 from jaxvid.layers.norm import BatchNorm
-from jaxvid.models import tsm, tsn
 from jaxvid.ops import frames
 from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import resnet as names
@@ -28,8 +27,6 @@ VARIANTS: dict[str, dict] = {
     "r50": resnet.DEPTHS["r50"],
 }
 TAPS = 3
-# The defaults of PyTorch's layers, with which upstream starts the new modules.
-uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 def example(variant):
@@ -56,13 +53,13 @@ class TemporalAdaptive(nn.Module):
         y = nn.relu(self.norm(dtype=self.dtype, name="bn")(y, train=train))
         kernel = nn.softmax(self._dense(TAPS, "fc2")(y).astype(jnp.float32))  # (b, c, k)
         options: dict[str, Any] = dict(norm=self.norm, dtype=self.dtype, name="gate1")
-        y = ConvNorm(c // 4, (3,), kernel_init=uniform, **options)(means, train=train)
-        y = Conv(c, (1,), kernel_init=uniform, dtype=self.dtype, name="gate2")(y)
+        y = ConvNorm(c // 4, (3,), kernel_init=torch_uniform, **options)(means, train=train)
+        y = Conv(c, (1,), kernel_init=torch_uniform, dtype=self.dtype, name="gate2")(y)
         x = x * nn.sigmoid(y)[:, :, None, None]
         return frames.convolve(x, jnp.swapaxes(kernel, 1, 2)).astype(self.dtype)
 
     def _dense(self, features, name):
-        return nn.Dense(features, False, self.dtype, kernel_init=uniform, name=name)
+        return nn.Dense(features, False, self.dtype, kernel_init=torch_uniform, name=name)
 
 
 class AdaptiveBlock(resnet.Block):
@@ -85,7 +82,7 @@ class TANet(resnet.ResNet):
     frames: Count = 8
 
     def first(self, video, train):
-        tsn.check_frames(self.frames, video)
+        frames.check_count(self.frames, video)
         return super().first(video, train)
 
     @nn.nowrap
@@ -103,7 +100,7 @@ def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **ove
     Args:
       dropout: Share of the features that is dropped before the classifier in training.
     """
-    head = tsm.FrameClassifier(num_classes, dropout, dtype, init_std=0.001)
+    head = heads.FrameClassifier(num_classes, dropout, dtype, init_std=0.001)
     return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
 
 

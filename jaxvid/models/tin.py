@@ -17,7 +17,6 @@ from jaxvid.config.values import Count, Rate
 from jaxvid.errors import UserError
 from jaxvid.layers import heads, resnet
 from jaxvid.layers.conv import Conv
-from jaxvid.models import tsm, tsn
 from jaxvid.ops import frames
 from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import resnet as names
@@ -97,7 +96,7 @@ class TIN(resnet.ResNet):
     share: Count = 4
 
     def first(self, video, train):
-        tsn.check_frames(self.frames, video)
+        frames.check_count(self.frames, video)
         if self.width % (4 * self.share):
             raise UserError(
                 f"config.model.width={self.width}: 1/{self.share} of the channels move in four"
@@ -120,7 +119,7 @@ def build(variant, *, num_classes, dropout: Rate = 0.5, dtype=jnp.float32, **ove
     Args:
       dropout: Share of the features that is dropped before the classifier in training.
     """
-    head = tsm.FrameClassifier(num_classes, dropout, dtype, init_std=0.001)
+    head = heads.FrameClassifier(num_classes, dropout, dtype, init_std=0.001)
     return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
 
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from jaxvid.config.values import Count, Rate
 from jaxvid.layers import heads, resnet
-from jaxvid.models import tsn
+from jaxvid.layers.conv import torch_uniform
+from jaxvid.ops import frames
 from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import resnet as names
 
@@ -26,8 +27,6 @@ VARIANTS: dict[str, dict] = {
     "r50": resnet.DEPTHS["r50"],
 }
 TUPLES = 3  # of each number of frames, at most
-# The default of PyTorch's linear layers, with which upstream starts the relations.
-uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 def example(variant):
@@ -45,7 +44,7 @@ class Relation(nn.Module):
     @nn.compact
     def __call__(self, x):  # (b, n, m, d) -> (b, n, classes)
         x = nn.relu(x.reshape(*x.shape[:2], -1))
-        options = dict(dtype=self.dtype, kernel_init=uniform)
+        options = dict(dtype=self.dtype, kernel_init=torch_uniform)
         x = nn.relu(nn.Dense(self.hidden, **options, name="fc1")(x))
         return nn.Dense(self.num_classes, **options, name="fc2")(x)
 
@@ -118,7 +117,7 @@ class TRN(heads.Recognizer):
     """A recognizer whose head is for a certain number of frames."""
 
     def __call__(self, video, *, train):
-        tsn.check_frames(self.head.frames, video)
+        frames.check_count(self.head.frames, video)
         return super().__call__(video, train=train)
 
 

@@ -80,14 +80,6 @@ class TSM(non_local.NonLocalResNet):
         return bool(self.shift) and i % every == 0
 
 
-class FrameClassifier(heads.PoolClassifier):
-    """Scores of each frame by itself, averaged over time."""
-
-    def __call__(self, x, *, train):  # (b, t, h, w, c) -> (b, classes)
-        scores = super().__call__(x.reshape(-1, *x.shape[2:]), train=train)
-        return scores.reshape(*x.shape[:2], -1).mean(1)
-
-
 def shift_channels(x: jax.Array, share: int, span: int = 0) -> jax.Array:
     """Move 1/`share` of the channels one frame back and as many forth; fill the ends with 0.
 
@@ -171,7 +163,7 @@ def build(
             f"config.model.backbone: {kind} has no place for the shift inside its blocks; use a"
             ' family whose network has the field "mix", such as mobilenetv2'
         )
-    head = FrameClassifier(num_classes, dropout, dtype, init_std=0.001)
+    head = heads.FrameClassifier(num_classes, dropout, dtype, init_std=0.001)
     return heads.Recognizer(net, head)
 
 

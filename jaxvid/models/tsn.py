@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxvid.config.values import Backbone, NonNegative, Rate
-from jaxvid.errors import UserError
 from jaxvid.layers import heads, resnet, spectrogram
 from jaxvid.weights.names import resnet as names
 
@@ -70,23 +69,6 @@ def build(
     """
     head = heads.PoolClassifier(num_classes, dropout, dtype, init_std=init_std)
     return heads.Recognizer(backbone or network(variant, dtype=dtype, **overrides), head)
-
-
-def check_frames(frames: int, video: jax.Array) -> None:
-    """Raise an error if a network whose layers depend on the number of frames gets another one.
-
-    Args:
-      frames: Number of frames of a clip that the network is for, its option `frames`.
-      video: (b, t, h, w, c).
-
-    Raises:
-      UserError: t is another number.
-    """
-    if video.shape[1] != frames:
-        raise UserError(
-            f"config.model.frames={frames}, but clips have {video.shape[1]} frames; set"
-            " config.data.recipe.frames to the same number"
-        )
 
 
 WEIGHTS = {

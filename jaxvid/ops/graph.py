@@ -17,7 +17,7 @@ def spatial(layout: str) -> np.ndarray:
       (3, j, j) float32.
     """
     inward = edges(layout)
-    subsets = np.eye(len(inward)), normalise(inward), normalise(inward.T)
+    subsets = np.eye(len(inward)), normalize(inward), normalize(inward.T)
     return np.stack(subsets).astype(np.float32)
 
 
@@ -35,7 +35,7 @@ def stgcn_spatial(layout: str, max_hop: int = 1) -> np.ndarray:
     # trained so.
     centre = between[:, skeletons.get(layout).centre]
     outward = centre[:, None] >= centre
-    mean = normalise(between <= max_hop)
+    mean = normalize(between <= max_hop)
     subsets = [np.where(between == 0, mean, 0)]
     for hop in range(1, max_hop + 1):
         subsets += [np.where((between == hop) & side, mean, 0) for side in (outward, ~outward)]
@@ -43,7 +43,7 @@ def stgcn_spatial(layout: str, max_hop: int = 1) -> np.ndarray:
 
 
 def binary_adj(layout: str) -> np.ndarray:
-    """1 for neighbours, without regard to the centre: (1, j, j) float32."""
+    """1 for neighbors, without regard to the centre: (1, j, j) float32."""
     inward = edges(layout)
     return (inward + inward.T)[None].astype(np.float32)
 
@@ -86,7 +86,7 @@ def distances(layout: str, max_hop: int) -> np.ndarray:
     return found
 
 
-def normalise(adjacency: np.ndarray) -> np.ndarray:
+def normalize(adjacency: np.ndarray) -> np.ndarray:
     """Each column divided by its sum; a column of zeros stays."""
     total = adjacency.sum(0)
     return adjacency / np.where(total > 0, total, 1)

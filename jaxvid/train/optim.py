@@ -93,7 +93,7 @@ def build(
         rules = [add_decay(decay), trained(optax.trace(momentum, nesterov))]
     else:
         known = did_you_mean(name, ("adamw", "adam", "sgd"))
-        raise UserError(f'there is no optimiser named "{name}".{known}')
+        raise UserError(f'there is no optimizer named "{name}".{known}')
     return optax.chain(
         *only_trained,
         clip_by_norm(clip) if clip else optax.identity(),

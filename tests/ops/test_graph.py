@@ -68,7 +68,7 @@ def test_distances_are_the_scales_of_ms_g3d(layout, golden):
     want = np.load(Path(GOLDENS) / f"{golden}.npz")["keep:backbone.sgcn1.0.A"]
     (adjacency,) = graph.binary_adj(layout)
     scales = [graph.k_adjacency(adjacency, k, with_self=True) for k in range(13)]
-    found = np.stack([graph.normalise(scale) for scale in scales])
+    found = np.stack([graph.normalize(scale) for scale in scales])
     np.testing.assert_allclose(found, want, rtol=1e-6)
 
 
