@@ -23,7 +23,7 @@ from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import resnet as names
 
 VARIANTS: dict[str, dict] = {
-    "test": dict(depths=(1, 2), width=4, frames=4),
+    "test": dict(depths=(1, 2), width=8, frames=4),
     "r50": resnet.DEPTHS["r50"],
 }
 TAPS = 3
