@@ -22,13 +22,23 @@ def optimizer() -> dict:
 
 
 def get_config():
+    return run(datasets.something1(), datasets.SSV1_MIRROR)
+
+
+def run(data: dict, mirror: tuple):
+    """Return the recipe of both versions of Something-Something.
+
+    Args:
+      data: a data set of `datasets`.
+      mirror: pairs of classes that a mirror swaps.
+    """
     c = base.config()
     c.epochs = 50.0
     c.batch = 128
     c.model = dict(name="trn", variant="r50", frames=8, dropout=0.8, remat=False)
-    mirror = dict(flip=0.5, flip_labels=datasets.SSV1_MIRROR)
-    c.task = plug.spec("tasks", "recognition", augment=mirror)
-    c.data = datasets.something1()
+    augment = dict(flip=0.5, flip_labels=mirror)
+    c.task = plug.spec("tasks", "recognition", augment=augment)
+    c.data = data
     c.data.recipe = plug.spec("data.recipes", "segments", frames=8, crop=("scales", 13), **VIEWS)
     c.init.weights = "tsn_r50_v1_in1k"
     c.init.skip = ("head/.*",)

@@ -4,7 +4,6 @@ import itertools
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from jaxvid.data.annotations import feature_files, lists
 from jaxvid.data.annotations.labels import FOR_SEVERAL, MultiLabels
 from jaxvid.data.identity import identity
 from jaxvid.data.sample import Source
+from jaxvid.data.video.video_files import missing
 from jaxvid.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -322,9 +322,7 @@ def check_missing(sources: dict[str, Source], num_classes: int, names):
     """Yield files that do not exist."""
     for source in sources.values():
         paths = [source[i].get("path") for i in range(len(source))]
-        with ThreadPoolExecutor(16) as pool:  # hides the latency of network file systems
-            exists = list(pool.map(lambda p: p is None or os.path.exists(p), paths))
-        for i in np.flatnonzero(~np.array(exists, bool)).tolist():
+        for i in missing(paths):
             yield f"{source.where(i)}: no such file: {paths[i]}"
 
 

@@ -2,7 +2,7 @@
 
 A SlowOnly network learns from clips and from images at once. An image passes through the same
 layers without its axis of time, with the kernels of the clips summed over time. So it gives the
-features of a clip that repeats the image forever. Clips and images have a head each.
+features of a clip that repeats the image without end. Clips and images have a head each.
 
 Shapes: b clips, n images, t frames, h height, w width, c channels.
 """
@@ -75,13 +75,6 @@ class OmniSource(resnet.ResNet):
     @nn.nowrap
     def block(self, stage, i, kind=resnet.Block, **fields):
         return super().block(stage, i, kind, **{"conv_norm": ConvNorm, **fields})
-
-    def first(self, video, train):
-        x = self.conv1(video, train=train)
-        flat = x.reshape(-1, *x.shape[-3:])
-        pads: Any = ((1, 1), (1, 1))  # Flax's annotation says str
-        flat = nn.max_pool(flat, (3, 3), (2, 2), pads)
-        return flat.reshape(*x.shape[:-3], *flat.shape[-3:])
 
 
 class Heads(nn.Module):

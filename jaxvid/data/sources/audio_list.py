@@ -6,8 +6,6 @@ reads lists without the number of frames.
 """
 
 import logging
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,7 +17,7 @@ from jaxvid.data.annotations.labels import to_numbers
 from jaxvid.data.sample import Sample
 from jaxvid.data.sources.frame_folders import read_counted
 from jaxvid.data.sources.video_list import Videos
-from jaxvid.data.video.video_files import with_ending
+from jaxvid.data.video import video_files
 from jaxvid.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -76,10 +74,10 @@ def build(
     """
     path = lists.file_of(root, file, split, "list")
     found, counts, raw, lines = read_counted(path, ("path", "frames"), multi_label)
-    paths = [with_ending(str(Path(root, prefix, name)), suffix) for name in found]
+    paths = [video_files.with_ending(str(Path(root, prefix, name)), suffix) for name in found]
     labels, names = to_numbers(raw, names, multi_label, num_classes, path, lines)
     total = np.array(counts, np.int64)[:, 0]
-    silent = without_file(paths) if missing == "silence" else frozenset()
+    silent = frozenset(video_files.missing(paths) if missing == "silence" else ())
     if silent:
         if len(silent) == len(paths):
             raise UserError(f"{path}: none of its files exists, such as {paths[0]}")
@@ -88,10 +86,3 @@ def build(
             f" such as {paths[min(silent)]}"
         )
     return Sounds(paths, labels, names, str(path), lines, total, silent=silent)
-
-
-def without_file(paths: list[str]) -> frozenset[int]:
-    """Return the rows of paths that do not exist."""
-    with ThreadPoolExecutor(16) as pool:  # hides the latency of network file systems
-        exists = list(pool.map(os.path.exists, paths))
-    return frozenset(np.flatnonzero(~np.array(exists, bool)).tolist())

@@ -7,7 +7,8 @@ Thumbs.db). Links to folders are followed.
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from jaxvid.errors import UserError
@@ -65,6 +66,13 @@ def with_ending(name: str, suffix: str) -> str:
 def without_ending(name: str) -> str:
     """`name` without the ending of a video, a sound, an image or an array."""
     return os.path.splitext(name)[0] if with_ending(name, ".") == name else name
+
+
+def missing(paths: Sequence[str | None]) -> list[int]:
+    """Return the indices of the paths of files that do not exist. None stands for no file."""
+    with ThreadPoolExecutor(16) as pool:  # hides the latency of network file systems
+        exists = list(pool.map(lambda path: path is None or os.path.exists(path), paths))
+    return [i for i, found in enumerate(exists) if not found]
 
 
 def walk(root: str | os.PathLike) -> Iterator[Path]:
