@@ -1,7 +1,7 @@
 """X3D on Kinetics-400 from scratch: clips at 30 frames a second, 10 clips x 3 crops.
 
 Variants: xs_4x12, s_13x6 (top-1 73.3), m_16x5 (76.4), l_16x5. The recipe is that of PySlowFast,
-whose checkpoints MMAction2 converted; it computes the running statistics anew before an evaluation.
+whose checkpoints MMAction2 converted.
 """
 
 from configs import base, datasets
@@ -45,4 +45,5 @@ def get_config(variant="m_16x5"):
     ) | dict(nesterov=True)
     c.schedule = dict(name="cosine", by="step", warmup=35.0, warmup_by="step", warmup_factor=0.1)
     c.eval_every = 10.0
+    c.precise_bn = 200
     return c
