@@ -98,9 +98,10 @@ def trace_output(family, model, variables, train=False):
     return jax.eval_shape(forward(model, train), variables, taken(model, inputs(family)))
 
 
-def has_remat(family, model, variables):
+def remats(family, model, variables):
+    """The number of parts that the backward pass computes again, also inside of others."""
     jaxpr = jax.make_jaxpr(forward(model, train=True))(variables, inputs(family))
-    return any(str(equation.primitive).startswith("remat") for equation in jaxpr.eqns)
+    return len(re.findall(r"\bremat\w*\[", str(jaxpr)))
 
 
 def names(tree):
@@ -184,8 +185,8 @@ def test_bfloat16_keeps_float32_parameters_and_logits(family):
 def test_remat_keeps_the_parameters(family):
     model = make(family, remat=True)
     assert names(trace(family, model)) == names(variables_of(family))
-    assert has_remat(family, model, variables_of(family))
-    assert not has_remat(family, make(family), variables_of(family))
+    plain = remats(family, make(family), variables_of(family))  # some activations always are
+    assert remats(family, model, variables_of(family)) > plain
 
 
 # Overrides
