@@ -55,7 +55,7 @@ def get_config(variant="r50_u8"):
 
 
 def common(epochs):
-    """What all variants share."""
+    """Return the keys that all variants share."""
     c = base.config()
     c.epochs = epochs
     c.batch = 128
@@ -65,7 +65,7 @@ def common(epochs):
 
 
 def on_backbone(backbone, weights, frames, span, epochs, milestones, warmup):
-    """The run of a backbone of another family."""
+    """Return the run of a backbone of another family."""
     c = common(epochs)
     c.model = dict(name="tsm", backbone=backbone, span=span, dropout=0.5)
     views = dict(crops=3, test_size=256)

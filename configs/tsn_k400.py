@@ -12,7 +12,7 @@ from jaxvid import plug
 
 
 def on(name, variant, weights, **options):
-    """A backbone of another family, and its weights."""
+    """Return the spec of a TSN on a backbone of another family, and the weights to start from."""
     spec = dict(name=name, variant=variant, remat=False, **options)
     return dict(backbone=spec), weights
 

@@ -1,6 +1,6 @@
 """Convolution as a layer, alone and with what usually follows it.
 
-Shapes: b batch, c channels; the kernel's length says how many axes before the channels it spans.
+Shapes: b batch, c channels. A kernel spans as many axes before the channels as it has sizes.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,14 @@ torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 class Conv(nn.Module):
-    """A convolution; by default zeros pad it by half the kernel, so odd kernels keep the size.
+    """A convolution. By default, its padding keeps the size if kernels are odd and strides are 1.
 
     Attributes:
-      kernel: sizes, one an axis of space.
-      strides, padding, dilation: the same; no strides and no dilation are 1.
-      groups: Number of groups of channels that are convolved separately; as many as there are
-        channels make a depthwise convolution.
+      kernel: Size along each axis.
+      strides, dilation: One number for each axis; () means 1.
+      padding: Zeros on both sides along each axis; None means half of the kernel.
+      groups: Number of groups of channels that are convolved separately. As many groups as channels
+        make a depthwise convolution.
     """
 
     features: int
@@ -57,10 +58,10 @@ class Conv(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """Convolution, batch normalization, and `activation` unless `relu` is off.
+    """Convolution, batch normalization, and `activation` unless `relu` is False.
 
     Attributes:
-      groups, kernel_init: as of `Conv`.
+      groups, kernel_init: See `Conv`.
     """
 
     features: int

@@ -44,9 +44,9 @@ class InvertedResidual(nn.Module):
     Attributes:
       features: Output channels.
       expansion: Channels of the depthwise convolution, as a multiple of those of the input.
-      stride: Of the depthwise convolution.
+      stride: Stride of the depthwise convolution.
       shortcut: Add the input to the result.
-      mix: What the branch sees of the input.
+      mix: Function of the input of the branch, of the same shape, that lets frames meet.
       norm: Makes the normalization layers.
     """
 

@@ -3,8 +3,8 @@
 A 2-D ResNet in which, before each block, a quarter of the channels moves in time. It is TSM's shift
 by distances that follow from the clip, also fractions of frames, and with a weight for each frame.
 
-Shapes: b batch, t frames, h height, w width, c channels, g = 4 groups of channels, k
-taps over time.
+Shapes: b batch, t frames, h height, w width, c channels, g = 4 groups of channels, k taps
+over time.
 """
 
 from typing import Any

@@ -23,7 +23,10 @@ from jaxvid.weights.convert import Weights
 # The head has no sizes of its own. This spec is for tests.
 VARIANTS: dict[str, dict] = {"test": dict(backbone=dict(name="slowonly", variant="test"))}
 GROUPS = 32  # of the narrow convolutions
-LEVELS = "a ResNet (tsn, tsm, tanet, tin, trn, c2d, i3d, r2plus1d, slowonly, x3d), slowfast or swin"
+LEVELS = (
+    "a ResNet (tsn, tsm, trn, tin, tanet, resnext, c2d, i3d, csn, r2plus1d, slowonly, omnisource,"
+    " x3d), slowfast, swin or swin2d"
+)
 xavier = nn.initializers.xavier_uniform()
 
 
