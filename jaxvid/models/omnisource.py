@@ -170,5 +170,7 @@ ROWS = (
     ("cls_head.fc3d.3", "head/bn"),
     ("cls_head.fc3d.6", "head/fc2"),
 )
-ORDER = names.ORDER.replace("cls_head", "cls_head fc2d fc3d 2 3 4 6")
+# In its blocks, all convolutions precede the normalization layers.
+ORDER = names.ORDER.replace("conv1 bn1 conv2 bn2 conv3 bn3", "conv1 conv2 conv3 bn1 bn2 bn3")
+ORDER = ORDER.replace("cls_head", "cls_head fc2d fc3d 2 3 4 6")
 WEIGHTS = {"mmaction": Weights(ROWS, names.BUFFERS, ORDER)}
