@@ -141,7 +141,10 @@ def module(package: str, name: str, attr: str = "build") -> ModuleType:
     """The module `jaxvid.<package>.<name>`, or an error that names those with an `attr`."""
     if name in names(package):
         return importlib.import_module(f"jaxvid.{package}.{name}")
-    hint = did_you_mean(str(name), names(package, attr))
+    known = names(package, attr)
+    hint = did_you_mean(str(name), known)
+    if attr == "backbone" and " Known: " not in hint:  # a network of another library, perhaps
+        hint += f" Known: {', '.join(sorted(known))}."
     raise UserError(f'there is no {package} named "{name}".{hint}')
 
 

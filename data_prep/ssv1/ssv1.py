@@ -17,3 +17,7 @@ class Ssv1(twentybn.FrameSet):
     content = Frames("{:05}.jpg")
     stem = "something-something-v1"
     published = "sthv1"
+
+    def prefix(self, name):
+        del name
+        return "rawframes"

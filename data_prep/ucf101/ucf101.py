@@ -47,5 +47,8 @@ class Ucf101(VideoBuilder):
             "val": list(read(f"testlist0{number}.txt")),
         }
 
+    def prefix(self, name):
+        return "videos" if name.endswith("_videos.txt") else ""
+
     def list_files(self, split, kind, clips):
         return {f"ucf101_{split}_split_{self.variant[-1]}_{kind}.txt": clips}

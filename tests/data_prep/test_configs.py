@@ -57,6 +57,19 @@ def something(raw: Path) -> None:
     fakes.json_text(raw / "labels/validation.json", [{**one, "id": "42326"}])
 
 
+def ucf101(raw: Path) -> None:
+    fakes.ucf101(
+        raw, fakes.ucf101_clips(("Archery", "YoYo"), [8]), fakes.ucf101_clips(("YoYo",), [1])
+    )
+
+
+def something1(raw: Path) -> None:
+    fakes.frames(raw / "20bn-something-something-v1", ["100218", "24413", "9"])
+    lines = "100218;Holding something", "24413;Turning something upside down"
+    fakes.text(raw / "something-something-v1-train.csv", *lines)
+    fakes.text(raw / "something-something-v1-validation.csv", "9;Holding something")
+
+
 FLOW = ("--rawframes", "RAW/flow_{split}", "--template", "{}_{:05d}.jpg")
 K710 = [*["abseiling", "zumba"] * 3], ["zumba"] * 3
 KINETICS = ["abseiling", "zumba"], ["zumba"]
@@ -68,6 +81,14 @@ LISTED: dict[str, tuple[str, Callable, tuple, str, tuple]] = {
     "k600": ("kinetics/k600", kinetics_archive, (), "", KINETICS),
     "k700": ("kinetics/k700", kinetics_archive, (), "", KINETICS),
     "k710": ("kinetics/k710", kinetics_parts, (), "", K710),
+    "ucf101": ("ucf101/split1", ucf101, (), "", (["Archery", "YoYo"], ["YoYo"])),
+    "ssv1": (
+        "ssv1",
+        something1,
+        (),
+        "",
+        (["Holding something", "Turning something upside down"], ["Holding something"]),
+    ),
     "ssv2": (
         "ssv2",
         something,
@@ -79,9 +100,12 @@ LISTED: dict[str, tuple[str, Callable, tuple, str, tuple]] = {
 PICKLED = {"ntu60": 60, "ntu120": 120}
 # Without a folder of data_prep: published in the form that the configs read, or one's own.
 OTHERS = {"ava21", "ava22", "multisports", "anet", "msrvtt", "own", "quickstart", "finetune"}
+OTHERS |= {"audio"}  # `tools.extract_audio` writes the lists
 
 
 def suffix(name: str) -> str:
+    if "audio" in name and not name.endswith("_own"):
+        return "audio"
     return "own" if name.endswith("_own") else name.partition("_")[2] or name
 
 
@@ -116,7 +140,7 @@ def test_lists_are_what_the_configs_read(ending, beside, tmp_path):
             assert sorted(found) == sorted(expected), split
             if options:
                 assert source[0]["total"] == fakes.FRAMES
-    assert data.names == class_names.of(name.partition("/")[2] or name)
+    assert data.names == class_names.of(ending.partition("_")[0])
 
 
 @pytest.mark.parametrize("ending", PICKLED)

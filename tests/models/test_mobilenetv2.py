@@ -75,7 +75,8 @@ def test_an_image_classifier_is_a_start_for_tsm():
         (dict(TSN, variant="r50"), 'models/tsn takes a "variant" or a "backbone", not both'),
         (dict(TSN, depths=(1,)), 'models/tsn takes no "depths"'),
         (dict(name="tsn"), 'models/tsn needs "variant"'),
-        (dict(TSN, backbone=dict(name="timm.resnest50d")), 'named "timm.resnest50d". Known: '),
+        (dict(TSN, backbone=dict(name="timm.resnest50d")), "Known: actionclip, "),
+        (dict(TSN, backbone=dict(name="timm.vgg16")), "Known: actionclip, "),
         (dict(TSM, backbone=dict(name="swin", variant="test")), "Swin has no place for the shift"),
     ],
 )
