@@ -25,8 +25,14 @@ def label(tree, rules: Rules, default: Any = None, strict: bool = False):
     """Tree of the same shape that holds, for each leaf, the value of the first rule it matches.
 
     Raises:
-      UserError: with `strict`, a rule whose pattern matches no path at all (a typing error).
+      UserError: a pattern that is not a regular expression, or with `strict`, one that matches no
+        path at all (a typing error).
     """
+    for pattern, _ in rules:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UserError(f'the rule "{pattern}" is not a regular expression: {error}') from None
     paths = list(flatten(tree))
     for pattern, _ in rules if strict else ():
         if not any(re.fullmatch(pattern, path) for path in paths):

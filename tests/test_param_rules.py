@@ -56,6 +56,12 @@ def test_labels_keep_the_structure_of_the_tree():
     assert labels == {"a": ("x", None), "b": [()]}
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_pattern_that_is_no_regular_expression_is_an_error(strict):
+    with pytest.raises(UserError, match=r'"head/\(" is not a regular expression'):
+        param_rules.label(TREE, [("head/(", 1)], strict=strict)
+
+
 def test_a_strict_rule_that_matches_nothing_is_an_error():
     rules = [("backbone/.*", 1), ("hed/.*", 2)]
     param_rules.label(TREE, rules)

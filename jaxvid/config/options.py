@@ -1,4 +1,7 @@
-"""The options of a model that its config file does not spell, which flags can set all the same."""
+"""The options that a config file does not spell, which flags can set all the same.
+
+They are those of the model, the optimizer and the schedule.
+"""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +12,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxvid import plug
-from jaxvid.config import flat
+from jaxvid.config import flat, schema
+from jaxvid.config.keys import REQUIRED, prefixed
 from jaxvid.config.settings import Settings
 from jaxvid.errors import UserError
 
@@ -66,7 +70,7 @@ def complete(config: ConfigDict) -> None:
 
 
 def admit(config: ConfigDict, changes: Mapping[str, Any]) -> None:
-    """Add the options of the model among `changes`, such as "model.window", with their defaults.
+    """Add the options among `changes`, such as "model.window", with their defaults.
 
     All others stay out, so that they follow a change of the variant. Where the changes name another
     family or variant, its options are those that are added.
@@ -78,7 +82,7 @@ def admit(config: ConfigDict, changes: Mapping[str, Any]) -> None:
         chosen = ConfigDict({"model": _named(given["model"])})
         chosen.update_from_flattened_dict(names)
         spec = chosen.to_dict()
-    options = flat(completed(spec))
+    options = flat(completed(spec)) | of_training(given)
     added = {k: options[k] for k in changes if k in options.keys() - flat(given).keys()}
     with config.unlocked():
         for name, value in added.items():
@@ -89,6 +93,16 @@ def admit(config: ConfigDict, changes: Mapping[str, Any]) -> None:
                     inside[section] = ConfigDict()
                 inside = inside[section]
             inside[key] = value
+
+
+def of_training(config: Mapping) -> dict[str, Any]:
+    """Return the defaults of the optimizer and the schedule, by names such as "optim.freeze"."""
+    sections = {"optim": schema.optim_keys, "schedule": schema.schedule_keys}
+    found: schema.Keys = {}
+    for name, keys in sections.items():
+        if isinstance(config.get(name), Mapping):
+            found |= prefixed(name, keys())
+    return {name: key.default for name, key in found.items() if key.default is not REQUIRED}
 
 
 def change(config: ConfigDict, changes: Mapping[str, Any]) -> None:

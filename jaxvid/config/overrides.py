@@ -126,14 +126,14 @@ def _literal(value: Any) -> Any:
 
 
 def _known(config: ConfigDict, changes: Mapping[str, Any], where: str) -> schema.Keys:
-    """Check the names of keys; options of the model that the config does not spell are added.
+    """Check the names of keys; options that the config does not spell are added.
 
     Returns:
       All keys that the config may have; none if the config itself is not complete.
     """
     options.admit(config, changes)
     given = plain(config)
-    there = flat(options.completed(given))
+    there = options.of_training(given) | flat(options.completed(given))
     former_keys.check({key: _literal(value) for key, value in changes.items()}, there, where)
     for key in changes:
         if wrong := unknown_key(key, there):

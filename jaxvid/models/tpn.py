@@ -134,6 +134,8 @@ class TPN(nn.Module):
 
     def __call__(self, video, *, train):
         levels = [joined(level) for level in self.backbone(video, train=train)]
+        if len(levels) < 2:
+            raise UserError("config.model.backbone: a TPN needs a network of two stages or more")
         return self.head(self.neck(levels, train=train), levels[0], train=train)
 
 

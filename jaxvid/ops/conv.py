@@ -12,6 +12,7 @@ import math
 
 import jax
 
+from jaxvid.errors import UserError
 from jaxvid.ops.conv_formulations import FORMULATIONS, Convolution, Ints
 from jaxvid.ops.formulation import forced_name
 
@@ -36,8 +37,9 @@ def conv(
       (..., *space', out).
 
     Raises:
-      ValueError: more or fewer numbers than axes of space, groups that do not divide the channels,
-        or a kernel that is longer than the padded input.
+      ValueError: more or fewer numbers than axes of space, or groups that do not divide the
+        channels.
+      UserError: the kernel is longer than the padded input, as with clips of too few frames.
     """
     size = kernel.shape[:-2]
     dilation = dilation or (1,) * len(size)
@@ -56,9 +58,10 @@ def conv(
     first = x.ndim - 1 - len(size)  # the first axis of space
     batch, space = x.shape[:first], x.shape[first:-1]
     if min(what.lengths(space)) < 1:
-        raise ValueError(
-            f"a kernel of {size} with dilation {dilation} is longer than the input {space} with"
-            f" padding {padding}"
+        raise UserError(
+            f"the clips are too small for this model: a kernel of {size} with dilation {dilation}"
+            f" is longer than the input {space} with padding {padding}; raise the frames or the"
+            " size of config.data.recipe"
         )
     x = x.reshape(math.prod(batch), *space, x.shape[-1])
     y = FORMULATIONS[choose(x.shape, what)].compute(x, kernel, what)

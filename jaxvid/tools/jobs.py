@@ -105,8 +105,11 @@ def run(
       timeout: seconds after which a job is aborted.
 
     Raises:
-      UserError: the calling script has no `if __name__ == "__main__":` guard.
+      UserError: the number of workers is negative, or the calling script has no
+        `if __name__ == "__main__":` guard.
     """
+    if workers < 0:
+        raise UserError(f"--workers={workers}: it must be at least 0, which is one per core")
     spawn.check_main_guard()
     todo: queue.SimpleQueue = queue.SimpleQueue()
     done: queue.SimpleQueue[Done | UserError] = queue.SimpleQueue()

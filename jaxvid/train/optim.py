@@ -66,11 +66,13 @@ def build(
       nesterov: Use Nesterov's momentum, in SGD.
 
     Raises:
-      UserError: the name is unknown, or a pattern matches no parameter.
+      UserError: the name is unknown, a pattern matches no parameter, or all parameters are frozen.
     """
     later = [(pattern, f"from epoch {start}") for pattern, start in unfreeze]
     frozen = [(pattern, "frozen") for pattern in freeze]
     kind = param_rules.label(params, [*frozen, *later], "trained", strict=True)
+    if {*jax.tree.leaves(kind)} == {"frozen"}:
+        raise UserError("config.optim.freeze matches all parameters, so nothing would be trained")
     decay = param_rules.label(params, decay_scale, 1.0, strict=True)
     decay = jax.tree.map(lambda s, k: weight_decay * s * (k != "frozen"), decay, kind)
     scale = param_rules.label(params, lr_scale, 1.0, strict=True)

@@ -125,7 +125,8 @@ def plan(
       grid: the shapes of all steps, with multigrid training.
 
     Raises:
-      UserError: the optimizer, schedule, layout or offload is unknown.
+      UserError: the optimizer, schedule, layout or offload is unknown, parameters are unfrozen
+        after the end, or the model does not take the inputs of the task.
     """
     if config.offload not in OFFLOADS:
         known = did_you_mean(config.offload, OFFLOADS[1:])
@@ -138,6 +139,13 @@ def plan(
         factor = grid.rate(*(config.schedule.get(key, 0.0) for key in ("warmup", "warmup_factor")))
     settings = scale_rate(config.optim, config.batch)
     settings, notes = full_rates(settings, config.init.weights)
+    for pattern, start in settings.get("unfreeze", ()):
+        if start >= config.epochs:
+            raise UserError(
+                f'config.optim.unfreeze: "{pattern}" is trained from epoch {start:g} on, but the'
+                f" run ends at config.epochs={config.epochs:g}; use config.optim.freeze for"
+                " parameters that are never trained"
+            )
     shapes = jax.eval_shape(lambda b: init_variables(model, task, b, config.seed), batch)
     known = dict(params=shapes["params"], factor=factor, epoch=epoch)
     tx = plug.call(optim.build, "config.optim", **known, **settings)

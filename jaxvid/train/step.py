@@ -1,10 +1,11 @@
 """Training and evaluation steps, which use only the task interface in `tasks/base.py`."""
 
 import functools
+import inspect
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -34,10 +35,39 @@ class TrainState:
 
 
 def init_variables(model: nn.Module, task: Task, batch, seed: int) -> Any:
-    """Return the variables of a model for inputs like `batch`. Runs under jit or eval_shape."""
+    """Return the variables of a model for inputs like `batch`. Runs under jit or eval_shape.
+
+    Raises:
+      UserError: the model, or the backbone inside, takes other inputs.
+    """
     rng = jax.random.key(seed)
     batch = task.prepare(rng, batch, train=False)
-    return model.init(rng, **task.inputs(batch), train=False)
+    inputs = task.inputs(batch)
+    check_inputs(model, inputs)
+    return model.init(rng, **inputs, train=False)
+
+
+def check_inputs(model: nn.Module, inputs: Iterable[str]) -> None:
+    """Raise a UserError if a model does not take all inputs, or its backbone none of them.
+
+    Args:
+      inputs: their names, such as "video".
+    """
+    given = set(inputs)
+    for part in (model, getattr(model, "backbone", None)):
+        if not isinstance(part, nn.Module):
+            continue
+        takes = inspect.signature(type(part).__call__).parameters
+        if any(key.kind in (key.VAR_KEYWORD, key.VAR_POSITIONAL) for key in takes.values()):
+            continue  # passes them on
+        fits = given <= takes.keys() if part is model else given & takes.keys()
+        if not fits:
+            raise UserError(
+                f"config.model: {type(part).__name__} takes"
+                f" {' and '.join(key for key in takes if key not in ('self', 'train'))}, but the"
+                f" recipe and config.task.keys give {' and '.join(sorted(given))}; use a model of"
+                " such inputs"
+            )
 
 
 def init_state(

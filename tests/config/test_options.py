@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from configs import quickstart, slowfast_k400, swin_k400
 from jaxvid import api, cli, main, plug
-from jaxvid.config import hashable, options, plain, schema
+from jaxvid.config import flat, hashable, options, plain, schema
 from jaxvid.distributed import start
 from jaxvid.errors import UserError
 from tests.models import test_contract as contract
@@ -48,6 +48,21 @@ def test_a_flag_sets_an_option_that_the_file_does_not_spell(name, flag, key, val
 def test_such_a_flag_is_checked(flag, message):
     with pytest.raises(UserError, match=message):
         parsed("swin_k400:tiny", flag)
+
+
+@pytest.mark.parametrize(
+    "flag,key,value",
+    [
+        ("--config.optim.freeze=('backbone/conv1/.*',)", "optim.freeze", ("backbone/conv1/.*",)),
+        ("--config.optim.unfreeze=(('.*',2.0),)", "optim.unfreeze", ((".*", 2.0),)),
+        ("--config.optim.b1=0.8", "optim.b1", 0.8),
+        ("--config.schedule.period=2.0", "schedule.period", 2.0),
+    ],
+)
+def test_flags_reach_the_options_of_the_optimizer_and_the_schedule(flag, key, value):
+    assert flat(parsed("quickstart", flag).to_dict())[key] == value
+    with pytest.raises(UserError, match=r'no config key ".*"\. Did you mean "'):
+        parsed("quickstart", flag.replace("=", "x=", 1))
 
 
 @pytest.mark.parametrize(

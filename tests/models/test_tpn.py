@@ -42,6 +42,18 @@ def test_it_takes_every_backbone_that_gives_two_stages(name):
     assert variables["params"].keys() == {"backbone", "neck", "head"}
 
 
+def test_a_backbone_of_one_stage_is_an_error():
+    net = plug.load(
+        "models",
+        dict(name="tpn", backbone=dict(name="slowonly", variant="test", depths=(1,))),
+        num_classes=CLASSES,
+    )
+    with pytest.raises(UserError, match="two stages or more"):
+        jax.eval_shape(
+            lambda: net.init(jax.random.key(0), jnp.zeros((1, 4, 32, 32, 3)), train=False)
+        )
+
+
 @pytest.mark.parametrize("frames,pool,want", [(8, 8, [7]), (5, 2, [1, 3, 4]), (3, 8, [2])])
 def test_the_last_frames_of_a_pool_may_be_fewer(frames, pool, want):
     x = np.arange(frames, dtype=np.float32).reshape(1, frames, 1, 1, 1)

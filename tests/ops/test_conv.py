@@ -15,6 +15,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from benchmarks.conv import ROWS
 from jaxvid import plug
 from jaxvid.distributed import mesh as meshes
+from jaxvid.errors import UserError
 from jaxvid.ops import conv as convs
 from jaxvid.ops.conv import conv
 from jaxvid.ops.conv_formulations import FORMULATIONS, Convolution
@@ -163,7 +164,7 @@ def test_one_number_an_axis(size, short):
 
 @pytest.mark.parametrize("size", [(5, 1, 1), (1, 3, 3), (3, 3, 3)])
 def test_a_kernel_fits_into_the_padded_input(size):
-    with pytest.raises(ValueError, match=r"longer than the input \(4, 2, 2\) with padding"):
+    with pytest.raises(UserError, match=r"longer than the input \(4, 2, 2\) with padding"):
         conv(jnp.zeros((2, 4, 2, 2, 3)), jnp.zeros((*size, 3, 4)), (1, 1, 1), (0, 0, 0))
 
 

@@ -147,3 +147,8 @@ def test_nothing_to_find(tmp_path):
     touch(tmp_path, "a.txt")
     with pytest.raises(UserError, match=r"no videos in it \(endings: \.mp4 "):
         jobs.videos_below(tmp_path)
+
+
+def test_a_negative_number_of_workers_is_an_error():
+    with pytest.raises(UserError, match="--workers=-1: it must be at least 0"):
+        next(jobs.run(work, ["a"], what="testing", workers=-1))

@@ -69,6 +69,8 @@ def test_unknown_names_are_errors():
         optim.build(
             {"w": jnp.ones(1)}, name="sgd", lr=1.0, factor=lambda s: 1.0, lr_scale=(("x", 2.0),)
         )
+    with pytest.raises(UserError, match="nothing would be trained"):
+        optim.build({"w": jnp.ones(1)}, name="sgd", lr=1.0, factor=lambda s: 1.0, freeze=("x|w",))
 
 
 def tree(family="swin", variant="tiny", case="OptimGroups-01"):

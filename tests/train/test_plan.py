@@ -44,6 +44,39 @@ def test_a_part_that_there_is_not_is_named():
         rehearse(config, meshes.build())
 
 
+@pytest.mark.parametrize(
+    "model,message",
+    [
+        (dict(name="stgcn", variant="test"), "SkeletonNet takes keypoint, but .* give video"),
+        (dict(name="tsn", backbone=dict(name="bmn", variant="test")), "Base takes feature"),
+        (dict(name="tpn", backbone=dict(name="audioonly", variant="test")), "takes audio, but"),
+    ],
+)
+def test_a_model_of_other_inputs_is_named(model, message):
+    config = quickstart.get_config()
+    config.model = model
+    with pytest.raises(UserError, match=message):
+        rehearse(config, meshes.build())
+
+
+def test_clips_that_are_too_short_for_a_model_are_an_error():
+    config = quickstart.get_config()
+    config.model = dict(name="c3d", variant="test")
+    config.data.recipe.frames = 1
+    with pytest.raises(
+        UserError, match=r"the clips are too small for this model.* raise the frames"
+    ):
+        rehearse(config, meshes.build())
+
+
+def test_parameters_are_unfrozen_before_the_end():
+    config = quickstart.get_config()
+    config.model = dict(name="tsn", variant="test")
+    config.optim.unfreeze = (("backbone/.*", config.epochs),)
+    with pytest.raises(UserError, match=r"from epoch 6 on, but the run ends at config\.epochs=6"):
+        rehearse(config, meshes.build())
+
+
 @pytest.mark.long
 def test_operations_of_a_step_are_six_a_published_multiply_add():
     """Two for each multiply-add, and the backward pass has twice those of the forward pass."""

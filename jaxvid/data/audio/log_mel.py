@@ -35,7 +35,8 @@ class LogMel:
       fmin, fmax: lowest and highest frequency in Hz.
 
     Raises:
-      UserError: `fmax` is not above `fmin`, or above half of the rate.
+      UserError: a number of samples or frequencies is not positive, `fmin` is negative, or `fmax`
+        is not above it, or above half of the rate.
     """
 
     rate: int = waveform.RATE
@@ -46,10 +47,14 @@ class LogMel:
     fmax: float = 7600.0
 
     def __post_init__(self):
-        if not self.fmin < self.fmax <= self.rate / 2:
+        for name in ("rate", "window", "hop", "bins"):
+            if (value := getattr(self, name)) < 1:
+                raise UserError(f"{name}={value} of a spectrogram must be at least 1")
+        if not 0 <= self.fmin < self.fmax <= self.rate / 2:
             raise UserError(
                 f"frequencies from fmin={self.fmin:g} to fmax={self.fmax:g} Hz do not fit a rate of"
-                f" {self.rate} Hz: fmax must be above fmin and at most {self.rate / 2:g}"
+                f" {self.rate} Hz: fmin must not be negative, and fmax must be above fmin and at"
+                f" most {self.rate / 2:g}"
             )
 
     def __call__(self, sound: np.ndarray) -> np.ndarray:

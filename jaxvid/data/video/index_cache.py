@@ -19,6 +19,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import os
 import time
 import zlib
@@ -152,10 +153,10 @@ def limit() -> float:
       UserError: this is not a number.
     """
     text = os.environ.get("JAXVID_INDEX_GB", "4")
-    try:
-        return max(float(text), 0.0) * 1e9
-    except ValueError:
-        raise UserError(f'JAXVID_INDEX_GB="{text}" is not a number of gigabytes') from None
+    with contextlib.suppress(ValueError):
+        if not math.isnan(number := float(text)):
+            return max(number, 0.0) * 1e9
+    raise UserError(f'JAXVID_INDEX_GB="{text}" is not a number of gigabytes')
 
 
 def bytes_on_disk(most: int = 16) -> float:

@@ -72,7 +72,15 @@ def test_a_short_sound_has_rows_too(count):
     assert LogMel()(np.ones(count, np.float32)).shape == (1 + count // 320, 80)
 
 
-@pytest.mark.parametrize("wrong", [dict(fmax=9000.0), dict(fmin=7600.0), dict(rate=8000)])
+@pytest.mark.parametrize(
+    "wrong", [dict(fmax=9000.0), dict(fmin=7600.0), dict(rate=8000), dict(fmin=-1.0)]
+)
 def test_frequencies_that_do_not_fit_are_an_error(wrong):
     with pytest.raises(UserError, match=r"fmax must be above fmin and at most"):
         LogMel(**wrong)
+
+
+@pytest.mark.parametrize("key", ["rate", "window", "hop", "bins"])
+def test_numbers_of_samples_and_frequencies_are_positive(key):
+    with pytest.raises(UserError, match=f"{key}=0 of a spectrogram must be at least 1"):
+        LogMel(**{key: 0})

@@ -295,12 +295,13 @@ def test_no_indexes_at_a_limit_of_0(video, monkeypatch):
     assert not entries()
 
 
-def test_a_limit_that_is_no_number(video, monkeypatch):
+@pytest.mark.parametrize("text", ["many", "nan"])
+def test_a_limit_that_is_no_number(video, monkeypatch, text):
     warnings: list[str] = []
     monkeypatch.setattr(index_cache.logger, "warning", warnings.append)
-    monkeypatch.setenv("JAXVID_INDEX_GB", "many")
+    monkeypatch.setenv("JAXVID_INDEX_GB", text)
     use(video("b.mp4"))
-    assert 'JAXVID_INDEX_GB="many" is not a number of gigabytes' in warnings[0]
+    assert f'JAXVID_INDEX_GB="{text}" is not a number of gigabytes' in warnings[0]
     with pytest.raises(UserError):
         index_cache.limit()
 
