@@ -12,8 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxvid import plug
-from jaxvid.config import flat, schema
-from jaxvid.config.keys import REQUIRED, prefixed
+from jaxvid.config import flat
 from jaxvid.config.settings import Settings
 from jaxvid.errors import UserError
 
@@ -69,11 +68,14 @@ def complete(config: ConfigDict) -> None:
             config.model = model
 
 
-def admit(config: ConfigDict, changes: Mapping[str, Any]) -> None:
+def admit(config: ConfigDict, changes: Mapping[str, Any], others: Mapping[str, Any]) -> None:
     """Add the options among `changes`, such as "model.window", with their defaults.
 
     All others stay out, so that they follow a change of the variant. Where the changes name another
     family or variant, its options are those that are added.
+
+    Args:
+      others: further options with their defaults, such as "optim.freeze".
     """
     given = config.to_dict()
     names = {k: v for k, v in changes.items() if re.fullmatch(r"model\..*\b(name|variant)", k)}
@@ -82,7 +84,7 @@ def admit(config: ConfigDict, changes: Mapping[str, Any]) -> None:
         chosen = ConfigDict({"model": _named(given["model"])})
         chosen.update_from_flattened_dict(names)
         spec = chosen.to_dict()
-    options = flat(completed(spec)) | of_training(given)
+    options = {**flat(completed(spec)), **others}
     added = {k: options[k] for k in changes if k in options.keys() - flat(given).keys()}
     with config.unlocked():
         for name, value in added.items():
@@ -93,16 +95,6 @@ def admit(config: ConfigDict, changes: Mapping[str, Any]) -> None:
                     inside[section] = ConfigDict()
                 inside = inside[section]
             inside[key] = value
-
-
-def of_training(config: Mapping) -> dict[str, Any]:
-    """Return the defaults of the optimizer and the schedule, by names such as "optim.freeze"."""
-    sections = {"optim": schema.optim_keys, "schedule": schema.schedule_keys}
-    found: schema.Keys = {}
-    for name, keys in sections.items():
-        if isinstance(config.get(name), Mapping):
-            found |= prefixed(name, keys())
-    return {name: key.default for name, key in found.items() if key.default is not REQUIRED}
 
 
 def change(config: ConfigDict, changes: Mapping[str, Any]) -> None:

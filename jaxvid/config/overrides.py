@@ -131,9 +131,10 @@ def _known(config: ConfigDict, changes: Mapping[str, Any], where: str) -> schema
     Returns:
       All keys that the config may have; none if the config itself is not complete.
     """
-    options.admit(config, changes)
+    of_training = schema.of_training(plain(config))
+    options.admit(config, changes, of_training)
     given = plain(config)
-    there = options.of_training(given) | flat(options.completed(given))
+    there = of_training | flat(options.completed(given))
     former_keys.check({key: _literal(value) for key, value in changes.items()}, there, where)
     for key in changes:
         if wrong := unknown_key(key, there):

@@ -165,6 +165,16 @@ def schedule_keys() -> Keys:
     return settable(keys_of(optim.schedule), without=("steps_per_epoch", "epochs"))
 
 
+def of_training(given: Mapping) -> dict[str, Any]:
+    """Return the defaults of the optimizer and the schedule, by names such as "optim.freeze"."""
+    sections = {"optim": optim_keys, "schedule": schedule_keys}
+    found: Keys = {}
+    for name, keys in sections.items():
+        if isinstance(given.get(name), Mapping):
+            found |= prefixed(name, keys())
+    return {name: key.default for name, key in found.items() if key.default is not REQUIRED}
+
+
 def named_keys(package: str, spec: Mapping, where: str, attr: str = "build") -> Keys:
     """The keys of a model, a task, a recipe or a source, by the name in its spec.
 
