@@ -32,7 +32,7 @@ RECIPES = ("clip", "segments")  # data recipes that sample frames of videos
 def get_config(variant="tiny"):
     row, family, size = find(variant)
     published = recipe_of(row, family, size)
-    spec = hashable(row.model) if row else dict(name=family, variant=size)
+    spec = hashable(row.model) if row else plug.of_variant(family, size)
     model = {**published.model, **spec}
     c = base.config()
     c.epochs = 20.0

@@ -80,6 +80,17 @@ def spec(package: str, name: str, attr: str = "build", **given) -> dict[str, Any
     return found | {key: value for key, value in given.items() if key not in found}
 
 
+def of_variant(family: str, variant: str) -> dict[str, Any]:
+    """Return the spec of a variant of a family of models.
+
+    The variants of a model on the backbone of another family are specs of that backbone.
+    """
+    source = module("models", family)
+    if "variant" in keys_of(source.build):
+        return {"name": family, "variant": variant}
+    return {"name": family, **source.VARIANTS[variant]}
+
+
 def options(source: ModuleType, attr: str, spec: Mapping) -> tuple[Keys, bool]:
     """Return the options of a spec, and whether its function takes any others, too.
 

@@ -52,6 +52,11 @@ def test_every_published_recogniser_of_videos_can_be_fine_tuned():
         assert resolve.resolve(config.init.weights, config.model) == row.name
 
 
+def test_a_head_on_another_backbone_has_variants_of_that_backbone():
+    config = finetune.get_config("tpn_test")
+    assert plug.load("models", config.model, num_classes=3).backbone.width == 4
+
+
 def test_rates_follow_from_how_the_published_recipe_starts():
     slowfast, tsm = finetune.get_config("slowfast_r50"), finetune.get_config("tsm_r50")
     assert slowfast.optim.lr == pytest.approx(0.01)  # 0.1 from scratch

@@ -77,6 +77,7 @@ def admit(config: ConfigDict, changes: Mapping[str, Any], others: Mapping[str, A
     Args:
       others: further options with their defaults, such as "optim.freeze".
     """
+    _set_backbone(config, changes)
     given = config.to_dict()
     names = {k: v for k, v in changes.items() if re.fullmatch(r"model\..*\b(name|variant)", k)}
     spec = given
@@ -95,6 +96,25 @@ def admit(config: ConfigDict, changes: Mapping[str, Any], others: Mapping[str, A
                     inside[section] = ConfigDict()
                 inside = inside[section]
             inside[key] = value
+
+
+def _set_backbone(config: ConfigDict, changes: Mapping[str, Any]) -> None:
+    """Put the model on the backbone that `changes` name, if it has another one or its own.
+
+    Only those options of the model are kept that it has on the backbone of another family.
+    """
+    model, name = config.to_dict().get("model"), changes.get("model.backbone.name")
+    if not name or not isinstance(model, Mapping) or "name" not in model:
+        return
+    source = plug.module("models", changes.get("model.name", model["name"]))
+    takes, _ = plug.options(source, "build", {"backbone": {}})
+    if "backbone" not in takes or name == (model.get("backbone") or {}).get("name"):
+        return
+    variant = changes.get("model.backbone.variant")
+    inner = {"name": name, **({"variant": variant} if variant else {})}
+    kept = {k: v for k, v in model.items() if k == "name" or k in takes}
+    with config.unlocked(), config.ignore_type():
+        config.model = {**kept, "backbone": inner}
 
 
 def change(config: ConfigDict, changes: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The keys that a config may have, and the check of a config before a run."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from jaxvid import plug
@@ -166,12 +167,21 @@ def schedule_keys() -> Keys:
 
 
 def of_training(given: Mapping) -> dict[str, Any]:
-    """Return the defaults of the optimizer and the schedule, by names such as "optim.freeze"."""
+    """Return the defaults of the optimizer, the schedule and the sources of data.
+
+    The keys are names such as "optim.freeze" and "data.train.manifest".
+    """
     sections = {"optim": optim_keys, "schedule": schedule_keys}
     found: Keys = {}
     for name, keys in sections.items():
         if isinstance(given.get(name), Mapping):
             found |= prefixed(name, keys())
+    data = given.get("data")
+    for split in SPLITS if isinstance(data, Mapping) else ():
+        if isinstance(spec := data.get(split), Mapping):
+            with suppress(UserError):  # which the check of the config reports
+                where = f"data.{split}"
+                found |= prefixed(where, named_keys("data.sources", spec, where))
     return {name: key.default for name, key in found.items() if key.default is not REQUIRED}
 
 

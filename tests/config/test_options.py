@@ -164,3 +164,17 @@ def test_the_shipped_configs_are_not_changed_by_it():
     config = swin_k400.get_config("tiny")
     options.completed(config.to_dict())
     assert "window" not in config.model
+
+
+@pytest.mark.parametrize("name", ["tsn_k400", "tsn_k400:densenet161_u3", "tsm_k400"])
+def test_flags_put_a_model_on_another_backbone(name):
+    flags = ["--config.model.backbone.name=mobileone", "--config.model.backbone.variant=s0"]
+    config = parsed(name, *flags, "--config.model.backbone.bn_frozen=True")
+    assert config.model.dropout == parsed(name).model.dropout
+    net = plug.load("models", config.model, num_classes=3).backbone
+    assert (type(net).__name__, net.bn_frozen) == ("MobileOne", True)
+
+
+@pytest.mark.parametrize("key, value", [("manifest", "m.jsonl"), ("weights", "w.txt")])
+def test_flags_reach_the_options_of_a_source(key, value):
+    assert parsed("slowonly_k400", f"--config.data.train.{key}={value}").data.train[key] == value
