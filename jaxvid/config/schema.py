@@ -177,7 +177,8 @@ def of_training(given: Mapping) -> dict[str, Any]:
         if isinstance(given.get(name), Mapping):
             found |= prefixed(name, keys())
     data = given.get("data")
-    for split in SPLITS if isinstance(data, Mapping) else ():
+    data = data if isinstance(data, Mapping) else {}
+    for split in SPLITS:
         if isinstance(spec := data.get(split), Mapping):
             with suppress(UserError):  # which the check of the config reports
                 where = f"data.{split}"

@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = cli.parser("jaxvid.tools.export_weights", __doc__)
     parser.add_argument("weights", help="workdir, checkpoint, file, or a name of the zoo")
     parser.add_argument("--to", default="mmaction", help="upstream whose names to write")
-    parser.add_argument("--out", help="by default WORKDIR/UPSTREAM.safetensors")
+    parser.add_argument("--out", help="by default WORKDIR/UPSTREAM[_deploy].safetensors")
     parser.add_argument("--deploy", action="store_true", help="write the form for inference")
     args = parser.parse_args(argv)
     return cli.guard(lambda: write(args.weights, args.to, args.out, args.deploy))
@@ -38,7 +38,7 @@ def write(spec: str, upstream: str, out: str | None, deploy: bool = False) -> Pa
         family has no form for inference.
     """
     folder = Path(spec) if Path(spec).is_dir() else Path()
-    path = Path(out) if out else folder / f"{upstream}.safetensors"
+    path = Path(out) if out else folder / f"{upstream}{'_deploy' * deploy}.safetensors"
     files.probe_file(path, [spec])
     model = load(spec, deploy=deploy)
     tables = resolve.tables(model.config["model"], model.net)

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxvid import cli, files
-from jaxvid.data.audio import waveform
+from jaxvid.data.audio import extracted, waveform
 from jaxvid.data.audio.log_mel import LogMel
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.video_files import VIDEOS, has_ending
@@ -110,7 +110,7 @@ def run(
     todo = files.outputs(source, target, found, lambda path: path.with_suffix(suffix))
     with files.hold(target, fix="wait for it, or write to another folder"):
         about = asdict(features) if kind == "mel" else {"rate": features.rate}
-        files.claim(target / "audio.json", {"kind": kind, **about})
+        files.claim(target / extracted.SETTINGS, {"kind": kind, **about})
         counts = _write(target, todo, features, kind, bool(lists), workers)
     for path in lists:
         write_list(path, target / f"{path.stem}_audio{path.suffix}", counts, suffix)

@@ -1,14 +1,19 @@
 """The sound of videos as files of features, in a run that can be interrupted."""
 
 import wave
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
+from jaxvid import files
 from jaxvid.data.audio import waveform
+from jaxvid.data.audio.extracted import SETTINGS
 from jaxvid.data.audio.log_mel import LogMel
 from jaxvid.data.sources import audio_list
+from jaxvid.data.transforms.audio import Load
 from jaxvid.data.video.containers import VideoError
+from jaxvid.errors import UserError
 from jaxvid.tools import extract_audio
 from jaxvid.tools.extract_audio import Job
 from tests.data import sounds, video_files
@@ -64,7 +69,7 @@ def test_a_folder_is_extracted_and_goes_on(originals, tmp_path, capsys):
     assert "train.txt:3: nothing was extracted from silent.mp4" in printed
     assert (target / "train_audio.txt").read_text() == "a.npy 30 1\nsub/b.npy 24 0\n"
     source = audio_list.build("train", root=str(target), file="train_audio.txt")
-    assert np.load(source[1]["path"]).shape == (63, 80)
+    assert Load(LogMel(hop=256))(source[1], np.random.default_rng(0))["audio"].shape == (63, 80)
 
     (originals / "silent.mp4").unlink()
     sounds.write_pcm(originals / "a.wav", sounds.sine(2.0))
@@ -83,3 +88,20 @@ def test_mistakes(originals, tmp_path, capsys):
     assert extract_audio.main([str(originals), str(originals)]) == 1
     assert "write to another folder" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_features_are_read_with_the_settings_of_their_folder(originals, tmp_path):
+    """Also from a folder above; other settings would be other numbers without an error."""
+    features, file = LogMel(window=1024, hop=256), tmp_path / "mel" / "sub" / "a.npy"
+    extract(originals / "a.wav", file, features=features)
+    files.claim(tmp_path / "mel" / SETTINGS, {"kind": "mel", **asdict(features)})
+    rng, sample = np.random.default_rng(0), {"path": str(file)}
+    assert Load(features)(sample, rng)["audio"].shape[1] == 80
+    with pytest.raises(UserError, match="window: 1024 there, 1280 now") as error:
+        Load(LogMel())(sample, rng)
+    assert "hop: 256 there, 320 now" in str(error.value)
+    other = tmp_path / "other" / file.name
+    other.parent.mkdir()
+    other.write_bytes(file.read_bytes())
+    (tmp_path / "other/audio.json").write_text('["of another program"]')
+    assert Load(LogMel())({"path": str(other)}, rng)["audio"].shape[1] == 80

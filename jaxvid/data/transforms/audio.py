@@ -4,11 +4,12 @@ Shape letters: v views, t rows (time steps) of a spectrogram, f frequencies, n s
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from jaxvid.data.annotations import feature_files
-from jaxvid.data.audio import waveform
+from jaxvid.data.audio import extracted, waveform
 from jaxvid.data.audio.log_mel import FLOOR, LogMel
 from jaxvid.data.sample import Sample
 from jaxvid.data.transforms.sampling import SampleClips
@@ -30,7 +31,8 @@ class Load:
 
     Raises:
       VideoError: the file cannot be read, has no sound, or the sample has a `problem`.
-      UserError: the features have another number of frequencies, or the waveform another form.
+      UserError: the features have another number of frequencies or were extracted with other
+        settings, or the waveform has another form.
     """
 
     features: LogMel = field(default_factory=LogMel)
@@ -44,6 +46,7 @@ class Load:
         elif "waveform" in sample:
             audio = self.features(self._given(sample))
         elif has_ending(str(sample.get("path", "")), feature_files.ENDINGS):
+            extracted.check(Path(sample["path"]), self.features)
             audio, _ = feature_files.read(sample["path"])
         elif source := sample.get("file") or sample.get("path"):
             audio = self.features(waveform.read(source, self.features.rate))
