@@ -35,7 +35,8 @@ def shipped() -> list[Shipped]:
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         row = [cell.strip() for cell in line.split("|")]
         if len(row) > 3 and (file := re.fullmatch(r"`(\w+)\.py`", row[1])):
-            found.append(Shipped(file[1], row[2], tuple(re.findall(r"`([^`]+)`", row[3]))))
+            each = re.findall(r"`([^`]+)`", row[3])
+            found.append(Shipped(file[1], row[2], tuple(dict.fromkeys(each))))
     return found
 
 

@@ -310,11 +310,14 @@ def check_empty(sources: dict[str, Source], num_classes: int, names):
     if "train" in sources:
         for i in np.flatnonzero(counts(sources["train"].labels, num_classes) == 0):
             name = names[i] if names else str(i)
+            rest = 'leave "empty" out of config.data.checks'
+            if Path(sources["train"].origin, name).is_dir():
+                rest = "remove the folder"
             if not name.isdecimal():  # a decimal name is the number in the file, possibly from 1
                 name = f'{i} "{name}"'
             yield (
-                f"{sources['train'].origin}: class {name} has no training video; add some, or"
-                ' leave "empty" out of config.data.checks'
+                f"{sources['train'].origin}: class {name} has no training video;"
+                f" add some, or {rest}"
             )
 
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from jaxvid.data.video import video_files
-from jaxvid.data.video.decode import VideoReader
+from jaxvid.data.video.decode import VideoError, VideoReader
 from jaxvid.data.video.encode import write_video
 from jaxvid.draw import frames
 from jaxvid.draw import text as lettering
@@ -37,7 +37,8 @@ def write(video: str | Path, result: Any, path: str | Path) -> None:
       path: The video to write. The name of an image instead writes the timeline of a `Localized`.
 
     Raises:
-      UserError: `path` is an image, and the result is not one of localization.
+      UserError: `path` is an image, and the result is not one of localization, or `video` has no
+        frames, such as a sound.
     """
     path = Path(path)
     if video_files.has_ending(path.name, video_files.IMAGES):
@@ -46,7 +47,14 @@ def write(video: str | Path, result: Any, path: str | Path) -> None:
             raise UserError(f"--out={path}: a {kind} cannot be drawn as one image; name a video")
         cv2.imwrite(str(path), timeline(result)[..., ::-1])
         return
-    with VideoReader(video) as reader:
+    try:
+        opened = VideoReader(video)
+    except VideoError as error:
+        raise UserError(
+            f"--out={path} is a copy of the video with the results drawn on it, and there is no"
+            f" video to copy; leave --out out: {error}"
+        ) from None
+    with opened as reader:
         shown = zip(reader.read_on(range(reader.frames)), reader.times.tolist(), strict=True)
         drawn = (on_frame(result, frame, time) for frame, time in shown)
         write_video(path, drawn, reader.fps, times=reader.edges)

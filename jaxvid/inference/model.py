@@ -288,7 +288,6 @@ def deployed(spec: Mapping) -> dict:
         return {**spec, "backbone": deployed(spec["backbone"])}
     if spec["name"] not in (known := plug.names("models", "deploy")):
         raise UserError(
-            f"deploy: {spec['name']} has one form for training and inference; two have"
-            f" {', '.join(known)}"
+            f"deploy: only {' and '.join(known)} has a deploy form; leave it out for {spec['name']}"
         )
     return {**spec, "deploy": True}

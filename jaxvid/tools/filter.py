@@ -1,8 +1,8 @@
 """Keep the videos and images of a list that a trained model, the teacher, recognizes.
 
     python -m jaxvid.tools.filter --predictions PREDICTIONS.npz --threshold 0.5 --out kept.csv
-    python -m jaxvid.tools.filter --list web.csv --root DIR --checkpoint MODEL --threshold 0.5 \
-        --out kept.csv
+    python -m jaxvid.tools.filter --list web.csv --root DIR --checkpoint MODEL \\
+        --threshold 0.5 --out kept.csv
 
 OmniSource (Duan et al., 2020) selects data from the web in this way. The scores come from
 predictions.npz of an evaluation of the list, or a checkpoint computes them. A sample is kept if the

@@ -6,6 +6,7 @@ The sounds are written to DIR/train/CLASS and DIR/val/CLASS. `data/synthetic/sou
 the classes, which differ in pitch over time, rhythm or timbre.
 """
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -20,7 +21,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--val", type=int, default=200, help="sounds (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
-    return cli.guard(lambda: sounds.generate(args.folder, args.train, args.val, args.seed))
+    return cli.guard(lambda: run(args.folder, args.train, args.val, args.seed))
+
+
+def run(folder: Path, train: int, val: int, seed: int):
+    """Write the sounds, and print how to train on them."""
+    sounds.generate(folder, train, val, seed)
+    classes, root = len(sounds.CLASSES), shlex.quote(str(folder))
+    print(
+        f"{folder} has {train:,} sounds for training and {val:,} for validation, {classes} classes"
+    )
+    print(f"next: python -m jaxvid.main --config audio_own:mini --config.data.root={root}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The videos are written to DIR/videos, and their actions, in seconds, to DIR/trai
 DIR/val.json. `data/synthetic/untrimmed.py` describes the videos.
 """
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -20,7 +21,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--val", type=int, default=40, help="videos (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
-    return cli.guard(lambda: untrimmed.generate(args.folder, args.train, args.val, args.seed))
+    return cli.guard(lambda: run(args.folder, args.train, args.val, args.seed))
+
+
+def run(folder: Path, train: int, val: int, seed: int):
+    """Write the videos, and print what to do with them."""
+    untrimmed.generate(folder, train, val, seed)
+    root = shlex.quote(str(folder))
+    print(f"{folder} has {train:,} videos for training and {val:,} for validation")
+    print(f"next: python -m jaxvid.tools.extract_features {root}/videos {root}/features", end="")
+    print(" --checkpoint MODEL")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def test_shipped_configs_are_those_of_the_readme():
+    assert all(len(set(row.variants)) == len(row.variants) for row in loading.shipped())
     listed = [(row.name, v) for row in loading.shipped() for v in row.variants or ("",)]
     assert {(name, v) for name, v in CONFIGS if "," not in v} == {
         (name, v) for name, v in listed if not v.startswith(",")

@@ -141,6 +141,17 @@ def test_classes_without_training(folder):
     assert build(folder, num_classes=5, checks=("labels", "missing")).num_classes == 5
 
 
+def test_an_empty_class_folder(tmp_path):
+    for name in ("run", "jump"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    (tmp_path / "train" / "run" / "a.mp4").touch()
+    (tmp_path / "val" / "run").mkdir(parents=True)
+    (tmp_path / "val" / "run" / "b.mp4").touch()
+    specs = dict(train=dict(name="user_clips"), val=dict(name="user_clips"))
+    found = problems(tmp_path, num_classes=None, **specs)
+    assert 'class 0 "jump" has no training video; add some, or remove the folder' in found[1]
+
+
 def test_missing_files(folder):
     write(folder, "train.txt", "a.mp4 0", "b.mp4 1", "none.mp4 2")
     write(folder, "val.txt", "", "gone.mp4 1")

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from jaxvid.data.audio import waveform
 from jaxvid.draw import frames
+from jaxvid.errors import UserError
 from jaxvid.inference import draw
 from jaxvid.results import Detected, Localized, Moments, Recognized
 
@@ -180,3 +182,11 @@ def test_marks_of_an_axis():
         133: 20,
         900: 100,
     }
+
+
+def test_a_sound_cannot_be_drawn_on(tmp_path):
+    waveform.write_wav(tmp_path / "tone.wav", np.zeros(1600, np.float32), 16000)
+    result = Recognized(("run",), (1.0,))
+    with pytest.raises(UserError, match=r"--out=.*out.mp4 is a copy of the video.*audio only"):
+        draw.write(tmp_path / "tone.wav", result, tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()

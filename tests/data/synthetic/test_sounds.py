@@ -7,6 +7,7 @@ from jaxvid.data.audio import waveform
 from jaxvid.data.audio.log_mel import spectrogram
 from jaxvid.data.synthetic import sounds
 from jaxvid.errors import UserError
+from jaxvid.tools import make_sounds
 
 
 def of(name, count=4):
@@ -62,3 +63,11 @@ def test_files_are_written_once(tmp_path):
     assert sounds.generate(tmp_path / "set", train=8, val=8) == root
     with pytest.raises(UserError, match="train and val are 8 or more"):
         sounds.generate(tmp_path / "other", train=7)
+
+
+def test_the_command_prints_what_there_is_and_what_to_do_next(tmp_path, capsys):
+    folder = tmp_path / "a set"
+    assert make_sounds.main([str(folder), "--train", "8", "--val", "8"]) == 0
+    there, following = capsys.readouterr().out.splitlines()
+    assert there == f"{folder} has 8 sounds for training and 8 for validation, 8 classes"
+    assert following.endswith(f"--config audio_own:mini --config.data.root='{folder}'")
