@@ -98,35 +98,12 @@ def build(
         raise UserError(f'there is no optimizer named "{name}".{known}')
     return optax.chain(
         *only_trained,
-        clip_by_norm(clip) if clip else optax.identity(),
+        optax.clip_by_global_norm(clip) if clip else optax.identity(),
         *rules,
         *only_trained,  # weight decay is among the rules
         optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, scale)),
         optax.scale_by_learning_rate(lambda step: lr * factor(step)),
     )
-
-
-def global_norm(tree: Any) -> jax.Array:
-    """Return the Euclidean norm of all numbers of a tree.
-
-    Vectors are joined, because a GPU would sum each in a kernel of its own, and a network has
-    hundreds of short ones.
-    """
-    leaves = jax.tree.leaves(tree)
-    vectors = [x for x in leaves if x.ndim == 1]
-    others = [x for x in leaves if x.ndim != 1]
-    joined = [jnp.concatenate(vectors)] if vectors else []
-    return jnp.sqrt(sum(jnp.square(x).sum() for x in (*joined, *others)))
-
-
-def clip_by_norm(largest: float) -> optax.GradientTransformation:
-    """Return a transformation that scales updates down to a global norm of at most `largest`."""
-
-    def update(updates, _):
-        norm = global_norm(updates)
-        return jax.tree.map(lambda u: jnp.where(norm < largest, u, u / norm * largest), updates)
-
-    return optax.stateless(update)
 
 
 def scaled(lr: float, batch: int, *, base_batch: Natural = 0) -> float:

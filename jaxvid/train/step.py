@@ -19,7 +19,7 @@ from flax import struct
 from jaxvid import param_rules
 from jaxvid.errors import UserError
 from jaxvid.tasks.base import Batch, Task
-from jaxvid.train import micro_batches, optim
+from jaxvid.train import micro_batches
 
 logger = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ def make_train_step(
 
         params = all_gather(state.params)
         grads, (model_state, logs) = gradient(params, state.model_state, batch, dropout_rng)
-        logs = logs | {"grad_norm": optim.global_norm(grads)}
+        logs = logs | {"grad_norm": optax.tree.norm(grads)}
 
         old_opt_state = to_device(state.opt_state)
         updates, opt_state = tx.update(grads, old_opt_state, state.params)
