@@ -24,7 +24,7 @@ def get_config(variant="swin"):
     model = base.pick(MODELS, variant)
     c = base.config()
     c.dtype = "float32"
-    c.epochs = 6.0
+    c.epochs = 16.0 if variant == "x3d" else 6.0
     c.batch = 16
     c.eval_batch = 80
     c.model = dict(model)

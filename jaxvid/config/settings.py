@@ -121,8 +121,8 @@ class Settings:
       ema: Decay of an exponential moving average of the parameters. If it is above 0, the average
         is used in evaluation. 0 keeps no average.
       precise_bn: Number of training batches over which the statistics of batch normalization are
-        computed anew before each evaluation (precise BN), with the parameters that are evaluated. 0
-        evaluates with the running statistics.
+        computed again before each evaluation (precise BN), with the parameters that are evaluated.
+        0 evaluates with the running statistics.
       sharding: Sharding of the parameters over the mesh: "replicated" keeps a copy on each device,
         "fsdp" shards them over the data axis, and "tensor" shards matrices over the model axis.
       offload: "optimizer" keeps the optimizer state in the memory of the host between steps. ""

@@ -1,7 +1,7 @@
 """Temporal Relational Reasoning (Zhou et al., 2018), https://arxiv.org/abs/1711.08496.
 
 A 2-D network sees frames of the whole video, and small networks classify ordered tuples of their
-features: one of all frames, and for each smaller number some tuples of so many frames.
+features: one of all frames, and for each smaller number some tuples of that number of frames.
 
 Shapes: b batch, t frames, h height, w width, c channels, n tuples, m frames of a tuple, d = 256
 features of a frame.

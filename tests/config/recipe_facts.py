@@ -1,4 +1,4 @@
-"""What a recipe says, as facts by name: those of a published config, and those of one of ours.
+"""Facts of recipes by name, of a published config and of one of ours.
 
 A fact is absent where the recipe has no such thing. Both sides use the names and values of the
 published configs: `("ThreeCrop", 256)`, probabilities, pixels 0..255, lengths in epochs.

@@ -43,7 +43,7 @@ each_table = pytest.mark.parametrize("family,upstream", TABLES)
 
 
 def is_composed(family):
-    """Whether a family has no backbone of its own, so that its `build` needs that of another."""
+    """Return whether a family has no backbone of its own, and its `build` needs another one."""
     return not hasattr(FAMILIES[family], "backbone")
 
 

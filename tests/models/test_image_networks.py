@@ -29,7 +29,7 @@ pytestmark = pytest.mark.long
     ],
 )
 def test_classifiers_of_imagenet_have_the_published_size(name, variant, count):
-    """As torchvision and timm count it."""
+    """Counts of torchvision and timm."""
     net = plug.load("models", dict(name=name, variant=variant), num_classes=1000)
     shapes = trace(net, 1, 1, 32, 32, 3)["params"]
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == count

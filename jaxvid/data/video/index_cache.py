@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 VERSION = [2, av.__version__]
 ENDS = 4096  # bytes at either end of a file that are compared
 FOLDERS = 256
-TRIM_EVERY = 32  # one of so many writes looks at the size of its folder
+TRIM_EVERY = 32  # writes between two checks of the size of a folder
 DAY = 86400.0  # seconds; the time of the last use is noted as precisely as this
 
 

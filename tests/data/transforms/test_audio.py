@@ -33,7 +33,7 @@ def test_published_selections(args, given, expected, seed):
 
 
 def test_the_rows_of_a_clip_are_in_proportion_to_its_frames():
-    """By the list's number of frames; else by a frame rate."""
+    """The list has the number of frames; without it, the frame rate decides."""
     audio = np.repeat(np.arange(500, dtype=np.float32)[:, None], BINS, 1)
     (start,) = run(recipe.build("val"), {"audio": audio, "total": 250})["audio"][..., 0, 0]
     np.testing.assert_array_equal(start, np.r_[188:314, [0, 0]])  # frames 93 to 156 of 250
@@ -43,7 +43,7 @@ def test_the_rows_of_a_clip_are_in_proportion_to_its_frames():
 
 @pytest.mark.parametrize("beyond,rows", [("loop", 5), ("last", 48)])
 def test_a_short_sound_is_padded_with_silence(beyond, rows):
-    """As published, a clip that is longer than the sound ends where its last frame loops to."""
+    """A clip that is longer than the sound ends where its last frame loops to, as published."""
     audio = np.ones((50, BINS), np.float32)
     clip = run(recipe.build("val", beyond=beyond), {"audio": audio})["audio"]
     assert clip.shape == (1, 128, BINS, 1)

@@ -338,7 +338,7 @@ def test_changes_of_a_file_are_noticed(video, tmp_path, name):
 
 
 def test_a_file_that_is_replaced_while_it_is_open(video, tmp_path):
-    """A reader goes on with the file that it has opened, and the next one sees the other."""
+    """An open reader keeps the file that it has opened, and the next reader sees the new one."""
     path = tmp_path / "a.mp4"
     shutil.copyfile(video("b.mp4"), path)
     use(path)
