@@ -28,13 +28,14 @@ def set_values(config: ConfigDict, changes: Mapping[str, Any]) -> list[str]:
       UserError: there is no such key, or its value has another type.
     """
     changes = {key.removeprefix("config."): value for key, value in changes.items()}
-    known = _known(config, changes, "config.")
-    for key, value in changes.items():
-        part, last = _part(config, key)
-        try:
-            part[last] = value
-        except TypeError as error:
-            raise UserError(_refusal(key, value, known, config) or str(error)) from None
+    for keys in _from_outside(changes):
+        known = _known(config, {key: changes[key] for key in keys}, "config.")
+        for key in keys:
+            part, last = _part(config, key)
+            try:
+                part[last] = changes[key]
+            except TypeError as error:
+                raise UserError(_refusal(key, changes[key], known, config) or str(error)) from None
     return list(changes)
 
 
@@ -55,19 +56,38 @@ def set_flags(
     """
     words = by_key(arguments, config, others)
     texts = {key: _text(key, given) for key, given in words.items()}
-    known = _known(config, texts, "--config.")
-    for key, given in words.items():
-        part, last = _part(config, key)
-        if key in known and NoneType in get_args(known[key].kind):
-            with config.ignore_type():  # so that the flag takes None as well as a number
-                part[last] = FieldReference(part[last], field_type=object)
-        values = flags.FlagValues()
-        try:
-            config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=given)
-            values(["", *given])
-        except (flags.Error, TypeError, ValueError) as error:
-            raise UserError(_refusal(key, texts[key], known, config) or str(error)) from None
+    for keys in _from_outside(words):
+        known = _known(config, {key: texts[key] for key in keys}, "--config.")
+        for key in keys:
+            _set_flag(config, key, words[key], texts[key], known)
     return list(words)
+
+
+def _set_flag(
+    config: ConfigDict, key: str, given: Sequence[str], text: str, known: schema.Keys
+) -> None:
+    part, last = _part(config, key)
+    if part[last] is None or (key in known and NoneType in get_args(known[key].kind)):
+        with config.ignore_type():  # so that the flag takes None as well as a number
+            part[last] = FieldReference(part[last], field_type=object)
+    values = flags.FlagValues()
+    try:
+        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=list(given))
+        values(["", *given])
+    except (flags.Error, TypeError, ValueError) as error:
+        raise UserError(_refusal(key, text, known, config) or str(error)) from None
+
+
+def _from_outside(keys: Iterable[str]) -> list[list[str]]:
+    """Return keys in groups: that of a section, such as "model", comes before those inside it.
+
+    A section may be another one by then, with other options.
+    """
+    groups: dict[int, list[str]] = {}
+    for key in keys:
+        outer = sum(key.startswith(f"{other}.") for other in keys)
+        groups.setdefault(outer, []).append(key)
+    return [groups[outer] for outer in sorted(groups)]
 
 
 def by_key(
@@ -131,10 +151,10 @@ def _known(config: ConfigDict, changes: Mapping[str, Any], where: str) -> schema
     Returns:
       All keys that the config may have; none if the config itself is not complete.
     """
-    of_training = schema.of_training(plain(config))
-    options.admit(config, changes, of_training)
+    others = schema.beside_model(plain(config))
+    options.admit(config, changes, others)
     given = plain(config)
-    there = of_training | flat(options.completed(given))
+    there = others | flat(options.completed(given))
     former_keys.check({key: _literal(value) for key, value in changes.items()}, there, where)
     for key in changes:
         if wrong := unknown_key(key, there):

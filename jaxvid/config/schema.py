@@ -123,8 +123,7 @@ def keys(config: Mapping) -> Keys:
     found = run_keys() | prefixed("data", data_keys())
     specs = [
         *((f"{part}s", part, config[part]) for part in ("model", "task") if part in config),
-        ("data.recipes", "data.recipe", data.get("recipe")),
-        *(("data.sources", f"data.{split}", data.get(split)) for split in (*SPLITS, "images")),
+        *_specs_of_data(data),
     ]
     for package, where, spec in specs:
         if spec is not None:
@@ -166,24 +165,32 @@ def schedule_keys() -> Keys:
     return settable(keys_of(optim.schedule), without=("steps_per_epoch", "epochs"))
 
 
-def of_training(given: Mapping) -> dict[str, Any]:
-    """Return the defaults of the optimizer, the schedule and the sources of data.
+def beside_model(given: Mapping) -> dict[str, Any]:
+    """Return the keys that a config may have besides those of its model, with their defaults.
 
-    The keys are names such as "optim.freeze" and "data.train.manifest".
+    The keys are names such as "optim.freeze" and "data.train.manifest", in the sections that the
+    config has. Those that have no default are None.
     """
-    sections = {"optim": optim_keys, "schedule": schedule_keys}
-    found: Keys = {}
-    for name, keys in sections.items():
-        if isinstance(given.get(name), Mapping):
-            found |= prefixed(name, keys())
     data = given.get("data")
     data = data if isinstance(data, Mapping) else {}
-    for split in SPLITS:
-        if isinstance(spec := data.get(split), Mapping):
+    found = run_keys() | prefixed("data", data_keys())
+    found |= prefixed("optim", optim_keys()) | prefixed("schedule", schedule_keys())
+    for package, where, spec in [("tasks", "task", given.get("task")), *_specs_of_data(data)]:
+        if isinstance(spec, Mapping):
             with suppress(UserError):  # which the check of the config reports
-                where = f"data.{split}"
-                found |= prefixed(where, named_keys("data.sources", spec, where))
-    return {name: key.default for name, key in found.items() if key.default is not REQUIRED}
+                found |= prefixed(where, named_keys(package, spec, where))
+    sections = {name for name, value in given.items() if isinstance(value, Mapping)}
+    return {
+        name: None if key.default is REQUIRED else key.default
+        for name, key in found.items()
+        if "." not in name or name.partition(".")[0] in sections
+    }
+
+
+def _specs_of_data(data: Mapping) -> list[tuple[str, str, Any]]:
+    """Return the package, the key and the spec of the recipe and of each source."""
+    sources = [("data.sources", f"data.{split}", data.get(split)) for split in (*SPLITS, "images")]
+    return [("data.recipes", "data.recipe", data.get("recipe")), *sources]
 
 
 def named_keys(package: str, spec: Mapping, where: str, attr: str = "build") -> Keys:

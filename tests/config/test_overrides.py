@@ -4,7 +4,7 @@ import pytest
 
 from configs import quickstart
 from jaxvid import cli
-from jaxvid.config import loading, overrides, plain
+from jaxvid.config import flat, loading, overrides, plain
 from jaxvid.errors import UserError
 
 
@@ -47,6 +47,46 @@ def test_a_key_that_may_be_none_takes_nothing_else(text):
 )
 def test_a_flag_is_written_in_several_ways(arguments, key, value):
     assert changed("quickstart", *arguments)[key] == value
+
+
+@pytest.mark.parametrize(
+    "section,inside,changes",
+    [
+        (
+            "model={'name': 'tsm'}",
+            "model.variant=r50",
+            {"model.variant": "r50", "model.name": "tsm"},
+        ),
+        ("optim={'name': 'sgd'}", "optim.lr=1", {"optim.lr": 1.0, "optim.name": "sgd"}),
+        ("loader.workers=3", "loader={}", {"loader.workers": 3}),
+        (
+            "data.recipe={'name': 'clip', 'stride': 2}",
+            "data.recipe.frames=4",
+            {"data.recipe.frames": 4, "data.recipe.stride": 2},
+        ),
+        ("task={'name': 'recognition'}", "task.augment.flip=0.1", {"task.augment.flip": 0.1}),
+        ("data.train={'name': 'video_list'}", "data.train.file=a", {"data.train.file": "a"}),
+    ],
+)
+def test_a_section_is_set_before_the_keys_inside_it(section, inside, changes):
+    for both in ([section, inside], [inside, section]):
+        config = loading.load("tsn_k400")
+        overrides.set_flags(config, [f"--config.{flag}" for flag in both])
+        found = flat(plain(config))
+        assert {key: found[key] for key in changes} == changes
+
+
+def test_a_key_inside_a_new_section_is_checked():
+    flags = ["--config.data.recipe={'name': 'clip'}", "--config.data.recipe.frames=4"]
+    with pytest.raises(UserError, match=r"config\.data\.recipe\.stride is missing"):
+        changed("tsn_k400", *flags)
+    with pytest.raises(UserError, match=r"config\.data\.recipe\.stride='x': it must be an integer"):
+        changed("tsn_k400", *flags, "--config.data.recipe.stride=x")
+    with pytest.raises(UserError, match=r'no config key "model\.segments"'):
+        changed("tsn_k400", "--config.model={'name': 'c3d'}", "--config.model.segments=8")
+    config = loading.load("tsn_k400")
+    overrides.set_values(config, {"optim.lr": 2.0, "optim": {"name": "adamw"}})
+    assert config.optim.to_dict() == {"name": "adamw", "lr": 2.0}
 
 
 @pytest.mark.parametrize(
