@@ -14,7 +14,9 @@ import numpy as np
 from einops import rearrange
 
 from jaxvid.config.values import Count
-from jaxvid.layers.transformer import Block, PatchEmbed, exact_gelu, norm
+from jaxvid.errors import UserError
+from jaxvid.layers.position import check_clip
+from jaxvid.layers.transformer import Block, PatchEmbed, Remat, exact_gelu, norm, remat
 
 normal = nn.initializers.normal(0.02)
 
@@ -32,21 +34,22 @@ class Transformer(nn.Module):
       heads: Attention heads.
       quick: Use OpenAI's approximation of the GELU. Many models of open_clip use the exact function
         instead.
-      remat: Recompute the blocks in the backward pass instead of storing their activations. This
-        saves memory and makes training slower.
+      remat: Activations that the backward pass computes again, which saves memory and makes
+        training slower: False for none, True for those of whole blocks, "dots" for all but the
+        results of linear layers.
       dtype: compute dtype; parameters, softmax and normalization statistics stay float32.
     """
 
     depth: Count = 12
     heads: Count = 12
     quick: bool = True
-    remat: bool = False
+    remat: Remat = False
     dtype: Any = jnp.float32
 
     def blocks(self, x, causal=False):
         """Apply all blocks: (..., n, c) -> the same."""
         block = partial(
-            nn.remat(Block, static_argnums=(2,)) if self.remat else Block,
+            remat(Block, self.remat),
             self.heads,
             causal=causal,
             activation=quick_gelu if self.quick else exact_gelu,
@@ -75,8 +78,7 @@ class VisionTower(Transformer):
 
     @nn.compact
     def __call__(self, video, *, train):
-        if video.shape[2:4] != (self.size, self.size):
-            raise ValueError(f"frames are {self.size} x {self.size} pixels, not {video.shape}")
+        check_clip(video, self.size)
         scaled = nn.initializers.normal(self.width**-0.5)
         tokens = (self.size // self.patch) ** 2
         first = self.param("class_embedding", scaled, (self.width,))
@@ -114,7 +116,7 @@ class TextTower(Transformer):
     def __call__(self, text):
         n = text.shape[-1]
         if n > self.length:
-            raise ValueError(f"texts have at most {self.length} tokens, not {n}")
+            raise UserError(f"texts have at most {self.length} tokens, not {n}")
         embed = nn.Embed(
             self.vocabulary,
             self.width,

@@ -1,6 +1,7 @@
-"""Position embeddings of tokens.
+"""Position embeddings of tokens, and the size of the clips that they are for.
 
-Shapes: t h w grid of tokens, k rows for tokens that are in no grid, c channels.
+Shapes: b batch, T H W pixels, t h w grid of tokens, k rows for tokens that are in no grid, c
+channels.
 """
 
 import math
@@ -10,17 +11,20 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvid.ops.position import METHODS, interpolation, sine_cosine
+from jaxvid.errors import UserError
+from jaxvid.ops.position import sine_cosine
 
 Grid = tuple[int, int, int]
 
 
 class PositionTable(nn.Module):
-    """One embedding for each token of a grid: grid (t, h, w) -> (k + t h w, c), row by row.
+    """One embedding for each token of a grid (t, h, w), row by row: () -> (k + t h w, c).
+
+    A published table for another grid is resized when it is loaded, see
+    `weights.inflate.position_table`.
 
     Attributes:
-      grid: The grid that the table is for. For a call with another grid, the table is resized:
-        linearly in time, and by bicubic interpolation in space.
+      grid: The grid (t, h, w).
       width: Number of channels c.
       first: Number k of rows before those of the grid, such as 1 for a class token.
       learned: Learn the table as the parameter "table". If False, it is the fixed sine-cosine
@@ -37,12 +41,30 @@ class PositionTable(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, grid: Grid) -> jax.Array:
+    def __call__(self) -> jax.Array:
         shape = self.first + math.prod(self.grid), self.width
         table = self.param("table", self.table_init, shape) if self.learned else sine_cosine(*shape)
-        if grid != self.grid:
-            resize = map(interpolation, self.grid, grid, METHODS)
-            cells = table[self.first :].reshape(*self.grid, -1)
-            cells = jnp.einsum("it,jh,kw,thwc->ijkc", *resize, cells)
-            table = jnp.concatenate([table[: self.first], cells.reshape(-1, self.width)])
         return jnp.asarray(table, self.dtype)
+
+
+def check_clip(video: jax.Array, size: int, frames: int | None = None) -> None:
+    """Check that a video (b, T, H, W, 3) has the size that the position table of a model is for.
+
+    Args:
+      size: Height and width in pixels.
+      frames: Number of frames; None if the model treats frames one by one.
+
+    Raises:
+      UserError: it has another size; the message has both sizes.
+    """
+    t, height, width = video.shape[-4:-1]
+    if (height, width) == (size, size) and frames in (None, t):
+        return
+    kind = "frames" if frames is None else f"clips of {frames} frames"
+    given = "" if frames is None else f"{t} frames of "
+    keys = ["size"] if frames is None else ["frames", "size"]
+    model, recipe = (" and ".join(f"{of}.{key}" for key in keys) for of in ("model", "data.recipe"))
+    raise UserError(
+        f"the model takes {kind} of {size} x {size} pixels, and these have"
+        f" {given}{height} x {width} pixels: {model} in the config must equal {recipe}"
+    )

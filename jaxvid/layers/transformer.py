@@ -23,6 +23,7 @@ from jaxvid.ops.attention import attention
 Init = nn.initializers.Initializer
 Ints = tuple[int, ...]
 Biases = Literal["qkv", "qv", ""]
+Remat = Literal[False, True, "dots"]
 normal = nn.initializers.truncated_normal(0.02)
 lecun_normal = nn.initializers.lecun_normal()
 # The backward pass computes it again from its input. XLA would store two more arrays for each.
@@ -231,6 +232,21 @@ class PatchEmbed(nn.Module):
         if self.use_bias:
             x = x + self.param("bias", nn.initializers.zeros, (self.width,)).astype(self.dtype)
         return x
+
+
+def remat(block: Callable[..., nn.Module], policy: Remat) -> Callable[..., nn.Module]:
+    """Return the class of a block with the activations that `policy` stores for the backward pass.
+
+    Args:
+      block: Class of a module whose call takes the tokens and `train`.
+      policy: False stores all activations, and True only the input of the block: the backward pass
+        computes the block again. "dots" also stores the results of the linear layers, so that
+        only attention, normalizations and activation functions are computed again.
+    """
+    if not policy:
+        return block
+    stored = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if policy == "dots" else None
+    return nn.remat(block, static_argnums=(2,), policy=stored)
 
 
 def norm(name: str, dtype: Any, epsilon: float = 1e-5) -> nn.Module:

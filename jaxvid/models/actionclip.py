@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvid.config.values import Count
+from jaxvid.errors import UserError
 from jaxvid.layers.clip import Transformer, normal
 from jaxvid.models import clip4clip
 from jaxvid.models.clip4clip import BY_VARIANT, Text, TwoTowers, backbone, example
@@ -39,7 +40,10 @@ class Adapter(Transformer):
     def __call__(self, x):
         t, f = x.shape[1:]
         if t > self.frames:
-            raise ValueError(f"the adapter is for {self.frames} frames, not {t}")
+            raise UserError(
+                f"the adapter is for {self.frames} frames, not {t}: set model.frames to"
+                " data.recipe.frames"
+            )
         positions = nn.Embed(
             self.frames,
             f,

@@ -21,10 +21,12 @@ from jaxvid.layers import heads, transformer
 from jaxvid.layers.transformer import (
     Init,
     PatchEmbed,
+    Remat,
     lecun_normal,
     norm,
     normal,
     pad_to_multiple,
+    remat,
 )
 from jaxvid.ops.window_attention import relative_rows, window_attention
 from jaxvid.weights import inflate
@@ -53,8 +55,9 @@ class Swin(nn.Module):
       patch: Pixels that a token spans in time, height and width, or in height and width alone.
       drop_path: Probability of skipping a residual branch in the last block in training; it grows
         linearly from 0 in the first.
-      remat: Recompute the blocks in the backward pass instead of storing their activations. This
-        saves memory and makes training slower.
+      remat: Activations that the backward pass computes again, which saves memory and makes
+        training slower: False for none, True for those of whole blocks, "dots" for all but the
+        results of linear layers.
       init_std: Standard deviation of the initial kernels. 0 draws each kernel with the variance
         1 / inputs, so that signals keep their size. Narrow networks need it: with the published
         0.02 their attention and MLPs begin near 0, and they stay at chance for hundreds of steps.
@@ -69,7 +72,7 @@ class Swin(nn.Module):
     window: tuple[Count, Count, Count] = (8, 7, 7)
     patch: tuple[Count, ...] = (2, 4, 4)
     drop_path: Rate = 0.1
-    remat: bool = False
+    remat: Remat = False
     init_std: NonNegative = 0.02
     dtype: Any = jnp.float32
     levels: Any = 1
@@ -82,7 +85,7 @@ class Swin(nn.Module):
     @nn.compact
     def __call__(self, video, *, train):
         init = nn.initializers.truncated_normal(self.init_std) if self.init_std else lecun_normal
-        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        block = remat(Block, self.remat)
         rates = iter(np.linspace(0, self.drop_path, sum(self.depths)))
         x = PatchEmbed(self.width, self.patch, dtype=self.dtype, name="patch_embed")(video)
         x, lower = norm("patch_norm", self.dtype)(x), []

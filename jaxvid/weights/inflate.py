@@ -109,3 +109,33 @@ def position_embedding(table: np.ndarray, grid: Grid, shape: Grid) -> np.ndarray
         matrix = interpolation(grid[axis], shape[axis], method)
         cells = np.moveaxis(np.tensordot(matrix, cells, (1, axis)), 0, axis)
     return np.concatenate([table[:count], cells.reshape(-1, table.shape[-1])])
+
+
+def position_table(table: np.ndarray, grid: Grid, published: Grid, first: int = 0) -> np.ndarray:
+    """Resize the position table of a file, which does not contain its grid, to another grid.
+
+    Args:
+      table: (k + t h w, c). Its grid is the published one if that has as many tokens, otherwise one
+        with the height and width of `grid`, or a square one with its length in time.
+      grid: (t', h', w') of the result.
+      published: Grid of the published model.
+      first: Number k of rows that are kept, such as 1 for a class token.
+
+    Returns:
+      (k + t' h' w', c).
+
+    Raises:
+      UserError: the grid of the table cannot be determined.
+    """
+    count = len(table) - first
+    (t, h, w), side = grid, math.isqrt(max(count // grid[0], 0))
+    likely = {(count // (h * w), h, w), (t, side, side)}
+    likely = {published} if math.prod(published) == count else likely
+    fitting = [old for old in likely if min(old) > 0 and math.prod(old) == count]
+    if len(fitting) != 1:
+        raise UserError(
+            f"a position table of {count} tokens is for neither {t} x {h} x {w} tokens nor the"
+            f" published {' x '.join(map(str, published))}, and its grid is not known: set"
+            " model.frames or model.size to what the file is for"
+        )
+    return position_embedding(table, fitting[0], grid)

@@ -203,3 +203,20 @@ def test_patches_are_tokens(patch, use_bias):
         want = cube.reshape(2, -1) @ kernel.reshape(-1, 5)
         want += variables["params"]["bias"] if use_bias else 0
         np.testing.assert_allclose(got[:, t, h, w], want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("policy", "products"), [(False, 0), ("dots", 2), (True, 5)])
+def test_remat_computes_products_again_and_changes_no_gradient(policy, products):
+    """Two of attention, and those of qkv, proj and fc1; no gradient needs the output of fc2."""
+    x = draw(2, 5, 8)
+    block = transformer.Block(2)
+    variables = filled(block, x, False)
+
+    def loss(net):
+        return jax.grad(lambda v: jnp.sum(net.apply(v, x, False) ** 2))
+
+    net = transformer.remat(transformer.Block, policy)(2)
+    count = [str(jax.make_jaxpr(loss(n))(variables)).count("dot_general[") for n in (block, net)]
+    assert count[1] - count[0] == products
+    for got, want in zip(*(jax.tree.leaves(loss(n)(variables)) for n in (net, block)), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)

@@ -7,7 +7,7 @@ start of the backbone's features; and constants, `keep:<tensor>`. NAME.json says
     state_dict   [name, shape, dtype, kind, ...] of each tensor; of kind `rand` (drawn by `weight`),
                  `keep` (a constant of the given sha1, here or in constants.npz; a large one in
                  neither), `skip` (nothing to load) or `tied:<name>` (that tensor again)
-    base         the golden whose row in cases.py applies, if it has none of its own
+    base         the golden whose row in tests/parity/cases applies, if it has none of its own
     num_classes  if not the width of its output
     f32_vs_f64   {output: {rel: noise}} of upstream's own float32
     train        input, input_seed, labels, and what one step of training gave
@@ -51,7 +51,7 @@ class Golden:
         row = self.about.get("base", self.name)
         if row not in CASES:
             raise UserError(
-                f'{self.name}: tests/parity/cases.py has no row "{row}": add one, or name as "base"'
+                f'{self.name}: tests/parity/cases has no row "{row}": add one, or name as "base"'
                 f" in {self.name}.json the golden whose row applies.{did_you_mean(row, CASES)}"
             )
         return CASES[row]

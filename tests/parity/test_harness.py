@@ -13,16 +13,19 @@ from jaxvid.errors import UserError
 from jaxvid.layers.norm import BatchNorm
 from jaxvid.models import bmn
 from tests.conftest import fill
-from tests.parity import cases, check, golden, toy
+from tests.parity import check, golden, toy
 from tests.parity.__main__ import main
 from tests.parity.cases import CASES, Case
+from tests.parity.cases.case import segments
+from tests.parity.cases.localization import proposals
+from tests.parity.cases.swin import swin
 from tests.parity.golden import Golden
 
 pytestmark = pytest.mark.long
 
 TSN = dict(name="tsn", variant="test")
 SHAPE = (2, 2, 3, 32, 32)
-TOY = Case(TSN, cases.segments, "n t h w c -> (n t) c h w")
+TOY = Case(TSN, segments, "n t h w c -> (n t) c h w")
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +63,7 @@ def test_what_is_right_passes(trained, tmp_path, capsys):
 
 
 def test_index_buffers_are_not_loaded(tmp_path, monkeypatch):
-    monkeypatch.setitem(CASES, "toy", cases.swin("test"))
+    monkeypatch.setitem(CASES, "toy", swin("test"))
     spec = dict(name="swin", variant="test")
     made = toy.write(tmp_path, "toy", spec, (1, 1, 3, 4, 32, 32))
     assert {row[3] for row in made[0]["state_dict"]} == {"rand", "skip"}
@@ -172,7 +175,7 @@ def test_a_large_constant_is_compared_by_its_hash(tmp_path, monkeypatch):
     variables = fill(jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), x))
     mask = bmn.masks(net, [])["sample_mask"]
     monkeypatch.setattr(golden, "LARGE", 100)
-    monkeypatch.setattr(Golden, "case", cases.proposals("test"))
+    monkeypatch.setattr(Golden, "case", proposals("test"))
     for right in (True, False):
         sha1 = golden.digest(mask if right else mask + 1)
         rows = [["sample_mask", mask.shape, "float32", "keep", dict(sha1=sha1)]]
@@ -306,7 +309,7 @@ def test_a_golden_of_ones_own(right, tmp_path, capsys):
 @pytest.mark.parametrize(
     "name,about,message",
     [
-        ("tsn_r5", {}, 'tsn_r5: tests/parity/cases.py has no row "tsn_r5".*mean "tsn_r50"'),
+        ("tsn_r5", {}, 'tsn_r5: tests/parity/cases has no row "tsn_r5".*mean "tsn_r50"'),
         ("mine", dict(base="tonne"), 'has no row "tonne": add one, or name as "base" in mine.json'),
         ("toy", dict(input=None), 'toy.json has no "input"'),
     ],

@@ -133,3 +133,26 @@ def test_position_embeddings_of_an_image_repeat_in_time():
     np.testing.assert_allclose(got[3:].reshape(5, 4, 600), np.tile(table[3:], (5, 1, 1)), rtol=1e-6)
     with pytest.raises(UserError, match="7 position embeddings are too few for a grid of"):
         inflate.position_embedding(table, (1, 3, 3), (5, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("old", "grid", "published"),
+    [
+        ((8, 14, 14), (16, 14, 14), (8, 14, 14)),  # more frames than the published model
+        ((8, 14, 14), (8, 24, 24), (8, 14, 14)),  # larger frames
+        ((8, 14, 14), (4, 28, 28), (8, 14, 14)),  # both; 2 x 28 x 28 has as many tokens
+        ((4, 6, 6), (8, 6, 6), (8, 14, 14)),  # a file of one's own, for other frames
+        ((4, 6, 6), (4, 7, 7), (8, 14, 14)),  # ... of another size
+    ],
+)
+def test_position_tables_find_their_grid(old, grid, published):
+    table = np.random.default_rng(0).standard_normal((1 + np.prod(old), 3)).astype(np.float32)
+    got = inflate.position_table(table, grid, published, first=1)
+    np.testing.assert_array_equal(got, inflate.position_embedding(table, old, grid))
+
+
+@pytest.mark.parametrize("count", [4 * 6 * 6, 7])
+def test_position_tables_of_unknown_grids_are_refused(count):
+    """4 x 6 x 6 tokens are also 1 x 12 x 12 and 16 x 3 x 3."""
+    with pytest.raises(UserError, match=rf"table of {count} tokens .* 16 x 12 x 12 .* 8 x 14 x 14"):
+        inflate.position_table(np.zeros((count, 3)), (16, 12, 12), (8, 14, 14))

@@ -1,0 +1,62 @@
+"""A row of the tables of goldens, and the layouts that several tables use.
+
+Shapes: n samples, v views, s segments (frames of a 2-D recogniser), c channels, t frames, h height,
+w width, m people, j joints.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from einops import rearrange
+
+
+@dataclass(frozen=True)
+class Case:
+    """How one golden is reproduced.
+
+    Attributes:
+      model: spec; the number of classes follows from the golden.
+      inputs: the golden's input, an array or a dict of arrays -> the model's keyword arguments.
+      features: einops pattern that turns what our backbone gives into what upstream's does.
+      upstream: the rename table.
+      train: overrides that take chance out of training.
+      outputs: what our model gives -> what upstream's does, under the golden's names.
+      inner: name of a module inside; `outputs` is given what it gives, after what the model does.
+      in_tuple: upstream's backbone gives its only feature map in a tuple.
+      double: evaluate in float64, for models whose float32 noise hides errors.
+      classes: number of classes of the model, if it is not the width of the golden's output.
+      absolute: bound of max|a - b| for outputs whose spread is too small for a relative one.
+    """
+
+    model: Mapping[str, Any]
+    inputs: Callable[[Any], dict[str, Any]]
+    features: str
+    upstream: str = "mmaction"
+    train: Mapping[str, Any] = field(default_factory=lambda: dict(dropout=0.0))
+    outputs: Callable[..., Any] = lambda out: out
+    inner: str = ""
+    in_tuple: bool = False
+    double: bool = False
+    absolute: float | None = None
+    classes: int = 0
+
+
+def segments(x):
+    return {"video": rearrange(x, "n s c h w -> n s h w c")}
+
+
+def clips(x):
+    return {"video": rearrange(x, "n v c t h w -> (n v) t h w c")}
+
+
+def of_frames(name, variant, **options):
+    """A 2-D recogniser."""
+    spec = dict(name=name, variant=variant, **options)
+    return Case(spec, segments, "n t h w c -> (n t) c h w")
+
+
+def of_clips(name, variant, **options):
+    """A 3-D recogniser."""
+    spec = dict(name=name, variant=variant, **options)
+    return Case(spec, clips, "n t h w c -> n c t h w")
