@@ -23,7 +23,7 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
 from data_prep import shards
 from data_prep.clips import Clip, Content, Videos
-from jaxvid import files
+from jaxvid import files, provenance
 from jaxvid.data.sources.tfds import unique
 from jaxvid.errors import UserError, did_you_mean
 
@@ -182,7 +182,7 @@ class VideoBuilder(FileReaderBuilder):
         Raises:
           UserError: clips, labels or sizes of a split differ.
         """
-        built = files.read_settings(Path(self.data_path, SOURCE))
+        built = provenance.read_settings(Path(self.data_path, SOURCE))
         if built is None:  # by an older release
             return
         now = shards.contents(self.found(self.clips(source)))

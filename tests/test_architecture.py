@@ -32,9 +32,9 @@ FILES = {
 # Who may import what besides the standard library: jaxvid's own modules start with a dot, a name
 # covers what is below it, and the longest row that fits a file counts.
 TRAIN = (
-    ".errors .config.values .compare .files .param_rules .plug .signals .log .distributed"
-    " .checkpoints .weights.zoo .tasks.base .train .data.video.containers .data.loading"
-    " .data.sample .draw .ops.formulation .writers jax numpy optax"
+    ".errors .config.values .compare .files .provenance .param_rules .plug .signals .log"
+    " .distributed .checkpoints .weights.zoo .tasks.base .train .data.video.containers"
+    " .data.loading .data.sample .draw .ops.formulation .writers jax numpy optax"
 )
 IMPORTS = {
     "__init__": ".api .log",
@@ -46,11 +46,12 @@ IMPORTS = {
     "signals": "",
     "console": ".errors .files .signals",
     "files": ".errors",
+    "provenance": ".errors .files",
     "plug": ".errors .config.former_keys .config.keys .config.values",
     "pickles": ".errors numpy",
     "skeletons": ".errors",
-    "config": ".errors .files",
-    "config.__init__": ".errors .files .config.options .config.former_keys",
+    "config": ".errors",
+    "config.__init__": ".errors .provenance .config.options .config.former_keys",
     "config.options": ".errors .config .plug ml_collections",
     "config.loading": ".errors ml_collections",
     "config.former_keys": ".errors",
@@ -81,8 +82,8 @@ IMPORTS = {
     "tasks.omnisource": ".config.values .ops .tasks jax",
     "tasks.multi_label": ".errors .config.values .metrics .ops .tasks jax numpy optax",
     "tasks.prompted": ".metrics .ops .tasks jax numpy",
-    "data": ".errors .log .class_names .config.values .compare .signals .files .plug .pickles"
-    " .skeletons .data numpy grain av cv2 absl",
+    "data": ".errors .log .class_names .config.values .compare .signals .files .provenance .plug"
+    " .pickles .skeletons .data numpy grain av cv2 absl",
     "data.text.tokenizer": ".errors numpy regex",
     "data.sources.tfds": ".errors .config.values .data numpy cv2 tensorflow_datasets",
     "checkpoints": ".errors .files .param_rules .checkpoints jax orbax flax.traverse_util numpy",
@@ -91,12 +92,12 @@ IMPORTS = {
     "weights.resolve": ".errors .class_names .compare .config .plug .param_rules"
     " .checkpoints .weights jax flax",
     "versions": "packaging",
-    "writers": ".errors .files .plug .writers numpy",
+    "writers": ".errors .files .provenance .plug .writers numpy",
     "writers.tensorboard": ".draw.canvas numpy tensorboardX",
     "log": "rich",
     "distributed": ".errors .files .log .signals .distributed jax numpy",
     "distributed.mesh": ".errors .param_rules jax numpy",
-    "distributed.start": ". .errors .config .files .log .signals .distributed"
+    "distributed.start": ". .errors .config .files .provenance .log .signals .distributed"
     " .data.annotations.labels jax numpy",
     "train": TRAIN,
     "train.__init__": ".",

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxvid.config import former_keys
 from jaxvid.errors import did_you_mean
-from jaxvid.files import differences
+from jaxvid.provenance import differences
 
 # Keys that may change when a run goes on: its speed, its layout, where its files lie, what is
 # checked before it and evaluated beside it.

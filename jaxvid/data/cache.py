@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from jaxvid import files
+from jaxvid import files, provenance
 from jaxvid.errors import UserError
 
 VERSION = "version.json"  # in a folder that `make_version` filled: the settings of its content
@@ -61,14 +61,14 @@ def make_version(folder: Path, make: Callable[[Path], object], version: Mapping)
 
     def fill(new: Path):
         make(new)
-        files.claim(new / VERSION, version)
+        provenance.claim(new / VERSION, version)
 
     def ready() -> bool:
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             return False
         if not (folder / VERSION).exists():
             raise UserError(f"{folder} contains other files; choose another folder")
-        files.claim(folder / VERSION, version, "choose another folder")
+        provenance.claim(folder / VERSION, version, "choose another folder")
         return True
 
     with files.explained(folder):

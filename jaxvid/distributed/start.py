@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxvid
 from jaxvid import config as configs
-from jaxvid import files, log, signals
+from jaxvid import files, log, provenance, signals
 from jaxvid.data.annotations.labels import MultiLabels
 from jaxvid.distributed import mesh as meshes
 from jaxvid.distributed import peers
@@ -180,7 +180,7 @@ def claim_workdir(workdir: Path, config: Mapping, timeout: float):
         path = workdir / "config.json"
         if not any((workdir / "checkpoints").glob("[0-9]*")):
             path.unlink(missing_ok=True)
-        files.claim(path, config, "use another --workdir", configs.changes)
+        provenance.claim(path, config, "use another --workdir", configs.changes)
     if peers.alone():
         return
     peers.meet("the claim of the workdir", timeout)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvid import cli, files
+from jaxvid import cli, files, provenance
 from jaxvid.data.audio import extracted, waveform
 from jaxvid.data.audio.log_mel import LogMel
 from jaxvid.data.video.decode import VideoReader
@@ -107,10 +107,10 @@ def run(
         if not path.is_file():
             raise UserError(f"{path}: no such list of videos")
     suffix, found = SUFFIXES[kind], jobs.videos_below(source, sounds=True)
-    todo = files.outputs(source, target, found, lambda path: path.with_suffix(suffix))
+    todo = provenance.outputs(source, target, found, lambda path: path.with_suffix(suffix))
     with files.hold(target, fix="wait for it, or write to another folder"):
         about = asdict(features) if kind == "mel" else {"rate": features.rate}
-        files.claim(target / extracted.SETTINGS, {"kind": kind, **about})
+        provenance.claim(target / extracted.SETTINGS, {"kind": kind, **about})
         counts = _write(target, todo, features, kind, bool(lists), workers)
     for path in lists:
         write_list(path, target / f"{path.stem}_audio{path.suffix}", counts, suffix)
@@ -126,8 +126,8 @@ def _write(
     workers: int,
 ) -> dict[str, int]:
     """Write {output: source} where it is missing. Return the number of frames of each output."""
-    record = files.Record(target / "audio.jsonl")
-    made_from = {to: files.describe(path) for to, path in todo.items()}
+    record = provenance.Record(target / "audio.jsonl")
+    made_from = {to: provenance.describe(path) for to, path in todo.items()}
     fresh = {to for to, path in todo.items() if record.is_fresh(to, path)}
     counts = {to.relative_to(target).as_posix(): 0 for to in fresh}
     items = [

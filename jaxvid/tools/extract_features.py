@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from jaxvid import cli, files
+from jaxvid import cli, files, provenance
 from jaxvid.data.annotations import feature_files
 from jaxvid.data.video.decode import VideoError
 from jaxvid.errors import UserError
@@ -52,7 +52,7 @@ def extract(args: argparse.Namespace):
         if videos could not be read.
     """
     videos = jobs.videos_below(args.videos)
-    todo = files.outputs(args.videos, args.out, videos, lambda path: path.with_suffix(".npz"))
+    todo = provenance.outputs(args.videos, args.out, videos, lambda path: path.with_suffix(".npz"))
     model = load(args.checkpoint, "val")
     window = clip_of(args, model)
     extractor = Extractor(model, *window, args.fps, args.rows)
@@ -64,7 +64,7 @@ def extract(args: argparse.Namespace):
         left = {path: video for path, video in todo.items() if not is_there(path, video, made)}
         bad = []
         for path, video in track(left.items(), "features", transient=True):
-            source = files.describe(video)
+            source = provenance.describe(video)
             try:
                 feature, fps = extractor({"path": str(video)})
             except VideoError as error:
@@ -118,7 +118,7 @@ def is_there(path: Path, video: Path, wanted: feature_files.Made) -> bool:
             f"{path}: extracted in another way: {values}; write to another folder, or remove the"
             " old features"
         )
-    return files.is_fresh(path, video, about.get("made_from"))
+    return provenance.is_fresh(path, video, about.get("made_from"))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from jaxvid import cli, files
+from jaxvid import cli, files, provenance
 from jaxvid.data.annotations import lists
 from jaxvid.data.video import video_files
 from jaxvid.data.video.decode import VideoError, VideoReader
@@ -191,12 +191,12 @@ def run(
     for path in lists:
         if not path.is_file():
             raise UserError(f"{path}: no such list of videos")
-    todo = files.outputs(
+    todo = provenance.outputs(
         source, target, jobs.videos_below(source), lambda path: path.with_suffix("")
     )
     fix = "wait for it, or write to another folder"
     with files.hold(target, fix=fix, name=f".{settings.kind}.lock"):
-        files.claim(target / f"{settings.kind}.json", asdict(settings))
+        provenance.claim(target / f"{settings.kind}.json", asdict(settings))
         counts = _write(target, todo, settings, workers)
     for path in lists:
         write_list(path, target / f"{path.stem}_{settings.kind}{path.suffix}", counts)
@@ -207,8 +207,8 @@ def _write(
     target: Path, todo: Mapping[Path, Path], settings: Settings, workers: int
 ) -> dict[str, int]:
     """Extract the missing frames of {folder: video}. Return the number of frames of each folder."""
-    record = files.Record(target / f"{settings.kind}.jsonl")
-    made_from = {to: files.describe(path) for to, path in todo.items()}
+    record = provenance.Record(target / f"{settings.kind}.jsonl")
+    made_from = {to: provenance.describe(path) for to, path in todo.items()}
     items = [Job(path, to, settings, not record.is_fresh(to, path)) for to, path in todo.items()]
     counts: dict[str, int] = {}
     failed = written = 0

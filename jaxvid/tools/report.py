@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from jaxvid import cli, files
+from jaxvid import cli, files, provenance
 from jaxvid.config import flat
 from jaxvid.draw import page, plots
 from jaxvid.draw.canvas import SERIES, Svg, data_uri, jpeg, png
@@ -70,7 +70,7 @@ def is_run(folder: Path) -> bool:
 def one(run: Path) -> Iterator[str]:
     """Yield the parts of the page of one run."""
     records = jsonl.records(run)
-    config = files.read_settings(run / "config.json") or {}
+    config = provenance.read_settings(run / "config.json") or {}
     yield heading(run.resolve().name, about(config, records))
     yield page.section("Metrics", page.cards(metrics(run, records)))
     curves = plots.curves(records)
@@ -131,7 +131,7 @@ def about(config: Mapping, records: Sequence[Mapping]) -> str:
 
 def metrics(run: Path, records: Sequence[Mapping]) -> dict[str, str]:
     """Return the metrics of the evaluation as text, or else those of the last validation."""
-    manifest = files.read_settings(run / "eval" / "manifest.json") or {}
+    manifest = provenance.read_settings(run / "eval" / "manifest.json") or {}
     found: Mapping[str, Any] = manifest.get("metrics") or {}
     for record in reversed(records) if not found else ():
         if found := {key: v for key, v in record.items() if key.startswith("val/")}:
@@ -200,7 +200,7 @@ def tables(folder: Path) -> Iterator[str]:
 
 def examples(folder: Path) -> Iterator[str]:
     """Yield clips with their predictions, cropped from the sheets of an evaluation."""
-    entries = files.read_settings(folder / "examples.json") or {}
+    entries = provenance.read_settings(folder / "examples.json") or {}
     for name, title in (("worst", "Worst clips"), ("best", "Best clips")):
         sheet = (
             cv2.imread(str(folder / f"{name}.png")) if (folder / f"{name}.png").exists() else None

@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from jaxvid import cli, files
+from jaxvid import cli, files, provenance
 from jaxvid.data.video.decode import VideoError
 from jaxvid.data.video.video_files import numpy_reason
 from jaxvid.errors import UserError
@@ -106,7 +106,7 @@ def default_index(videos: Path, model: str) -> Path:
 
 
 def _stamp(path: Path) -> str:
-    about = files.describe(path)
+    about = provenance.describe(path)
     return f"{about['size']} {about['modified']}"
 
 

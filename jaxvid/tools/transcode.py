@@ -23,7 +23,7 @@ from typing import Any
 
 import av
 
-from jaxvid import cli, files
+from jaxvid import cli, files, provenance
 from jaxvid.data.video.containers import open_media, plain_words
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.encode import write_video
@@ -169,16 +169,16 @@ def run(
     def rename(path: Path) -> Path:
         return path.with_suffix(suffix) if suffix else path
 
-    todo = files.outputs(source, target, jobs.videos_below(source), rename, apart=True)
+    todo = provenance.outputs(source, target, jobs.videos_below(source), rename, apart=True)
     with files.hold(target, fix="wait for it, or write to another folder"):
-        files.claim(target / "transcode.json", asdict(settings))
+        provenance.claim(target / "transcode.json", asdict(settings))
         return _write(target, todo, settings, workers)
 
 
 def _write(target: Path, todo: Mapping[Path, Path], settings: Settings, workers: int) -> int:
     """Transcode {output: source} if the output does not exist or its source has changed."""
-    record = files.Record(target / "transcode.jsonl")
-    made_from = {to: files.describe(path) for to, path in todo.items()}
+    record = provenance.Record(target / "transcode.jsonl")
+    made_from = {to: provenance.describe(path) for to, path in todo.items()}
     left = [Job(path, to, settings) for to, path in todo.items() if not record.is_fresh(to, path)]
     failed, before, after = 0, 0, 0
     done = jobs.run(transcode, left, what="writing", workers=workers)

@@ -26,7 +26,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from jaxvid import files, log
+from jaxvid import files, log, provenance
 from jaxvid.data.loading import loader
 from jaxvid.data.sample import Source, Transform
 from jaxvid.distributed import mesh as meshes
@@ -166,7 +166,7 @@ def write(
     )
     about = folder / "manifest.json"
     with files.explained(folder):
-        if earlier := files.read_settings(about):
+        if earlier := provenance.read_settings(about):
             log.bullets(logger, replaced(earlier, manifest))
             for name in ("manifest.json", *earlier.get("files", ())):
                 (folder / Path(name).name).unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvid import files, writers
+from jaxvid import provenance, writers
 
 PACKAGE = "trackio"
 
@@ -20,7 +20,7 @@ class Run:
             project=os.environ.get("TRACKIO_PROJECT", "jaxvid"),
             name=workdir.resolve().name,
             resume="allow",
-            config=files.read_settings(workdir / "config.json") or {},
+            config=provenance.read_settings(workdir / "config.json") or {},
         )
 
     def write(self, step: int, values: Mapping[str, float]):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvid import files, writers
+from jaxvid import files, provenance, writers
 
 PACKAGE = "wandb"
 AXIS = "step"
@@ -31,7 +31,7 @@ class Run:
             name=workdir.resolve().name,
             dir=str(workdir),
             resume="allow",
-            config=files.read_settings(workdir / "config.json") or {},
+            config=provenance.read_settings(workdir / "config.json") or {},
         )
         self._run.define_metric(AXIS, hidden=True)
         self._run.define_metric("*", step_metric=AXIS)

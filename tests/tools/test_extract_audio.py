@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from jaxvid import files
+from jaxvid import provenance
 from jaxvid.data.audio import waveform
 from jaxvid.data.audio.extracted import SETTINGS
 from jaxvid.data.audio.log_mel import LogMel
@@ -94,7 +94,7 @@ def test_features_are_read_with_the_settings_of_their_folder(originals, tmp_path
     """Also from a folder above; other settings would be other numbers without an error."""
     features, file = LogMel(window=1024, hop=256), tmp_path / "mel" / "sub" / "a.npy"
     extract(originals / "a.wav", file, features=features)
-    files.claim(tmp_path / "mel" / SETTINGS, {"kind": "mel", **asdict(features)})
+    provenance.claim(tmp_path / "mel" / SETTINGS, {"kind": "mel", **asdict(features)})
     rng, sample = np.random.default_rng(0), {"path": str(file)}
     assert Load(features)(sample, rng)["audio"].shape[1] == 80
     with pytest.raises(UserError, match="window: 1024 there, 1280 now") as error:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from jaxvid import files
+from jaxvid import provenance
 from jaxvid.data.audio.log_mel import LogMel
 from jaxvid.errors import UserError, problems
 
@@ -30,7 +30,7 @@ def check(path: Path, features: LogMel) -> None:
     file, settings = there[0], dict(there[1])
     if (kind := settings.pop("kind")) != "mel":
         raise UserError(f"{file}: the files of this folder are no spectrograms, but {kind}")
-    if lines := files.differences(settings, asdict(features)):
+    if lines := provenance.differences(settings, asdict(features)):
         fix = "set config.data.recipe to those of the features, or extract the features again"
         raise problems(
             f"{file}: features with other settings than config.data.recipe; {fix}:", lines
@@ -42,7 +42,7 @@ def _settings(folder: Path) -> tuple[Path, dict] | None:
     """Return the file of settings of a folder, and what it contains; None if there is none."""
     for above in (folder, *folder.parents)[:LEVELS]:
         with suppress(UserError):  # a file of this name that is something else
-            settings = files.read_settings(above / SETTINGS)
+            settings = provenance.read_settings(above / SETTINGS)
             if settings and "kind" in settings:
                 return above / SETTINGS, settings
     return None
