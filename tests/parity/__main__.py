@@ -2,7 +2,7 @@
 
     python -m tests.parity --goldens DIR [NAME ...]
 
-A line for each golden that has a row in tests/parity/cases: parameters (and running statistics), the largest
+A line for each golden that has a row in cases/: parameters (and running statistics), the largest
 relative error of outputs and features, its tolerance and the verdict; where the golden records a
 step of training, error/tolerance of its loss, its gradient's norm, the norms of single parameters
 (largest and median) and the running statistics. Exits 1 when one fails.
