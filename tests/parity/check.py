@@ -83,13 +83,15 @@ def _outputs(golden: Golden) -> list[Check]:
         lambda x: x.astype(dtype) if x.dtype == np.float32 else x, case.inputs(golden.input)
     )
 
+    captured = ("backbone", case.inner, case.tokens)
+
     @jax.jit
     def forward(variables, inputs):
         return net.apply(
             variables,
             **inputs,
             train=False,
-            capture_intermediates=lambda module, _: module.name in ("backbone", case.inner),
+            capture_intermediates=lambda module, _: module.name in captured,
         )
 
     variables = load(golden, net, inputs)
@@ -101,11 +103,14 @@ def _outputs(golden: Golden) -> list[Check]:
     ]
     found = named("logits", case.outputs(out, *inner))
     kept = {} if case.double else golden.features  # which were recorded in float32
-    features = seen["intermediates"]["backbone"]["__call__"][-1]  # of nested calls the outermost
+    features = seen["intermediates"]["backbone"]
+    features = features[case.tokens] if case.tokens else features
+    features = features["__call__"][-1]  # of nested calls the outermost
     features = (features,) if case.in_tuple else features
     for name, value in named("backbone", features).items():
         value = rearrange(np.asarray(value), case.features)
-        found[f"{name}_mean"] = value.mean(axis=tuple(range(2, value.ndim)))
+        axes = (1,) if value.ndim == 3 else tuple(range(2, value.ndim))  # 3: tokens (n, t, c)
+        found[f"{name}_mean"] = value.mean(axis=axes)
         found[f"{name}_slice"] = value.ravel()[:256]
 
     checks = constants(golden, net, variables)

@@ -22,6 +22,7 @@ class Case:
       upstream: the rename table.
       train: overrides that take chance out of training.
       outputs: what our model gives -> what upstream's does, under the golden's names.
+      tokens: name of a module inside our backbone; what it gives is what upstream's backbone does.
       inner: name of a module inside; `outputs` is given what it gives, after what the model does.
       in_tuple: upstream's backbone gives its only feature map in a tuple.
       double: evaluate in float64, for models whose float32 noise hides errors.
@@ -35,6 +36,7 @@ class Case:
     upstream: str = "mmaction"
     train: Mapping[str, Any] = field(default_factory=lambda: dict(dropout=0.0))
     outputs: Callable[..., Any] = lambda out: out
+    tokens: str = ""
     inner: str = ""
     in_tuple: bool = False
     double: bool = False
