@@ -51,6 +51,31 @@ def cosine_after_warmup(epochs: float) -> dict:
     )
 
 
+# Vectors, which are biases and scales of normalizations, have no weight decay.
+NO_DECAY_OF_VECTORS = ((".*/(bias|scale|gamma)", 0.0),)
+
+
+def layer_decay(
+    rate: float,
+    depth: int,
+    block: str = "backbone/block{}/.*",
+    first: str = "backbone/patch_embed/.*",
+) -> tuple[tuple[str, float], ...]:
+    """Return the `lr_scale` of layer-wise decay: a block learns faster than the one before it.
+
+    The scale is rate ** (depth + 1) for the parameters before the blocks, rate ** (depth - i) for
+    block i, and 1 for those after the blocks (Clark et al., 2020, https://arxiv.org/abs/2003.10555).
+
+    Args:
+      rate: Scale of a layer as a share of the scale of the next layer.
+      depth: Number of blocks; with fewer than the network has, the last ones have the scale 1.
+      block: Pattern of the parameters of a block, with {} for its number.
+      first: Pattern of the parameters before the blocks, such as "backbone/(patch_embed/.*|cls)".
+    """
+    blocks = ((block.format(i), rate ** (depth - i)) for i in range(depth))
+    return ((first, rate ** (depth + 1)), *blocks)
+
+
 # Variants of skeleton configs: joints and stream.
 STREAMS = {f"{d}_{s}": (d, s) for d in ("2d", "3d") for s in ("j", "b", "jm", "bm")}
 

@@ -44,6 +44,7 @@ def published(record: Mapping[str, Any], tensors: Tensors) -> Scales:
         "": _default,
         "SwinOptimWrapperConstructor": _swin,
         "TSMOptimWrapperConstructor": _tsm,
+        "LearningRateDecayOptimizerConstructor": _layer_wise,
     }
     scales = constructors[wrapper.get("constructor", "")](rules, tensors)
     return scales | dict.fromkeys(_frozen(record["model"], tensors), (0.0, 0.0))
@@ -105,6 +106,19 @@ def _tsm(rules: Mapping[str, Any], tensors: Tensors) -> Scales:
             found[name] = 1.0, 0.0
         else:
             found[name] = (bias, 0.0) if leaf == "bias" else (weight, 1.0)
+    return found
+
+
+def _layer_wise(rules: Mapping[str, Any], tensors: Tensors) -> Scales:
+    """Each block learns faster than the one before; vectors and biases have no decay."""
+    count = rules["num_layers"] + 1
+    first = r"backbone\.(patch_embed\..*|cls_token|mask_token|pos_embed)"
+    found: Scales = {}
+    for name, shape in tensors.items():
+        block = re.match(r"backbone\.blocks\.(\d+)\.", name)
+        layer = 1 + int(block[1]) if block else 0 if re.fullmatch(first, name) else count
+        decay = 0.0 if len(shape) == 1 or name.endswith(".bias") else 1.0
+        found[name] = rules["decay_rate"] ** (count - layer), decay
     return found
 
 
