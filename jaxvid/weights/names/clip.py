@@ -1,12 +1,11 @@
 """Names of the tensors of CLIP in published files, and of models that are built on it."""
 
-from collections.abc import Mapping
-
 import flax.linen as nn
 import numpy as np
 
 from jaxvid.weights import inflate
 from jaxvid.weights.convert import Table, Weights
+from jaxvid.weights.names import fixes
 
 ORDER = (
     "clip adapter class_embedding positional_embedding text_projection logit_scale proj conv1"
@@ -96,38 +95,10 @@ def hugging_face() -> Weights:
             (f"{torch}.layer_norm2", f"{ours}/norm2"),
             (f"{torch}.mlp", f"{ours}/mlp"),
         ]
-    return Weights(tuple(rows), (".*position_ids",), adapt=adapt, fix=(join, split))
-
-
-PROJECTIONS = {"visual_projection.weight", "text_projection.weight"}
-PARTS = ("q_proj", "k_proj", "v_proj")
-
-
-def join(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Join queries, keys and values, and transpose projections, as OpenAI's code has them."""
-    joined = dict(tensors)
-    for name in PROJECTIONS & joined.keys():
-        joined[name] = joined[name].T
-    for name in tensors:
-        parts = [name.replace("q_proj", part) for part in PARTS]
-        if "q_proj" in name and joined.keys() >= set(parts):
-            whole = np.concatenate([joined.pop(part) for part in parts])
-            joined[name.replace("q_proj", "qkv")] = whole
-    return joined
-
-
-def split(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Undo `join`, for export."""
-    parted = {}
-    for name, value in tensors.items():
-        if name in PROJECTIONS:
-            value = np.ascontiguousarray(value.T)
-        if ".qkv." in name:
-            parts = zip(PARTS, np.split(value, 3), strict=True)
-            parted |= {name.replace("qkv", part): x for part, x in parts}
-        else:
-            parted[name] = value
-    return parted
+    # OpenAI's code has queries, keys and values in one matrix, and other axes of the projections.
+    fix = fixes.joined(("q_proj", "k_proj", "v_proj"), "qkv")
+    fix = fixes.chain(fix, fixes.transposed("(visual|text)_projection.weight"))
+    return Weights(tuple(rows), (".*position_ids",), adapt=adapt, fix=fix)
 
 
 HUGGING_FACE = hugging_face()

@@ -1,0 +1,80 @@
+"""Changes of published tensors that rename rows cannot express, each with its way back.
+
+`Weights.fix` takes one of them, or several in `chain`.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
+
+import numpy as np
+
+Tensors = dict[str, np.ndarray]
+Change = Callable[[Mapping[str, np.ndarray]], Tensors]
+Fix = tuple[Change, Change]
+
+
+def chain(*fixes: Fix) -> Fix:
+    """Return one change that makes several, in their order."""
+
+    def applied(changes: Iterable[Change]) -> Change:
+        steps = tuple(changes)
+        return lambda tensors: reduce(lambda found, change: change(found), steps, dict(tensors))
+
+    return applied(there for there, _ in fixes), applied(back for _, back in reversed(fixes))
+
+
+def each(pattern: str, there: Callable, back: Callable) -> Fix:
+    """Return a change of the values of tensors whose whole names match a pattern."""
+
+    def applied(change: Callable) -> Change:
+        return lambda tensors: {
+            name: change(x) if re.fullmatch(pattern, name) else x for name, x in tensors.items()
+        }
+
+    return applied(there), applied(back)
+
+
+def transposed(pattern: str) -> Fix:
+    """Return a change of matrices whose rows are the inputs here and the outputs there."""
+    return each(pattern, np.transpose, lambda x: np.ascontiguousarray(x.T))
+
+
+def without_batch(pattern: str) -> Fix:
+    """Return a change of tables and tokens that upstream stores as a batch of one."""
+    return each(pattern, lambda x: x.reshape(x.shape[1:]), lambda x: x[None])
+
+
+def joined(parts: tuple[str, ...], whole: str) -> Fix:
+    """Return a change that joins tensors along their first axis, as queries, keys and values.
+
+    Args:
+      parts: A word in the name of each, such as ("q_proj", "k_proj", "v_proj").
+      whole: The word in the name of all together, such as "qkv".
+    """
+    first = _word(parts[0])
+
+    def join(tensors: Mapping[str, np.ndarray]) -> Tensors:
+        found = dict(tensors)
+        for name in tensors:
+            names = [first.sub(part, name) for part in parts]
+            if first.search(name) and found.keys() >= set(names):
+                found[first.sub(whole, name)] = np.concatenate([found.pop(n) for n in names])
+        return found
+
+    def split(tensors: Mapping[str, np.ndarray]) -> Tensors:
+        found: Tensors = {}
+        for name, x in tensors.items():
+            if _word(whole).search(name):
+                values = zip(parts, np.split(x, len(parts)), strict=True)
+                found |= {_word(whole).sub(part, name): value for part, value in values}
+            else:
+                found[name] = x
+        return found
+
+    return join, split
+
+
+def _word(word: str) -> re.Pattern[str]:
+    """Return a pattern of a whole word of a name, between dots."""
+    return re.compile(rf"(?<![^.]){re.escape(word)}(?![^.])")
