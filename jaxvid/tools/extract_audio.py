@@ -15,25 +15,20 @@ Videos without sound, and those that cannot be read, are reported, and the exit 
 Training on sounds and videos does not need extracted files. They make it faster.
 """
 
-import contextlib
-import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from jaxvid import cli, files, provenance
+from jaxvid import cli, files
 from jaxvid.data.audio import extracted, waveform
 from jaxvid.data.audio.log_mel import LogMel
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.video_files import VIDEOS, has_ending
-from jaxvid.errors import UserError
-from jaxvid.tools import jobs
-from jaxvid.tools.extract_frames import write_list
-
-logger = logging.getLogger("jaxvid.tools.extract_audio")
+from jaxvid.tools import extraction, jobs
+from jaxvid.tools.extraction import Extraction
 
 SUFFIXES = {"mel": ".npy", "wav": ".wav"}
 FPS = 30.0  # frames per second that a sound without a video counts
@@ -57,11 +52,12 @@ class Job:
     count: bool
 
 
-def extract(job: Job) -> int:
+def extract(job: Job) -> tuple[int, bool]:
     """Write the sound of one video. The file appears atomically and complete.
 
     Returns:
-      The number of frames of the video, if it is wanted, and 0 otherwise.
+      The number of frames of the video, if it is wanted, and 0 otherwise; and whether the file was
+      written.
 
     Raises:
       VideoError: the file cannot be read, or has no sound.
@@ -80,8 +76,9 @@ def extract(job: Job) -> int:
                     np.save(file, job.features(sound), allow_pickle=False)
     if job.count and is_video:
         with VideoReader(job.source) as video:
-            return video.frames
-    return max(round(len(sound) / job.features.rate * FPS), 1) if sound is not None else 0
+            return video.frames, job.renew
+    count = max(round(len(sound) / job.features.rate * FPS), 1) if sound is not None else 0
+    return count, job.renew
 
 
 def run(
@@ -93,67 +90,22 @@ def run(
     lists: Sequence[Path] = (),
     workers: int = 0,
 ) -> int:
-    """Write the missing files, as described above.
+    """Write the missing files, as described above; see `extraction.run`."""
 
-    Returns:
-      The number of videos that failed.
+    def job(path: Path, to: Path, fresh: bool) -> Job | None:
+        return Job(path, to, kind, features, not fresh, bool(lists)) if lists or not fresh else None
 
-    Raises:
-      UserError: there are no videos, a list is missing, an earlier run had other settings, two
-        videos need the same file, or the target cannot be written to, contains the originals, or is
-        in use by another run.
-    """
-    for path in lists:
-        if not path.is_file():
-            raise UserError(f"{path}: no such list of videos")
-    suffix, found = SUFFIXES[kind], jobs.videos_below(source, sounds=True)
-    todo = provenance.outputs(source, target, found, lambda path: path.with_suffix(suffix))
-    with files.hold(target, fix="wait for it, or write to another folder"):
-        about = asdict(features) if kind == "mel" else {"rate": features.rate}
-        provenance.claim(target / extracted.SETTINGS, {"kind": kind, **about})
-        counts = _write(target, todo, features, kind, bool(lists), workers)
-    for path in lists:
-        write_list(path, target / f"{path.stem}_audio{path.suffix}", counts, suffix)
-    return len(todo) - len(counts)
-
-
-def _write(
-    target: Path,
-    todo: Mapping[Path, Path],
-    features: LogMel,
-    kind: str,
-    count: bool,
-    workers: int,
-) -> dict[str, int]:
-    """Write {output: source} where it is missing. Return the number of frames of each output."""
-    record = provenance.Record(target / "audio.jsonl")
-    made_from = {to: provenance.describe(path) for to, path in todo.items()}
-    fresh = {to for to, path in todo.items() if record.is_fresh(to, path)}
-    counts = {to.relative_to(target).as_posix(): 0 for to in fresh}
-    items = [
-        Job(path, to, kind, features, to not in fresh, count)
-        for to, path in todo.items()
-        if count or to not in fresh
-    ]
-    failed = written = 0
-    done = jobs.run(extract, items, what="extracting", workers=workers)
-    with contextlib.closing(done):
-        for each in done:
-            to = each.item.target
-            if each.error:
-                failed += 1
-                counts.pop(to.relative_to(target).as_posix(), None)
-                logger.info(f"failed: {each.item.source}: {each.error}")
-                continue
-            if each.item.renew:
-                record.add(to, made_from[to])
-                written += 1
-            counts[to.relative_to(target).as_posix()] = each.result
-    logger.info(
-        f"{target}: wrote the sound of {written:,} files;"
-        f" {len(todo) - written - failed:,} were there, {failed:,} failed"
+    about = asdict(features) if kind == "mel" else {"rate": features.rate}
+    what = Extraction(
+        name=Path(extracted.SETTINGS).stem,
+        stream="audio",
+        suffix=SUFFIXES[kind],
+        wrote="the sound of {:,} files",
+        settings={"kind": kind, **about},
+        job=job,
+        extract=extract,
     )
-    return counts
+    return extraction.run(what, source, target, lists, workers)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

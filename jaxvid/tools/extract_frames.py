@@ -16,27 +16,21 @@ annotations are in seconds, use a constant frame rate with --fps, and set it in 
 Training on video files does not need extracted frames, which take several times the disk space.
 """
 
-import contextlib
-import csv
-import logging
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from jaxvid import cli, files, provenance
-from jaxvid.data.annotations import lists
-from jaxvid.data.video import video_files
+from jaxvid import cli
 from jaxvid.data.video.decode import VideoError, VideoReader
 from jaxvid.data.video.readers import FrameFolder
 from jaxvid.errors import UserError
-from jaxvid.tools import jobs
-
-logger = logging.getLogger("jaxvid.tools.extract_frames")
+from jaxvid.tools import extraction, jobs
+from jaxvid.tools.extraction import Extraction
 
 TEMPLATES = {"rgb": "img_{:05}.jpg", "flow": "{}_{:05d}.jpg"}
 
@@ -175,88 +169,24 @@ def run(
     lists: Sequence[Path] = (),
     workers: int = 0,
 ) -> int:
-    """Extract the missing frames of all videos of a folder, as described above.
-
-    Returns:
-      The number of videos that failed.
+    """Extract the missing frames of all videos of a folder; see `extraction.run`.
 
     Raises:
-      UserError: there are no videos, a list is missing, an earlier run had other settings, two
-        videos need the same folder, or the target cannot be written to, contains the videos, or is
-        in use by another run.
+      UserError: also if the template of the names is wrong, or OpenCV lacks the method of flow.
     """
     FrameFolder(target, settings.template, total=1)  # checks the template
     if settings.kind == "flow":
         make_flow(settings.method)
-    for path in lists:
-        if not path.is_file():
-            raise UserError(f"{path}: no such list of videos")
-    todo = provenance.outputs(
-        source, target, jobs.videos_below(source), lambda path: path.with_suffix("")
+    what = Extraction(
+        name=settings.kind,
+        stream="video",
+        suffix="",
+        wrote=f"{settings.kind} of {{:,}} videos",
+        settings=asdict(settings),
+        job=lambda path, to, fresh: Job(path, to, settings, renew=not fresh),
+        extract=extract,
     )
-    fix = "wait for it, or write to another folder"
-    with files.hold(target, fix=fix, name=f".{settings.kind}.lock"):
-        provenance.claim(target / f"{settings.kind}.json", asdict(settings))
-        counts = _write(target, todo, settings, workers)
-    for path in lists:
-        write_list(path, target / f"{path.stem}_{settings.kind}{path.suffix}", counts)
-    return len(todo) - len(counts)
-
-
-def _write(
-    target: Path, todo: Mapping[Path, Path], settings: Settings, workers: int
-) -> dict[str, int]:
-    """Extract the missing frames of {folder: video}. Return the number of frames of each folder."""
-    record = provenance.Record(target / f"{settings.kind}.jsonl")
-    made_from = {to: provenance.describe(path) for to, path in todo.items()}
-    items = [Job(path, to, settings, not record.is_fresh(to, path)) for to, path in todo.items()]
-    counts: dict[str, int] = {}
-    failed = written = 0
-    done = jobs.run(extract, items, what="extracting", workers=workers)
-    with contextlib.closing(done):
-        for each in done:
-            if each.error:
-                failed += 1
-                logger.info(f"failed: {each.item.source}: {each.error}")
-            else:
-                count, new = each.result
-                if new:
-                    record.add(each.item.target, made_from[each.item.target])
-                counts[each.item.target.relative_to(target).as_posix()] = count
-                written += new
-    logger.info(
-        f"{target}: wrote {settings.kind} of {written:,} videos;"
-        f" {len(todo) - written - failed:,} were there, {failed:,} failed"
-    )
-    return counts
-
-
-def write_list(path: Path, out: Path, counts: dict[str, int], suffix: str = ""):
-    """Convert a list of videos to a list of what was extracted from them, with numbers of frames.
-
-    Videos without extracted files are logged instead.
-
-    Args:
-      path: the list of videos.
-      out: the list to write.
-      counts: number of frames by the path of the extracted folder or file.
-      suffix: extension of extracted files.
-    """
-    lines = []
-    for number, (name, *labels) in lists.rows(path):
-        made = Path(video_files.without_ending(name)).as_posix() + suffix
-        if made in counts:
-            lines.append([made, counts[made], *labels])
-        else:
-            logger.info(f"{path}:{number}: nothing was extracted from {name}")
-    comma = {".csv": ",", ".tsv": "\t"}.get(out.suffix.lower(), " ")
-    with (
-        files.explained(out),
-        files.replacing(out) as part,
-        part.open("w", newline="", encoding="utf-8") as file,
-    ):
-        csv.writer(file, delimiter=comma, lineterminator="\n").writerows(lines)
-    logger.info(f"{out}: {len(lines):,} {'files' if suffix else 'folders'}")
+    return extraction.run(what, source, target, lists, workers)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -35,13 +35,13 @@ def extract(source, target, kind="mel", features=None, **options):
 
 def test_features_are_those_of_the_sound(originals, tmp_path):
     target = tmp_path / "new" / "b.npy"
-    assert extract(originals / "sub" / "b.mkv", target, count=True) == 24
+    assert extract(originals / "sub" / "b.mkv", target, count=True) == (24, True)
     want = LogMel()(waveform.read(originals / "sub" / "b.mkv"))
     found = np.load(target)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, want)
-    assert extract(originals / "a.wav", target, count=True, renew=False) == 30
-    assert extract(originals / "a.wav", tmp_path / "a.wav", "wav", LogMel(rate=22050)) == 30
+    assert extract(originals / "a.wav", target, count=True, renew=False) == (30, False)
+    assert extract(originals / "a.wav", tmp_path / "a.wav", "wav", LogMel(rate=22050)) == (30, True)
     with wave.open(str(tmp_path / "a.wav")) as file:
         assert (file.getframerate(), file.getnchannels(), file.getnframes()) == (22050, 1, 22050)
     np.testing.assert_allclose(
@@ -78,6 +78,18 @@ def test_a_folder_is_extracted_and_goes_on(originals, tmp_path, capsys):
     assert (target / "train_audio.txt").read_text() == "a.npy 60 1\nsub/b.npy 24 0\n"
     assert extract_audio.main([*arguments[:-1], "--hop=320"]) == 1
     assert "hop: 256 there, 320 now" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_a_sound_stands_in_for_its_silent_video(originals, tmp_path, capsys):
+    video_files.encode(originals / "a.mp4", 3)
+    arguments = [str(originals), str(tmp_path / "new"), "--workers=1"]
+    assert extract_audio.main(arguments) == 0
+    printed = capsys.readouterr().err
+    assert f"left out: {originals}/a.mp4 has no audio, a.wav is used instead" in printed
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "new" / "a.npy"), LogMel()(waveform.read(originals / "a.wav"))
+    )
 
 
 def test_mistakes(originals, tmp_path, capsys):

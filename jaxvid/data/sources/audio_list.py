@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxvid.data.annotations import lists
 from jaxvid.data.annotations.labels import to_numbers
+from jaxvid.data.audio import waveform
 from jaxvid.data.sample import Sample
 from jaxvid.data.sources.frame_folders import read_counted
 from jaxvid.data.sources.video_list import Videos
@@ -21,8 +22,6 @@ from jaxvid.data.video import video_files
 from jaxvid.errors import UserError
 
 logger = logging.getLogger(__name__)
-
-SILENCE = (640, 80)  # rows and frequencies of the published features of a video without sound
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,7 +38,8 @@ class Sounds(Videos):
         sample = super().__getitem__(index)
         if index in self.silent:
             del sample["path"]
-            sample["audio"] = np.zeros(SILENCE, np.float32)
+            # The features of this second, and clips of it, have the size that the recipe says.
+            sample |= {"waveform": np.zeros(waveform.RATE, np.float32), "rate": waveform.RATE}
         return sample
 
 

@@ -81,3 +81,13 @@ def open_container(source: str | os.PathLike | bytes, path: str, kind: str = "vi
         if head[4:8] == b"ftyp":
             raise VideoError(path, "truncated: the list of frames (moov) is missing") from None
         raise VideoError(path, f"not a {kind} file, or its beginning is damaged") from None
+
+
+def has_stream(path: str | os.PathLike, kind: str) -> bool:
+    """Return whether a file has a stream of a kind, "video" or "audio"; False if it is damaged."""
+    name = os.fspath(path)
+    try:
+        with plain_words(name), open_container(path, name) as container:
+            return any(stream.type == kind for stream in container.streams)
+    except VideoError:
+        return False

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxvid.data import dataset
+from jaxvid.data.recipes import audio
 from jaxvid.data.sources import audio_list, user_clips
 from jaxvid.data.transforms.audio import Load
 from jaxvid.errors import UserError
@@ -49,9 +50,15 @@ def test_missing_files_are_errors_or_count_as_silence(tmp_path):
     with logs("2 of 3 sounds are missing and count as silence, such as .*b.npy"):
         source = audio_list.build("train", **given, missing="silence")
     assert not list(dataset.check_missing({"train": source}, 2, ()))
-    rng = np.random.default_rng(0)
-    audio = [Load()(source[row], rng)["audio"] for row in range(3)]
-    assert [(x.shape, x.any()) for x in audio] == [((9, 80), True)] + [((640, 80), False)] * 2
+    assert source.total.tolist() == [163, 122, 9]
+    for settings in ({}, {"bins": 40, "hop": 160}):  # silence has the size of the recipe's features
+        transforms = audio.build("val", rows=16, **settings)
+        rng, sample = np.random.default_rng(0), source[1]
+        for transform in transforms:
+            sample = transform(sample, rng)
+        assert sample["audio"].shape == (1, 16, settings.get("bins", 80), 1)
+        assert not sample["audio"].any()
+    assert Load()(source[0], rng)["audio"].all()
     with pytest.raises(UserError, match=r"none of its files exists, such as .*a\.npy"):
         (tmp_path / "a.npy").unlink()
         audio_list.build("train", **given, missing="silence")
