@@ -1,7 +1,8 @@
 """Download of published weights, with a check of their hashes.
 
 JAXVID_WEIGHTS_DIR                   files of the user, with their published name, or with their
-                                     zoo name and any suffix
+                                     zoo name and any suffix; or copies of repositories of Hugging
+                                     Face, folders with a model.safetensors
 $JAXVID_CACHE/weights/FILE           downloads (without JAXVID_CACHE: ~/.cache/jaxvid)
 $JAXVID_CACHE/weights/FILE.part      part of a download; FILE.part.json has its source and version
 $JAXVID_CACHE/weights/sha256.json    first hash of each file that has no published hash
@@ -27,7 +28,7 @@ from typing import BinaryIO
 
 from jaxvid import files
 from jaxvid.errors import UserError
-from jaxvid.weights.zoo import Row
+from jaxvid.weights.zoo import SHARED_NAMES, Row, file_name
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +80,9 @@ def local_file(row: Row) -> Path | None:
         return None
     if not folder.is_dir():
         raise UserError(f"JAXVID_WEIGHTS_DIR={folder}: no such folder")
-    names = (row.file, *(url.rpartition("/")[2] for url in row.mirrors))
-    paths = [folder / name for name in names] + sorted(folder.glob(f"{row.name}.*"))
+    names = [file_name(url) for url in (row.url, *row.mirrors)]
+    copies = [f"{Path(name).stem}/{shared}" for name in names for shared in SHARED_NAMES]
+    paths = [folder / name for name in names + copies] + sorted(folder.glob(f"{row.name}.*"))
     return next((path for path in paths if path.is_file() and path.suffix != ".part"), None)
 
 

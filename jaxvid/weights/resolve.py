@@ -75,6 +75,8 @@ def locate(spec: str | Path) -> Origin:
     if not isinstance(spec, str | Path):
         raise UserError(f"checkpoint={spec!r}: give a workdir, a file or a name of the zoo")
     path = Path(spec).expanduser()  # shells leave "--checkpoint=~/run" as it is
+    copies = (path / name for name in zoo.SHARED_NAMES)
+    path = next((copy for copy in copies if copy.is_file()), path)
     if path.is_dir():
         folder = store.best_checkpoint(path)
         meta = store.read_meta(folder)

@@ -96,6 +96,17 @@ def test_a_file_is_known_by_its_published_name_or_needs_a_config(mirror, tmp_pat
         jaxvid.load(other)
 
 
+def test_a_copy_of_a_repository_of_hugging_face_is_a_folder_of_weights(mirror):
+    *_, path = mirror
+    folder = path.parent / "swin_test"
+    folder.mkdir()
+    path.rename(folder / "model.safetensors")
+    for spec in (folder, "swin_test"):  # by its path, and by its name below JAXVID_WEIGHTS_DIR
+        origin = resolve.locate(spec)
+        assert origin.source == folder / "model.safetensors"
+        assert origin.meta["zoo"] == "swin_test_4x1_k400"
+
+
 def test_a_file_of_ones_own_under_a_published_name_loads_and_is_said_to_be_one(
     mirror, tmp_path, capsys, monkeypatch
 ):

@@ -44,6 +44,10 @@ KINDS = {
 }
 WITHOUT_CLASSES = {"localization", "grounding", "retrieval", "question_answering", "pretraining"}
 WITHOUT_CLASS_NAMES = {"hand", "in1k", "in22k"}
+HOSTS = (
+    r"download\.openmmlab\.com|github\.com|download\.pytorch\.org|huggingface\.co"
+    r"|dl\.fbaipublicfiles\.com"
+)
 RANKS = {"t2v_median_rank", "t2v_mean_rank"}
 
 
@@ -106,9 +110,7 @@ def test_facts_are_in_range(row):
     assert row.flops_g is None or 0.1 < row.flops_g < 10_000
     assert row.licence and row.published
     for url in (row.url, *row.mirrors):
-        assert re.fullmatch(
-            r"https://(download\.openmmlab\.com|github\.com|download\.pytorch\.org)/\S+\.pth", url
-        )
+        assert re.fullmatch(rf"https://({HOSTS})/\S+\.(pth|pt|bin|safetensors|npz)", url)
         found = re.search(r"-([0-9a-f]{8})\.pth$", url)
         assert row.sha256 == (found[1] if found else "")
 
@@ -153,6 +155,7 @@ WRONG_LINKS = {
     "uniformerv2-large-p14-res336_clip-kinetics710-pre_u32_kinetics700-rgb": "95cf9046",
 }
 WRONG_METRICS = {"mvit_base_32x3_k400", "mvit_large_40x3_k400"}
+OTHERS = re.compile(r"https://(huggingface\.co|dl\.fbaipublicfiles\.com)/")  # of other projects
 MORE = {"bsn_pem-400_anet"}  # an entry with two files
 
 
@@ -187,8 +190,8 @@ def test_every_published_entry_is_one_row():
         assert len(rows) == 1, entry["name"]
         seen.add(rows[0].name)
     assert len(entries) == 234
-    starts = {row.name for row in ROWS if row.is_start}
-    assert seen | starts | MORE == NAMES
+    others = {row.name for row in ROWS if row.is_start or OTHERS.match(row.url)}
+    assert seen | others | MORE == NAMES
 
 
 def test_metrics_are_the_published_ones():
@@ -264,6 +267,17 @@ def test_the_row_of_a_file(name):
     row = zoo.of_file(Path("folder") / name)
     assert row is not None
     assert row.name == "swin_tiny_32x2_k400"
+
+
+@pytest.mark.parametrize("repository,name", [("a-b", "model.safetensors"), ("c", "d.npz")])
+def test_a_file_whose_name_many_share_has_that_of_its_repository(repository, name, monkeypatch):
+    url = f"https://huggingface.co/someone/{repository}/resolve/main/{name}"
+    row = dataclasses.replace(zoo.get("swin_tiny_k400"), url=url)
+    assert row.file == {"model.safetensors": "a-b.safetensors"}.get(name, name)
+    monkeypatch.setattr(zoo, "rows", lambda: (row,))
+    for path in (Path(row.file), Path("folder") / repository / name):
+        assert zoo.of_file(path) is row
+    assert zoo.of_file(Path("folder") / "another" / "model.safetensors") is None
 
 
 def test_a_file_of_another_name_has_no_row():

@@ -17,6 +17,8 @@ from typing import Any
 
 from jaxvid.errors import UserError, did_you_mean
 
+SHARED_NAMES = ("model.safetensors", "pytorch_model.bin")  # that many published files have
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -89,8 +91,8 @@ class Row:
 
     @property
     def file(self) -> str:
-        """The file's published name."""
-        return self.url.rpartition("/")[2]
+        """The file's published name, see `file_name`."""
+        return file_name(self.url)
 
 
 @functools.cache
@@ -147,8 +149,23 @@ def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return same and (not any(inside) or _alike(*inside))
 
 
+def file_name(url: str) -> str:
+    """Return the name that the file of a link gets on this machine.
+
+    All repositories of Hugging Face call their weights model.safetensors or pytorch_model.bin. Such
+    a file gets the name of its repository.
+    """
+    *_, repository, _, _, name = ["", "", "", *url.split("/")]
+    return f"{repository}{Path(name).suffix}" if name in SHARED_NAMES else name
+
+
 def of_file(path: Path) -> Row | None:
-    """The row that a file is named after: a published name with any hash, or a zoo name."""
+    """The row that a file is named after: a published name with any hash, or a zoo name.
+
+    A file with one of `SHARED_NAMES` is in a folder of the name instead.
+    """
+    if path.name in SHARED_NAMES:
+        path = path.with_name(f"{path.absolute().parent.name}{path.suffix}")
     for row in rows():
         if row.file == path.name:
             return row
