@@ -212,7 +212,7 @@ def clip(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
     towers = TwoTowers()
     inputs = channels_first(arrays["video"], frames=True), text
     published = towers.clip if towers.adapter is None else None
-    return Peer(towers, inputs, loss, published, "hf", our_contrastive)
+    return Peer(towers, inputs, loss, published, "transformers", our_contrastive)
 
 
 def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:

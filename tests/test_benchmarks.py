@@ -14,7 +14,7 @@ from benchmarks.scaling import Collective, Links
 from jaxvid import plug
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
-from jaxvid.models.clip4clip import Matched
+from jaxvid.models.clip import Matched
 from jaxvid.train.plan import rehearse
 
 HLO = """\

@@ -15,12 +15,12 @@ import numpy as np
 from jaxvid.config.values import Count
 from jaxvid.errors import UserError
 from jaxvid.layers.clip import Transformer, normal
-from jaxvid.models import clip4clip
-from jaxvid.models.clip4clip import BY_VARIANT, Text, TwoTowers, backbone, example
+from jaxvid.models import clip
+from jaxvid.models.clip import BY_VARIANT, Text, TwoTowers, backbone, example
 from jaxvid.weights.convert import Weights
-from jaxvid.weights.names import clip
+from jaxvid.weights.names import clip as names
 
-VARIANTS = clip4clip.VARIANTS
+VARIANTS = clip.VARIANTS
 
 __all__ = ["VARIANTS", "WEIGHTS", "backbone", "build", "example"]
 
@@ -71,7 +71,7 @@ def build(
       text: Options of the text tower.
     """
     vision = backbone(variant, dtype=dtype, **overrides)
-    tower = clip4clip.text_tower(variant, text, vision)
+    tower = clip.text_tower(variant, text, vision)
     shared: dict[str, Any] = dict(quick=vision.quick, remat=vision.remat, dtype=dtype)
     return TwoTowers(vision, tower, Adapter(layers, tower.heads, **shared, frames=frames))
 
@@ -79,5 +79,7 @@ def build(
 # Weights
 
 # "adapter.transformer.resblocks.0.ln_1.bias" -> "adapter/block0/norm1/bias"
-ROWS = (*clip.blocks("adapter.transformer", "adapter"), ("adapter", "adapter"))
-WEIGHTS = {"mmaction": Weights((*clip.towers("clip."), *ROWS), order=clip.ORDER, adapt=clip.adapt)}
+ROWS = (*names.blocks("adapter.transformer", "adapter"), ("adapter", "adapter"))
+WEIGHTS = {
+    "mmaction": Weights((*names.towers("clip."), *ROWS), order=names.ORDER, adapt=names.adapt)
+}

@@ -12,7 +12,7 @@ from jaxvid import plug
 from jaxvid.metrics.prompted import PromptedAccuracy
 from jaxvid.metrics.retrieval import Retrieval
 from jaxvid.models.bmn import Boundaries
-from jaxvid.models.clip4clip import Matched
+from jaxvid.models.clip import Matched
 from jaxvid.train.evaluate import evaluate
 from jaxvid.train.step import make_eval_step
 

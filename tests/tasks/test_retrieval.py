@@ -9,7 +9,7 @@ import pytest
 
 from jaxvid import plug
 from jaxvid.errors import UserError
-from jaxvid.models.clip4clip import Matched
+from jaxvid.models.clip import Matched
 from jaxvid.tasks.retrieval import Retrieval, unit
 
 TASK = Retrieval(num_classes=1)

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxvid.models.clip4clip import Matched
+from jaxvid.models.clip import Matched
 from jaxvid.tasks.base import Task
 from jaxvid.tasks.multi_label import MultiLabel
 from jaxvid.tasks.retrieval import Retrieval

@@ -10,10 +10,26 @@ def videos_and_texts(x):
     return {"video": video, "text": x["text"].astype("int32")}
 
 
+def images_and_texts(x):
+    """Each image is a video of one frame."""
+    return {"video": rearrange(x["video"], "n c h w -> n 1 h w c"), "text": x["text"]}
+
+
+def unit(x):
+    return x / (x**2).sum(-1, keepdims=True) ** 0.5
+
+
 def similarity(out):
     """Features, and a hundred times their cosines."""
-    video, text = (x / (x**2).sum(-1, keepdims=True) ** 0.5 for x in out[:2])
+    video, text = unit(out.video), unit(out.text)
     return {"video": out.video, "text": out.text, "sim": 100 * video @ text.T}
+
+
+def in_transformers(out):
+    """What Hugging Face calls the outputs."""
+    image, text = unit(out.video), unit(out.text)
+    cosines = {"image": image, "text": text, "per_image": out.scale * image @ text.T}
+    return cosines | {"image_raw": out.video, "text_raw": out.text}
 
 
 def two_towers(name, variant, **options):
@@ -22,6 +38,14 @@ def two_towers(name, variant, **options):
 
 
 CASES = {
+    "clip_l14": Case(
+        dict(name="clip", variant="vitl14"),
+        images_and_texts,
+        "b t n c -> (b t) n c",
+        "transformers",
+        outputs=in_transformers,
+        tokens="block23",
+    ),
     "clip4clip_vitb32": two_towers("clip4clip", "vitb32"),
     "actionclip_vitb32_8": two_towers("actionclip", "vitb32"),
     "actionclip_vitb16_16": two_towers("actionclip", "vitb16", frames=16),
