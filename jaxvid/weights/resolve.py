@@ -105,7 +105,7 @@ def published(row: zoo.Row, path: Path) -> Origin:
         data=dict(recipe=dict(row.recipe)),
     )
     meta = dict(step=0, epoch=0.0, published=dict(row.metrics), zoo=row.name)
-    names = () if row.is_start else class_names.of(row.dataset)
+    names = () if row.is_start or row.has_texts else class_names.of(row.dataset)
     return Origin(path, hashable(config), names, meta, row.upstream)
 
 

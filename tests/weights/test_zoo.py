@@ -236,6 +236,11 @@ def test_a_row_that_loads_says_how_to_use_it(row):
     )
 
 
+@pytest.mark.parametrize("row", [row for row in ROWS if row.kind == "retrieval"], ids=by_id)
+def test_a_model_of_retrieval_has_no_classes(row):
+    assert resolve.published(row, Path()).names == ()
+
+
 @pytest.mark.parametrize("row", [row for row in ROWS if row.config], ids=by_id)
 def test_the_config_of_a_row_is_of_that_model(row):
     path, _, variant = row.config.partition(":")

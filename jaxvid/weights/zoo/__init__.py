@@ -90,6 +90,11 @@ class Row:
         return self.kind in ("image", "pretraining")
 
     @property
+    def has_texts(self) -> bool:
+        """True if the samples of the data set have texts instead of classes."""
+        return self.kind in ("grounding", "question_answering", "retrieval")
+
+    @property
     def file(self) -> str:
         """The file's published name, see `file_name`."""
         return file_name(self.url)
