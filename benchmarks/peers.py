@@ -49,6 +49,8 @@ RECOGNITION = {
     "tin": "tin/tin_kinetics400-pretrained-tsm-r50_1x1x8-50e_kinetics400-rgb",
     "trn": "trn/trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb",
     "tpn:slowonly_r50_8x8": "tpn/tpn-slowonly_r50_8xb8-8x8x1-150e_kinetics400-rgb",
+    "uniformer:small_16x4": "uniformer/uniformer-small_imagenet1k-pre_16x4x1_kinetics400-rgb",
+    "uniformer:base_16x4": "uniformer/uniformer-base_imagenet1k-pre_16x4x1_kinetics400-rgb",
     "x3d:s_13x6": "x3d/x3d_s_13x6x1_facebook-kinetics400-rgb",
     "x3d:m_16x5": "x3d/x3d_m_16x5x1_facebook-kinetics400-rgb",
     "c2d:r50_8x8": "c2d/c2d_r50-in1k-pre_8xb32-8x8x1-100e_kinetics400-rgb",

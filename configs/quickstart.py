@@ -2,7 +2,7 @@
 
     python -m jaxvid.main --config configs/quickstart.py
 
-Variants: swin, the default, r2plus1d, tsm and x3d.
+Variants: swin, the default, r2plus1d, tsm, uniformer and x3d.
 """
 
 from configs import base, datasets
@@ -14,6 +14,9 @@ MODELS = {
         name="r2plus1d", variant="r18", depths=(1, 1, 1), width=16, zero_init=True, dropout=0.0
     ),
     "tsm": dict(name="tsm", variant="test", depths=(1, 1, 1), width=16, dropout=0.0),
+    "uniformer": dict(
+        name="uniformer", variant="test", depths=(1, 1, 2), widths=(16, 32, 64), head_width=16
+    ),
     "x3d": dict(
         name="x3d", variant="test", depths=(1, 2, 2), width=16, strides=(2, 2, 2), dropout=0.0
     ),

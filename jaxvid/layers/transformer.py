@@ -148,7 +148,6 @@ class LayerScale(nn.Module):
 class Block(nn.Module):
     """Attention and an MLP, each on a normalized residual branch: (b, ..., c) -> the same.
 
-    A family overrides `attend` where tokens do not simply attend to all others.
 
     Attributes:
       heads: Number of attention heads.
@@ -188,10 +187,14 @@ class Block(nn.Module):
         def scale(name, y):
             return LayerScale(self.layer_scale, self.dtype, name=name)(y) if self.layer_scale else y
 
-        y = self.attend(norm("norm1", self.dtype, self.epsilon)(x), train)
+        y = self.attend(self.normalize("norm1", x, train), train)
         x = x + drop(scale("ls1", y))
-        y = mlp(norm("norm2", self.dtype, self.epsilon)(x), train)
+        y = mlp(self.normalize("norm2", x, train), train)
         return x + drop(scale("ls2", y))
+
+    def normalize(self, name: str, x: jax.Array, train: bool) -> jax.Array:
+        """Apply the normalization layer with this name."""
+        return norm(name, self.dtype, self.epsilon)(x)
 
     def attend(self, x: jax.Array, train: bool) -> jax.Array:
         """Exchange features between tokens; parameters are below "attn"."""

@@ -24,6 +24,13 @@ def kernel(image: np.ndarray, frames: int) -> np.ndarray:
     return np.repeat(image[None], frames, 0) / frames
 
 
+def middle_kernel(image: np.ndarray, frames: int) -> np.ndarray:
+    """Apply a kernel to the middle frame alone: (h, w, in, out) -> (frames, h, w, in, out)."""
+    video = np.zeros((frames, *image.shape), image.dtype)
+    video[frames // 2] = image
+    return video
+
+
 def kernels(
     net: nn.Module | None, path: str, value: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:

@@ -40,6 +40,7 @@ CONFIGS = {
 UNPUBLISHED = {
     r"quickstart(:.*)?|finetune:.*|\w+_own(:.*)?": "for generated clips or own data",
     r"x3d_k400:(xs_4x12|l_16x5)": "published by PySlowFast alone",
+    r"uniformer_k400:small_32x4": "published by the official repository alone",
     r"slowfast_k400:r50_8x8_multigrid": "published by PySlowFast and version 0.x alone",
     r"omnisource_k400:mixed": "the sources of version 0.x, without a published config",
     r"clip4clip_msrvtt:vitb16": "published for ViT-B/32 alone",
@@ -56,6 +57,7 @@ MISSING = {
 }
 # (pattern of specs, fact): why ours differs from what is published
 DIFFERENCES = {
+    ("uniformer_k400:.*", "smoothing"): "upstream only tests; the official repository trains so",
     ("tpn_k400:.*", "val.color"): "upstream changes colors at random in validation, too",
     ("tpn_.*", "train.short_side"): "frames are made smaller before a random part of them is cut",
     ("tin_k400", "weights"): "the TSM of version 0.x is no longer published; ours is its successor",
