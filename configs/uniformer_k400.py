@@ -35,6 +35,7 @@ def get_config(variant="small_16x4"):
         stride=4,
         size=224,
         policy=("randaugment_noisy", 4, 7.0),
+        policy_first=True,
         repeats=2,
         clips=4,
     )

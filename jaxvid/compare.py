@@ -14,7 +14,7 @@ from jaxvid.errors import UserError, first
 logger = logging.getLogger(__name__)
 
 # Keys of data recipes that change only the augmentation of training.
-AUGMENTATION = ("crop", "area", "policy", "repeats", "short_side_max", "amplify")
+AUGMENTATION = ("crop", "area", "policy", "policy_first", "repeats", "short_side_max", "amplify")
 # Keys that only choose the views of a test, or their maximum number.
 VIEWS = ("clips", "crops", "test_frames", "test_size", "test_short_side", "canvas", "average")
 # Options of tasks that change the inputs of the model.

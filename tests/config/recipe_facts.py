@@ -47,6 +47,10 @@ def published(name: str, record: Record) -> Facts:
             square = [step["scale"][0] for step in pipeline if step["type"] == "Resize"]
             steps |= {"square": {"size": square[-1]}} if square else {}
             facts |= {f"{split}.{key}": value for key, value in _steps(steps, split).items()}
+            names = [step["type"] for step in pipeline]
+            if "PytorchVideoWrapper" in names:
+                places = map(names.index, ("PytorchVideoWrapper", "RandomResizedCrop"))
+                facts[f"{split}.policy_first"] = next(places) < next(places)
     facts |= _model(record["model"])
     weights = _weights(record)
     facts |= {"weights": weights} if weights else {}
@@ -210,6 +214,8 @@ def configured(config) -> Facts:
     for split in SPLITS:
         for step in plug.load("data.recipes", recipe, split=split):
             facts |= {f"{split}.{key}": value for key, value in _transform(step, split).items()}
+    if recipe.get("policy"):
+        facts["train.policy_first"] = recipe["policy_first"]
     augment = task.get("augment", {})
     if augment.get("flip"):
         pairs = sorted(map(tuple, augment["flip_labels"]))

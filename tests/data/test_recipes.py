@@ -134,6 +134,10 @@ def test_published_pipelines_of_clips():
     )
     crop = (spatial.RandomResizedCrop(224), policies.NoisyRandAugment(4, 7.0))
     assert build("train", **mvit) == pipeline(256, [clips(16, 4, 1, True)], Repeat(crop, 2))
+    crop = crop[::-1]
+    assert build("train", **mvit, policy_first=True) == pipeline(
+        256, [clips(16, 4, 1, True)], Repeat(crop, 2)
+    )
     colors = (("randaugment", 3, 9.0), ("color_jitter", 0.1), ("grayscale", 0.2))
     changes = [policies.RandAugment(3, 9.0), color.ColorJitter(0.1), color.Grayscale(0.2)]
     crop = spatial.RandomResizedCrop(224, (0.5, 1.0))

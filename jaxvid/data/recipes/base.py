@@ -61,18 +61,20 @@ VIEWS: dict[int, Callable[[int], Transform]] = {
 }
 
 
-def augmentation(crop: tuple, policy: tuple, size: int) -> list[Transform]:
+def augmentation(
+    crop: tuple, policy: tuple, size: int, policy_first: bool = False
+) -> list[Transform]:
     """Return the transforms that augment a training clip.
 
     Args:
       crop: a name in CROPS, and its arguments.
       policy: a name in POLICIES, and its arguments; or several such tuples, or none.
       size: side of the crop in pixels.
+      policy_first: apply the policy to whole frames, before the crop.
     """
-    return [
-        *CROPS.build("data.recipe.crop", crop, size=size),
-        *POLICIES.build("data.recipe.policy", policy),
-    ]
+    crops = CROPS.build("data.recipe.crop", crop, size=size)
+    changes = POLICIES.build("data.recipe.policy", policy)
+    return [*changes, *crops] if policy_first else [*crops, *changes]
 
 
 def reorder(order: str) -> list[Transform]:

@@ -85,6 +85,7 @@ def build(
     short_side_max: Natural = 0,
     crop: Crop = ("resized",),
     policy: Policy = (),
+    policy_first: bool = False,
     repeats: Count = 1,
     clips: Count = 1,
     crops: Literal[1, 3, 10] = 1,
@@ -120,6 +121,8 @@ def build(
       policy: Augmentation policies of the pixels of training clips, one or several, applied in
         their order. The default () changes nothing. "randaugment" is the version of imgaug, and
         "randaugment_noisy" is that of PyTorchVideo.
+      policy_first: Apply the policy to whole frames, before the crop. PyTorchVideo's recipes and
+        those of MViT and UniFormer do so; a crop has fewer pixels and takes less time.
       repeats: Number of training samples, with different crops and augmentations, that are made
         from one decoded clip.
       clips: Clips of a video in test.
@@ -134,7 +137,7 @@ def build(
     return base.pipeline(
         split,
         [*samplers, *base.reorder(order)],
-        [*rescale, *base.augmentation(crop, policy, size)],
+        [*rescale, *base.augmentation(crop, policy, size, policy_first)],
         channels=channels,
         size=size,
         short_side=0 if split == "train" and short_side_max else short_side,

@@ -64,6 +64,7 @@ def build(
     short_side: Count = 256,
     crop: Crop = ("scales",),
     policy: Policy = (),
+    policy_first: bool = False,
     repeats: Count = 1,
     clips: Count = 1,
     crops: Literal[1, 3, 10] = 1,
@@ -90,7 +91,7 @@ def build(
     *steps, pack = base.pipeline(
         split,
         [*samplers, sampling.JoinClips(parts), *base.reorder(order)],
-        base.augmentation(crop, policy, size),
+        base.augmentation(crop, policy, size, policy_first),
         channels=2 if flow else 3,
         size=size,
         short_side=short_side,
