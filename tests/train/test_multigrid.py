@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import quickstart, slowfast_k400, slowonly_k400
-from jaxvid import main
+from configs import slowfast_k400, slowonly_k400
+from jaxvid import cli, main
 from jaxvid.config import schema
 from jaxvid.errors import UserError
 from jaxvid.train import loop, multigrid
@@ -67,16 +67,25 @@ def test_the_rate_warms_up_and_follows_the_long_cycle():
     assert grid.step_at(float(grid.epoch(50_000))) == pytest.approx(50_000, abs=2)
 
 
+FLAGS = (
+    "--config.multigrid.long=((0.5,0.7071),(1.0,1.0))",
+    "--config.multigrid.short=(0.5,)",
+    "--config.schedule={'name': 'multistep', 'milestones': (1.0, 1.5), 'warmup': 0.5}",
+    "--config.model={'name': 'slowonly', 'variant': 'test', 'dropout': 0.0}",
+    "--config.model.bn_groups=2",
+    "--config.data.train={'name': 'motion', 'train': 96, 'val': 16, 'seed': 0}",
+    "--config.data.val={'name': 'motion', 'train': 96, 'val': 16, 'seed': 0}",
+    "--config.epochs=2",
+    "--config.batch=8",
+    "--config.eval_batch=16",
+    "--config.log_every=4",
+    "--config.loader.workers=0",
+)
+
+
 @pytest.fixture
 def config(cache) -> Any:
-    c = quickstart.get_config()
-    clips = dict(name="motion", train=96, val=16, seed=0)
-    c.data.train, c.data.val = clips, clips
-    c.model = dict(name="slowonly", variant="test", bn_groups=2, dropout=0.0)
-    c.schedule = dict(name="multistep", milestones=(1.0, 1.5), warmup=0.5)
-    c.multigrid.long, c.multigrid.short = ((0.5, 0.7071), (1.0, 1.0)), (0.5,)
-    c.epochs, c.batch, c.eval_batch, c.log_every, c.loader.workers = 2.0, 8, 16, 4, 0
-    return c
+    return cli.config("quickstart", FLAGS)
 
 
 def test_batches_have_the_shape_of_their_step_from_any_start(config):
