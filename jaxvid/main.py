@@ -180,6 +180,7 @@ def build(config: Any) -> Parts:
 
     from jaxvid import writers
     from jaxvid.data import dataset
+    from jaxvid.data.recipes.base import still
 
     writers.check(config.writers)
     data = dataset.for_training(config.data, config.task)
@@ -201,9 +202,7 @@ def build(config: Any) -> Parts:
         if not hasattr(task, "image_weight"):
             raise UserError('config.data.images needs config.task.name="omnisource"')
         data.splits["images"] = dataset.images(config.data, config.model.image_classes)
-        # An image is a video of one frame, cropped at its own size.
-        still = dict(frames=1, stride=1, sampler=("clip",), short_side=0, short_side_max=0)
-        pipelines["images"] = plug.load("data.recipes", {**recipe, **still}, split="train")
+        pipelines["images"] = plug.load("data.recipes", still(recipe), split="train")
     return Parts(data, model, task, pipelines)
 
 

@@ -106,7 +106,7 @@ IMPORTS = {
     "train.batch_norm": TRAIN + " flax",
     "train.step": TRAIN + " flax",
     "train.loop": TRAIN + " flax",
-    "train.plan": TRAIN + " flax",
+    "train.plan": TRAIN + " .data.recipes.base flax",
     "train.report": TRAIN + " flax",
     "train.progress": TRAIN + " rich",
     "main": "*",

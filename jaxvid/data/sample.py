@@ -52,6 +52,7 @@ batching.
 | index    | int32 ()          | row of the source, from which the host looks up path and id       |
 | mask     | float32 ()        | 0 for padding and skipped samples: losses and metrics ignore them |
 | bad      | int32 (k,)        | rows of the source that could not be read, -1 for unused entries  |
+| image_*  |                   | in a batch: the same keys of images beside the clips              |
 | why      | str (k,)          | reason for each entry of `bad`; the main process removes both     |
 """
 
@@ -65,6 +66,8 @@ import numpy as np
 from jaxvid.errors import UserError
 
 Sample = dict[str, Any]
+
+IMAGE_PREFIX = "image_"  # of the keys of images that are trained on beside clips
 
 # Keys that are removed in the worker, so that no batch contains them.
 HOST_KEYS = (

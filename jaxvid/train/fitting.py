@@ -13,8 +13,9 @@ import jax.numpy as jnp
 
 from jaxvid import plug
 from jaxvid.config import flat, options
+from jaxvid.data.sample import IMAGE_PREFIX
 from jaxvid.train import estimate
-from jaxvid.train.plan import STEPS, Plan, classes_of, plan, rehearse
+from jaxvid.train.plan import STEPS, Plan, check_batch, classes_of, plan, rehearse
 from jaxvid.weights import zoo
 
 Changes = dict[str, Any]  # config keys -> values
@@ -96,7 +97,10 @@ def ladder(planned: Plan) -> Iterator[list[Changes]]:
         yield [{"dtype": "bfloat16"}]
     if clips > 1:
         halves = [clips >> n for n in range(1, clips.bit_length())]
-        yield [{"batch": n * devices, "accumulate": n} for n in halves]
+        yield [
+            {"batch": n * devices, "accumulate": n, **fewer_images(config, n, devices)}
+            for n in halves
+        ]
     recipe = config.data.recipe if "recipe" in config.data else {}
     if (frames := recipe.get("frames", 0)) >= 2 * MIN_FRAMES:
         yield [{"data.recipe.frames": frames >> n} for n in range(1, 8) if frames >> n >= 4]
@@ -104,6 +108,14 @@ def ladder(planned: Plan) -> Iterator[list[Changes]]:
         yield [{"data.recipe.size": size} for size in sizes]
     if smaller := list(variants(config)):
         yield smaller
+
+
+def fewer_images(config: Any, clips: int, devices: int) -> Changes:
+    """Return the number of images beside `clips` clips on a device, in each own micro-batch."""
+    if not config.data.get("images"):
+        return {}
+    of_clip = config.data.image_batch / config.batch
+    return {"data.image_batch": max(round(of_clip), 1) * clips * devices}
 
 
 def remats(config: Any) -> Changes:
@@ -155,6 +167,7 @@ def replan(planned: Plan, batch: Any, changes: Changes) -> tuple[Plan, Any]:
     """Return a plan with changes of its config, and the shapes of its batch."""
     config = planned.config.copy_and_resolve_references()
     options.change(config, changes)
+    check_batch(config, planned.mesh)
     if any(key.startswith("data.") for key in changes):
         config.data.num_classes = classes_of(planned.task)
         changed, _, shapes = rehearse(config, planned.mesh)
@@ -163,12 +176,10 @@ def replan(planned: Plan, batch: Any, changes: Changes) -> tuple[Plan, Any]:
     model = planned.model
     if "model" in config:
         model = plug.load("models", config.model, num_classes=classes_of(planned.task), dtype=dtype)
-    shapes = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(
-            (x.shape[0] * config.batch // planned.config.batch, *x.shape[1:]),
-            x.dtype,
-            sharding=x.sharding,
-        ),
-        batch,
-    )
+
+    def resized(key: str, x: Any) -> jax.ShapeDtypeStruct:
+        rows = len(x) if key.startswith(IMAGE_PREFIX) else config.batch
+        return jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype, sharding=x.sharding)
+
+    shapes = {key: resized(key, x) for key, x in batch.items()}
     return plan(config, model, planned.task, planned.mesh, shapes, STEPS), shapes

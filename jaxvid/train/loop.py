@@ -17,7 +17,7 @@ import jax
 from jaxvid import compare, log, signals
 from jaxvid.checkpoints import integrity, store
 from jaxvid.data.loading import loader, sampling, steps
-from jaxvid.data.sample import Source, Transform
+from jaxvid.data.sample import IMAGE_PREFIX, Source, Transform
 from jaxvid.distributed import mesh as meshes
 from jaxvid.distributed import peers
 from jaxvid.distributed.watchdog import Watchdog
@@ -27,7 +27,7 @@ from jaxvid.train import memory, multigrid
 from jaxvid.train.batch_norm import PreciseStatistics, with_groups
 from jaxvid.train.calendar import Calendar
 from jaxvid.train.nonfinite import AHEAD, Nonfinite
-from jaxvid.train.plan import Plan, begin, plan
+from jaxvid.train.plan import Plan, begin, check_batch, plan
 from jaxvid.train.progress import parameter_table
 from jaxvid.train.run_log import RunLog
 from jaxvid.train.step import Compiled, TrainState
@@ -162,22 +162,6 @@ def train(
     return metrics
 
 
-def check_batch(config: Any, mesh: jax.sharding.Mesh):
-    """Raise a UserError if a global batch cannot be divided over devices and micro-batches."""
-    devices = mesh.shape["data"]
-    if config.batch % (devices * config.accumulate):
-        raise UserError(
-            f"config.batch={config.batch} must divide by {devices * config.accumulate}:"
-            f" {devices} devices on the data axis x config.accumulate={config.accumulate}"
-        )
-    images = config.data.get("image_batch", 0)
-    if images % (devices * config.accumulate):
-        raise UserError(
-            f"config.data.image_batch={images} must divide by {devices * config.accumulate}, as"
-            " config.batch"
-        )
-
-
 def open_checkpoints(config: Any, workdir: Path, about: Mapping) -> tuple[store.Store, int, dict]:
     """Return the checkpoints of a run, the step of the newest (0 if there is none) and its meta."""
     if jax.process_index() == 0:
@@ -231,7 +215,7 @@ def train_stream(
     videos = stream("train", config.batch, config.loader.balance)
     if "images" not in sources:
         return videos
-    return steps.Joined(videos, stream("images", config.data.image_batch, 0.0), "image_")
+    return steps.Joined(videos, stream("images", config.data.image_batch, 0.0), IMAGE_PREFIX)
 
 
 def grid_stream(

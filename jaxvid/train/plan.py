@@ -18,7 +18,8 @@ import optax
 from jaxvid import plug
 from jaxvid.checkpoints import store
 from jaxvid.config.values import EXAMPLE_CLASSES
-from jaxvid.data.sample import Sample
+from jaxvid.data.recipes.base import still
+from jaxvid.data.sample import IMAGE_PREFIX, Sample
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.tasks.base import Task
@@ -102,6 +103,22 @@ class Plan:
             in_training, self.state_shapes.params, self.state_shapes.model_state, ready, rng
         )
         return TRAINING * operations / self.mesh.size
+
+
+def check_batch(config: Any, mesh: jax.sharding.Mesh) -> None:
+    """Raise a UserError if a global batch cannot be divided over devices and micro-batches."""
+    devices = mesh.shape["data"]
+    if config.batch % (devices * config.accumulate):
+        raise UserError(
+            f"config.batch={config.batch} must divide by {devices * config.accumulate}:"
+            f" {devices} devices on the data axis x config.accumulate={config.accumulate}"
+        )
+    images = config.data.get("image_batch", 0)
+    if images % (devices * config.accumulate):
+        raise UserError(
+            f"config.data.image_batch={images} must divide by {devices * config.accumulate}, as"
+            " config.batch"
+        )
 
 
 def plan(
@@ -254,19 +271,31 @@ def rehearse(config: Any, mesh: jax.sharding.Mesh) -> tuple[Plan, Sample, dict[s
     """Return the plan of a config, a sample of training, and the shapes of a batch with shardings.
 
     Raises:
-      UserError: a part that `config` names does not exist, or does not take its options.
+      UserError: a part that `config` names does not exist, or does not take its options, or the
+        batch cannot be divided over devices and micro-batches.
     """
+    check_batch(config, mesh)
     classes = config.data.num_classes or EXAMPLE_CLASSES
     model = plug.load("models", config.model, num_classes=classes, dtype=jnp.dtype(config.dtype))
     task = plug.load("tasks", config.task, num_classes=classes)
     sample = example_sample(config, "train", task)
     shapes = shapes_of(sample, config.batch, mesh)
+    if config.data.get("images"):
+        image = example_sample(config, "images", task)
+        images = shapes_of(image, config.data.image_batch, mesh)
+        shapes |= {f"{IMAGE_PREFIX}{key}": shape for key, shape in images.items()}
     return plan(config, model, task, mesh, shapes, STEPS), sample, shapes
 
 
 def example_sample(config: Any, split: str, task: Task) -> Sample:
-    """Return a synthetic sample of `split` after all transforms, for which no data are needed."""
+    """Return a synthetic sample after all transforms, for which no data are needed.
+
+    Args:
+      split: "train", "val", "test", or "images" for the images of training.
+    """
     recipe, classes = config.data.recipe, classes_of(task)
+    if split == "images":
+        recipe, split = still(recipe), "train"
     # The model may decide what the recipe takes from the data, such as the channels of features.
     model = config.model if "model" in config else {}
     settled = {k: model[k] for k, v in recipe.items() if not v and model.get(k)}

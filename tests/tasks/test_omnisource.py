@@ -12,7 +12,7 @@ from configs import quickstart
 from jaxvid import main, plug
 from jaxvid.distributed import mesh
 from jaxvid.errors import UserError
-from jaxvid.train import loop
+from jaxvid.train import estimate, fitting, loop, plan
 from tests.faults.kill_resume import compare
 from tests.train.test_loop import asking_at
 
@@ -127,4 +127,20 @@ def test_mistakes_name_the_key(config, key, value, words):
 def test_images_divide_over_the_devices(config):
     config.data.image_batch = 20
     with pytest.raises(UserError, match="image_batch=20 must divide by 8, as"):
-        loop.check_batch(config, mesh.build(8, 1))
+        plan.check_batch(config, mesh.build(8, 1))
+
+
+@pytest.mark.long
+def test_memory_counts_the_images(config):
+    """Also that of the advice, which keeps their share of a batch."""
+    devices = mesh.build(8, 1)
+    planned, _, shapes = plan.rehearse(config, devices)
+    assert shapes["image_video"].shape == (24, 1, 1, 32, 32, 3)
+    assert shapes["image_video"].sharding == shapes["video"].sharding
+    clips = {key: x for key, x in shapes.items() if not key.startswith("image_")}
+    assert estimate.training(planned, shapes) > 1.05 * estimate.training(planned, clips)
+    _, halved = fitting.replan(planned, shapes, {"batch": 8})
+    assert len(halved["video"]) == 8 and len(halved["image_video"]) == 24
+    assert {"batch": 8, "accumulate": 1, "data.image_batch": 16} in [
+        change for rung in fitting.ladder(planned) for change in rung
+    ]

@@ -1,7 +1,7 @@
 """Functions that the recipes of videos share: crops, augmentation, the transforms of a split."""
 
-from collections.abc import Callable
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
 from jaxvid.config.values import Choice, Natural, Share, ShareRange
 from jaxvid.data.sample import Transform, check_split
@@ -41,6 +41,15 @@ def scales(
 def plain(*, size: int) -> Transform:
     """Return a crop of `size` x `size` pixels at a random position, without resizing."""
     return spatial.RandomCrop(size)
+
+
+def still(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recipe of images beside a recipe of clips.
+
+    An image is a video of one frame, cropped at its own size.
+    """
+    one = dict(frames=1, stride=1, sampler=("clip",), short_side=0, short_side_max=0)
+    return {**recipe, **one}
 
 
 # Crops of training clips.
