@@ -28,6 +28,7 @@ normal = nn.initializers.truncated_normal(0.02)
 lecun_normal = nn.initializers.lecun_normal()
 # The backward pass computes it again from its input. XLA would store two more arrays for each.
 exact_gelu = jax.checkpoint(partial(nn.gelu, approximate=False))
+tanh_gelu = jax.checkpoint(partial(nn.gelu, approximate=True))  # by a hyperbolic tangent
 
 
 class Qkv(nn.Module):

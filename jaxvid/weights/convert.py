@@ -20,6 +20,7 @@ from jaxvid import errors
 from jaxvid.errors import UserError, did_you_mean
 
 Table = tuple[tuple[str, str], ...]
+Fix = tuple[Callable[[Mapping], dict], Callable[[Mapping], dict]]
 
 # PyTorch leaf -> the Flax leaves that it can become, each with its collection
 LEAVES = {
@@ -47,7 +48,8 @@ class Weights:
       adapt: A function (model, path, value, shape) -> value of that shape, for tensors of another
         shape, such as the kernels of an image model.
       fix: A pair of functions, for tensors that must be joined or split: from the upstream's
-        tensors to those that the rows name, and back. They keep all other tensors as they are.
+        tensors to those that the rows name, and back. They keep all other tensors as they are. Or a
+        function of the model that returns the pair.
     """
 
     rename: Table | Callable[[Any], Table]
@@ -55,11 +57,16 @@ class Weights:
     order: str = ""
     buffers: Callable[[Any, list[str]], dict[str, np.ndarray]] | None = None
     adapt: Callable[[Any, str, np.ndarray, tuple[int, ...]], np.ndarray] | None = None
-    fix: tuple[Callable[[Mapping], dict], Callable[[Mapping], dict]] | None = None
+    fix: Fix | Callable[[Any], Fix] | None = None
 
     def rows(self, net: nn.Module | None = None) -> Table:
         """Return the rename table of one model."""
         return self.rename(net) if callable(self.rename) else self.rename
+
+    def fixes(self, net: nn.Module | None = None) -> Fix:
+        """Return the pair of functions that change tensors for one model, and back."""
+        fix = self.fix(net) if callable(self.fix) else self.fix
+        return fix or (dict, dict)
 
     def with_head(self, head: "Weights | None", net: nn.Module | None) -> "Weights":
         """Return the table of a model that has this one's backbone and another head.
@@ -136,8 +143,7 @@ def convert(
     got: dict[str, np.ndarray] = {}
     adapted, problems = [], []
     rows = weights.rows(net)
-    if weights.fix:
-        tensors = weights.fix[0](tensors)
+    tensors = weights.fixes(net)[0](tensors)
     for name, tensor in tensors.items():
         if any(re.fullmatch(pattern, name) for pattern in weights.skip):
             continue
@@ -192,8 +198,7 @@ def export(
         if name is None:
             raise UserError(f"the rename table has no row for {key}")
         named[name] = np.asarray(to_torch(np.asarray(leaf), key), order="C")
-    if weights.fix:
-        named = weights.fix[1](named)
+    named = weights.fixes(net)[1](named)
     if weights.buffers:
         named |= weights.buffers(net, list(named))
     ranks = {word: i for i, word in enumerate(weights.order.split())}

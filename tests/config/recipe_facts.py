@@ -33,7 +33,7 @@ TORCHVISION = {"resnet50": "resnet50-0676ba61.pth", "resnet101": "resnet101-63fe
 MMPRETRAIN = {"mmcls://mobilenet_v2": "mobilenet_v2_batch256_imagenet_20200708-3b2dc3af.pth"}
 # Defaults of upstream's heads, where a config does not give them.
 DROPOUT = {"GCNHead": 0.0, "TimeSformerHead": 0.0}
-INIT_STD = {"TSMHead": 0.001, "TRNHead": 0.001}
+INIT_STD = {"TSMHead": 0.001, "TRNHead": 0.001, "TimeSformerHead": 0.02}
 
 
 def published(name: str, record: Record) -> Facts:

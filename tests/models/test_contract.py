@@ -256,8 +256,7 @@ def exported(family, upstream):
         (name,) = torch_names(path, rows)
         assert name not in tensors, f"two leaves are called {name}"
         tensors[name] = to_torch(leaf, path)
-    if table.fix:
-        tensors = table.fix[1](tensors)
+    tensors = table.fixes(make(family))[1](tensors)
     return variables, tensors, table
 
 
@@ -296,7 +295,7 @@ def test_skipped_tensors_need_no_place(family, upstream):
 @each_table
 def test_all_that_does_not_fit_is_listed(family, upstream):
     variables, tensors, table = exported(family, upstream)
-    same = table.fix[0](tensors) if table.fix else tensors  # the others have names of their own
+    same = table.fixes(make(family))[0](tensors)  # the others have names of their own
     matrix, *_, gone, other = [n for n, x in tensors.items() if x.ndim >= 2 and n in same]
     vector = next(n for n, x in tensors.items() if x.ndim == 1 and n in same)
     rows = table.rows(make(family))

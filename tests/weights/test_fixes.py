@@ -34,6 +34,13 @@ def test_batches_of_one_and_transposed_matrices():
     np.testing.assert_array_equal(found["layer.0.equ.weight"], TENSORS["layer.0.equ.weight"])
 
 
+def test_former_and_present_names():
+    there, back = fixes.renamed(((r"layer\.", "layers."), (r"\.q\.", ".query.")))
+    found = there(TENSORS)
+    assert {"layers.0.query.weight", "layers.0.k.weight", "pos"} <= found.keys()
+    assert there(found).keys() == back(found).keys() == found.keys()
+
+
 @pytest.mark.parametrize(
     "fix",
     [

@@ -9,9 +9,10 @@ from functools import reduce
 
 import numpy as np
 
+from jaxvid.weights.convert import Fix
+
 Tensors = dict[str, np.ndarray]
 Change = Callable[[Mapping[str, np.ndarray]], Tensors]
-Fix = tuple[Change, Change]
 
 
 def chain(*fixes: Fix) -> Fix:
@@ -22,6 +23,19 @@ def chain(*fixes: Fix) -> Fix:
         return lambda tensors: reduce(lambda found, change: change(found), steps, dict(tensors))
 
     return applied(there for there, _ in fixes), applied(back for _, back in reversed(fixes))
+
+
+def renamed(rules: tuple[tuple[str, str], ...]) -> Fix:
+    """Return a change of former names. The way back keeps the present ones.
+
+    Args:
+      rules: (pattern, replacement) for parts of names, applied one after the other.
+    """
+
+    def present(name: str) -> str:
+        return reduce(lambda found, rule: re.sub(*rule, found), rules, name)
+
+    return lambda tensors: {present(name): x for name, x in tensors.items()}, dict
 
 
 def each(pattern: str, there: Callable, back: Callable) -> Fix:
