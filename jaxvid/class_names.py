@@ -6,6 +6,23 @@ from jaxvid.errors import UserError, did_you_mean
 
 # Data sets that share their classes with the file they name.
 SAME_CLASSES = {"ava21": "ava", "ava22": "ava", "avak": "ava", "anet": "activitynet"}
+# Classes of Kinetics-400, 600 and 700 that Kinetics-710 has under another name.
+OTHER_NAMES = {
+    "balloon blowing": "inflating balloons",
+    "changing wheel": "changing wheel (not on bike)",
+    "cooking sausages": "cooking sausages (not on barbeque)",
+    "drinking": "sipping cup",
+    "dying hair": "dyeing hair",
+    "garbage collecting": "person collecting garbage",
+    "hugging": "hugging (not baby)",
+    "making bed": "making the bed",
+    "opening bottle": "opening bottle (not wine)",
+    "picking fruit": "picking apples",
+    "skiing (not slalom or crosscountry)": "skiing mono",
+    "sniffing": "smelling feet",
+    "throwing ball (not baseball or american football)": "throwing ball",
+    "tying tie": "tying necktie",
+}
 
 
 def of(dataset: str) -> tuple[str, ...]:

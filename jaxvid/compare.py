@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxvid import plug
+from jaxvid.class_names import OTHER_NAMES
 from jaxvid.config import changes, hashable
 from jaxvid.errors import UserError, first
 
@@ -52,6 +53,28 @@ def classes(there: Sequence[str], here: Sequence[str]) -> str:
         ]
         found += moved[:1]
     return "; ".join(found)
+
+
+def places(there: Sequence[str], here: Sequence[str]) -> list[int]:
+    """Return where the classes `here` are in the list `there`, by their names.
+
+    Spaces, underscores and case are ignored. Kinetics-710 has other names for some classes.
+
+    Raises:
+      UserError: a class is not in the other list, or there are no names; the message lists them.
+    """
+    if not (named(there) and named(here)):
+        raise UserError(
+            "config.init.match_classes needs the class names of both the weights and the data, and"
+            f" those of the {'data' if named(there) else 'weights'} are not known"
+        )
+    known = {_simple(name): i for i, name in enumerate(there)}
+    found = [known.get(_simple(n), known.get(OTHER_NAMES.get(_simple(n), ""))) for n in here]
+    if lost := [f'"{name}"' for name, place in zip(here, found, strict=True) if place is None]:
+        raise UserError(
+            f"config.init.match_classes: the weights have no class {', '.join(first(lost, LISTED))}"
+        )
+    return [place for place in found if place is not None]
 
 
 def named(names: Sequence[str]) -> bool:

@@ -61,7 +61,7 @@ IMPORTS = {
     "config.schema": ".errors .config .plug .data.dataset .train.optim",
     "config.reference": ".config .plug",
     "config.overrides": ".errors .config absl ml_collections",
-    "compare": ".errors .config .plug",
+    "compare": ".errors .class_names .config .plug",
     "cli": ".errors .config .console .signals absl ml_collections",
     "param_rules": ".errors jax",
     "ops": ".errors .config.values .skeletons .ops jax numpy optax dm_pix",

@@ -1,10 +1,14 @@
 """What a checkpoint means, compared: class lists, preprocessing, the identity of the data."""
 
+import json
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from configs import finetune, quickstart
-from jaxvid import compare
+from jaxvid import class_names, compare
 from jaxvid.config import plain
 from jaxvid.data import dataset
 from jaxvid.data.annotations.labels import ragged
@@ -139,3 +143,26 @@ def test_evaluation_compares_the_names_of_the_classes(tmp_path, said):
     (tmp_path / "val.csv").write_text("a.mp4,run\n")
     found = dataset.for_evaluation(data | dict(names=""), ("jump", "run"))
     assert found.labels.tolist() == [1] and len(said) == 1
+
+
+@pytest.mark.parametrize(
+    "dataset,start", [("k400", [0, 1, 2, 3, 4]), ("k600", [0, 661, 611, 1, 694])]
+)
+def test_classes_of_kinetics_are_found_in_kinetics_710(dataset, start):
+    """Some have another name there; the published channel maps are these numbers."""
+    there, here = class_names.of("k710"), class_names.of(dataset)
+    found = compare.places(there, here)
+    assert found[: len(start)] == start
+    assert len(set(found)) == len(here)
+    if dataset == "k400":
+        assert found == list(range(400))
+
+
+@pytest.mark.parametrize("dataset", ["k400", "k600", "k700"])
+def test_places_in_kinetics_710_are_the_published_ones(dataset):
+    data = os.environ.get("JAXVID_DATA", "")
+    path = Path(data) / "labels" / "k710_channel_map" / f"map_{dataset}.json"
+    if not path.is_file():
+        pytest.skip("needs JAXVID_DATA: a folder with labels/k710_channel_map")
+    found = compare.places(class_names.of("k710"), class_names.of(dataset))
+    assert found == json.loads(path.read_text())

@@ -43,10 +43,14 @@ class Init:
         parameters.
       skip: Patterns (regular expressions) of the paths of parameters that are not loaded and start
         from random values, such as ("head/.*",) for other classes.
+      match_classes: If the weights are for other classes, take the head's parameters of each class
+        from the class with the same name, as from Kinetics-710 to Kinetics-400. Without this, the
+        head starts from random values. All classes of the data need one in the weights.
     """
 
     weights: str = ""
     skip: tuple[str, ...] = ()
+    match_classes: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from jaxvid.checkpoints import integrity, store
 from jaxvid.config import former_keys, hashable
 from jaxvid.config.settings import Settings
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.weights import download, safetensors_file, torch_file, zoo
+from jaxvid.weights import class_rows, download, safetensors_file, torch_file, zoo
 from jaxvid.weights.convert import Weights, convert, leaf_key, rename, to_flax
 
 logger = logging.getLogger(__name__)
@@ -181,8 +181,8 @@ def starting_from(
     running statistics must be in the weights.
 
     Args:
-      init: `config.init`: "weights", a spec as above, and "skip", patterns of parameters that keep
-        their random values.
+      init: `config.init`: "weights", a spec as above; "skip", patterns of parameters that keep
+        their random values; and "match_classes", take the head of each class by its name.
       net: The model of the run.
       model: Its spec.
       names: The classes of the run; () if they are not known.
@@ -204,24 +204,31 @@ def starting_from(
         origin = known or locate_initial(init["weights"])
         param_rules.label(variables["params"], [(p, True) for p in given], strict=True)
         tensors = None if origin.source.is_dir() else Tensors.of(origin, variables, net, model)
-        skip = given
-        gap = compare.classes(origin.names, names) if origin.names and names else ""
-        if not gap and tensors:
-            gap = tensors.other_head(variables, net)
+        skip, like, chosen = given, variables, None
         heads = [k for k in param_rules.flatten(variables["params"]) if re.fullmatch(HEAD, k)]
+        gap = compare.classes(origin.names, names) if origin.names and names else ""
+        if init.get("match_classes"):
+            chosen = compare.places(origin.names, names)
+            loaded = [key for key in heads if not store.skipped(f"params/{key}", given)]
+            like = class_rows.shapes(variables, loaded, len(names), len(origin.names))
+            logger.info(f"the head takes {len(names)} of {len(origin.names)} classes, by name")
+            gap = ""
+        if not gap and tensors:
+            gap = tensors.other_head(like, net)
         if gap and not all(store.skipped(f"params/{k}", given) for k in heads):
             skip += (HEAD,)
             flag = f"--config.init.skip=\"('{HEAD}',)\""
             logger.info(f"the head starts fresh, as with {flag}: {gap}")
         try:
             if tensors:
-                loaded, line = load_tensors(origin, tensors, variables, net, skip)
+                loaded, line = load_tensors(origin, tensors, like, net, skip)
             else:
-                loaded = store.load_into(variables, origin.source, skip)
+                loaded = store.load_into(like, origin.source, skip)
                 line = f"started from {origin.source}"
         except UserError as error:
             raise UserError(f"{error}{_other_family(origin, model)}") from None
         logger.info(line)
+        loaded = class_rows.select(loaded, variables, chosen) if chosen else loaded
         if origin.config and config:
             for key, text in compare.preprocessing(origin.config, config).items():
                 if key.rpartition(".")[2] not in compare.VIEWS:

@@ -9,6 +9,7 @@ import pytest
 from jaxvid import plug
 from jaxvid.checkpoints import store
 from jaxvid.errors import UserError
+from jaxvid.models import tsn
 from jaxvid.param_rules import flatten
 from jaxvid.weights import resolve, safetensors_file, zoo
 from jaxvid.weights.convert import export
@@ -42,8 +43,8 @@ def save(workdir, family, variables, names, ema=None):
     return workdir
 
 
-def start(spec, net, family, variables, skip=(), **known):
-    init = {"weights": str(spec), "skip": skip}
+def start(spec, net, family, variables, skip=(), match_classes=False, **known):
+    init = {"weights": str(spec), "skip": skip, "match_classes": match_classes}
     return flatten(resolve.starting_from(init, net, dict(name=family), **known)(variables))
 
 
@@ -89,6 +90,37 @@ def test_the_head_starts_fresh_for_other_classes(tmp_path, names, reason, said):
     )
     assert start(workdir, net, "tsn", fresh, skip=("head/.*",), names=names)
     assert len([line for line in said if "starts fresh" in line]) == 1
+
+
+@pytest.mark.parametrize("kind", ["run", "file"])
+def test_the_head_takes_classes_by_their_names(tmp_path, monkeypatch, kind):
+    """Also from a published file, whose tensors have the classes on their first axis."""
+    there, here = ("a_b", "c", "Drinking", "d"), ("drinking", "A B")
+    net, variables = build("tsn", classes=4)
+    _, fresh = build("tsn", classes=2, seed=1)
+    spec = tmp_path / "w"
+    if kind == "run":
+        save(spec, "tsn", variables, there)
+    else:
+        tensors = export(variables, tsn.WEIGHTS["mmaction"], net)
+        write_tensors(tmp_path / "w.pth", {"state_dict": tensors})
+        config = {"model": {"name": "tsn"}}
+        origin = resolve.Origin(tmp_path / "w.pth", config, there, {}, "mmaction")
+        monkeypatch.setattr(resolve, "locate", lambda spec: origin)
+    got = start(spec, net, "tsn", fresh, match_classes=True, names=here)
+    want = flatten(variables)
+    for key, value in got.items():
+        expected = want[key][..., [2, 0]] if "head" in key else want[key]
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_a_class_that_the_weights_lack_is_an_error(tmp_path):
+    net, variables = build("tsn")
+    workdir = save(tmp_path / "w", "tsn", variables, ("a", "b", "c"))
+    with pytest.raises(UserError, match='match_classes: the weights have no class "e"'):
+        start(workdir, net, "tsn", variables, match_classes=True, names=("a", "e"))
+    with pytest.raises(UserError, match="those of the data are not known"):
+        start(workdir, net, "tsn", variables, match_classes=True, names=("0", "1"))
 
 
 def test_a_pattern_that_skips_nothing_is_an_error(tmp_path):
