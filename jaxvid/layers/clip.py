@@ -1,5 +1,7 @@
 """CLIP's towers (Radford et al., 2021): frames and texts in one space, by transformers.
 
+Also the adapter with which ActionCLIP and X-CLIP join the features of frames.
+
 https://arxiv.org/abs/2103.00020
 
 Shapes: b batch, t frames, n tokens, c channels, f features of the space that both share.
@@ -27,7 +29,7 @@ def quick_gelu(x):
 
 
 class Transformer(nn.Module):
-    """Base class of the towers and of ActionCLIP's adapter: `depth` blocks, one after another.
+    """Base class of the towers and of the adapter: `depth` blocks, one after another.
 
     Attributes:
       depth: Number of blocks.
@@ -46,10 +48,10 @@ class Transformer(nn.Module):
     remat: Remat = False
     dtype: Any = jnp.float32
 
-    def blocks(self, x, causal=False):
-        """Apply all blocks: (..., n, c) -> the same."""
+    def blocks(self, x, causal=False, kind=Block):
+        """Apply all blocks, of the class `kind`: (..., n, c) -> the same."""
         block = partial(
-            remat(Block, self.remat),
+            remat(kind, self.remat),
             self.heads,
             causal=causal,
             activation=quick_gelu if self.quick else exact_gelu,
@@ -78,20 +80,28 @@ class VisionTower(Transformer):
 
     @nn.compact
     def __call__(self, video, *, train):
+        return self.project(self.tokens(video))
+
+    def tokens(self, video, kind=Block):
+        """Return the tokens (b, t, 1 + n, c) of the last block, first the class token."""
         check_clip(video, self.size)
         scaled = nn.initializers.normal(self.width**-0.5)
         tokens = (self.size // self.patch) ** 2
         first = self.param("class_embedding", scaled, (self.width,))
         positions = self.param("positional_embedding", scaled, (1 + tokens, self.width))
-        proj = self.param("proj", scaled, (self.width, self.features))
         embed = PatchEmbed(
             self.width, (self.patch,) * 2, False, normal, self.dtype, name="patch_embed"
         )
         x = rearrange(embed(video), "b t h w c -> b t (h w) c")
         first = jnp.broadcast_to(first.astype(self.dtype), (*x.shape[:2], 1, self.width))
         x = jnp.concatenate([first, x], -2) + positions.astype(self.dtype)
-        x = self.blocks(norm("norm_pre", self.dtype)(x))
-        x = norm("norm", self.dtype)(x[..., :1, None, :])
+        return self.blocks(norm("norm_pre", self.dtype)(x), kind=kind)
+
+    def project(self, tokens):
+        """Return the features (b, t, 1, 1, f) of the frames, from their class tokens."""
+        scaled = nn.initializers.normal(self.width**-0.5)
+        proj = self.param("proj", scaled, (self.width, self.features))
+        x = norm("norm", self.dtype)(tokens[..., :1, None, :])
         return x @ proj.astype(self.dtype)
 
 
@@ -131,6 +141,35 @@ class TextTower(Transformer):
         x = norm("norm", self.dtype)(x)
         end = text.argmax(-1)[..., None, None]
         return jnp.take_along_axis(x, end, -2)[..., 0, :] @ proj.astype(self.dtype)
+
+
+class Adapter(Transformer):
+    """Joins features of frames (b, t, f) to those of their video (b, f).
+
+    It is the mean of the frames after a transformer over time, with a shortcut around it.
+
+    Attributes:
+      frames: Largest number of frames t.
+    """
+
+    frames: int = 8
+
+    @nn.compact
+    def __call__(self, x):
+        t, f = x.shape[1:]
+        if t > self.frames:
+            raise UserError(
+                f"the adapter is for {self.frames} frames, not {t}: set model.frames to"
+                " data.recipe.frames"
+            )
+        positions = nn.Embed(
+            self.frames,
+            f,
+            dtype=self.dtype,
+            embedding_init=normal,
+            name="frame_position_embeddings",
+        )
+        return (x + self.blocks(x + positions(np.arange(t)))).mean(1)
 
 
 class Scale(nn.Module):

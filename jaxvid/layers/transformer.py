@@ -101,6 +101,32 @@ class Attention(nn.Module):
         return nn.Dropout(self.dropout, deterministic=not train)(y)
 
 
+class CrossAttention(nn.Module):
+    """Multi-head attention of tokens to others: (..., n, c) and (..., m, e) -> (..., n, c).
+
+    Attributes:
+      heads: Number of heads.
+      qkv_bias: Queries, keys and values have biases.
+      kernel_init: Initializer of the kernels.
+      dtype: Compute dtype.
+    """
+
+    heads: int
+    qkv_bias: bool = True
+    kernel_init: Init = normal
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, others: jax.Array) -> jax.Array:
+        c = x.shape[-1]
+        linear = partial(nn.Dense, dtype=self.dtype, kernel_init=self.kernel_init)
+        q = linear(c, use_bias=self.qkv_bias, name="q")(x)
+        q = rearrange(q, "... n (g d) -> ... n g d", g=self.heads)
+        kv = linear(2 * c, use_bias=self.qkv_bias, name="kv")(others)
+        k, v = rearrange(kv, "... m (s g d) -> s ... m g d", s=2, g=self.heads)
+        return linear(c, name="proj")(rearrange(attention(q, k, v), "... n g d -> ... n (g d)"))
+
+
 class Mlp(nn.Module):
     """Two linear layers: (..., c) -> (..., ratio c) -> (..., c).
 

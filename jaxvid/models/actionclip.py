@@ -8,13 +8,10 @@ Shapes: b batch, t frames, f features of the space that videos and texts share.
 
 from typing import Any
 
-import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
 
 from jaxvid.config.values import Count
-from jaxvid.errors import UserError
-from jaxvid.layers.clip import Transformer, normal
+from jaxvid.layers.clip import Adapter
 from jaxvid.models import clip
 from jaxvid.models.clip import BY_VARIANT, Text, TwoTowers, backbone, example
 from jaxvid.weights.convert import Weights
@@ -23,35 +20,6 @@ from jaxvid.weights.names import clip as names
 VARIANTS = clip.VARIANTS
 
 __all__ = ["VARIANTS", "WEIGHTS", "backbone", "build", "example"]
-
-
-class Adapter(Transformer):
-    """Joins features of frames (b, t, f) to those of their video (b, f).
-
-    It is the mean of the frames after a transformer over time, with a shortcut around it.
-
-    Attributes:
-      frames: Largest number of frames t.
-    """
-
-    frames: int = 8
-
-    @nn.compact
-    def __call__(self, x):
-        t, f = x.shape[1:]
-        if t > self.frames:
-            raise UserError(
-                f"the adapter is for {self.frames} frames, not {t}: set model.frames to"
-                " data.recipe.frames"
-            )
-        positions = nn.Embed(
-            self.frames,
-            f,
-            dtype=self.dtype,
-            embedding_init=normal,
-            name="frame_position_embeddings",
-        )
-        return (x + self.blocks(x + positions(np.arange(t)))).mean(1)
 
 
 def build(

@@ -128,5 +128,5 @@ def build(variant, *, text: Text = BY_VARIANT, dtype: Any = jnp.float32, **overr
 
 WEIGHTS = {
     "openai": Weights(clip.towers(), clip.SKIP, clip.ORDER, adapt=clip.adapt),  # open_clip's too
-    "transformers": clip.HUGGING_FACE,
+    "transformers": clip.TRANSFORMERS,
 }

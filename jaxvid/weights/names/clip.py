@@ -70,35 +70,48 @@ def adapt(
     return value
 
 
-def hugging_face() -> Weights:
-    """Return the table of transformers.CLIPModel."""
+def transformers_blocks(torch: str, ours: str) -> Table:
+    """Return the rename rows of a transformer, as Hugging Face's code has them."""
     # "text_model.encoder.layers.0.layer_norm1.weight" -> "text/block0/norm1/scale"
-    rows = [
+    torch, ours = f"{torch}.encoder.layers.{{i}}", f"{ours}/block{{i}}"
+    return (
+        (f"{torch}.self_attn.qkv", f"{ours}/attn/qkv"),
+        (f"{torch}.self_attn.out_proj", f"{ours}/attn/proj"),
+        (f"{torch}.layer_norm1", f"{ours}/norm1"),
+        (f"{torch}.layer_norm2", f"{ours}/norm2"),
+        (f"{torch}.mlp", f"{ours}/mlp"),
+    )
+
+
+def transformers(norm_pre: str) -> Table:
+    """Return the rename rows of both towers, as Hugging Face's code has them.
+
+    Args:
+      norm_pre: The normalization before the blocks of the vision tower, "pre_layrnorm" in CLIP.
+    """
+    return (
+        *transformers_blocks("vision_model", "backbone"),
+        *transformers_blocks("text_model", "text"),
         ("logit_scale", "similarity/logit_scale"),
         ("vision_model.embeddings.class_embedding", "backbone/class_embedding"),
         ("vision_model.embeddings.patch_embedding", "backbone/patch_embed"),
         ("vision_model.embeddings.position_embedding.weight", "backbone/positional_embedding"),
-        ("vision_model.pre_layrnorm", "backbone/norm_pre"),
+        (f"vision_model.{norm_pre}", "backbone/norm_pre"),
         ("vision_model.post_layernorm", "backbone/norm"),
         ("visual_projection.weight", "backbone/proj"),
         ("text_model.embeddings.token_embedding", "text/token_embedding"),
         ("text_model.embeddings.position_embedding.weight", "text/positional_embedding"),
         ("text_model.final_layer_norm", "text/norm"),
         ("text_projection.weight", "text/text_projection"),
-    ]
-    for torch, ours in (("vision_model", "backbone"), ("text_model", "text")):
-        torch, ours = f"{torch}.encoder.layers.{{i}}", f"{ours}/block{{i}}"
-        rows += [
-            (f"{torch}.self_attn.qkv", f"{ours}/attn/qkv"),
-            (f"{torch}.self_attn.out_proj", f"{ours}/attn/proj"),
-            (f"{torch}.layer_norm1", f"{ours}/norm1"),
-            (f"{torch}.layer_norm2", f"{ours}/norm2"),
-            (f"{torch}.mlp", f"{ours}/mlp"),
-        ]
-    # OpenAI's code has queries, keys and values in one matrix, and other axes of the projections.
-    fix = fixes.joined(("q_proj", "k_proj", "v_proj"), "qkv")
-    fix = fixes.chain(fix, fixes.transposed("(visual|text)_projection.weight"))
-    return Weights(tuple(rows), (".*position_ids",), adapt=adapt, fix=fix)
+    )
 
 
-HUGGING_FACE = hugging_face()
+# OpenAI's code has queries, keys and values in one matrix, and other axes of the projections.
+TRANSFORMERS_FIX = fixes.chain(
+    fixes.joined(("q_proj", "k_proj", "v_proj"), "qkv"),
+    fixes.transposed("(visual|text)_projection.weight"),
+)
+TRANSFORMERS_SKIP = (".*position_ids",)
+TRANSFORMERS = Weights(
+    transformers("pre_layrnorm"), TRANSFORMERS_SKIP, adapt=adapt, fix=TRANSFORMERS_FIX
+)

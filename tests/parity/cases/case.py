@@ -23,7 +23,8 @@ class Case:
       train: overrides that take chance out of training.
       outputs: what our model gives -> what upstream's does, under the golden's names.
       tokens: name of a module inside our backbone; what it gives is what upstream's backbone does.
-      inner: name of a module inside; `outputs` is given what it gives, after what the model does.
+      inner: names of modules inside, separated by spaces; `outputs` is given what they give, after
+        what the model does.
       in_tuple: upstream's backbone gives its only feature map in a tuple.
       double: evaluate in float64, for models whose float32 noise hides errors.
       classes: number of classes of the model, if it is not the width of the golden's output.

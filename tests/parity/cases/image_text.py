@@ -37,6 +37,27 @@ def two_towers(name, variant, **options):
     return Case(spec, videos_and_texts, "n t h w c -> n t c h w", outputs=similarity)
 
 
+def texts_of_all(x):
+    """The texts are those of all videos."""
+    return {**videos_and_texts(x), "text": x["text"][None].astype("int32")}
+
+
+def prompted(out, frames, *inner):
+    """What Hugging Face calls the outputs of X-CLIP; `inner` has the features of texts before."""
+    before = next(x[0] for x in inner if x.shape == (1, *out.text.shape[1:]))
+    video, text = unit(out.video), unit(out.text)
+    score = out.scale * (text @ video[..., None])[..., 0]
+    return {
+        "per_video": score,
+        "per_video_without_mask": score,
+        "video": video,
+        "text": text,
+        "text_before_prompts": before,
+        "mit": out.video,
+        "frame_cls": frames.reshape(-1, frames.shape[-1]),
+    }
+
+
 CASES = {
     "clip_l14": Case(
         dict(name="clip", variant="vitl14"),
@@ -45,6 +66,15 @@ CASES = {
         "transformers",
         outputs=in_transformers,
         tokens="block23",
+    ),
+    "xclip_b32": Case(
+        dict(name="xclip", variant="vitb32"),
+        texts_of_all,
+        "b t n c -> (b t) n c",
+        "transformers",
+        outputs=prompted,
+        tokens="block11",
+        inner="norm text",
     ),
     "clip4clip_vitb32": two_towers("clip4clip", "vitb32"),
     "actionclip_vitb32_8": two_towers("actionclip", "vitb32"),
