@@ -82,6 +82,7 @@ IMPORTS = {
     "tasks.omnisource": ".config.values .ops .tasks jax",
     "tasks.multi_label": ".errors .config.values .metrics .ops .tasks jax numpy optax",
     "tasks.prompted": ".metrics .ops .tasks jax numpy",
+    "tasks.text_classes": ".errors .config.values .metrics .ops .tasks jax numpy optax",
     "data": ".errors .log .class_names .config.values .compare .signals .files .provenance .plug"
     " .pickles .skeletons .data numpy grain av cv2 absl",
     "data.text.tokenizer": ".errors numpy regex",

@@ -19,7 +19,14 @@ from jaxvid.tasks.prompted import Prompted
 from jaxvid.tools import split
 from jaxvid.weights import resolve, zoo
 
-OWN = ["audio_own", "skeleton_own", "retrieval_own", "multi_label_own", "actionclip_own"]
+OWN = [
+    "audio_own",
+    "skeleton_own",
+    "retrieval_own",
+    "multi_label_own",
+    "actionclip_own",
+    "xclip_own",
+]
 
 
 def annotations(*labels: int) -> list[dict[str, Any]]:
@@ -137,6 +144,7 @@ LISTS = {
     "retrieval_own": (".csv", "video,caption\nv.mp4,he jumps\n"),
     "multi_label_own": (".csv", "path,label\nv.mp4,jump\n"),
     "actionclip_own": (".csv", "path,label\nv.mp4,jump\n"),
+    "xclip_own": (".csv", "path,label\nv.mp4,jump\n"),
     "finetune": (".csv", "path,label\nv.mp4,jump\n"),
 }
 
@@ -168,6 +176,8 @@ def test_samples_have_the_names_of_their_classes(tmp_path):
     clips(tmp_path, "a run/a.mp4", "a run/b.mp4", "sit/a.mp4", "sit/b.mp4")
     found = user_clips.build("train", root=str(tmp_path), texts=True)
     assert [found[i]["labels"] for i in range(len(found))] == [("a run",)] * 2 + [("sit",)] * 2
+    every = user_clips.build("train", root=str(tmp_path), all_texts=True)
+    assert [every[i]["labels"] for i in range(len(every))] == [("a run", "sit")] * 4
     (tmp_path / "train.csv").write_text("sit/a.mp4,sit\n")
     assert user_clips.build("train", root=str(tmp_path), texts=True)[0]["labels"] == ("sit",)
     (tmp_path / "train.csv").write_text("sit/a.mp4,0\n")

@@ -93,10 +93,14 @@ class Model:
         if labels:
             self._check_texts()
         names = tuple(labels) or self.names
-        preds = self.step(self.variables, self.batch(video, fps))
+        batch = self.batch(video, fps)
+        text = self._label_texts(names) if labels or (self._tokenize and len(names) > 1) else None
+        if text is not None and self.texts_see_videos:
+            batch["text"] = jnp.asarray(text)[None]
+        preds = self.step(self.variables, batch)
         sample = {key: np.asarray(value)[0] for key, value in preds.items()}
-        if labels or (self._tokenize and len(names) > 1):
-            sample["text"] = self._label_texts(names)
+        if text is not None and not self.texts_see_videos:
+            sample["text"] = text
         return self.task.describe(sample, names, topk)
 
     def scores(self, video: Video, fps: float = 0.0) -> np.ndarray:
@@ -105,14 +109,26 @@ class Model:
         return np.asarray(self.step(self.variables, batch)["score"])[0]
 
     def features(self, video: Video | Sequence[Video], fps: float = 0.0):
-        """Return the backbone's feature maps, float32 (views, t, h, w, c); a list for a list."""
+        """Return the backbone's feature maps, float32 (views, t, h, w, c); a list for a list.
+
+        Backbones with several pathways, such as SlowFast, have a tuple of maps.
+        """
         if isinstance(video, list | tuple):
             return [self.features(v, fps) for v in video]
         batch = self.batch(video, fps)
-        return np.asarray(self._features(self.variables, batch), np.float32)
+        maps = self._features(self.variables, batch)
+        return jax.tree.map(lambda x: np.asarray(x, np.float32), maps)
+
+    @property
+    def texts_see_videos(self) -> bool:
+        """True if the features of texts depend on the video that they are compared with."""
+        return getattr(self.net, "texts_see_videos", False)
 
     def texts(self, **sample: Sequence[str]) -> np.ndarray:
         """Return features of `captions=`, or of `labels=` in all templates: float32 (n, f), norm 1.
+
+        If texts see videos, as in X-CLIP, the features are those that `step` takes as "text" of a
+        batch, and their norm is not 1.
 
         Raises:
           UserError: the model does not compare videos with texts.
@@ -124,6 +140,8 @@ class Model:
         parts = np.pad(tokens, ((0, rest), (0, 0))).reshape(-1, at_once, tokens.shape[1])
         embed = jax.jit(lambda v, part: self.net.apply(v, text=part, train=False).text)
         found = np.concatenate([embed(self.variables, part) for part in parts])[: len(tokens)]
+        if self.texts_see_videos:
+            return found
         return found / np.linalg.norm(found, axis=-1, keepdims=True)
 
     def _check_texts(self) -> Tokenize:

@@ -11,6 +11,18 @@ from jaxvid.metrics.classification import Accuracy
 from jaxvid.metrics.retrieval import contrastive_loss
 
 
+def probabilities(cosine: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the mean over texts of a softmax over classes: (..., c, n) -> (..., c).
+
+    Args:
+      cosine: Cosine similarities with each text of each class.
+      temperature: Their factor before the softmax.
+    """
+    score = temperature * cosine
+    score = np.exp(score - score.max(-2, keepdims=True))
+    return (score / score.sum(-2, keepdims=True)).mean(-1)
+
+
 def class_scores(
     video: np.ndarray, text: np.ndarray, label: np.ndarray, num_classes: int, temperature: float
 ) -> np.ndarray:
@@ -26,9 +38,7 @@ def class_scores(
       float32 (m, c).
     """
     present, first = np.unique(label, return_index=True)
-    score = temperature * np.einsum("mf,cnf->mcn", video, text[first])
-    score = np.exp(score - score.max(1, keepdims=True))
-    score = (score / score.sum(1, keepdims=True)).mean(2)
+    score = probabilities(np.einsum("mf,cnf->mcn", video, text[first]), temperature)
     found = np.zeros((len(video), num_classes), np.float32)
     found[:, present] = score
     return found
@@ -69,3 +79,17 @@ class PromptedAccuracy(Accuracy):
         video, label = super()._collected()
         text = np.concatenate(self._texts)
         return class_scores(video, text, label, self.num_classes, self._temperature), label
+
+
+class CosineAccuracy(Accuracy):
+    """Top-k and mean class accuracy, by `cosine` (b, c n) with n texts of each class."""
+
+    def __init__(self, num_classes: int, temperature: float):
+        super().__init__(num_classes)
+        self._temperature = temperature
+
+    def update(self, preds: dict[str, Any]) -> None:
+        """Take a batch: cosine, label (b,), mask (b,)."""
+        cosine = np.asarray(preds["cosine"], np.float32)
+        cosine = cosine.reshape(len(cosine), self.num_classes, -1)
+        super().update({**preds, "score": probabilities(cosine, self._temperature)})

@@ -31,7 +31,7 @@ VARIANTS: dict[str, dict] = {
     **{name: clip.VARIANTS[name] for name in ("test", "mini", "vitb32", "vitb16", "vitl14")},
     "vitl14-336": clip.VARIANTS["vitl14-336"],
 }
-HEAD = 64  # channels of a head in the adapter and the prompts
+HEAD = 64  # channels of a head in the adapter and the prompts, as in the code of the authors
 
 
 class Block(transformer.Block):

@@ -41,11 +41,14 @@ class Prompted(Retrieval):
     def metrics(self):
         return [PromptedAccuracy(self.num_classes, self.temperature)]
 
+    def scores(self, preds):
+        """Return the probabilities of the classes (n, c) of all samples."""
+        by = preds["video"], preds["text"], preds["label"], self.num_classes, self.temperature
+        return class_scores(*by)
+
     def report(self, preds, ids, names):
         """Return a report with the scores of the classes (n, c), and a row per class."""
-        score = class_scores(
-            preds["video"], preds["text"], preds["label"], self.num_classes, self.temperature
-        )
+        score = self.scores(preds)
         rows = classification.per_class_report(score, preds["label"], names)
         dump = dict(id=np.array(ids), score=score, label=preds["label"], names=np.array(names))
         files = {"predictions.npz": dump, "report.csv": [type(rows[0])._fields, *rows]}

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxvid.config.values import Positive
 from jaxvid.errors import UserError
+from jaxvid.metrics.prompted import probabilities
 from jaxvid.metrics.retrieval import Retrieval as Ranks
 from jaxvid.ops import augment, losses
 from jaxvid.results import Recognized
@@ -84,11 +85,7 @@ class Retrieval:
                 " --labels of jaxvid.predict, or search with `python -m jaxvid.tools.retrieve`"
             )
         cosine = preds["text"] @ preds["video"]
-        score = self.temperature * cosine.reshape(len(names), -1)
-        score = np.exp(score - score.max(0))
-        score = (score / score.sum(0)).mean(1)
-        order = np.argsort(-score, kind="stable")[: topk or 5]
-        return Recognized(tuple(names[i] for i in order), tuple(score[order].tolist()))
+        return recognized(cosine.reshape(len(names), -1), names, self.temperature, topk)
 
     def report(self, preds, ids, names):
         """Return a report with the features, the ranks of each video, and the worst videos."""
@@ -108,6 +105,15 @@ class Retrieval:
             },
             [f"hardest to find: {listed}"],
         )
+
+
+def recognized(
+    cosine: np.ndarray, names: tuple[str, ...], temperature: float, topk: int | None
+) -> Recognized:
+    """Return the `topk` (5) most likely of labels, by cosines (labels, n) with texts of each."""
+    score = probabilities(cosine, temperature)
+    order = np.argsort(-score, kind="stable")[: topk or 5]
+    return Recognized(tuple(names[i] for i in order), tuple(score[order].tolist()))
 
 
 def unit(x: jax.Array) -> jax.Array:

@@ -4,7 +4,8 @@
 
 The command prints the videos of DIR with their cosine similarity, the most similar first. The
 features of the videos are stored in the cache of jaxvid, or in the file --index. Only new or
-changed videos are read again. Videos that cannot be read are reported, and the exit code is 1.
+changed videos are read again. X-CLIP, whose texts see the videos, reads all of them each time.
+Videos that cannot be read are reported, and the exit code is 1.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.progress import track
@@ -49,14 +51,39 @@ def retrieve(args: argparse.Namespace):
         raise UserError("the query is empty")
     (query,) = model.texts(captions=(args.query,))
     videos, bad = jobs.videos_below(args.videos), []
-    file = args.index or default_index(args.videos, model.identity)
-    files.probe(file.parent)
-    feature, found = index(model, videos, file, bad)
-    score = feature @ query if found else np.zeros(0)
+    if model.texts_see_videos:
+        score, found = compared(model, query, videos, bad)
+    else:
+        file = args.index or default_index(args.videos, model.identity)
+        files.probe(file.parent)
+        feature, found = index(model, videos, file, bad)
+        score = feature @ query if found else np.zeros(0)
     for i in np.argsort(-score, kind="stable")[: args.topk]:
         print(f"{score[i]:.3f}  {found[i]}")
     if bad:
         raise UserError("\n  ".join([f"{len(bad)} videos cannot be read:", *bad]))
+
+
+def compared(
+    model: Model, query: np.ndarray, videos: Sequence[Path], bad: list[str]
+) -> tuple[np.ndarray, list[str]]:
+    """Return the cosines (n,) of a text that sees the videos, and the paths of readable videos.
+
+    Args:
+      query: features of the text, as `Model.texts` returns them.
+      bad: list to which the errors of the other videos are added.
+    """
+    score, found = [], []
+    for path in track(videos, "videos", transient=True, console=Console(stderr=True)):
+        try:
+            batch = model.batch(path)
+        except VideoError as error:
+            bad.append(str(error))
+            continue
+        preds = model.step(model.variables, batch | {"text": jnp.asarray(query)[None, None]})
+        score.append(float(preds["cosine"][0, 0]))
+        found.append(str(path))
+    return np.array(score), found
 
 
 def index(

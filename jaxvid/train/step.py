@@ -44,6 +44,11 @@ def init_variables(model: nn.Module, task: Task, batch, seed: int) -> Any:
     batch = task.prepare(rng, batch, train=False)
     inputs = task.inputs(batch)
     check_inputs(model, inputs)
+    if task.compares and getattr(model, "texts_see_videos", False):
+        raise UserError(
+            f"config.task: the texts of {type(model).__name__} see the video, so they cannot be"
+            " compared with other videos; set config.task.name=text_classes"
+        )
     return model.init(rng, **inputs, train=False)
 
 
@@ -222,7 +227,7 @@ def make_eval_step(
     def eval_step(variables: dict, batch: Batch) -> Batch:
         batch = task.prepare(jax.random.key(0), batch, train=False)
         inputs, samples = task.inputs(batch), len(batch["mask"])
-        total = len(jax.tree.leaves(inputs)[0]) // samples
+        total = max(map(len, jax.tree.leaves(inputs))) // samples  # samples may share a text
 
         def forward(inputs):
             return model.apply(variables, **inputs, train=False)

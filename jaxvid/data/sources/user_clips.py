@@ -35,6 +35,7 @@ def build(
     manifest: str = "",
     multi_label: bool = False,
     texts: bool = False,
+    all_texts: bool = False,
     sounds: bool = False,
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
@@ -47,6 +48,8 @@ def build(
       multi_label: Whether a line of the lists can have any number of labels.
       texts: Whether samples contain the name of their class, for models that compare videos with
         texts.
+      all_texts: Whether samples contain the names of all classes, for models whose texts depend on
+        the video, such as X-CLIP.
       sounds: Whether sounds, such as .wav, and their features, .npy, count like videos.
 
     Raises:
@@ -61,11 +64,11 @@ def build(
         names = tuple(name for _, name in lists.lines(base / CLASSES))
     known: dict[str, Any] = dict(manifest=manifest, names=names, num_classes=num_classes)
     found = _read(split, base, train_share, multi_label, sounds, known)
-    if not texts:
+    if not texts and not all_texts:
         return found
     if not found.names:
         raise UserError(f"{found.origin}: classes need names as texts; write them to {CLASSES}")
-    return Named(**vars(found))
+    return (AllNamed if all_texts else Named)(**vars(found))
 
 
 def _read(
@@ -110,3 +113,11 @@ class Named(Videos):
     def __getitem__(self, index: int) -> Sample:
         sample = super().__getitem__(index)
         return sample | {"labels": (self.names[sample["label"]],)}
+
+
+@dataclass(frozen=True, repr=False)
+class AllNamed(Videos):
+    """Videos whose samples contain the names of all classes as texts."""
+
+    def __getitem__(self, index: int) -> Sample:
+        return super().__getitem__(index) | {"labels": self.names}
