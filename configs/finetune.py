@@ -124,5 +124,8 @@ def make_small(c):
     if c.data.recipe.crop[0] == "resized":
         recipe["crop"] = ("resized", (0.5, 1.0))
     c.data.recipe.update({key: value for key, value in recipe.items() if key in c.data.recipe})
+    # Some models are for one size of clips, by their position embeddings.
+    takes = plug.spec("models", **c.model)
+    c.model.update({key: recipe[key] for key in ("frames", "size") if key in takes})
     c.optim = dict(name="adamw", lr=1e-3, weight_decay=0.02, clip=1.0)
     c.init.weights = ""

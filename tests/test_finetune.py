@@ -52,6 +52,16 @@ def test_every_published_recogniser_of_videos_can_be_fine_tuned():
         assert resolve.resolve(config.init.weights, config.model) == row.name
 
 
+def test_clips_have_the_size_that_the_model_is_for():
+    rows = [row.name for row in zoo.rows() if row.family in ("timesformer", "vivit")]
+    rows = [name for name in rows if zoo.get(name).kind == "recognition"]
+    for variant in (*rows, "timesformer_hr", "timesformer_test", "vivit_test"):
+        config = finetune.get_config(variant)
+        model, recipe = plug.spec("models", **config.model), config.data.recipe
+        assert (model["frames"], model["size"]) == (recipe.frames, recipe.size), variant
+        assert recipe.size <= recipe.short_side, variant
+
+
 def test_a_head_on_another_backbone_has_variants_of_that_backbone():
     config = finetune.get_config("tpn_test")
     assert plug.load("models", config.model, num_classes=3).backbone.width == 4
