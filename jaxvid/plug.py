@@ -14,6 +14,14 @@ from jaxvid.errors import UserError, did_you_mean
 
 RESERVED = ("split", "root", "names", "num_classes", "dtype")  # set by the program, in no spec
 INJECTED = ("num_classes", "dtype", "multi_label")  # passed only to functions that take them
+# What a module of a package is called.
+NOUNS = {
+    "models": "model",
+    "tasks": "task",
+    "data.recipes": "recipe",
+    "data.sources": "source of data",
+    "writers": "writer",
+}
 # Where configs have the specs of a package.
 SPECS = {"models": "model", "tasks": "task", "data.recipes": "data.recipe"}
 
@@ -38,7 +46,7 @@ def load(package: str, spec: Mapping, attr: str = "build", **known) -> Any:
     arguments = getattr(spec, "to_dict", lambda: dict(spec))()  # also inside a ConfigDict
     name = arguments.pop("name", None)
     if name is None:
-        raise UserError(f'a {package} spec needs a "name": {dict(spec)}')
+        raise UserError(f'the spec of a {NOUNS[package]} needs a "name": {dict(spec)}')
     where = f"{package}/{name}"
     source = module(package, name, attr)
     takes, others = _options(source, attr, arguments, where)
@@ -156,7 +164,7 @@ def module(package: str, name: str, attr: str = "build") -> ModuleType:
     hint = did_you_mean(str(name), known)
     if attr == "backbone" and " Known: " not in hint:  # a network of another library, perhaps
         hint += f" Known: {', '.join(sorted(known))}."
-    raise UserError(f'there is no {package} named "{name}".{hint}')
+    raise UserError(f'there is no {NOUNS[package]} named "{name}".{hint}')
 
 
 def names(package: str, attr: str = "build") -> list[str]:

@@ -37,7 +37,7 @@ def test_a_variant_is_a_model_with_its_recipe_and_weights(variant, model, frames
     assert resolve.resolve(config.init.weights, config.model) == init
 
 
-def test_every_published_recogniser_of_videos_can_be_fine_tuned():
+def test_every_published_recognizer_of_videos_can_be_fine_tuned():
     """Its model is the row's: the one that its tensors fit."""
     rows = [row for row in zoo.rows() if finetune.recipes(row.family)]
     rows = [r for r in rows if r.recipe.get("name") in finetune.RECIPES and r.kind == "recognition"]
@@ -82,12 +82,33 @@ def test_rates_follow_from_how_the_published_recipe_starts():
         ("tinny", 'no variant "tinny". Did you mean "tiny"'),
         ("tsm_r51", 'Did you mean "tsm_r50"'),
         ("stgcn_2d_joint_ntu60", f"actions in videos: {', '.join(finetune.families())}"),
+        ("slowfast_r50_8x8_ava21", "slowfast_r50_8x8_ava21 is not among the models that"),
+        ("omnisource", "omnisource is not among the models that this config fine-tunes"),
+        ("tin", 'no variant "tin". The family has tin_r50.'),
+        ("tpn", 'no variant "tpn". The family has tpn_slowonly-r50'),
+        ("tsn_mini-audio", 'no variant "tsn_mini-audio". Did you mean "swin_mini"?'),
+        ("nothing-like-it", "is FAMILY_SIZE, such as tsm_r50, or a name of `python"),
     ],
 )
 def test_variants_that_there_are_not(variant, message):
     with pytest.raises(UserError) as caught:
         finetune.get_config(variant)
     assert message in str(caught.value)
+
+
+def test_what_is_suggested_is_possible(monkeypatch):
+    suggested = set()
+
+    def all_of(name, known):
+        suggested.update(known)
+        return ""
+
+    monkeypatch.setattr(finetune, "did_you_mean", all_of)
+    with pytest.raises(UserError):
+        finetune.find("nothing-like-it")
+    assert len(suggested) > 100 and "tin_r50" in suggested
+    for name in suggested:
+        finetune.find(name)
 
 
 def test_another_variant_by_flag_takes_its_own_weights_or_none(said):

@@ -24,9 +24,13 @@ def test_load_leaves_the_spec_as_it_was():
 @pytest.mark.parametrize(
     "package,spec,extra,message",
     [
-        ("models", {"variant": "tiny"}, {}, 'a models spec needs a "name"'),
-        ("models", dict(SWIN, name="swim"), {}, 'no models named "swim". Did you mean "swin"?'),
-        ("tasks", {"name": "zzz"}, {}, "Known: detection,"),
+        ("models", {"variant": "tiny"}, {}, 'the spec of a model needs a "name"'),
+        ("models", dict(SWIN, name="swim"), {}, 'no model named "swim". Did you mean "swin"?'),
+        ("tasks", {"name": "zzz"}, {}, 'there is no task named "zzz". Known: detection,'),
+        ("data.recipes", {"name": "clips"}, {}, 'there is no recipe named "clips". Did you mean'),
+        ("data.sources", {"name": "lists"}, {}, 'there is no source of data named "lists".'),
+        ("writers", {"name": "tensorbord"}, {}, 'there is no writer named "tensorbord". Did you'),
+        ("writers", {}, {}, 'the spec of a writer needs a "name"'),
         ("models", dict(SWIN, variant="tinny"), {}, 'no variant "tinny". Did you mean "tiny"?'),
         ("models", {"name": "swin"}, {"num_classes": 3}, 'models/swin needs "variant"'),
         ("models", SWIN, {}, 'models/swin needs "num_classes"'),
@@ -86,12 +90,12 @@ def test_all_options_of_a_spec_inside_are_spelled():
 @pytest.mark.parametrize(
     "backbone,message",
     [
-        (dict(name="swim", variant="test"), 'no models named "swim". Did you mean "swin"?'),
+        (dict(name="swim", variant="test"), 'no model named "swim". Did you mean "swin"?'),
         (dict(name="swin", variant="tinny"), 'no variant "tinny". Did you mean "tiny"?'),
         (dict(name="swin", variant="test", widht=8), 'no "widht". Did you mean "width"?'),
         (dict(name="swin", variant="test", dropout=0.1), 'models/swin takes no "dropout"'),
         (dict(name="swin"), 'models/swin needs "variant"'),
-        (dict(variant="test"), 'a models spec needs a "name"'),
+        (dict(variant="test"), 'the spec of a model needs a "name"'),
         (dict(DETECTOR), 'models/fast_rcnn has no "backbone" of its own'),
         (dict(name="stgcn", variant="test"), "a detector needs a map of the frame"),
     ],
