@@ -1,7 +1,7 @@
 """Optimizers, learning-rate schedules and rules for single parameters, with Optax."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -68,9 +68,7 @@ def build(
     Raises:
       UserError: the name is unknown, a pattern matches no parameter, or all parameters are frozen.
     """
-    later = [(pattern, f"from epoch {start}") for pattern, start in unfreeze]
-    frozen = [(pattern, "frozen") for pattern in freeze]
-    kind = param_rules.label(params, [*frozen, *later], "trained", strict=True)
+    kind = phases(params, freeze, unfreeze)
     if {*jax.tree.leaves(kind)} == {"frozen"}:
         raise UserError("config.optim.freeze matches all parameters, so nothing would be trained")
     decay = param_rules.label(params, decay_scale, 1.0, strict=True)
@@ -104,6 +102,24 @@ def build(
         optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, scale)),
         optax.scale_by_learning_rate(lambda step: lr * factor(step)),
     )
+
+
+def phases(params: Any, freeze: Sequence[str], unfreeze: Epochs) -> Any:
+    """Return a tree that says when each parameter is trained.
+
+    Its leaves are "trained" (always), "frozen" (never) and, such as, "from epoch 2.0".
+
+    Args:
+      params: the tree of parameters, or of their shapes.
+      freeze: as in `build`.
+      unfreeze: as in `build`.
+
+    Raises:
+      UserError: a pattern matches no parameter.
+    """
+    later = [(pattern, f"from epoch {start}") for pattern, start in unfreeze]
+    frozen = [(pattern, "frozen") for pattern in freeze]
+    return param_rules.label(params, [*frozen, *later], "trained", strict=True)
 
 
 def scaled(lr: float, batch: int, *, base_batch: Natural = 0) -> float:

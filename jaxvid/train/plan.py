@@ -5,7 +5,8 @@ A plan computes nothing, so `memory` and `find_batch` can use it without data.
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxvid import plug
+from jaxvid import param_rules, plug
 from jaxvid.checkpoints import store
 from jaxvid.config.values import EXAMPLE_CLASSES
 from jaxvid.data.recipes.base import still
@@ -166,6 +167,7 @@ def plan(
     shapes = jax.eval_shape(lambda b: init_variables(model, task, b, config.seed), batch)
     known = dict(params=shapes["params"], factor=factor, epoch=epoch)
     tx = plug.call(optim.build, "config.optim", **known, **settings)
+    notes = (*notes, *frozen_lines(shapes["params"], settings))
 
     def fresh(batch):
         variables = init_variables(model, task, batch, config.seed)
@@ -262,6 +264,24 @@ def full_rates(optimizer: Mapping, weights: str) -> tuple[dict, tuple[str, ...]]
     full = tuple((pattern, max(scale, 1.0)) for pattern, scale in scales)
     line = f"training starts from random values: the low learning rate of {', '.join(low)} is off"
     return {**optimizer, "lr_scale": full}, (line,)
+
+
+def frozen_lines(params: Any, settings: Mapping) -> Iterator[str]:
+    """Yield a line for the parameters that are frozen, and one for each epoch of unfreezing.
+
+    Args:
+      params: the tree of parameters, or of their shapes.
+      settings: settings of the optimizer.
+    """
+    freeze, unfreeze = settings.get("freeze", ()), settings.get("unfreeze", ())
+    phase = param_rules.flatten(optim.phases(params, freeze, unfreeze))
+    sizes = {path: math.prod(leaf.shape) for path, leaf in param_rules.flatten(params).items()}
+    starts = sorted({start for _, start in unfreeze})
+    lines = {"frozen": "frozen"} if freeze else {}
+    lines |= {f"from epoch {start}": f"trained from epoch {start:g} on" for start in starts}
+    for name, line in lines.items():
+        count = sum(size for path, size in sizes.items() if phase[path] == name)
+        yield f"{line}: {count:,} of {sum(sizes.values()):,} parameters"
 
 
 # Without data

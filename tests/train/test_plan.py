@@ -1,13 +1,14 @@
 """What a run would train on, and what a step takes, is known without data."""
 
 import jax
+import numpy as np
 import pytest
 
 from configs import bmn_own, fast_rcnn_own, quickstart, stgcnpp_ntu60
 from jaxvid.config.values import EXAMPLE_CLASSES
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
-from jaxvid.train.plan import rehearse
+from jaxvid.train.plan import frozen_lines, rehearse
 from jaxvid.weights import zoo
 
 
@@ -19,6 +20,21 @@ def test_a_batch_has_the_shapes_that_data_would_give():
     assert shapes["video"].sharding == meshes.over_data(planned.mesh)
     assert planned.config is config
     assert all(leaf.sharding for leaf in jax.tree.leaves(planned.state_shapes))
+
+
+def test_frozen_parameters_and_those_that_are_trained_later_are_counted():
+    params = {"stem": np.zeros((3, 4)), "deep": np.zeros(5), "head": {"w": np.zeros(2)}}
+    settings = dict(freeze=("stem",), unfreeze=(("head/.*", 4.0), ("deep|stem", 2.5)))
+    assert list(frozen_lines(params, settings)) == [
+        "frozen: 12 of 19 parameters",
+        "trained from epoch 2.5 on: 5 of 19 parameters",
+        "trained from epoch 4 on: 2 of 19 parameters",
+    ]
+    assert not list(frozen_lines(params, {}))
+    config = quickstart.get_config("tsm")
+    config.optim.unfreeze = (("backbone/.*", 2.0),)
+    planned, _, _ = rehearse(config, meshes.build())
+    assert [note.partition(":")[0] for note in planned.notes] == ["trained from epoch 2 on"]
 
 
 def test_detection_has_the_truth_of_all_classes():
