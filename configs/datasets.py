@@ -122,6 +122,15 @@ def ucf101() -> dict:
     return data
 
 
+def diving48() -> dict:
+    """Return Diving48 in MMAction2's layout."""
+    data = dict(root="data/diving48", num_classes=48, names="diving48", checks=CHECKS)
+    for split in ("train", "val"):
+        file = f"diving48_{split}_list_videos.txt"
+        data[split] = dict(name="video_list", file=file, prefix="videos")
+    return data
+
+
 def something1() -> dict:
     """Return Something-Something v1, folders of frames, in MMAction2's layout."""
     data = dict(root="data/sthv1", num_classes=174, names="ssv1", checks=CHECKS)

@@ -90,6 +90,7 @@ class Model:
         """
         if isinstance(video, list | tuple):
             return [self.predict(v, topk, fps, labels) for v in video]
+        self._check_head()
         if labels:
             self._check_texts()
         names = tuple(labels) or self.names
@@ -105,6 +106,7 @@ class Model:
 
     def scores(self, video: Video, fps: float = 0.0) -> np.ndarray:
         """Return the scores of all classes, float32 (classes,)."""
+        self._check_head()
         batch = self.batch(video, fps)
         return np.asarray(self.step(self.variables, batch)["score"])[0]
 
@@ -143,6 +145,14 @@ class Model:
         if self.texts_see_videos:
             return found
         return found / np.linalg.norm(found, axis=-1, keepdims=True)
+
+    def _check_head(self) -> None:
+        """Raise a UserError if there is an encoder alone."""
+        if self.meta.get("headless"):
+            raise UserError(
+                f"{self.source}: an encoder without a classifier, so it predicts no classes."
+                " Compute its features, or fine-tune it: --config finetune:FAMILY_VARIANT"
+            )
 
     def _check_texts(self) -> Tokenize:
         """Return the tokenizer of the model, or raise a UserError if it takes no texts."""

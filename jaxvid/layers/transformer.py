@@ -205,7 +205,14 @@ class Block(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool, *context: jax.Array) -> jax.Array:
+        """Apply both branches.
+
+        Args:
+          x: Tokens.
+          train: Use dropout.
+          *context: What `attend` of a family needs beside the tokens, such as their positions.
+        """
         axes = tuple(range(1, x.ndim))
         drop = nn.Dropout(self.drop_path, broadcast_dims=axes, deterministic=not train)
         options = self.mlp_ratio, self.activation, self.dropout, self.kernel_init, self.dtype
@@ -214,7 +221,7 @@ class Block(nn.Module):
         def scale(name, y):
             return LayerScale(self.layer_scale, self.dtype, name=name)(y) if self.layer_scale else y
 
-        y = self.attend(self.normalize("norm1", x, train), train)
+        y = self.attend(self.normalize("norm1", x, train), train, *context)
         x = x + drop(scale("ls1", y))
         y = mlp(self.normalize("norm2", x, train), train)
         return x + drop(scale("ls2", y))

@@ -36,6 +36,7 @@ def attention(
     mask: np.ndarray | jax.Array | None = None,
     causal: bool = False,
     scale: float | None = None,
+    cap: float = 0.0,
     drop: Callable[[jax.Array], jax.Array] | None = None,
 ) -> jax.Array:
     """Average values over the keys, with weights softmax(scale * q k + bias + mask).
@@ -49,6 +50,8 @@ def attention(
         from a query; numbers are added to the scores, and -inf hides a key.
       causal: Hide from query i the keys after i.
       scale: Factor of the products; None is d ** -0.5.
+      cap: Soft bound of the products: instead of scale * q k, cap * tanh(scale * q k / cap). 0 is
+        no bound.
       drop: Function that is applied to the weights (..., g, n, m), such as dropout.
 
     Returns:
@@ -57,12 +60,15 @@ def attention(
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     bias, shown = _bias_and_shown(bias, mask)
     name = forced_name("attention", FORMULATIONS)
-    if name == "cudnn" or (name != "plain" and _is_faster_on_cudnn(q, k, v, bias, shown, drop)):
-        reason = _reason_against_cudnn(q, k, v, drop) or _cudnn_problem(q, k, bias, shown, causal)
+    if name == "cudnn" or (
+        name != "plain" and _is_faster_on_cudnn(q, k, v, bias, shown, cap, drop)
+    ):
+        reason = _reason_against_cudnn(q, k, v, cap, drop)
+        reason = reason or _cudnn_problem(q, k, bias, shown, causal)
         if not reason:
             return _zero_blind(_cudnn(q, k, v, bias, shown, causal, scale), shown, causal)
         log_once(__name__, f"attention: plain XLA instead of cuDNN: {reason}")
-    return _zero_blind(_plain(q, k, v, bias, shown, causal, scale, drop), shown, causal)
+    return _zero_blind(_plain(q, k, v, bias, shown, causal, scale, cap, drop), shown, causal)
 
 
 def compile_error(function: Callable[..., jax.Array], *arguments: jax.ShapeDtypeStruct) -> str:
@@ -90,22 +96,23 @@ def _bias_and_shown(bias, mask):
     return bias, None if isinstance(shown, np.ndarray) and shown.all() else shown
 
 
-def _plain(q, k, v, bias, shown, causal, scale, drop):
+def _plain(q, k, v, bias, shown, causal, scale, cap, drop):
     q, k, v = (jnp.moveaxis(x, -2, -3) for x in (q, k, v))
     if causal:
         earlier = np.tri(q.shape[-2], k.shape[-2], dtype=bool)
         shown = earlier if shown is None else shown & earlier
     # On a CPU, the sum takes a third of the time of a selection by booleans.
     hidden = None if shown is None else _where(shown, 0.0, HIDDEN)
-    if drop:
-        y = drop(_weights(q, k, bias, hidden, scale).astype(v.dtype)) @ v
+    if drop or cap:
+        weights = _weights(q, k, bias, hidden, scale, cap).astype(v.dtype)
+        y = (drop(weights) if drop else weights) @ v
     else:
         y = _average(q, k, v, bias, hidden, scale)
     return jnp.moveaxis(y, -3, -2)
 
 
-def _weights(q, k, bias, hidden, scale):
-    """Return softmax(scale * q k + bias + hidden) in float32."""
+def _weights(q, k, bias, hidden, scale, cap=0.0):
+    """Return softmax(scale * q k + bias + hidden) in float32; `cap` bounds the products."""
     # The preset keeps the products of the gradient in bfloat16; float32 scores would widen them.
     bf16 = q.dtype == k.dtype == jnp.bfloat16 and _has_bfloat16()
     scores = scale * jnp.einsum(
@@ -115,6 +122,8 @@ def _weights(q, k, bias, hidden, scale):
         precision=lax.DotAlgorithmPreset.BF16_BF16_F32 if bf16 else None,
         preferred_element_type=jnp.promote_types(q.dtype, jnp.float32),
     )
+    if cap:
+        scores = cap * jnp.tanh(scores / cap)
     for added in (bias, hidden):
         scores = scores if added is None else scores + added
     return jax.nn.softmax(scores)
@@ -188,18 +197,18 @@ def _zero_blind(y, shown, causal):
     return jnp.where(sees, y, 0)
 
 
-def _is_faster_on_cudnn(q, k, v, bias, shown, drop):
+def _is_faster_on_cudnn(q, k, v, bias, shown, cap, drop):
     """Return whether cuDNN was measured as faster: with biases and masks of the whole batch."""
     batch = q.ndim - 3
     return (
         jax.default_backend() == "gpu"
         and min(q.shape[-3], k.shape[-3]) >= LONG
-        and not _reason_against_cudnn(q, k, v, drop)
+        and not _reason_against_cudnn(q, k, v, cap, drop)
         and _shared_axes(batch, bias, shown) == batch
     )
 
 
-def _reason_against_cudnn(q, k, v, drop):
+def _reason_against_cudnn(q, k, v, cap, drop):
     """Return what cuDNN does not support of these arrays; "" if it supports them."""
     if jax.default_backend() != "gpu":
         return "there is no GPU"
@@ -208,6 +217,8 @@ def _reason_against_cudnn(q, k, v, drop):
     d, e = q.shape[-1], v.shape[-1]
     if d != e or d % 8 or d > 128:
         return f"a head has {d} and {e} channels, not a multiple of 8 up to 128 for both"
+    if cap:
+        return "the products have a soft bound"
     if drop:
         return "weights are dropped"
     return ""

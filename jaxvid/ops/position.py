@@ -1,10 +1,12 @@
-"""Tables of position embeddings: sine and cosine waves, and matrices that resize a table.
+"""Positions of tokens: tables of sine and cosine waves, matrices that resize a table, rotations.
 
-Shapes: n positions, c channels.
+Shapes: n positions, c channels, g heads, d channels of a head; "..." are any axes.
 """
 
 from typing import Literal
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 Method = Literal["linear", "cubic"]
@@ -51,3 +53,20 @@ def interpolation(old: int, new: int, method: Method) -> np.ndarray:
     matrix = np.zeros((new, old))
     np.add.at(matrix, (np.arange(new)[:, None], np.clip(taps, 0, old - 1)), weights)
     return matrix.astype(np.float32)
+
+
+def rotate(x: jax.Array, angles: jax.Array) -> jax.Array:
+    """Rotate pairs of neighboring channels (Su et al., 2021), https://arxiv.org/abs/2104.09864.
+
+    Args:
+      x: Queries or keys (..., n, g, d).
+      angles: (..., n, d), one for each channel. If they are equal for both channels of a pair, the
+        product of a query and a key depends on the difference of their positions only.
+
+    Returns:
+      (..., n, g, d) in the dtype of `x`.
+    """
+    angles = angles[..., None, :]
+    pairs = x.reshape(*x.shape[:-1], -1, 2)
+    turned = jnp.stack([-pairs[..., 1], pairs[..., 0]], -1).reshape(x.shape)
+    return (x * jnp.cos(angles) + turned * jnp.sin(angles)).astype(x.dtype)

@@ -18,6 +18,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 
 from jaxvid import class_names, compare, param_rules, plug
 from jaxvid.checkpoints import integrity, store
@@ -105,6 +106,7 @@ def published(row: zoo.Row, path: Path) -> Origin:
         data=dict(recipe=dict(row.recipe)),
     )
     meta = dict(step=0, epoch=0.0, published=dict(row.metrics), zoo=row.name)
+    meta |= {"headless": True} if row.is_encoder else {}
     names = () if row.is_start or row.has_texts else class_names.of(row.dataset)
     return Origin(path, hashable(config), names, meta, row.upstream)
 
@@ -129,7 +131,8 @@ def read(origin: Origin, like: Mapping, net: nn.Module, model: Mapping) -> tuple
     if origin.source.is_dir():
         variables, kind = store.load_variables(origin.source, like)
         return variables, f"loaded {kind} parameters of {origin.source}"
-    return load_tensors(origin, Tensors.of(origin, like, net, model), like, net)
+    skip = (HEAD,) if origin.meta.get("headless") else ()
+    return load_tensors(origin, Tensors.of(origin, like, net, model), like, net, skip)
 
 
 def resolve(spec: str, model: Mapping) -> str:
@@ -333,8 +336,15 @@ def spellings(tensors: Mapping) -> Iterator[tuple[str, dict]]:
 def load_tensors(
     origin: Origin, tensors: Tensors, like: Mapping, net: nn.Module, skip: tuple[str, ...] = ()
 ) -> tuple[dict, str]:
-    """Convert the tensors of a file and put them on the devices, with the shardings of `like`."""
+    """Convert the tensors of a file and put them on the devices, with the shardings of `like`.
+
+    Variables that are skipped keep their values of `like`, or are 0 if it has only their shapes.
+    """
     variables, coverage = convert(tensors.named, like, tensors.table, skip=skip, net=net)
+    variables = jax.tree.map(
+        lambda x: np.zeros(x.shape, x.dtype) if isinstance(x, jax.ShapeDtypeStruct) else x,
+        variables,
+    )
     placed = jax.tree.map(lambda x, where: jax.device_put(x, where.sharding), variables, like)
     row = zoo.of_file(origin.source)
     own = "" if row is None or download.is_published(origin.source, row) else NOT_PUBLISHED

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 # Keys under which training programs store the tensors of the model, best first.
 WRAPPERS = (
     "state_dict", "model_state_dict", "model_state", "model", "module", "params", "net",
-    "ema_state_dict", "state_dict_ema", "model_ema", "ema",
+    "ema_state_dict", "state_dict_ema", "model_ema", "ema", "target_encoder", "ema_encoder",
 )  # fmt: skip
 PREFIX = "module."  # prefix of all names by DataParallel
 COMPILED = "_orig_mod."  # prefix by torch.compile, of the names in compiled modules

@@ -77,6 +77,19 @@ def test_causal_queries_see_no_later_keys():
     check(attention(*inputs(N), causal=True), loops(*inputs(N), earlier))
 
 
+def test_a_cap_bounds_the_products_before_a_bias_and_a_mask():
+    q, k, v = inputs()
+    bias, shown, cap = draw(G, N, M), np.arange(M) != 2, 0.5
+    scores = np.einsum("bngd,bmgd->bgnm", np.float64(q), k) * D**-0.5
+    scores = cap * np.tanh(scores / cap) + bias + np.where(shown, 0, -np.inf)
+    weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+    options: dict = dict(bias=jnp.asarray(bias), mask=shown, cap=cap)
+    check(attention(q, k, v, **options), np.einsum("bgnm,bmge->bnge", weights, v))
+    assert not np.allclose(
+        attention(q, k, v, **{**options, "cap": 1.0}), attention(q, k, v, **options)
+    )
+
+
 def test_bias_mask_and_causal_go_together():
     bias, shown = draw(G, N, N), np.ones((B, 1, N, N), bool)
     shown[:, :, 1:, 0] = False

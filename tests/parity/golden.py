@@ -15,6 +15,7 @@ start of the backbone's features; and constants, `keep:<tensor>`. NAME.json says
 
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,8 +79,9 @@ class Golden:
 
     @property
     def parameters(self) -> int:
-        """Learned numbers, running statistics among them."""
-        return sum(int(np.prod(row[1])) for row in self.rows if row[3] == "rand")
+        """Learned numbers that are in use, running statistics among them."""
+        used = (row for row in self.rows if not re.fullmatch(self.case.unused, row[0]))
+        return sum(int(np.prod(row[1])) for row in used if row[3] == "rand")
 
     @property
     def rows(self) -> list:

@@ -65,6 +65,25 @@ def test_a_published_model_by_name(mirror, capsys):
     np.testing.assert_allclose(model.scores(clip), want, rtol=2e-4)
 
 
+def test_an_encoder_without_a_classifier_has_features_and_no_predictions(mirror, monkeypatch):
+    net, variables, path = mirror
+    tensors = export(variables, swin.WEIGHTS["mmaction"], net)
+    encoder = {name: x for name, x in tensors.items() if name.startswith("backbone.")}
+    safetensors_file.write(path, encoder)
+    row = dataclasses.replace(zoo.rows()[0], kind="pretraining", num_classes=0, default_for="")
+    monkeypatch.setattr(zoo, "rows", lambda: (row,))
+    assert zoo.default(dict(name="swin", variant="test")) == row
+    clip = np.random.default_rng(0).integers(0, 256, (9, 40, 60, 3), np.uint8)
+    model = jaxvid.load(row.name)
+    assert model.features(clip).shape[:1] == (6,)
+    np.testing.assert_array_equal(
+        model.variables["params"]["backbone"]["norm"]["scale"],
+        variables["params"]["backbone"]["norm"]["scale"],
+    )
+    with pytest.raises(UserError, match="without a classifier"):
+        model.predict(clip)
+
+
 def test_names_that_do_not_exist():
     with pytest.raises(UserError, match="swin_tiny_k400"):
         jaxvid.load("swin_tinny_k400")

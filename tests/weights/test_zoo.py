@@ -106,7 +106,7 @@ def test_facts_are_in_range(row):
     assert row.kind in KINDS
     assert bool(row.num_classes) != (row.kind in WITHOUT_CLASSES)
     assert all(0 < v < 1 or name in RANKS for name, v in row.metrics.items())
-    assert row.params_m and 0.001 < row.params_m < 1000
+    assert row.params_m and 0.001 < row.params_m < 10_000
     assert row.flops_g is None or 0.1 < row.flops_g < 10_000
     assert row.licence and row.published
     for url in (row.url, *row.mirrors):

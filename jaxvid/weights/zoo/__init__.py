@@ -95,6 +95,11 @@ class Row:
         return self.kind in ("grounding", "question_answering", "retrieval")
 
     @property
+    def is_encoder(self) -> bool:
+        """True for a backbone from pre-training whose features are of use without a classifier."""
+        return self.kind == "pretraining" and bool(self.recipe)
+
+    @property
     def file(self) -> str:
         """The file's published name, see `file_name`."""
         return file_name(self.url)
@@ -138,12 +143,17 @@ def by_name() -> dict[str, Row]:
 
 
 def default(model: Mapping[str, Any]) -> Row | None:
-    """Return the checkpoint that `init.weights="published"` stands for: on Kinetics-400.
+    """Return the checkpoint that `init.weights="published"` stands for.
+
+    It is one of Kinetics-400, or else an encoder that is trained without labels.
 
     Args:
       model: The spec of a model. Only names and variants in it count.
     """
-    names = (f"{row.family}_{row.variant}_k400" for row in rows() if _alike(row.model, model))
+    alike = [row for row in rows() if _alike(row.model, model)]
+    names = (f"{row.family}_{row.variant}_k400" for row in alike)
+    encoders = [row.name for row in alike if row.is_encoder]
+    names = (*names, *sorted(encoders, key=len))
     return next((by_name()[name] for name in names if name in by_name()), None)
 
 

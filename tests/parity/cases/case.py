@@ -28,6 +28,7 @@ class Case:
       in_tuple: upstream's backbone gives its only feature map in a tuple.
       double: evaluate in float64, for models whose float32 noise hides errors.
       classes: number of classes of the model, if it is not the width of the golden's output.
+      unused: pattern of published tensors that have no part in the outputs and no place in ours.
       absolute: bound of max|a - b| for outputs whose spread is too small for a relative one.
     """
 
@@ -41,6 +42,7 @@ class Case:
     inner: str = ""
     in_tuple: bool = False
     double: bool = False
+    unused: str = ""
     absolute: float | None = None
     classes: int = 0
 
