@@ -39,6 +39,8 @@ RECOGNITION = {
     "swin:tiny": "swin/swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb",
     "swin:small": "swin/swin-small-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb",
     "swin:base": "swin/swin-base-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb",
+    "mvit:small_16x4": "mvit/mvit-small-p244_32xb16-16x4x1-200e_kinetics400-rgb",
+    "mvit:base_32x3": "mvit/mvit-base-p244_32x3x1_kinetics400-rgb",
     "tsn:r50_u3": "tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_kinetics400-rgb",
     "tsn:r50_u8": "tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x8-100e_kinetics400-rgb",
     "tsm:r50_u8": "tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb",

@@ -2,7 +2,7 @@
 
     python -m jaxvid.main --config configs/quickstart.py
 
-Variants: swin, the default, r2plus1d, tsm, uniformer and x3d.
+Variants: swin, the default, mvit, r2plus1d, tsm, uniformer and x3d.
 """
 
 from configs import base, datasets
@@ -10,6 +10,17 @@ from jaxvid import plug
 
 MODELS = {
     "swin": dict(name="swin", variant="mini", drop_path=0.0, dropout=0.0),
+    "mvit": dict(
+        name="mvit",
+        variant="test",
+        width=16,
+        depth=6,
+        stages=(1, 3),
+        frames=8,
+        init_std=0.0,
+        drop_path=0.0,
+        dropout=0.0,
+    ),
     "r2plus1d": dict(
         name="r2plus1d", variant="r18", depths=(1, 1, 1), width=16, zero_init=True, dropout=0.0
     ),

@@ -70,8 +70,9 @@ EXCEPTIONS = {
     "AVA-06": "not applicable: weights of boxes that the published loss leaves out",
     "OptimGroups-01": "passes",
     "OptimGroups-02": "passes",
+    "OptimGroups-03": "passes",
     "OptimGroups-04": "passes",
-    **{f"ParamCount-{i:02}": "passes" for i in (1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 17)},
+    **{f"ParamCount-{i:02}": "passes" for i in (1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 17)},
     # of temporal localization
     **{f"Metrics-{i}": "passes" for i in range(14, 22)},
     **{f"Losses-{i:02}": "passes" for i in range(1, 15)},

@@ -128,7 +128,7 @@ class CrossAttention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers: (..., c) -> (..., ratio c) -> (..., c).
+    """Two linear layers: (..., c) -> (..., ratio c) -> (..., width).
 
     Attributes:
       ratio: Channels between the layers, as a multiple of those of the input.
@@ -136,6 +136,7 @@ class Mlp(nn.Module):
       dropout: Dropout rate after each layer in training.
       kernel_init: Initializer of the kernels.
       dtype: Compute dtype.
+      width: Channels of the result; 0 means as many as the input has.
     """
 
     ratio: float = 4.0
@@ -143,6 +144,7 @@ class Mlp(nn.Module):
     dropout: float = 0.0
     kernel_init: Init = normal
     dtype: Any = jnp.float32
+    width: int = 0
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -150,7 +152,7 @@ class Mlp(nn.Module):
         drop = nn.Dropout(self.dropout, deterministic=not train)
         c = x.shape[-1]
         y = drop(self.activation(dense(int(self.ratio * c), name="fc1")(x)))
-        return drop(dense(c, name="fc2")(y))
+        return drop(dense(self.width or c, name="fc2")(y))
 
 
 class LayerScale(nn.Module):

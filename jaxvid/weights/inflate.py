@@ -94,6 +94,11 @@ def bias_table_in_time(video: np.ndarray, window: tuple[int, int, int]) -> np.nd
     return mixed.reshape(-1, video.shape[-1])
 
 
+def offset_table(table: np.ndarray, length: int) -> np.ndarray:
+    """Resize embeddings of relative positions on one axis, linearly: (n, c) -> (length, c)."""
+    return interpolation(len(table), length, "linear") @ table
+
+
 def position_embedding(table: np.ndarray, grid: Grid, shape: Grid) -> np.ndarray:
     """Resize position embeddings to another grid: bicubic in space, linear in time.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxvid import plug
 from jaxvid.config import options
-from jaxvid.data.transforms import audio, color, policies, pose, sampling, skeleton, spatial
+from jaxvid.data.transforms import audio, color, policies, pose, repeat, sampling, skeleton, spatial
 from jaxvid.train import optim
 from jaxvid.weights import zoo
 from tests.config import rates
@@ -33,7 +33,7 @@ TORCHVISION = {"resnet50": "resnet50-0676ba61.pth", "resnet101": "resnet101-63fe
 MMPRETRAIN = {"mmcls://mobilenet_v2": "mobilenet_v2_batch256_imagenet_20200708-3b2dc3af.pth"}
 # Defaults of upstream's heads, where a config does not give them.
 DROPOUT = {"GCNHead": 0.0, "TimeSformerHead": 0.0}
-INIT_STD = {"TSMHead": 0.001, "TRNHead": 0.001, "TimeSformerHead": 0.02}
+INIT_STD = {"MViTHead": 0.02, "TSMHead": 0.001, "TRNHead": 0.001, "TimeSformerHead": 0.02}
 
 
 def published(name: str, record: Record) -> Facts:
@@ -134,7 +134,8 @@ def _model(model: Record) -> Facts:
     if head := model.get("cls_head"):
         facts["classes"] = head.get("num_classes") or head.get("video_classes")
         facts["dropout"] = head.get("dropout_ratio", DROPOUT.get(head["type"], 0.5))
-        facts["init_std"] = head.get("init_std", INIT_STD.get(head["type"], 0.01))
+        spread = head.get("init_std", INIT_STD.get(head["type"], 0.01))
+        facts["init_std"] = spread * head.get("init_scale", 1)
         facts["smoothing"] = head.get("label_smooth_eps", 0.0)
         # A TSNHead averages the features of all views, which is the mean of their scores.
         facts["average"] = (
@@ -259,6 +260,8 @@ def _transform(step, split: str) -> Facts:
     match step:
         case sampling.SampleClips(frames, stride, clips, _, _, fps):
             return dict(sampler=("SampleFrames", frames, stride, clips, step.twice, fps))
+        case repeat.Repeat(steps):
+            return {k: v for inner in steps for k, v in _transform(inner, split).items()}
         case audio.SelectRows(sampler, rows):
             return _transform(sampler, split) | dict(rows=rows)
         case sampling.DenseClips(frames, stride, clips, train, window, windows):

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from einops import rearrange
 
 from jaxvid import plug
@@ -161,6 +162,7 @@ def step(golden: Golden, double: bool) -> tuple[dict, dict]:
         inputs = jax.tree.map(lambda a: jnp.asarray(a, dtype), case.inputs(x))
         variables = jax.tree.map(lambda a: jnp.asarray(a, dtype), load(golden, net, inputs))
         target = jax.nn.one_hot(jnp.array(record["labels"]), golden.num_classes, dtype=dtype)
+        target = optax.smooth_labels(target, case.smoothing)
 
         def loss(params, rest, inputs, target):
             everything = {"params": params, **rest}
@@ -217,8 +219,9 @@ def named(prefix: str, out) -> dict[str, Any]:
     """What a model gives, under a golden's names."""
     if isinstance(out, Mapping):
         return {f"{prefix}_{key}": value for key, value in out.items()}
-    if isinstance(out, tuple | list):
-        return {f"{prefix}_{i}": value for i, value in enumerate(out)}
+    if isinstance(out, tuple | list):  # the parts of the first part are called 0.0, 0.1 ...
+        parts = (named(str(i), part) for i, part in enumerate(out))
+        return {f"{prefix}_{key.replace('_', '.')}": x for part in parts for key, x in part.items()}
     return {prefix: out}
 
 

@@ -21,6 +21,7 @@ class Case:
       features: einops pattern that turns what our backbone gives into what upstream's does.
       upstream: the rename table.
       train: overrides that take chance out of training.
+      smoothing: label smoothing of the published training loss.
       outputs: what our model gives -> what upstream's does, under the golden's names.
       tokens: name of a module inside our backbone; what it gives is what upstream's backbone does.
       inner: names of modules inside, separated by spaces; `outputs` is given what they give, after
@@ -37,6 +38,7 @@ class Case:
     features: str
     upstream: str = "mmaction"
     train: Mapping[str, Any] = field(default_factory=lambda: dict(dropout=0.0))
+    smoothing: float = 0.0
     outputs: Callable[..., Any] = lambda out: out
     tokens: str = ""
     inner: str = ""
