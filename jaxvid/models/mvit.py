@@ -104,7 +104,7 @@ class Attention(nn.Module):
         first, rest = x[:, :1], x[:, 1:].reshape(len(x), *self.grid, *x.shape[2:])
         rest = HeadConv(strides, **init, name=f"pool_{name}")(rest)
         joined = jnp.concatenate([first, rest.reshape(len(x), -1, *x.shape[2:])], 1)
-        return norm(f"norm_{name}", self.dtype, EPSILON)(joined), rest.shape[1:4]
+        return norm(f"norm_{name}", self.dtype, EPSILON)(joined), divided(self.grid, strides)
 
 
 class Block(nn.Module):
@@ -211,8 +211,7 @@ class MViT(nn.Module):
         init: Any = dict(kernel_init=kernel_init if self.init_std else lecun_normal)
         init |= dict(dtype=self.dtype)
         embed = Conv(self.width, (3, 7, 7), (2, 4, 4), use_bias=True, **init, name="patch_embed")
-        x = embed(video)
-        grid: Grid = x.shape[1:4]
+        x, grid = embed(video), divided(video.shape[1:4], (2, 4, 4))
         token = self.param("cls_token", nn.initializers.zeros, (1, 1, self.width))
         token = jnp.broadcast_to(token.astype(self.dtype), (len(x), 1, self.width))
         x = jnp.concatenate([token, x.reshape(len(x), -1, self.width)], 1)
@@ -245,7 +244,7 @@ class MViT(nn.Module):
             side //= step
 
 
-def divided(grid: Grid, strides: Grid) -> Grid:
+def divided(grid: tuple[int, ...], strides: Grid) -> Grid:
     """Return the grid that a convolution with these strides returns."""
     t, h, w = (-(-n // stride) for n, stride in zip(grid, strides, strict=True))
     return t, h, w

@@ -78,4 +78,6 @@ def rows(n: int, m: int) -> np.ndarray:
 
 def resized(table: jax.Array, length: int) -> jax.Array:
     """Return a table (r, d) with another number of rows, by linear interpolation."""
-    return table if len(table) == length else interpolation(len(table), length, "linear") @ table
+    if len(table) == length:
+        return table
+    return jnp.asarray(interpolation(len(table), length, "linear")) @ table
