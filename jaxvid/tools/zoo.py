@@ -1,9 +1,12 @@
 """List the published checkpoints with their accuracy, and whether this version loads them.
 
-    python -m jaxvid.tools.zoo [--task recognition] [--dataset k400] [--family swin] [--json]
+    python -m jaxvid.tools.zoo [--task recognition] [--dataset k400] [--family swin]
+                               [--license permissive] [--json]
 
 On a terminal, the command prints a table. Otherwise, it prints one line per checkpoint, with fields
-separated by tabs and complete links.
+separated by tabs and complete links. Licenses that forbid commercial use are marked, and --license
+permissive lists the weights whose license is known to allow it. Some rows name a page instead of a
+license. --license unknown lists them.
 """
 
 import json
@@ -17,7 +20,7 @@ from rich.table import Table
 
 from jaxvid import cli, plug
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.weights import zoo
+from jaxvid.weights import licences, zoo
 from jaxvid.weights.zoo import Row
 
 COLUMNS = (
@@ -32,11 +35,14 @@ COLUMNS = (
     "sha256",
     "url",
 )
+MARK = " (non-commercial)"
 RIGHT = ("params", "FLOPs", "metric")
 
 
-def select(task: str = "", dataset: str = "", family: str = "") -> list[Row]:
-    """Return the rows of a task, a data set and a family. "" selects all.
+def select(task: str = "", dataset: str = "", family: str = "", licence: str = "") -> list[Row]:
+    """Return the rows of a task, a data set, a family and a license. "" selects all.
+
+    A license is an SPDX name, or what it allows (see `licences.USES`).
 
     Raises:
       UserError: no row has one of these values, or all of them together.
@@ -51,6 +57,13 @@ def select(task: str = "", dataset: str = "", family: str = "") -> list[Row]:
                     f'no published weights of {said[key]} "{wanted}".{did_you_mean(wanted, known)}'
                 )
             found = [row for row in found if getattr(row, key) == wanted]
+    if licence:
+        known = {*licences.USES, *(row.licence for row in zoo.rows())}
+        if licence not in known:
+            raise UserError(
+                f'no published weights of license "{licence}".{did_you_mean(licence, known)}'
+            )
+        found = [row for row in found if licence in (row.licence, licences.use(row.licence))]
     if not found:
         raise UserError("no published weights match all of these options")
     return found
@@ -78,7 +91,7 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{row.flops_g:g} G" if row.flops_g else "",
         metric(row),
         "yes" if loads(row) else "not yet",
-        row.licence,
+        row.licence + MARK * (licences.use(row.licence) == "non-commercial"),
         row.sha256 or "unverified",
         row.url,
     )
@@ -99,8 +112,9 @@ def table(rows: Sequence[Row]) -> Table:
             grid.add_column(name, justify="right" if name in RIGHT else "left", no_wrap=True)
     for row in rows:
         *start, licence, _, url = cells(row)
-        if licence.startswith("see "):
-            licence = f"[link=https://{licence[4:]}]see upstream[/link]"
+        if licence.startswith(licences.UNKNOWN):
+            page = licence.removeprefix(licences.UNKNOWN)
+            licence = f"[link=https://{page}]see upstream[/link]"
         grid.add_row(*start, licence, f"[link={url}]{urllib.parse.urlsplit(url).hostname}[/link]")
     return grid
 
@@ -111,17 +125,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--dataset", default="", help="such as k400, ssv2, ava22, ntu60")
     parser.add_argument("--family", default="", help="such as swin, slowfast, stgcn")
     parser.add_argument(
+        "--license",
+        "--licence",
+        dest="licence",
+        default="",
+        help=f"{', '.join(licences.USES)}, or a name such as MIT",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="one JSON object per row, with all fields"
     )
     args = parser.parse_args(argv)
-    return cli.guard(lambda: show(select(args.task, args.dataset, args.family), args.json))
+    return cli.guard(
+        lambda: show(select(args.task, args.dataset, args.family, args.licence), args.json)
+    )
 
 
 def show(rows: Sequence[Row], as_json: bool) -> None:
     """Print rows as JSON objects, as a table on a terminal, or separated by tabs."""
     if as_json:
         for row in rows:
-            print(json.dumps(asdict(row) | {"loads": loads(row)}))
+            print(json.dumps(asdict(row) | {"loads": loads(row), "use": licences.use(row.licence)}))
     elif sys.stdout.isatty():
         grid = table(rows)
         Console(highlight=False, width=1000).print(grid, crop=False)

@@ -28,6 +28,7 @@ from typing import BinaryIO
 
 from jaxvid import files
 from jaxvid.errors import UserError
+from jaxvid.weights import licences
 from jaxvid.weights.zoo import SHARED_NAMES, Row, file_name
 
 logger = logging.getLogger(__name__)
@@ -166,6 +167,8 @@ def download(row: Row, target: Path):
             continue
         unverified = "" if row.sha256 else " (unverified: no hash is published)"
         logger.info(f"saved {target}{unverified}")
+        if (use := licences.use(row.licence)) != "permissive":
+            logger.info(f"the license of {row.name} is {use}: {row.licence}")
         return
     proof = f"its sha256 begins with {row.sha256}" if row.sha256 else "no hash of it is published"
     raise UserError(

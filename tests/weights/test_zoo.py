@@ -17,7 +17,7 @@ from jaxvid import class_names, plug
 from jaxvid.config import flat, hashable
 from jaxvid.errors import UserError
 from jaxvid.tools import zoo as tool
-from jaxvid.weights import resolve, zoo
+from jaxvid.weights import licences, resolve, zoo
 
 FILES = sorted(Path(zoo.__file__).parent.glob("*.json"))
 ROWS = zoo.rows()
@@ -108,7 +108,9 @@ def test_facts_are_in_range(row):
     assert all(0 < v < 1 or name in RANKS for name, v in row.metrics.items())
     assert row.params_m and 0.001 < row.params_m < 10_000
     assert row.flops_g is None or 0.1 < row.flops_g < 10_000
-    assert row.licence and row.published
+    assert row.published
+    page = row.licence.startswith(licences.UNKNOWN)
+    assert page or licences.use(row.licence) != "unknown", "an SPDX name that licences.py lacks"
     for url in (row.url, *row.mirrors):
         assert re.fullmatch(rf"https://({HOSTS})/\S+\.(pth|pt|bin|safetensors|npz)", url)
         found = re.search(r"-([0-9a-f]{8})\.pth$", url)
@@ -390,6 +392,25 @@ def test_the_tool_prints_every_field_as_json(capsys):
 def test_the_tool_says_that_nothing_fits(arguments, message, capsys):
     assert tool.main(arguments) == 1
     assert message in capsys.readouterr().err
+
+
+def test_the_tool_selects_by_licence(capsys):
+    def listed(*arguments):
+        assert tool.main(arguments) == 0
+        header, *lines = capsys.readouterr().out.splitlines()
+        table = [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
+        return {line["name"]: line["licence"] for line in table}
+
+    uses = {use: listed("--licence", use) for use in licences.USES}
+    assert set(uses["permissive"].values()) >= {"Apache-2.0", "MIT", "BSD-3-Clause"}
+    assert set(uses["permissive"].values()) <= set(licences.PERMISSIVE)
+    assert uses["non-commercial"]["timesformer_hr_16x16_k400"] == "CC-BY-NC-4.0 (non-commercial)"
+    assert all(value.endswith(tool.MARK) for value in uses["non-commercial"].values())
+    assert all(value.startswith("see ") for value in uses["unknown"].values())
+    assert sum(map(len, uses.values())) == len(ROWS)
+    assert listed("--license", "MIT", "--task", "image").keys() <= uses["permissive"].keys()
+    assert tool.main(["--license", "MTI"]) == 1
+    assert 'of license "MTI". Did you mean "MIT"?' in capsys.readouterr().err
 
 
 def test_the_table_of_a_terminal_has_all_rows_and_links():

@@ -38,7 +38,7 @@ class Row:
       recipe: how it was evaluated, the spec of a data recipe; {} where not known yet.
       metrics: as published, fractions 0..1 (ranks are ranks).
       params_m, flops_g: millions of parameters, 1e9 multiply-adds of one view; None if unknown.
-      licence: of the weights, or where to read about it.
+      licence: of the weights, by its SPDX name, or "see PAGE" (see `licences`).
       url, mirrors: where the file is, and where else.
       sha256: the first 8 hex digits, "" where none are published.
       config: the config that trains it, FILE:VARIANT, or "".
