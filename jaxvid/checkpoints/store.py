@@ -206,6 +206,11 @@ def read_meta(folder: Path) -> dict:
     return meta
 
 
+def is_run(path: Path) -> bool:
+    """Return whether a folder is a workdir, its folder of checkpoints, or one checkpoint."""
+    return path.name == "checkpoints" or any((path / n).is_dir() for n in ("checkpoints", "meta"))
+
+
 def best_checkpoint(spec: str | Path) -> Path:
     """Return the folder of the best checkpoint of a workdir, or of its latest if none is best.
 
@@ -221,7 +226,9 @@ def best_checkpoint(spec: str | Path) -> Path:
     path = path.parent if path.name == "checkpoints" else path
     steps = all_steps(path / "checkpoints")
     if not steps:
-        raise UserError(f"{spec}: no checkpoint there (no {path / 'checkpoints'}/STEP)")
+        raise UserError(
+            f"{spec}: no checkpoint there (no {path / 'checkpoints'}/STEP), and no file of weights"
+        )
 
     def rank(step):
         meta = read_meta(path / "checkpoints" / f"{step:08d}")

@@ -1,8 +1,6 @@
 """Download of published weights, with a check of their hashes.
 
-JAXVID_WEIGHTS_DIR                   files of the user, with their published name, or with their
-                                     zoo name and any suffix; or copies of repositories of Hugging
-                                     Face, folders with a model.safetensors
+JAXVID_WEIGHTS_DIR                   files of the user, see local.py
 $JAXVID_CACHE/weights/FILE           downloads (without JAXVID_CACHE: ~/.cache/jaxvid)
 $JAXVID_CACHE/weights/FILE.part      part of a download; FILE.part.json has its source and version
 $JAXVID_CACHE/weights/sha256.json    first hash of each file that has no published hash
@@ -15,7 +13,6 @@ import hashlib
 import http.client
 import json
 import logging
-import os
 import shutil
 import sys
 import time
@@ -28,8 +25,8 @@ from typing import BinaryIO
 
 from jaxvid import files
 from jaxvid.errors import UserError
-from jaxvid.weights import licences
-from jaxvid.weights.zoo import SHARED_NAMES, Row, file_name
+from jaxvid.weights import licences, local
+from jaxvid.weights.zoo import Row
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +56,8 @@ def fetch(row: Row, folder: str | Path | None = None) -> Path:
         the file has another hash, or the disk is full.
     """
     folder = Path(folder or files.cache_root() / "weights")
-    local = local_file(row)
-    if local:
-        return check(local, row, folder)
+    if found := local.of_row(row):
+        return check(found, row, folder)
     target = folder / row.file
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,19 +68,6 @@ def fetch(row: Row, folder: str | Path | None = None) -> Path:
     except OSError as error:
         raise UserError(f"{error.filename or folder}: {error.strerror or error}") from None
     return target
-
-
-def local_file(row: Row) -> Path | None:
-    """Return the file of `row` in JAXVID_WEIGHTS_DIR, if this is set and the file exists."""
-    folder = Path(os.environ.get("JAXVID_WEIGHTS_DIR") or "")
-    if folder == Path():
-        return None
-    if not folder.is_dir():
-        raise UserError(f"JAXVID_WEIGHTS_DIR={folder}: no such folder")
-    names = [file_name(url) for url in (row.url, *row.mirrors)]
-    copies = [f"{Path(name).stem}/{shared}" for name in names for shared in SHARED_NAMES]
-    paths = [folder / name for name in names + copies] + sorted(folder.glob(f"{row.name}.*"))
-    return next((path for path in paths if path.is_file() and path.suffix != ".part"), None)
 
 
 def sha256(path: Path) -> str:
@@ -173,7 +156,7 @@ def download(row: Row, target: Path):
     proof = f"its sha256 begins with {row.sha256}" if row.sha256 else "no hash of it is published"
     raise UserError(
         f"cannot fetch {row.name}: {'; '.join(problems)}. Bring the file from elsewhere and put it"
-        f" at {target}, or into a folder that JAXVID_WEIGHTS_DIR names; {proof}"
+        f" at {target}, or {local.not_here(row)}; {proof}"
     )
 
 

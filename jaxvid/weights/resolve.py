@@ -5,6 +5,7 @@
 | a workdir          | its best checkpoint, else its latest; the moving average where kept    |
 | a name of the zoo  | the published file: from a mirror folder, the cache, or the network    |
 | a file             | .pth, .pt, .safetensors or .npz, with the names of any known upstream  |
+| a folder           | the only file of weights in it, as in a copy of a repository           |
 """
 
 import json
@@ -24,8 +25,8 @@ from jaxvid import class_names, compare, param_rules, plug
 from jaxvid.checkpoints import integrity, store
 from jaxvid.config import former_keys, hashable
 from jaxvid.config.settings import Settings
-from jaxvid.errors import UserError, did_you_mean
-from jaxvid.weights import class_rows, download, safetensors_file, torch_file, zoo
+from jaxvid.errors import UserError
+from jaxvid.weights import class_rows, download, local, safetensors_file, torch_file, zoo
 from jaxvid.weights.convert import Weights, convert, leaf_key, rename, to_flax
 
 logger = logging.getLogger(__name__)
@@ -73,11 +74,11 @@ def locate(spec: str | Path) -> Origin:
     Raises:
       UserError: there is no such workdir, file or name; the nearest name is suggested.
     """
-    if not isinstance(spec, str | Path):
+    if not (isinstance(spec, str | Path) and str(spec)):
         raise UserError(f"checkpoint={spec!r}: give a workdir, a file or a name of the zoo")
     path = Path(spec).expanduser()  # shells leave "--checkpoint=~/run" as it is
-    copies = (path / name for name in zoo.SHARED_NAMES)
-    path = next((copy for copy in copies if copy.is_file()), path)
+    if path.is_dir() and not store.is_run(path):
+        path = local.in_folder(path) or path
     if path.is_dir():
         folder = store.best_checkpoint(path)
         meta = store.read_meta(folder)
@@ -87,11 +88,10 @@ def locate(spec: str | Path) -> Origin:
         if exported := exported_meta(path):
             config, names = former_keys.migrate(hashable(exported["config"])), exported["names"]
             return Origin(path, config, tuple(names), exported, exported["upstream"])
-        row = zoo.of_file(path)
+        row = local.row_of(path)
         return published(row, path) if row else Origin(path, None, (), {})
     if path.suffix or len(path.parts) > 1:
-        hint = "" if path.suffix else did_you_mean(path.name, store.runs_beside(path))
-        raise UserError(f"{spec}: no such workdir, checkpoint or file{hint and '.'}{hint}")
+        raise local.missing(str(spec), path, store.runs_beside(path))
     row = zoo.get(str(spec))
     plug.module("models", row.model["name"])  # before a download that nothing could read
     return published(row, download.fetch(row))
