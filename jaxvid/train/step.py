@@ -47,7 +47,8 @@ def init_variables(model: nn.Module, task: Task, batch, seed: int) -> Any:
     if task.compares and getattr(model, "texts_see_videos", False):
         raise UserError(
             f"config.task: the texts of {type(model).__name__} see the video, so they cannot be"
-            " compared with other videos; set config.task.name=text_classes"
+            " compared with other videos; use the task of the config xclip_own, which compares a"
+            " video with the texts of all classes"
         )
     return model.init(rng, **inputs, train=False)
 

@@ -58,7 +58,23 @@ def prompted(out, frames, *inner):
     }
 
 
+def encoded(out, pooled, _, tokens):
+    """What the golden of an image tower calls its outputs."""
+    tokens, pooled = tokens[:, 0], pooled[:, 0, 0]
+    first = {"tokens_mean": tokens.mean(1), "tokens_first": tokens[:, :4]}
+    return {"cls": out, "pooled": pooled, **first}
+
+
 CASES = {
+    "pe_core_b16": Case(
+        dict(name="pe", variant="b16"),
+        lambda x: {"video": rearrange(x, "n c h w -> n 1 h w c")},
+        "b t n c -> (b t) n c",
+        "timm",
+        outputs=encoded,
+        tokens="norm",
+        inner="norm attn_pool",
+    ),
     "clip_l14": Case(
         dict(name="clip", variant="vitl14"),
         images_and_texts,
