@@ -50,6 +50,10 @@ class Transformer(nn.Module):
 
     def blocks(self, x, causal=False, kind=Block):
         """Apply all blocks, of the class `kind`: (..., n, c) -> the same."""
+        return [x, *self.each_block(x, causal, kind)][-1]
+
+    def each_block(self, x, causal=False, kind=Block):
+        """Return the tokens (..., n, c) after each block, as a list."""
         block = partial(
             remat(kind, self.remat),
             self.heads,
@@ -58,32 +62,31 @@ class Transformer(nn.Module):
             kernel_init=normal,
             dtype=self.dtype,
         )
+        found = [x]
         for i in range(self.depth):
-            x = block(name=f"block{i}")(x, False)
-        return x
+            found.append(block(name=f"block{i}")(found[-1], False))
+        return found[1:]
 
 
-class VisionTower(Transformer):
-    """Each frame by itself: video (b, t, h, w, 3) -> (b, t, 1, 1, f), a map of one place.
+class FrameTransformer(Transformer):
+    """Base class of networks that make tokens of each frame by itself.
 
     Attributes:
       size: Height and width of the frames, in pixels.
       patch: Height and width of the patch that a token spans, in pixels.
       width: Channels of the tokens.
-      features: Number of channels f of the output features.
     """
 
     size: Count = 224
     patch: Count = 16
     width: Count = 768
-    features: Count = 512
-
-    @nn.compact
-    def __call__(self, video, *, train):
-        return self.project(self.tokens(video))
 
     def tokens(self, video, kind=Block):
         """Return the tokens (b, t, 1 + n, c) of the last block, first the class token."""
+        return self.blocks(self.embed(video), kind=kind)
+
+    def embed(self, video):
+        """Return the tokens (b, t, 1 + n, c) before the blocks."""
         check_clip(video, self.size)
         scaled = nn.initializers.normal(self.width**-0.5)
         tokens = (self.size // self.patch) ** 2
@@ -95,7 +98,21 @@ class VisionTower(Transformer):
         x = rearrange(embed(video), "b t h w c -> b t (h w) c")
         first = jnp.broadcast_to(first.astype(self.dtype), (*x.shape[:2], 1, self.width))
         x = jnp.concatenate([first, x], -2) + positions.astype(self.dtype)
-        return self.blocks(norm("norm_pre", self.dtype)(x), kind=kind)
+        return norm("norm_pre", self.dtype)(x)
+
+
+class VisionTower(FrameTransformer):
+    """Each frame by itself: video (b, t, h, w, 3) -> (b, t, 1, 1, f), a map of one place.
+
+    Attributes:
+      features: Number of channels f of the output features.
+    """
+
+    features: Count = 512
+
+    @nn.compact
+    def __call__(self, video, *, train):
+        return self.project(self.tokens(video))
 
     def project(self, tokens):
         """Return the features (b, t, 1, 1, f) of the frames, from their class tokens."""

@@ -108,12 +108,14 @@ class CrossAttention(nn.Module):
       heads: Number of heads.
       qkv_bias: Queries, keys and values have biases.
       kernel_init: Initializer of the kernels.
+      proj_init: Initializer of the kernel of the last layer; None means the same.
       dtype: Compute dtype.
     """
 
     heads: int
     qkv_bias: bool = True
     kernel_init: Init = normal
+    proj_init: Init | None = None
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -124,7 +126,8 @@ class CrossAttention(nn.Module):
         q = rearrange(q, "... n (g d) -> ... n g d", g=self.heads)
         kv = linear(2 * c, use_bias=self.qkv_bias, name="kv")(others)
         k, v = rearrange(kv, "... m (s g d) -> s ... m g d", s=2, g=self.heads)
-        return linear(c, name="proj")(rearrange(attention(q, k, v), "... n g d -> ... n (g d)"))
+        y = rearrange(attention(q, k, v), "... n g d -> ... n (g d)")
+        return linear(c, kernel_init=self.proj_init or self.kernel_init, name="proj")(y)
 
 
 class Mlp(nn.Module):

@@ -172,14 +172,9 @@ def upstream(prefix: str, head: str, axes: int) -> Weights:
             (f"{prefix}blocks{s + 1}.{{b}}", f"backbone/stage{s}_block{{b}}"),
         ]
 
-    fix = fixes.each(POINTWISE, without_ones, lambda x: x.reshape(*x.shape, *(1,) * axes))
+    fix = fixes.without_ones(POINTWISE, *range(2, 2 + axes))
     skip = (".*num_batches_tracked",)
     return Weights(tuple(rows), skip, ORDER, adapt=from_image, fix=fix)
-
-
-def without_ones(kernel):
-    """Drop the axes of space of a kernel, all of length 1: (out, in, 1, 1, 1) -> (out, in)."""
-    return kernel.squeeze(tuple(i for i, n in enumerate(kernel.shape) if i > 1 and n == 1))
 
 
 def from_image(net, path, value, shape):

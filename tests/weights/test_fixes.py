@@ -56,3 +56,29 @@ def test_the_way_back(fix):
     assert found.keys() == TENSORS.keys()
     for name, tensor in TENSORS.items():
         np.testing.assert_array_equal(found[name], tensor)
+
+
+def test_tensors_are_parted_by_relative_lengths():
+    """Only those whose whole name matches; all parts are needed on the way back."""
+    there, back = fixes.parted(r"dec\..*", "in_proj", {"q.weight": 1, "kv.weight": 2})
+    tensors = {"dec.0.in_proj": np.arange(6.0).reshape(6, 1), "enc.in_proj": np.zeros((3, 1))}
+    parted = there(tensors)
+    assert {name: x.shape for name, x in parted.items()} == {
+        "dec.0.q.weight": (2, 1),
+        "dec.0.kv.weight": (4, 1),
+        "enc.in_proj": (3, 1),
+    }
+    assert parted["dec.0.kv.weight"][0] == 2
+    restored = back(parted)
+    assert restored.keys() == tensors.keys()
+    for name, x in restored.items():
+        np.testing.assert_array_equal(x, tensors[name])
+    assert back({"dec.0.q.weight": np.zeros((2, 1))}).keys() == {"dec.0.q.weight"}
+
+
+def test_only_axes_of_length_one_are_dropped():
+    there, back = fixes.without_ones("conv.*", 2, 3)
+    tensors = {"conv1": np.zeros((4, 3, 1, 1)), "conv2": np.zeros((4, 3, 5, 5)), "fc": np.zeros(1)}
+    found = there(tensors)
+    assert [x.shape for x in found.values()] == [(4, 3), (4, 3, 5, 5), (1,)]
+    assert back({"conv1": found["conv1"]})["conv1"].shape == (4, 3, 1, 1)

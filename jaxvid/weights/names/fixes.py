@@ -59,6 +59,15 @@ def without_batch(pattern: str) -> Fix:
     return each(pattern, lambda x: x.reshape(x.shape[1:]), lambda x: x[None])
 
 
+def without_ones(pattern: str, *axes: int) -> Fix:
+    """Return a change of tensors that upstream stores with additional axes of length 1."""
+
+    def squeezed(x):
+        return x.squeeze(tuple(a for a in axes if a < x.ndim and x.shape[a] == 1))
+
+    return each(pattern, squeezed, lambda x: np.expand_dims(x, axes))
+
+
 def joined(parts: tuple[str, ...], whole: str) -> Fix:
     """Return a change that joins tensors along their first axis, as queries, keys and values.
 
@@ -87,6 +96,38 @@ def joined(parts: tuple[str, ...], whole: str) -> Fix:
         return found
 
     return join, split
+
+
+def parted(pattern: str, whole: str, parts: Mapping[str, int]) -> Fix:
+    """Return a change that splits tensors along their first axis.
+
+    Args:
+      pattern: Of the names of the tensors.
+      whole: A word in these names, such as "in_proj_weight".
+      parts: What replaces it in the names of the parts, with the relative lengths, such as
+        {"q.weight": 1, "kv.weight": 2}.
+    """
+    names, ends = list(parts), np.cumsum(list(parts.values()))
+
+    def split(tensors: Mapping[str, np.ndarray]) -> Tensors:
+        found: Tensors = {}
+        for name, x in tensors.items():
+            if re.fullmatch(pattern, name):
+                values = np.split(x, ends[:-1] * len(x) // ends[-1])
+                found |= {_word(whole).sub(n, name): y for n, y in zip(names, values, strict=True)}
+            else:
+                found[name] = x
+        return found
+
+    def join(tensors: Mapping[str, np.ndarray]) -> Tensors:
+        found, first = dict(tensors), _word(names[0])
+        for name in tensors:
+            every = [first.sub(n, name) for n in names]
+            if first.search(name) and found.keys() >= set(every):
+                found[first.sub(whole, name)] = np.concatenate([found.pop(n) for n in every])
+        return found
+
+    return split, join
 
 
 def _word(word: str) -> re.Pattern[str]:

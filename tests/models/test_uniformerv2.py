@@ -1,0 +1,42 @@
+"""UniFormerV2: the token of the video begins without effect, and clips have any length."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvid.errors import UserError
+from jaxvid.models import uniformerv2
+
+TEST = uniformerv2.backbone("test")
+
+
+def shapes(frames, size=32):
+    video = jax.ShapeDtypeStruct((1, frames, size, size, 3), jnp.float32)
+    return jax.eval_shape(lambda x: TEST.init_with_output(jax.random.key(0), x, train=False), video)
+
+
+def test_a_model_takes_clips_of_any_length():
+    (out, variables), (_, same) = shapes(4), shapes(7)
+    assert variables == same
+    assert out.shape == (1, 1, 1, 1, 16)
+
+
+def test_frames_of_another_size_are_an_error_with_both_sizes():
+    with pytest.raises(UserError, match="frames of 32 x 32 pixels, and these have 48 x 48"):
+        shapes(4, size=48)
+
+
+def test_only_the_last_blocks_are_read():
+    params = shapes(4)[1]["params"]
+    assert {"block0", "block1", "block2", "reader0", "reader1"} <= params.keys()
+    assert not {"reader2", "pos_embed2"} & params.keys()
+    assert params["reader0"]["attn"]["kv"]["kernel"].shape == (16, 32)
+
+
+def test_branches_of_a_reader_begin_with_zero():
+    """A new model is the image model: its video token stays 0, as all branches are."""
+    reader = uniformerv2.Reader(2)
+    x, tokens = np.ones((1, 1, 8), np.float32), np.ones((1, 5, 8), np.float32)
+    run = jax.jit(lambda x, y: reader.init_with_output(jax.random.key(0), x, False, y)[0])
+    np.testing.assert_array_equal(run(x, tokens), x)
