@@ -383,6 +383,9 @@ def test_every_config_trains_what_it_says(file, variant):
     config = get_config(file, variant)
     # Parameters have the same names in all variants.
     spec = config.model.get("backbone", config.model)
+    published = plug.module("models", spec.name).VARIANTS[spec.variant]
+    if "depth" in published and "lr_scale" in config.optim:  # rules for each block by its number
+        spec.depth = published["depth"]
     like = f"test-{spec.variant.partition('-')[2]}"  # such as test-audio for r18-audio
     spec.variant = like if like in plug.module("models", spec.name).VARIANTS else "test"
     if "frames" in spec:  # layers of the network depend on it

@@ -18,17 +18,21 @@ class PoolClassifier(nn.Module):
     Attributes:
       dropout: Share of the features that is dropped in training.
       init_std: Standard deviation of the initial weights.
+      norm_epsilon: Normalize the mean, with this number added to the variance; 0 does not.
     """
 
     num_classes: int
     dropout: float = 0.5
     dtype: Any = jnp.float32
     init_std: float = 0.01
+    norm_epsilon: float = 0.0
 
     @nn.compact
     def __call__(self, x, *, train):  # (b, ..., c), or a tuple of them -> (b, classes), float32
         pathways = reversed(jax.tree.leaves(x))
         x = jnp.concatenate([x.mean(axis=tuple(range(1, x.ndim - 1))) for x in pathways], -1)
+        if self.norm_epsilon:
+            x = nn.LayerNorm(epsilon=self.norm_epsilon, dtype=self.dtype, name="fc_norm")(x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         init = nn.initializers.normal(self.init_std)
         x = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=init, name="fc")(x)

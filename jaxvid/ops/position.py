@@ -25,9 +25,19 @@ def sine_cosine(n: int, c: int) -> np.ndarray:
     Returns:
       float32 (n, c), computed in float64.
     """
-    angles = np.arange(n)[:, None] / 10000 ** (np.arange(0, c, 2) / c)
+    # Python's powers are PyTorch's. NumPy's differ in the last bit, which one position shows.
+    rates = np.array([10000.0 ** -(i / c) for i in range(0, c, 2)])
+    angles = np.arange(n)[:, None] * rates
     waves = np.stack([np.sin(angles), np.cos(angles)], -1)
     return waves.reshape(n, c).astype(np.float32)
+
+
+def resized(cells: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray:
+    """Resize embeddings (t, h, w, c) to another grid: linear in time, bicubic in space."""
+    for axis, method in enumerate(METHODS):
+        matrix = interpolation(cells.shape[axis], grid[axis], method)
+        cells = np.moveaxis(np.tensordot(matrix, cells, (1, axis)), 0, axis)
+    return cells
 
 
 def interpolation(old: int, new: int, method: Method) -> np.ndarray:

@@ -10,7 +10,7 @@ import flax.linen as nn
 import numpy as np
 
 from jaxvid.errors import UserError
-from jaxvid.ops.position import METHODS, interpolation
+from jaxvid.ops.position import interpolation, resized
 
 Grid = tuple[int, int, int]
 
@@ -116,10 +116,7 @@ def position_embedding(table: np.ndarray, grid: Grid, shape: Grid) -> np.ndarray
     count = len(table) - math.prod(grid)
     if count < 0:
         raise UserError(f"{len(table)} position embeddings are too few for a grid of {grid}")
-    cells = table[count:].reshape(*grid, -1)
-    for axis, method in enumerate(METHODS):
-        matrix = interpolation(grid[axis], shape[axis], method)
-        cells = np.moveaxis(np.tensordot(matrix, cells, (1, axis)), 0, axis)
+    cells = resized(table[count:].reshape(*grid, -1), shape)
     return np.concatenate([table[:count], cells.reshape(-1, table.shape[-1])])
 
 

@@ -32,6 +32,8 @@ from jaxvid.weights.convert import Weights, convert, leaf_key, rename, to_flax
 logger = logging.getLogger(__name__)
 PUBLISHED = "published"  # init.weights: those of the zoo for config.model
 HEAD = "head/.*"  # parameters that depend on the classes, in every family
+CLASSIFIER = "head/fc/.*"  # the same in heads with the normalization "fc_norm", which does not
+NO_HEAD = "the file has none"
 NOT_PUBLISHED = "; not the published file of that name, by its hash"
 
 
@@ -208,8 +210,8 @@ def starting_from(
         param_rules.label(variables["params"], [(p, True) for p in given], strict=True)
         tensors = None if origin.source.is_dir() else Tensors.of(origin, variables, net, model)
         skip, like, chosen = given, variables, None
-        heads = [k for k in param_rules.flatten(variables["params"]) if re.fullmatch(HEAD, k)]
         gap = compare.classes(origin.names, names) if origin.names and names else ""
+        fresh, heads = head_of_classes(variables)
         if init.get("match_classes"):
             chosen = compare.places(origin.names, names)
             loaded = [key for key in heads if not store.skipped(f"params/{key}", given)]
@@ -218,9 +220,11 @@ def starting_from(
             gap = ""
         if not gap and tensors:
             gap = tensors.other_head(like, net)
+        if gap == NO_HEAD:
+            fresh, heads = head_of_classes(variables, HEAD)
         if gap and not all(store.skipped(f"params/{k}", given) for k in heads):
-            skip += (HEAD,)
-            flag = f"--config.init.skip=\"('{HEAD}',)\""
+            skip += (fresh,)
+            flag = f"--config.init.skip=\"('{fresh}',)\""
             logger.info(f"the head starts fresh, as with {flag}: {gap}")
         try:
             if tensors:
@@ -239,6 +243,15 @@ def starting_from(
         return loaded
 
     return initial
+
+
+def head_of_classes(variables: Mapping, pattern: str = "") -> tuple[str, list[str]]:
+    """Return the pattern of the parameters that depend on the classes, and their paths."""
+    paths = list(param_rules.flatten(variables["params"]))
+    if not pattern:
+        normalized = any(path.startswith("head/fc_norm/") for path in paths)
+        pattern = CLASSIFIER if normalized else HEAD
+    return pattern, [path for path in paths if re.fullmatch(pattern, path)]
 
 
 def _other_family(origin: Origin, model: Mapping) -> str:
@@ -282,18 +295,14 @@ class Tensors:
 
     def other_head(self, like: Mapping, net: nn.Module) -> str:
         """Return how the head differs in shape from that of `like`; "" if it does not."""
-        want = {
-            k: v
-            for k, v in param_rules.flatten(like).items()
-            if k.startswith(f"params/{HEAD[:-2]}")
-        }
+        want = {k: v for k, v in param_rules.flatten(like).items() if k.startswith("params/head/")}
         rows, shapes = self.table.rows(net), {}
         for name, tensor in self.named.items():
             path = rename(name, rows)
             if path and (key := leaf_key(path, want)):
                 shapes[key] = to_flax(tensor, key).shape
         if not shapes:
-            return "the file has none" if want else ""
+            return NO_HEAD if want else ""
         for key, shape in shapes.items():
             if shape != tuple(want[key].shape):
                 return f"{key} is {shape} in the file, {tuple(want[key].shape)} in the model"

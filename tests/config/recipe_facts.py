@@ -54,7 +54,8 @@ def published(name: str, record: Record) -> Facts:
     facts |= _model(record["model"])
     weights = _weights(record)
     facts |= {"weights": weights} if weights else {}
-    facts["dataset"] = DATASETS.findall(name)[-1]
+    spelled = re.sub(r"kinetics-(?=\d)|(?<=_)k(?=\d+-)", "kinetics", name)
+    facts["dataset"] = DATASETS.findall(spelled)[-1]
     if "train" in record:
         facts["flow"] = record["train"]["dataset"].get("modality") == "Flow"
         facts |= _training(name, record)

@@ -45,6 +45,7 @@ UNPUBLISHED = {
     r"slowfast_k400:r50_8x8_multigrid": "published by PySlowFast and version 0.x alone",
     r"vivit_k400": "published by Scenic alone",
     r"omnisource_k400:mixed": "the sources of version 0.x, without a published config",
+    r"videomae_(k400:(small|huge)|ssv2:.*)": "published by the official repository alone",
     r"clip4clip_msrvtt:vitb16": "published for ViT-B/32 alone",
     r"swin_k400:large,official": "the official repository has no Swin-L",
     r"swin_k400:base_in22k,official": "another name of swin_k400:base_in22k",
@@ -75,6 +76,10 @@ DIFFERENCES = {
     ),
     ("tsn_k400:swin_base_.*", "drop_path"): "the default of timm, which the sheet does not have",
     ("timesformer_k400:.*", "drop_path"): "inside of upstream's network, so the sheet has it not",
+    **{
+        (r"(videomae|videomaev2|umt)_k\d+:.*", fact): "upstream tests what others have trained"
+        for fact in ("init_std", "drop_path", "smoothing")
+    },
     ("tsm_ssv2:r50_u16", "test.sampler"): (
         "upstream gives its loader the test of 16 frames, which only the data set would read"
     ),

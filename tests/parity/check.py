@@ -84,7 +84,8 @@ def _outputs(golden: Golden) -> list[Check]:
         lambda x: x.astype(dtype) if x.dtype == np.float32 else x, case.inputs(golden.input)
     )
 
-    captured = ("backbone", case.tokens, *case.inner.split())
+    place = case.tokens if "/" in case.tokens else f"backbone/{case.tokens}".rstrip("/")
+    captured = ("backbone", place.split("/")[-1], *case.inner.split())
 
     @jax.jit
     def forward(variables, inputs):
@@ -104,8 +105,9 @@ def _outputs(golden: Golden) -> list[Check]:
     ]
     found = named("logits", case.outputs(out, *inner))
     kept = {} if case.double else golden.features  # which were recorded in float32
-    features = seen["intermediates"]["backbone"]
-    features = features[case.tokens] if case.tokens else features
+    features = seen["intermediates"]
+    for part in place.split("/"):
+        features = features[part]
     features = features["__call__"][-1]  # of nested calls the outermost
     features = (features,) if case.in_tuple else features
     for name, value in named("backbone", features).items():

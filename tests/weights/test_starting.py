@@ -123,6 +123,42 @@ def test_a_class_that_the_weights_lack_is_an_error(tmp_path):
         start(workdir, net, "tsn", variables, match_classes=True, names=("0", "1"))
 
 
+def test_a_normalization_before_the_classifier_does_not_depend_on_the_classes(tmp_path, said):
+    _, variables = build("videomae")
+    net, fresh = build("videomae", classes=2, seed=1)
+    workdir = save(tmp_path / "w", "videomae", variables, ("a", "b", "c"))
+    got = start(workdir, net, "videomae", fresh, names=("a", "b"))
+    assert same({k: v for k, v in got.items() if "head/fc/" not in k}, flatten(variables))
+    assert same({k: v for k, v in got.items() if "head/fc/" in k}, flatten(fresh))
+    assert "--config.init.skip=\"('head/fc/.*',)\"" in said[0]
+
+
+@pytest.mark.parametrize(
+    "prefix,upstream,norm",
+    [("encoder.", "official", "encoder.norm"), ("", "transformers", "videomae.layernorm")],
+)
+def test_a_pretrained_encoder_has_no_head(tmp_path, prefix, upstream, norm, said):
+    """Its decoder and its last normalization are not loaded, either."""
+    net, variables = build("videomae")
+    tensors = export(variables, plug.module("models", "videomae").WEIGHTS[upstream], net)
+    tensors = {
+        prefix + n: x for n, x in tensors.items() if "head" not in n and "fc" not in n.split(".")[0]
+    }
+    tensors = {n: x for n, x in tensors.items() if not n.startswith("classifier")}
+    tensors |= {f"{norm}.weight": np.ones(16), "mask_token": np.ones((1, 1, 8))}
+    tensors |= {
+        "decoder.blocks.0.norm1.weight": np.ones(8),
+        "encoder_to_decoder.weight": np.ones((8, 16)),
+    }
+    file = tmp_path / "pretrained.safetensors"
+    safetensors_file.write(file, tensors, {})
+    _, fresh = build("videomae", seed=1)
+    got = start(file, net, "videomae", fresh)
+    assert same({k: v for k, v in got.items() if "head" not in k}, flatten(variables))
+    assert same({k: v for k, v in got.items() if "head" in k}, flatten(fresh))
+    assert "the file has none" in said[0]
+
+
 def test_a_pattern_that_skips_nothing_is_an_error(tmp_path):
     net, variables = build("tsn")
     workdir = save(tmp_path / "w", "tsn", variables, ("a", "b", "c"))

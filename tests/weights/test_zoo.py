@@ -46,7 +46,7 @@ WITHOUT_CLASSES = {"localization", "grounding", "retrieval", "question_answering
 WITHOUT_CLASS_NAMES = {"hand", "in1k", "in22k"}
 HOSTS = (
     r"download\.openmmlab\.com|github\.com|download\.pytorch\.org|huggingface\.co"
-    r"|dl\.fbaipublicfiles\.com"
+    r"|dl\.fbaipublicfiles\.com|pjlab-gvm-data\.oss-cn-shanghai\.aliyuncs\.com"
 )
 RANKS = {"t2v_median_rank", "t2v_mean_rank"}
 
@@ -157,7 +157,9 @@ WRONG_LINKS = {
     "uniformerv2-large-p14-res336_clip-kinetics710-pre_u32_kinetics700-rgb": "95cf9046",
 }
 WRONG_METRICS = {"mvit_base_32x3_k400", "mvit_large_40x3_k400"}
-OTHERS = re.compile(r"https://(huggingface\.co|dl\.fbaipublicfiles\.com)/")  # of other projects
+OTHERS = re.compile(
+    r"https://(huggingface\.co|dl\.fbaipublicfiles\.com|\S+\.aliyuncs\.com)/"
+)  # of other projects
 MORE = {"bsn_pem-400_anet"}  # an entry with two files
 
 
@@ -234,7 +236,7 @@ def test_a_row_that_loads_says_how_to_use_it(row):
     ratio = 32 // row.frames if row.family == "slowfast" else 1  # it counts its slow pathway
     assert (row.frames, row.stride) == (
         frames // ratio,
-        0 if row.recipe.get("sampler") == ["uniform"] else stride * ratio,
+        0 if row.recipe.get("sampler", [""])[0] == "uniform" else stride * ratio,
     )
 
 

@@ -23,7 +23,8 @@ class Case:
       train: overrides that take chance out of training.
       smoothing: label smoothing of the published training loss.
       outputs: what our model gives -> what upstream's does, under the golden's names.
-      tokens: name of a module inside our backbone; what it gives is what upstream's backbone does.
+      tokens: name of a module inside our backbone, or a path such as "head/fc_norm"; what it gives
+        is what upstream's backbone does.
       inner: names of modules inside, separated by spaces; `outputs` is given what they give, after
         what the model does.
       in_tuple: upstream's backbone gives its only feature map in a tuple.
