@@ -65,7 +65,23 @@ def conv(
         )
     x = x.reshape(math.prod(batch), *space, x.shape[-1])
     y = FORMULATIONS[choose(x.shape, what)].compute(x, kernel, what)
-    return y.reshape(*batch, *y.shape[1:])
+    y = y.reshape(*batch, *y.shape[1:])
+    return _with_one_gradient(y) if jax.default_backend() == "cpu" else y
+
+
+@jax.custom_vjp
+def _with_one_gradient(y: jax.Array) -> jax.Array:
+    """Return the argument. Its gradient is computed once, and stored.
+
+    XLA for CPUs would compute the gradient of the normalization and activation that follow a
+    convolution twice: for the gradient of its input, and transposed for that of its kernel.
+    """
+    return y
+
+
+_with_one_gradient.defvjp(
+    lambda y: (y, None), lambda _, gradient: (jax.lax.optimization_barrier(gradient),)
+)
 
 
 def choose(shape: Ints, conv: Convolution) -> str:

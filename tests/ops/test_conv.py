@@ -332,3 +332,18 @@ def test_no_device_gathers_a_batch(groups, backend, monkeypatch):
     text = jax.jit(step).lower(x, kernels, gradients).compile().as_text()
     assert "all-reduce" in text
     assert gathers(text) == []
+
+
+@pytest.mark.skipif(jax.__version_info__ < (0, 11), reason="its XLA removes barriers on CPUs")
+def test_on_a_cpu_the_gradient_of_what_follows_is_computed_once():
+    """The gradient of the kernel needs it transposed, which is a copy and no second computation."""
+    x, kernel = jnp.ones((2, 3, 28, 28, 64)), jnp.ones((1, 1, 1, 64, 32))
+
+    def loss(x, kernel):
+        y = conv(x, kernel, (1, 1, 1), (0, 0, 0))
+        y = (y - y.mean((0, 1, 2, 3))) / jnp.sqrt(y.var((0, 1, 2, 3)) + 1)
+        return (jax.nn.relu(y) ** 3).sum()
+
+    text = jax.jit(jax.grad(loss, (0, 1))).lower(x, kernel).compile().as_text()
+    transposed = re.findall(r"= f32\[32,4704\]\S* (?:fusion|copy|transpose)\(([^)]*)\)", text)
+    assert [operands.count("%") for operands in transposed] == [1]
