@@ -34,7 +34,8 @@ def get_config(variant="base"):
     shape |= dict(canvas=(side, side * 5 // 2))
     c.data.recipe = plug.spec("data.recipes", "detection", frames=frames, stride=stride, **shape)
     if not mini:
-        c.init = dict(weights="slowonly_r50_8x8_in1k_k400", skip=("head/.*",))
+        c.init.weights = "slowonly_r50_8x8_in1k_k400"
+        c.init.skip = ("head/.*",)
     c.optim = dict(name="adamw", lr=5e-3 if mini else 1e-4, weight_decay=1e-5, clip=1.0)
     c.schedule = dict(name="cosine", warmup=0.1)
     c.best = "val/map"

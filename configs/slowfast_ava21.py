@@ -30,7 +30,8 @@ def get_config(variant="r50_4x16"):
     )
     c.task = datasets.ava_task()
     c.data = datasets.ava("2.1", 32, 2)
-    c.init = dict(weights=f"slowfast_{variant.removesuffix('_context')}_k400", skip=("head/.*",))
+    c.init.weights = f"slowfast_{variant.removesuffix('_context')}_k400"
+    c.init.skip = ("head/.*",)
     c.optim = base.sgd(lr, batch, weight_decay=1e-5)
     c.schedule = base.multistep(10.0, 15.0, warmup=5.0)
     c.best = "val/map"

@@ -28,7 +28,8 @@ def get_config(variant="r50_8x8"):
     )
     c.task = datasets.ava_task(focal=focal)
     c.data = datasets.ava("2.2", 32, 2)
-    c.init = dict(weights="slowfast_r50_8x8_k400", skip=("head/.*",))
+    c.init.weights = "slowfast_r50_8x8_k400"
+    c.init.skip = ("head/.*",)
     c.optim = base.sgd(0.075, 48, weight_decay=1e-5)
     c.schedule = dict(name="cosine", begin=2.0, warmup=2.0, warmup_factor=0.1)
     c.best = "val/map"

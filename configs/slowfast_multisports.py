@@ -11,7 +11,8 @@ def get_config():
     c.model = dict(name="fast_rcnn", backbone=backbone, dropout=0.5)
     c.task = datasets.multisports_task()
     c.data = datasets.multisports(32, 2)
-    c.init = dict(weights="slowfast_r50_4x16_k400", skip=("head/.*",))
+    c.init.weights = "slowfast_r50_4x16_k400"
+    c.init.skip = ("head/.*",)
     c.optim = base.sgd(0.01125, 128, weight_decay=1e-5, clip=5.0)
     c.schedule = base.multistep(6.0, 7.0, warmup=5.0)
     c.best = "val/frame_map"

@@ -36,7 +36,8 @@ def get_config(variant="r50_4x16"):
     )
     c.task = datasets.ava_task()
     c.data = datasets.ava("2.1", frames, stride)
-    c.init = dict(weights=weights, skip=("head/.*",))
+    c.init.weights = weights
+    c.init.skip = ("head/.*",)
     c.optim = base.sgd(0.2, 128, weight_decay=1e-5)
     c.schedule = base.multistep(10.0, 15.0, warmup=5.0)
     c.best = "val/map"

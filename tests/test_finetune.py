@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from configs import finetune
+from configs import finetune, recognizers
 from jaxvid import plug
 from jaxvid.config import hashable
 from jaxvid.errors import UserError
@@ -39,8 +39,10 @@ def test_a_variant_is_a_model_with_its_recipe_and_weights(variant, model, frames
 
 def test_every_published_recognizer_of_videos_can_be_fine_tuned():
     """Its model is the row's: the one that its tensors fit."""
-    rows = [row for row in zoo.rows() if finetune.recipes(row.family)]
-    rows = [r for r in rows if r.recipe.get("name") in finetune.RECIPES and r.kind == "recognition"]
+    rows = [row for row in zoo.rows() if recognizers.recipes(row.family)]
+    rows = [
+        r for r in rows if r.recipe.get("name") in recognizers.RECIPES and r.kind == "recognition"
+    ]
     assert {row.family for row in rows} >= {"swin", "tsn", "tsm", "slowonly", "slowfast"}
     for row in rows:
         config = finetune.get_config(row.name)
@@ -81,7 +83,7 @@ def test_rates_follow_from_how_the_published_recipe_starts():
     [
         ("tinny", 'no variant "tinny". Did you mean "tiny"'),
         ("tsm_r51", 'Did you mean "tsm_r50"'),
-        ("stgcn_2d_joint_ntu60", f"actions in videos: {', '.join(finetune.families())}"),
+        ("stgcn_2d_joint_ntu60", f"actions in videos: {', '.join(recognizers.families())}"),
         ("slowfast_r50_8x8_ava21", "slowfast_r50_8x8_ava21 is not among the models that"),
         ("omnisource", "omnisource is not among the models that this config fine-tunes"),
         ("tin", 'no variant "tin". The family has tin_r50.'),
@@ -103,12 +105,12 @@ def test_what_is_suggested_is_possible(monkeypatch):
         suggested.update(known)
         return ""
 
-    monkeypatch.setattr(finetune, "did_you_mean", all_of)
+    monkeypatch.setattr(recognizers, "did_you_mean", all_of)
     with pytest.raises(UserError):
-        finetune.find("nothing-like-it")
+        recognizers.find("nothing-like-it")
     assert len(suggested) > 100 and "tin_r50" in suggested
     for name in suggested:
-        finetune.find(name)
+        recognizers.find(name)
 
 
 def test_another_variant_by_flag_takes_its_own_weights_or_none(said):

@@ -127,7 +127,8 @@ def change(config: ConfigDict, changes: Mapping[str, Any]) -> None:
         usual = plug.spec("models", **_named(spec))
         with config.unlocked():
             config.model = _chosen(spec, usual)
-    config.update_from_flattened_dict(dict(changes))
+    with config.ignore_type():  # a key may take values of several types, such as `remat`
+        config.update_from_flattened_dict(dict(changes))
     complete(config)
 
 

@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from absl import flags
 from ml_collections import ConfigDict, FieldReference, config_flags
@@ -32,6 +32,7 @@ def set_values(config: ConfigDict, changes: Mapping[str, Any]) -> list[str]:
         known = _known(config, {key: changes[key] for key in keys}, "config.")
         for key in keys:
             part, last = _part(config, key)
+            _free_type(config, key, known)
             try:
                 part[last] = changes[key]
             except TypeError as error:
@@ -66,16 +67,23 @@ def set_flags(
 def _set_flag(
     config: ConfigDict, key: str, given: Sequence[str], text: str, known: schema.Keys
 ) -> None:
-    part, last = _part(config, key)
-    if part[last] is None or (key in known and NoneType in get_args(known[key].kind)):
-        with config.ignore_type():  # so that the flag takes None as well as a number
-            part[last] = FieldReference(part[last], field_type=object)
+    _free_type(config, key, known)
     values = flags.FlagValues()
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=list(given))
         values(["", *given])
     except (flags.Error, TypeError, ValueError) as error:
         raise UserError(_refusal(key, text, known, config) or str(error)) from None
+
+
+def _free_type(config: ConfigDict, key: str, known: schema.Keys) -> None:
+    """Let a key take values of all types that it may have, such as None or a number."""
+    part, last = _part(config, key)
+    kind = known[key].kind if key in known else None
+    choices = {type(choice) for choice in get_args(kind)} if get_origin(kind) is Literal else ()
+    if part[last] is None or NoneType in get_args(kind) or len(choices) > 1:
+        with config.ignore_type():
+            part[last] = FieldReference(part[last], field_type=object)
 
 
 def _from_outside(keys: Iterable[str]) -> list[list[str]]:

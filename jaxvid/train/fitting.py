@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxvid import plug
-from jaxvid.config import flat, options
+from jaxvid.config import flat, options, schema
+from jaxvid.config.values import mismatch
 from jaxvid.data.sample import IMAGE_PREFIX
 from jaxvid.train import estimate
 from jaxvid.train.plan import STEPS, Plan, check_batch, classes_of, plan, rehearse
@@ -91,8 +92,8 @@ def ladder(planned: Plan) -> Iterator[list[Changes]]:
     # These save nothing on a CPU; see memory.py.
     if not on_cpu and not config.offload:
         yield [{"offload": "optimizer"}]
-    if not on_cpu and (keys := [key for key, value in remats(config).items() if not value]):
-        yield [dict.fromkeys(keys, True)]
+    if not on_cpu and (stronger := list(remat_policies(config))):
+        yield stronger
     if not on_cpu and config.dtype != "bfloat16":
         yield [{"dtype": "bfloat16"}]
     if clips > 1:
@@ -119,9 +120,23 @@ def fewer_images(config: Any, clips: int, devices: int) -> Changes:
 
 
 def remats(config: Any) -> Changes:
-    """Return the keys of the model, and of specs inside, that turn on `remat`, if there are any."""
+    """Return the keys `remat` of the model, and of specs inside, with their values."""
     model = {"model": config.model.to_dict()} if "model" in config else {}
     return {k: value for k, value in flat(model).items() if k.endswith(".remat")}
+
+
+def remat_policies(config: Any) -> Iterator[Changes]:
+    """Yield values of `remat` that store less: first "dots", for models that know it, then True."""
+    weaker = {key: value for key, value in remats(config).items() if value is not True}
+    kinds = schema.named_keys("models", config.model.to_dict(), "model") if weaker else {}
+    for policy in ("dots", True):
+        takes = [
+            key
+            for key, value in weaker.items()
+            if value != policy and not mismatch(policy, kinds[key.removeprefix("model.")].kind)
+        ]
+        if takes:
+            yield dict.fromkeys(takes, policy)
 
 
 def variants(config: Any) -> Iterator[Changes]:

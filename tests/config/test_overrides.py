@@ -39,14 +39,15 @@ def test_a_key_that_may_be_none_takes_nothing_else(text):
         (["--config.deterministic=true"], "deterministic", True),
         (["--noconfig.deterministic"], "deterministic", False),
         (["--config.best="], "best", ""),
-        (["--config.init.weights=a=b"], "init", {"weights": "a=b", "skip": []}),
-        (["--config.init.skip=('a', 'b')"], "init", {"weights": "", "skip": ["a", "b"]}),
+        (["--config.init.weights=a=b"], "init.weights", "a=b"),
+        (["--config.init.skip=('a', 'b')"], "init.skip", ["a", "b"]),
         (["--config.writers=jsonl", "--config.writers=wandb"], "writers", ["jsonl", "wandb"]),
         (["--config.writers", "jsonl"], "writers", ["jsonl"]),
     ],
 )
 def test_a_flag_is_written_in_several_ways(arguments, key, value):
-    assert changed("quickstart", *arguments)[key] == value
+    found = changed("quickstart", *arguments)
+    assert (flat(found) | found)[key] == value
 
 
 @pytest.mark.parametrize(
@@ -135,6 +136,18 @@ def test_all_former_keys_are_listed_with_the_given_values():
         "  --config.data.recipe.uniform=True is now --config.data.recipe.sampler=('uniform', True)",
         "  --config.data.recipe.exact=True is now --config.data.recipe.sampler=('uniform', True)",
     ]
+
+
+@pytest.mark.parametrize("text,value", [("dots", "dots"), ("True", True), ("false", False)])
+def test_a_key_may_take_values_of_several_types(text, value):
+    assert changed("timesformer_k400", f"--config.model.remat={text}")["model"]["remat"] == value
+    config = loading.load("timesformer_k400")
+    overrides.set_values(config, {"model.remat": value})
+    assert config.model.remat == value
+    with pytest.raises(UserError, match=r'remat=\'dot\': .* or "dots"\. Did you mean "dots"'):
+        changed("timesformer_k400", "--config.model.remat=dot")
+    with pytest.raises(UserError, match=r"remat='dots': it must be True or False"):
+        changed("tsn_k400", "--config.model.remat=dots")
 
 
 def test_values_of_python_may_have_the_prefix_of_flags():

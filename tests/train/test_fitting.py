@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+from ml_collections import ConfigDict
 
 from configs import bmn_own, clip4clip_msrvtt, finetune
 from jaxvid.distributed import mesh as meshes
@@ -73,6 +74,20 @@ def test_what_computes_again_is_not_advised_on_a_cpu(clips, monkeypatch):
     less = estimate.training(again, shapes)
     assert less < 0.9 * needed
     assert fitting.at_most(again, shapes, less) == needed
+
+
+@pytest.mark.parametrize(
+    "spec,expected",
+    [
+        (dict(name="timesformer", variant="test", remat=False), ["dots", True]),
+        (dict(name="timesformer", variant="test", remat="dots"), [True]),
+        (dict(name="timesformer", variant="test", remat=True), []),
+        (dict(name="tsn", variant="test", remat=False), [True]),
+    ],
+)
+def test_models_that_can_store_less_do_so_in_steps(spec, expected):
+    config = ConfigDict({"model": spec})
+    assert list(fitting.remat_policies(config)) == [{"model.remat": value} for value in expected]
 
 
 def test_smaller_variants_come_with_weights_that_there_are():
