@@ -7,6 +7,7 @@ those of its frames, each of which the tower sees by itself.
 Shapes: b batch, t frames, h w patches of a frame, n tokens, c channels, d channels of a head.
 """
 
+import math
 from functools import partial
 from typing import Any
 
@@ -183,32 +184,32 @@ def build(variant, *, num_classes, dropout: Rate = 0.0, dtype: Any = jnp.float32
 
 # Weights
 
-# "attn_pool.kv.weight" -> "backbone/attn_pool/attn/kv/kernel"
-ROWS = (
-    ("cls_token", "backbone/cls_token"),
-    ("pos_embed", "backbone/pos_embed/table"),
-    ("patch_embed.proj", "backbone/patch_embed"),
-    ("norm_pre", "backbone/norm_pre"),
-    ("blocks.{i}", "backbone/block{i}"),
-    ("norm", "backbone/norm"),
-    ("attn_pool", "backbone/attn_pool"),
-    *((f"attn_pool.{part}", f"backbone/attn_pool/attn/{part}") for part in ("q", "kv", "proj")),
-    ("head", "head/fc"),
-)
+
+def tower(ours):
+    """Return the rename rows of an image tower, the module `ours`."""
+    # "attn_pool.kv.weight" -> "backbone/attn_pool/attn/kv/kernel"
+    same = ("cls_token", "patch_embed.proj", "norm_pre", "norm", "attn_pool")
+    return (
+        *((name, f"{ours}/{name.removesuffix('.proj')}") for name in same),
+        ("pos_embed", f"{ours}/pos_embed/table"),
+        ("blocks.{i}", f"{ours}/block{{i}}"),
+        *((f"attn_pool.{part}", f"{ours}/attn_pool/attn/{part}") for part in ("q", "kv", "proj")),
+    )
 
 
 def adapt(net: Any, path: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Resize the table of positions for frames of another size (`Weights.adapt`)."""
     if path.endswith("pos_embed/table"):
-        net = getattr(net, "backbone", net)
-        first = int(net.class_token)
-        side = round((len(value) - first) ** 0.5)
-        return inflate.position_table(value, net.grid, (1, side, side), first)
+        first = int(math.isqrt(len(value)) ** 2 != len(value))  # a class token
+        old, new = (math.isqrt(rows - first) for rows in (len(value), shape[0]))
+        return inflate.position_embedding(value, (1, old, old), (1, new, new))
     return value
 
 
 WEIGHTS = {
     "timm": Weights(
-        ROWS, adapt=adapt, fix=fixes.without_batch(r"cls_token|pos_embed|attn_pool\.latent")
+        (*tower("backbone"), ("head", "head/fc")),
+        adapt=adapt,
+        fix=fixes.without_batch(r"cls_token|pos_embed|attn_pool\.latent"),
     )
 }

@@ -110,8 +110,10 @@ def _outputs(golden: Golden) -> list[Check]:
         features = features[part]
     features = features["__call__"][-1]  # of nested calls the outermost
     features = (features,) if case.in_tuple else features
+    features = case.features(features) if callable(case.features) else features
     for name, value in named("backbone", features).items():
-        value = rearrange(np.asarray(value), case.features)
+        value = np.asarray(value)
+        value = value if callable(case.features) else rearrange(value, case.features)
         axes = (1,) if value.ndim == 3 else tuple(range(2, value.ndim))  # 3: tokens (n, t, c)
         found[f"{name}_mean"] = value.mean(axis=axes)
         found[f"{name}_slice"] = value.ravel()[:256]

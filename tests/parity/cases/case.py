@@ -18,7 +18,8 @@ class Case:
     Attributes:
       model: spec; the number of classes follows from the golden.
       inputs: the golden's input, an array or a dict of arrays -> the model's keyword arguments.
-      features: einops pattern that turns what our backbone gives into what upstream's does.
+      features: einops pattern, or a function, that turns what our backbone gives into what
+        upstream's does.
       upstream: the rename table.
       train: overrides that take chance out of training.
       smoothing: label smoothing of the published training loss.
@@ -36,7 +37,7 @@ class Case:
 
     model: Mapping[str, Any]
     inputs: Callable[[Any], dict[str, Any]]
-    features: str
+    features: str | Callable[[Any], Any]
     upstream: str = "mmaction"
     train: Mapping[str, Any] = field(default_factory=lambda: dict(dropout=0.0))
     smoothing: float = 0.0

@@ -1,5 +1,6 @@
 """Goldens of models with a tower of videos and one of texts."""
 
+import numpy as np
 from einops import rearrange
 
 from tests.parity.cases.case import Case
@@ -65,7 +66,46 @@ def encoded(out, pooled, _, tokens):
     return {"cls": out, "pooled": pooled, **first}
 
 
+SHOWN = np.array([[1, 1, 1, 1], [1, 1, 0, 0]], bool)  # frames of the two videos that are no padding
+
+
+def padded(x):
+    """Both videos with padding, and both as if they had none."""
+    x = videos_and_texts(x)
+    valid = np.concatenate([SHOWN, np.ones_like(SHOWN)])
+    return {"video": np.concatenate([x["video"]] * 2), "text": x["text"], "valid": valid}
+
+
+def compared(out, states, pooled):
+    """What Hugging Face calls the outputs of PE-AV."""
+    pooled, video = pooled[:, 0, 0, 0], out.video[:2]
+    return {
+        "video_text": out.scale * video @ out.text.T + out.bias,
+        "video": video,
+        "text": out.text,
+        "video_states": states[:2, :2, 0, 0, ::7],
+        "pooled": pooled[:2],
+        "pooled_without_mask": pooled[2:],
+    }
+
+
 CASES = {
+    "pe_video_l2": Case(
+        dict(
+            name="pevideo",
+            variant="large",
+            size=112,
+            frame_depth=2,
+            embedding=2,
+            depth=2,
+            text=dict(depth=3),
+        ),
+        padded,
+        lambda found: found[0][2:, :, 0, 0],  # recorded without padding
+        "transformers",
+        outputs=compared,
+        inner="backbone",
+    ),
     "pe_core_b16": Case(
         dict(name="pe", variant="b16"),
         lambda x: {"video": rearrange(x, "n c h w -> n 1 h w c")},
