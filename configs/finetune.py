@@ -12,6 +12,7 @@ and their number come from the data.
 | FAMILY_VARIANT, such as tsm_r50    | any other family, from its Kinetics-400 weights             |
 | a name of `jaxvid.tools.zoo`       | that checkpoint, such as slowfast_r50_4x16_k400             |
 | mini                               | a small Video Swin from random values, for minutes on a CPU |
+| FAMILY_VARIANT of an encoder       | a classifier on it, such as vjepa2_vitl or videoprism_base  |
 | FAMILY_VARIANT without weights     | such as tsn_r18, from random values                         |
 
 Model, parameter groups, frames and size are those of the published recipe. The learning rate is the

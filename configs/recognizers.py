@@ -66,8 +66,8 @@ def families():
 
 
 def is_recognizer(row):
-    """Return whether a checkpoint recognizes actions in frames of videos."""
-    return row.kind == "recognition" and row.recipe.get("name") in RECIPES
+    """Return whether a checkpoint recognizes actions in frames of videos, or is an encoder."""
+    return (row.kind == "recognition" or row.is_encoder) and row.recipe.get("name") in RECIPES
 
 
 def recipes(family):

@@ -1,6 +1,7 @@
 """The classifier of V-JEPA 2 on Something-Something v2, on a frozen encoder: 20 epochs.
 
-Variants: vitl (top-1 73.7; 16 frames at stride 4), vitg (77.3; 64 frames at stride 2, 384 pixels).
+Variants: vitl (top-1 73.7; 16 frames at stride 4), vitg (77.3; 64 frames at stride 2, 384 pixels),
+and, without a published classifier, vith.
 
 The authors train 20 classifiers at once and report the best. Their learning rates are 0.0001 to
 0.005, and their weight decays 0.01 to 0.8. This is one of them. Their classifiers pool the tokens
@@ -15,6 +16,7 @@ from jaxvid import plug
 # Frames, their stride, size in pixels, weights to start from.
 CLIPS = {
     "vitl": (16, 4, 256, "vjepa2_vitl_vm22m"),
+    "vith": (16, 4, 256, "vjepa2_vith_vm22m"),
     "vitg": (64, 2, 384, "vjepa2_vitg_384_vm22m"),
 }
 

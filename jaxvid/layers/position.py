@@ -47,24 +47,25 @@ class PositionTable(nn.Module):
         return jnp.asarray(table, self.dtype)
 
 
-def check_clip(video: jax.Array, size: int, frames: int | None = None) -> None:
+def check_clip(video: jax.Array, size: int | tuple[int, int], frames: int | None = None) -> None:
     """Check that a video (b, T, H, W, 3) has the size that the position table of a model is for.
 
     Args:
-      size: Height and width in pixels.
+      size: Height and width in pixels, or one number for both.
       frames: Number of frames; None if the model treats frames one by one.
 
     Raises:
       UserError: it has another size; the message has both sizes.
     """
     t, height, width = video.shape[-4:-1]
-    if (height, width) == (size, size) and frames in (None, t):
+    wanted = size if isinstance(size, tuple) else (size, size)
+    if (height, width) == wanted and frames in (None, t):
         return
     kind = "frames" if frames is None else f"clips of {frames} frames"
     given = "" if frames is None else f"{t} frames of "
     keys = ["size"] if frames is None else ["frames", "size"]
     model, recipe = (" and ".join(f"{of}.{key}" for key in keys) for of in ("model", "data.recipe"))
     raise UserError(
-        f"the model takes {kind} of {size} x {size} pixels, and these have"
+        f"the model takes {kind} of {wanted[0]} x {wanted[1]} pixels, and these have"
         f" {given}{height} x {width} pixels: {model} in the config must equal {recipe}"
     )

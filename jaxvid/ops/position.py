@@ -3,13 +3,14 @@
 Shapes: n positions, c channels, g heads, d channels of a head; "..." are any axes.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-Method = Literal["linear", "cubic"]
+Method = Literal["linear", "cubic", "smooth"]
 METHODS: tuple[Method, Method, Method] = ("linear", "cubic", "cubic")  # for time, height and width
 
 
@@ -32,9 +33,11 @@ def sine_cosine(n: int, c: int) -> np.ndarray:
     return waves.reshape(n, c).astype(np.float32)
 
 
-def resized(cells: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray:
+def resized(
+    cells: np.ndarray, grid: tuple[int, int, int], methods: Sequence[Method] = METHODS
+) -> np.ndarray:
     """Resize embeddings (t, h, w, c) to another grid: linear in time, bicubic in space."""
-    for axis, method in enumerate(METHODS):
+    for axis, method in enumerate(methods):
         matrix = interpolation(cells.shape[axis], grid[axis], method)
         cells = np.moveaxis(np.tensordot(matrix, cells, (1, axis)), 0, axis)
     return cells
@@ -49,9 +52,13 @@ def interpolation(old: int, new: int, method: Method) -> np.ndarray:
     Args:
       old: Length of the axis.
       new: Length of the result.
-      method: "linear" takes the two nearest samples, "cubic" the four nearest.
+      method: "linear" takes the two nearest samples, "cubic" the four nearest. "smooth" is linear,
+        and averages over more samples where the result is shorter (`antialias=True`).
     """
     at = (np.arange(new) + 0.5) * old / new - 0.5
+    if method == "smooth":
+        weights = np.maximum(0, 1 - abs(at[:, None] - np.arange(old)) / max(1, old / new))
+        return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
     reach = {"linear": 1, "cubic": 2}[method]
     taps = np.floor(at).astype(int)[:, None] + np.arange(1 - reach, 1 + reach)
     d = np.abs(at[:, None] - taps)

@@ -5,12 +5,13 @@ model computes for the frame.
 """
 
 import math
+from collections.abc import Sequence
 
 import flax.linen as nn
 import numpy as np
 
 from jaxvid.errors import UserError
-from jaxvid.ops.position import interpolation, resized
+from jaxvid.ops.position import METHODS, Method, interpolation, resized
 
 Grid = tuple[int, int, int]
 
@@ -99,13 +100,16 @@ def offset_table(table: np.ndarray, length: int) -> np.ndarray:
     return interpolation(len(table), length, "linear") @ table
 
 
-def position_embedding(table: np.ndarray, grid: Grid, shape: Grid) -> np.ndarray:
-    """Resize position embeddings to another grid: bicubic in space, linear in time.
+def position_embedding(
+    table: np.ndarray, grid: Grid, shape: Grid, methods: Sequence[Method] = METHODS
+) -> np.ndarray:
+    """Resize position embeddings to another grid: by default bicubic in space, linear in time.
 
     Args:
       table: (k + t h w, c), row by row. The first k rows, such as that of a class token, are kept.
       grid: (t, h, w) of the table; t is 1 for an image model.
       shape: (t', h', w') of the result.
+      methods: How to resize time, height and width, see `ops.position.interpolation`.
 
     Returns:
       (k + t' h' w', c), in float32 if the table has a lower precision.
@@ -116,7 +120,7 @@ def position_embedding(table: np.ndarray, grid: Grid, shape: Grid) -> np.ndarray
     count = len(table) - math.prod(grid)
     if count < 0:
         raise UserError(f"{len(table)} position embeddings are too few for a grid of {grid}")
-    cells = resized(table[count:].reshape(*grid, -1), shape)
+    cells = resized(table[count:].reshape(*grid, -1), shape, methods)
     return np.concatenate([table[:count], cells.reshape(-1, table.shape[-1])])
 
 

@@ -12,7 +12,7 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -370,8 +370,15 @@ def likeliest(
 def fitting(tensors: Mapping, table: Weights, like: Mapping, net: nn.Module | None = None) -> int:
     """Return the number of tensors that are variables of the model by a table."""
     want, rows = param_rules.flatten(like), table.rows(net)
-    names = [rename(name, rows) for name in tensors]
-    return sum(1 for name in names if name and leaf_key(name, want))
+
+    def count(names: Iterable[str]) -> int:
+        paths = [rename(name, rows) for name in names]
+        return sum(1 for path in paths if path and leaf_key(path, want))
+
+    found = count(tensors)
+    if found > len(tensors) / 2:
+        return found
+    return max(found, count(table.fixes(net)[0](tensors)))  # it reads tensors that it joins
 
 
 def exported_meta(path: Path) -> dict | None:

@@ -40,6 +40,7 @@ CONFIGS = {
 UNPUBLISHED = {
     r"quickstart(:.*)?|finetune:.*|\w+_own(:.*)?": "for generated clips or own data",
     r"vjepa2_\w+(:.*)?": "published by the authors alone",
+    r"videoprism_\w+(:.*)?": "ours, on published encoders",
     r"x3d_k400:(xs_4x12|l_16x5)": "published by PySlowFast alone",
     r"uniformer_k400:small_32x4": "published by the official repository alone",
     r"slowfast_k400:r50_8x8_multigrid": "published by PySlowFast and version 0.x alone",

@@ -44,10 +44,12 @@ class Check:
 
 def table(case: Case, net: nn.Module) -> Weights:
     """The rename table of a row."""
-    return resolve.tables(case.model, net)[case.upstream]
+    return case.table or resolve.tables(case.model, net)[case.upstream]
 
 
 def build(case: Case, num_classes: int, **overrides) -> nn.Module:
+    if case.make:
+        return case.make(**overrides)
     return plug.load("models", {**case.model, **overrides}, num_classes=num_classes)
 
 
@@ -66,7 +68,7 @@ def load(golden: Golden, net: nn.Module, inputs: Mapping) -> dict:
     variables, _ = convert(golden.tensors(), shapes(net, inputs), table(golden.case, net), net=net)
     learned = [variables[k] for k in ("params", "batch_stats") if k in variables]
     ours = sum(leaf.size for leaf in jax.tree.leaves(learned))
-    if ours != golden.parameters:
+    if ours != golden.parameters and not golden.case.adapted:
         raise UserError(f"{golden.name} has {golden.parameters:,} parameters, the model {ours:,}")
     return variables
 

@@ -9,6 +9,7 @@ start of the backbone's features; and constants, `keep:<tensor>`. NAME.json says
                  neither), `skip` (nothing to load) or `tied:<name>` (that tensor again)
     base         the golden whose row in tests/parity/cases applies, if it has none of its own
     num_classes  if not the width of its output
+    aux          names of arrays in NAME.npz that are inputs, too
     f32_vs_f64   {output: {rel: noise}} of upstream's own float32
     train        input, input_seed, labels, and what one step of training gave
 """
@@ -91,9 +92,10 @@ class Golden:
     @property
     def input(self):
         drawn = draw(self.about["input"], self.about.get("input_seed", 0))
+        more = {name: self.arrays[name] for name in self.about.get("aux") or ()}
         if "text_tokens" in self.arrays:
-            return {"video": drawn, "text": self.arrays["text_tokens"]}
-        return drawn
+            more["text"] = self.arrays["text_tokens"]
+        return {"video": drawn, **more} if more else drawn
 
     @property
     def input_shapes(self):

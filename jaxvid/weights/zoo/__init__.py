@@ -152,8 +152,8 @@ def default(model: Mapping[str, Any]) -> Row | None:
     """
     alike = [row for row in rows() if _alike(row.model, model)]
     names = (f"{row.family}_{row.variant}_k400" for row in alike)
-    encoders = [row.name for row in alike if row.is_encoder]
-    names = (*names, *sorted(encoders, key=len))
+    encoders = sorted((row for row in alike if row.is_encoder), key=lambda row: not row.config)
+    names = (*names, *(row.name for row in encoders))
     return next((by_name()[name] for name in names if name in by_name()), None)
 
 

@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import flax.linen as nn
 from einops import rearrange
+
+from jaxvid.weights.convert import Weights
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,9 @@ class Case:
       in_tuple: upstream's backbone gives its only feature map in a tuple.
       double: evaluate in float64, for models whose float32 noise hides errors.
       classes: number of classes of the model, if it is not the width of the golden's output.
+      make: overrides of the model -> the model, if it is no recogniser of a family.
+      table: rename table, if it is none of the family.
+      adapted: variables whose published tensors have another shape.
       unused: pattern of published tensors that have no part in the outputs and no place in ours.
       absolute: bound of max|a - b| for outputs whose spread is too small for a relative one.
     """
@@ -46,6 +52,9 @@ class Case:
     inner: str = ""
     in_tuple: bool = False
     double: bool = False
+    make: Callable[..., nn.Module] | None = None
+    table: Weights | None = None
+    adapted: tuple[str, ...] = ()
     unused: str = ""
     absolute: float | None = None
     classes: int = 0

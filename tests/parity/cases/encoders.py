@@ -2,8 +2,13 @@
 
 from dataclasses import replace
 
+import flax.linen as nn
+import numpy as np
 from einops import rearrange
 
+from jaxvid import plug
+from jaxvid.models.vjepa2 import Predictor
+from jaxvid.weights.names import vjepa2 as names
 from tests.parity.cases.case import Case
 
 
@@ -11,16 +16,103 @@ def videos(x):
     return {"video": rearrange(x, "n t c h w -> n t h w c")}
 
 
-def encoder(name, variant, **options):
+def classifier(name, variant, **options):
+    """A classifier on an encoder."""
     spec = dict(name=name, variant=variant, **options)
     return Case(spec, videos, "n t h w c -> n (t h w) c", upstream="transformers", train={})
 
 
+# V-JEPA 2
+
+
 def vjepa2(**options):
-    return replace(encoder("vjepa2", "vitl", **options), unused=r"vjepa2\.predictor\..*")
+    return replace(classifier("vjepa2", "vitl", **options), unused=r"vjepa2\.predictor\..*")
 
 
+class Pretrained(nn.Module):
+    """The encoder, and the predictor on the tokens `context` and on all tokens."""
+
+    backbone: nn.Module
+    predictor: nn.Module
+
+    def __call__(self, video, context, target, *, train):
+        x = self.backbone(video, train=train)
+        grid, x = x.shape[2:4], rearrange(x, "b t h w c -> b (t h w) c")
+        every = np.arange(x.shape[1])[None]
+        seen, hidden = x[0, context[0]][None], x[0, target[0]][None]
+        found = self.predictor(seen, context, target, grid=grid, train=train)
+        full = self.predictor(x, every, every, grid=grid, train=train)
+        return {
+            "encoder_mean": x.mean(1),
+            "encoder_first": x[:, :4],
+            "masked_first": seen[:, :4],
+            "target_first": hidden[:, :4],
+            "predictor": found[:, :8],
+            "predictor_mean": found.mean(1),
+            "predictor_full_mean": full.mean(1),
+            "predictor_full_first": full[:, :4],
+        }
+
+
+def with_predictor():
+    spec = dict(name="vjepa2", variant="vitl", depth=4)
+
+    def make(dtype):
+        encoder = plug.load("models", spec, "backbone", dtype=dtype)
+        return Pretrained(encoder, Predictor(dtype=dtype))
+
+    def inputs(x):
+        masks = {key: x[f"{key}_mask"].astype("int32") for key in ("context", "target")}
+        return {**videos(x["video"]), **masks}
+
+    return Case(spec, inputs, "n t h w c -> n (t h w) c", make=make, table=names.PRETRAINED)
+
+
+# VideoPrism
+
+
+class Encoder(nn.Module):
+    """An encoder alone."""
+
+    backbone: nn.Module
+
+    def __call__(self, video, *, train):
+        return self.backbone(video, train=train)
+
+
+def of_tokens(out, spatial, *_):  # the others are of methods of the block
+    tokens = rearrange(out, "b t h w c -> b (t h w) c")
+    return {
+        "mean": tokens.mean(1),
+        "frame_mean": out.mean((2, 3)),
+        "first": tokens[:, :4],
+        "last": tokens[:, -4:],
+        "spatial_first": spatial[0, :, :2],
+    }
+
+
+def videoprism(**options):
+    spec = dict(name="videoprism", variant="base", **options)
+
+    def make(dtype):
+        return Encoder(plug.load("models", spec, "backbone", dtype=dtype))
+
+    features = "n t h w c -> (n h w) t c"
+    last = f"block{options.get('depth', 12) - 1}"  # of frames, before the normalization
+    more = dict(make=make, outputs=of_tokens, inner=last)
+    return Case(spec, videos, features, upstream="pretrained", **more)
+
+
+TABLES = ("params/backbone/space/table", "params/backbone/time/table")
 CASES = {
     "vjepa2_l4": vjepa2(depth=4),
     "vjepa2_vitl": vjepa2(),
+    "vjepa2_l4_predictor": with_predictor(),
+    "videoprism_base": videoprism(),
+    "videoprism_l4_cls": classifier(
+        "videoprism", "base", depth=4, temporal_depth=2, frames=8, size=216
+    ),
+    "videoprism_l4_interp": replace(
+        videoprism(depth=2, temporal_depth=1, frames=10, size=(216, 324)), adapted=TABLES
+    ),
 }
