@@ -119,14 +119,15 @@ class CrossAttention(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, others: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, others: jax.Array, **options: Any) -> jax.Array:
+        """Apply `attention` with its keyword arguments, such as a mask."""
         c = x.shape[-1]
         linear = partial(nn.Dense, dtype=self.dtype, kernel_init=self.kernel_init)
         q = linear(c, use_bias=self.qkv_bias, name="q")(x)
         q = rearrange(q, "... n (g d) -> ... n g d", g=self.heads)
         kv = linear(2 * c, use_bias=self.qkv_bias, name="kv")(others)
         k, v = rearrange(kv, "... m (s g d) -> s ... m g d", s=2, g=self.heads)
-        y = rearrange(attention(q, k, v), "... n g d -> ... n (g d)")
+        y = rearrange(attention(q, k, v, **options), "... n g d -> ... n (g d)")
         return linear(c, kernel_init=self.proj_init or self.kernel_init, name="proj")(y)
 
 
@@ -154,7 +155,7 @@ class Mlp(nn.Module):
         dense = partial(nn.Dense, dtype=self.dtype, kernel_init=self.kernel_init)
         drop = nn.Dropout(self.dropout, deterministic=not train)
         c = x.shape[-1]
-        y = drop(self.activation(dense(int(self.ratio * c), name="fc1")(x)))
+        y = drop(self.activation(dense(round(self.ratio * c), name="fc1")(x)))
         return drop(dense(self.width or c, name="fc2")(y))
 
 

@@ -62,12 +62,14 @@ BY_VARIANT = Text()
 class Matched(NamedTuple):
     """Features of videos (b, f) and of texts (..., f), or None without such inputs; float32.
 
-    The learned number `scale` () multiplies the cosines of the features.
+    The learned number `scale` () multiplies the cosines of the features. If each pair is right or
+    wrong by itself, as in SigLIP, the learned number `bias` () is added; else it is None.
     """
 
     video: jax.Array | None
     text: jax.Array | None
     scale: jax.Array
+    bias: jax.Array | None = None
 
 
 class TwoTowers(nn.Module):

@@ -13,7 +13,7 @@ from jaxvid.metrics.prompted import PromptedAccuracy, class_scores
 from jaxvid.ops import losses
 from jaxvid.tasks.base import Report
 from jaxvid.tasks.recognition import examples
-from jaxvid.tasks.retrieval import HIDDEN, Retrieval, unit
+from jaxvid.tasks.retrieval import HIDDEN, Retrieval, sigmoid_loss, unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,9 @@ class Prompted(Retrieval):
         ways = jnp.where(mask > 0, score, HIDDEN), jnp.where(mask > 0, score.T, HIDDEN)
         videos, texts = (losses.masked_mean(losses.cross_entropy(s, target), mask) for s in ways)
         right = jnp.take_along_axis(same, ways[0].argmax(-1)[:, None], 1)[:, 0]
-        return (texts + videos) / 2, {"v2t_r1": losses.masked_mean(right, mask)}
+        pairs = sigmoid_loss(score, out.bias, same, mask)
+        loss = (texts + videos) / 2 if pairs is None else pairs
+        return loss, {"v2t_r1": losses.masked_mean(right, mask)}
 
     def predict(self, out, batch):
         """Return the predictions of `Retrieval`, and `label` (b,)."""

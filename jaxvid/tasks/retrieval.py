@@ -49,18 +49,20 @@ class Retrieval:
         return batch | {"video": augment.normalize(batch["video"], self.mean, self.std)}
 
     def inputs(self, batch):
-        text = {"text": batch["text"]} if "text" in batch else {}
-        return {"video": batch["video"][:, 0], **text}
+        more = {key: batch[key] for key in ("text", "grid") if key in batch}
+        return {"video": batch["video"][:, 0], **more}
 
     def loss(self, out, batch):
         mask = batch["mask"]
         score = out.scale * unit(out.video) @ unit(out.text[:, 0]).T
+        pairs = sigmoid_loss(score, out.bias, jnp.eye(len(mask)), mask)
         score = jnp.where(mask > 0, score, HIDDEN), jnp.where(mask > 0, score.T, HIDDEN)
         target = jnp.eye(len(mask))
         texts, videos = (losses.masked_mean(losses.cross_entropy(s, target), mask) for s in score)
         right = [(s.argmax(-1) == jnp.arange(len(mask))).astype(jnp.float32) for s in score]
         v2t, t2v = (losses.masked_mean(r, mask) for r in right)
-        return (texts + videos) / 2, {"t2v_r1": t2v, "v2t_r1": v2t}
+        loss = (texts + videos) / 2 if pairs is None else pairs
+        return loss, {"t2v_r1": t2v, "v2t_r1": v2t}
 
     def predict(self, out, batch):
         """Return `video` (b, f) and `text` (b, n, f) of length 1, and `text_mask` (b, n).
@@ -105,6 +107,25 @@ class Retrieval:
             },
             [f"hardest to find: {listed}"],
         )
+
+
+def sigmoid_loss(
+    score: jax.Array, bias: jax.Array | None, same: jax.Array, mask: jax.Array
+) -> jax.Array | None:
+    """Return the loss of models for which each pair is right or wrong by itself.
+
+    It is that of SigLIP (Zhai et al., 2023): the sum over the texts, averaged over the videos.
+
+    Args:
+      score: Scaled cosines (b, b) of videos and texts.
+      bias: What the model adds to them; None for other models, whose result is None.
+      same: 1 for pairs that are right, else 0 (b, b).
+      mask: 1 for samples that count, else 0 (b,).
+    """
+    if bias is None:
+        return None
+    pairs = jax.nn.log_sigmoid((2 * same - 1) * (score + bias)) * mask
+    return losses.masked_mean(-pairs.sum(1), mask)
 
 
 def recognized(

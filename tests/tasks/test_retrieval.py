@@ -10,6 +10,7 @@ import pytest
 from jaxvid import plug
 from jaxvid.errors import UserError
 from jaxvid.models.clip import Matched
+from jaxvid.tasks.prompted import Prompted
 from jaxvid.tasks.retrieval import Retrieval, unit
 
 TASK = Retrieval(num_classes=1)
@@ -41,6 +42,22 @@ def test_the_loss_is_that_of_both_directions():
     assert logs["v2t_r1"] == pytest.approx(np.mean(score.argmax(1) == np.arange(5)))
     assert logs["t2v_r1"] == pytest.approx(np.mean(score.argmax(0) == np.arange(5)))
     assert logs["t2v_r1"] != logs["v2t_r1"]
+
+
+def test_the_loss_of_a_model_with_a_bias_is_that_of_single_pairs():
+    out, mask = features(seed=1)._replace(bias=jnp.float32(-3.0)), jnp.array([1.0, 0, 1, 1, 1])
+    cosine = np.asarray(unit(out.video) @ unit(out.text[:, 0]).T, np.float64)
+    kept = [0, 2, 3, 4]
+    wrong = [
+        np.log1p(np.exp((-1 if i == j else 1) * (7 * cosine[i, j] - 3))) for i in kept for j in kept
+    ]
+    loss, _ = TASK.loss(out, {"mask": mask})
+    np.testing.assert_allclose(loss, np.sum(wrong) / len(kept), rtol=1e-5)
+    same = Prompted(num_classes=3).loss(out, {"mask": mask, "label": jnp.arange(5)})[0]
+    np.testing.assert_allclose(same, loss, rtol=1e-6)
+    other = Prompted(num_classes=3).loss(out, {"mask": mask, "label": jnp.zeros(5, int)})[0]
+    right = [np.log1p(np.exp(3 - 7 * cosine[i, j])) for i in kept for j in kept]
+    np.testing.assert_allclose(other, np.sum(right) / len(kept), rtol=1e-5)
 
 
 def test_masked_samples_are_neither_queries_nor_candidates():

@@ -4,9 +4,10 @@ import numpy as np
 
 from jaxvid.config.values import Count, Natural
 from jaxvid.data.recipes import base
-from jaxvid.data.sample import Sample, Transform
+from jaxvid.data.sample import Sample, Transform, check_split
 from jaxvid.data.text.tokenizer import LENGTH
-from jaxvid.data.transforms import sampling, spatial
+from jaxvid.data.transforms import sampling, spatial, video
+from jaxvid.data.transforms.patches import CutPatches
 from jaxvid.data.transforms.text import Tokenize
 from jaxvid.data.video.readers import ArrayReader
 
@@ -39,7 +40,10 @@ def build(
     short_side: Count = 256,
     test_short_side: Natural = 0,
     length: Count = LENGTH,
+    vocabulary: str = "",
     templates: tuple[str, ...] = TEMPLATES,
+    patches: Natural = 0,
+    patch: Count = 16,
 ) -> list[Transform]:
     """The transforms of one split: crops from the center in all of them, as published.
 
@@ -50,11 +54,23 @@ def build(
       short_side: Short side of the video before cropping, in pixels.
       test_short_side: Short side in test, in pixels; 0 uses the value of `short_side`.
       length: Maximum number of tokens of a text.
+      vocabulary: File of the vocabulary of texts for SigLIP: spiece.model, tokenizer.model or
+        tokenizer.json of the published repository. It is also looked up in the folder of the
+        environment variable JAXVID_WEIGHTS_DIR. "" is the vocabulary of CLIP.
       templates: Prompt templates, in which {} is replaced by the class name (see
         `transforms.text.Tokenize`). Training uses a random template, val uses the first, and test
         uses all.
+      patches: Largest number of patches of a frame, for models that take any grid of patches. The
+        whole frame is used, with its aspect ratio, instead of a square; 0 turns this off.
+      patch: Height and width of these patches, in pixels.
     """
     sampler = sampling.UniformFrames(frames, 1, split == "train", exact=True)
+    check_split(split)
+    use = {"train": "random", "val": "first", "test": "all"}[split]
+    texts = Tokenize(length, templates, use, vocabulary)
+    if patches:
+        cut = CutPatches(patch, patches)
+        return [texts, video.Open(), sampler, video.Decode(3), cut, video.Pack()]
     steps = base.pipeline(
         split,
         [sampler],
@@ -67,8 +83,7 @@ def build(
         test_size=0,
         test_short_side=test_short_side or short_side,
     )
-    use = {"train": "random", "val": "first", "test": "all"}[split]
-    return [Tokenize(length, templates, use), *steps]
+    return [texts, *steps]
 
 
 def example(**_) -> Sample:

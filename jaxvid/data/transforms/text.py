@@ -1,11 +1,14 @@
 """Conversion of the texts of a sample to tokens."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from jaxvid.data.sample import Sample
-from jaxvid.data.text.tokenizer import LENGTH, tokenize
+from jaxvid.data.text import sentencepiece, tokenizer
+from jaxvid.data.text.tokenizer import LENGTH
 from jaxvid.errors import UserError
 
 
@@ -19,14 +22,17 @@ class Tokenize:
       length: number of tokens of a text.
       templates: texts in which {} is replaced by a label. The texts of a label are consecutive.
       use: which templates to use for each label: "all", the "first", or one at "random".
+      vocabulary: file of a vocabulary of SentencePiece, which may be in the folder of the variable
+        JAXVID_WEIGHTS_DIR; "" is the vocabulary of CLIP.
 
     Raises:
-      UserError: a template does not contain {} once.
+      UserError: a template does not contain {} once, or there is no such file.
     """
 
     length: int = LENGTH
     templates: tuple[str, ...] = ("{}",)
     use: str = "all"
+    vocabulary: str = ""
 
     def __post_init__(self):
         for template in self.templates:
@@ -41,8 +47,22 @@ class Tokenize:
         if not texts:
             return sample
         # Empty texts are padding of sources.
-        rows = [tokenize(t, self.length) * bool(t) for t in texts]
+        rows = [self.tokenize(t) * bool(t) for t in texts]
         return sample | {"text": np.stack(rows)}
+
+    def tokenize(self, text: str) -> np.ndarray:
+        """Return the tokens of a text, int32 (length,)."""
+        if not self.vocabulary:
+            return tokenizer.tokenize(text, self.length)
+        path = Path(self.vocabulary).expanduser()
+        folders = ("", os.environ.get("JAXVID_WEIGHTS_DIR") or "")
+        found = [folder / path for folder in map(Path, folders) if (folder / path).is_file()]
+        if not found:
+            raise UserError(
+                f"{path}: no such file, neither here nor in JAXVID_WEIGHTS_DIR; get it from the"
+                " repository of the weights, or set config.data.recipe.vocabulary to its path"
+            )
+        return sentencepiece.read(found[0]).tokenize(text, self.length)
 
     def _chosen(self, rng: np.random.Generator) -> tuple[str, ...]:
         """Return the templates for one label."""
