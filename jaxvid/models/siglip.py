@@ -203,7 +203,7 @@ class SigLIP(nn.Module):
       text: Of the same features.
     """
 
-    backbone: VisionTower
+    backbone: ImageTower
     text: TextTower
 
     @nn.compact
@@ -229,7 +229,7 @@ def backbone(variant, **overrides):
     return VisionTower(**{**VARIANTS[variant], **overrides})
 
 
-def text_tower(vision: VisionTower, given: dict, text: Text, **more: Any) -> TextTower:
+def text_tower(vision: ImageTower, given: dict, text: Text, **more: Any) -> TextTower:
     """Return a text tower with the sizes of a vision tower, where others are not given."""
     names = ("width", "depth", "heads", "mlp_width", "remat", "dtype")
     shared = {name: getattr(vision, name) for name in names} | {"features": vision.width}

@@ -24,20 +24,22 @@ def run(net, variables, **inputs):
 
 def test_texts_are_padded_to_the_length_of_the_tower():
     net = siglip.build("test", pad=5, text=siglip.Text(depth=1))
-    text = np.int32([[7, 8, 9, 1], [7, 1, 0, 0]])
+    text = np.array([[7, 8, 9, 1], [7, 1, 0, 0]], np.int32)
     variables = filled(net, text=text)
     want = run(net, variables, text=np.pad(text, [(0, 0), (0, 4)]))
     found = run(net, variables, text=text)
     np.testing.assert_allclose(found.text, want.text, rtol=1e-6)
     with_pad = np.where(np.pad(text, [(0, 0), (0, 4)]) == 0, 5, np.pad(text, [(0, 0), (0, 4)]))
-    np.testing.assert_allclose(run(net, variables, text=np.int32(with_pad)).text, want.text)
+    np.testing.assert_allclose(
+        run(net, variables, text=np.asarray(with_pad, np.int32)).text, want.text
+    )
     with pytest.raises(UserError, match="at most 8 tokens, not 9"):
         run(net, variables, text=np.ones((1, 9), np.int32))
 
 
 def test_tokens_see_those_that_follow_and_the_last_place_stands_for_the_text():
     net = siglip.build("test", text=siglip.Text(depth=1))
-    text = np.int32([[7, 8, 9, 1, 0, 0, 0, 0]])
+    text = np.array([[7, 8, 9, 1, 0, 0, 0, 0]], np.int32)
     variables = filled(net, text=text)
     other = text.copy()
     other[0, 1] = 12
@@ -79,7 +81,7 @@ def test_position_tables_are_resized_as_images(grid):
     """Equal to an antialiased linear resize of each channel."""
     table = RNG.standard_normal((16, 3)).astype(np.float32)
     n = grid[0] * grid[1] + 2
-    found = siglip2.resized(jnp.asarray(table), 4, np.int32([grid]), n)[0]
+    found = siglip2.resized(jnp.asarray(table), 4, np.array([grid], np.int32), n)[0]
     want = jax.image.resize(table.reshape(4, 4, 3), (*grid, 3), "linear", antialias=True)
     np.testing.assert_allclose(found[:-2], want.reshape(-1, 3), atol=1e-5)
     np.testing.assert_allclose(found[-2:], np.repeat(found[:1], 2, 0), atol=1e-6)
@@ -88,7 +90,7 @@ def test_position_tables_are_resized_as_images(grid):
 def test_padding_is_hidden():
     net = siglip2.build("test", depth=1)
     video = RNG.standard_normal((2, 1, 8, 16, 3)).astype(np.float32)
-    grid = np.int32([[2, 3], [2, 4]])
+    grid = np.array([[2, 3], [2, 4]], np.int32)
     variables = filled(net, video=video, grid=grid)
     want = run(net, variables, video=video, grid=grid).video
     other = video.copy()
@@ -103,7 +105,7 @@ def test_padding_is_hidden():
 def test_patches_of_another_size_are_an_error():
     net = siglip2.build("test", depth=1)
     with pytest.raises(UserError, match=r"patches of 4 x 4 pixels.*data\.recipe\.patch"):
-        filled(net, video=np.zeros((1, 1, 8, 9, 3), np.float32), grid=np.int32([[2, 4]]))
+        filled(net, video=np.zeros((1, 1, 8, 9, 3), np.float32), grid=np.array([[2, 4]], np.int32))
 
 
 def test_queries_are_cut_from_keys_and_values():

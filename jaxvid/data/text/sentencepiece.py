@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import regex
@@ -204,8 +205,10 @@ def from_json(content: bytes) -> Vocabulary:
     return Vocabulary(tuple(pieces), kind, kind == UNIGRAM)
 
 
-def fields(message: bytes) -> Iterator[tuple[int, bytes | int | float]]:
+def fields(message: bytes) -> Iterator[tuple[int, Any]]:
     """Yield (number, value) of the fields of a message of protocol buffers.
+
+    A value is an integer, a float or bytes.
 
     Raises:
       ValueError: it is no such message.
