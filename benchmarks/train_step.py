@@ -52,6 +52,7 @@ from jaxvid.train.step import init_state, init_variables
 # family -> config, its variant, what else the model's spec has, and the recipe's small sizes
 CASES: dict[str, tuple[str, str, dict, dict]] = {
     "swin": ("swin_k400", "tiny", {}, dict(frames=8, size=112)),
+    "hiera": ("hiera_k400", "base_16x4", {}, {}),
     "mvit": ("mvit_k400", "small_16x4", dict(resize=True), dict(frames=8, size=112)),
     "tsn": ("tsn_k400", "r50_u3", {}, dict(size=112)),
     "tsm": ("tsm_k400", "r50_u8", {}, dict(size=112)),

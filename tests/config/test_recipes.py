@@ -25,11 +25,12 @@ WITHOUT_CHECKPOINT = {
     ),
     "tsn_k400_flow": "tsn_imagenet-pretrained-r50_8xb32_5x1x3-110e_kinetics400-flow",
 }
+OTHERS = re.compile(r"https://(huggingface\.co|dl\.fbaipublicfiles\.com)/")  # of other projects
 # spec of a config: the published config that it is of
 PUBLISHED = WITHOUT_CHECKPOINT | {
     re.sub(r"^configs/(\w+)\.py", r"\1", row.config): row.published
     for row in zoo.rows()
-    if row.config and "//huggingface.co/" not in row.url  # the sheet has no recipes of these
+    if row.config and not OTHERS.match(row.url)  # the sheet has no recipes of these
 }
 # name of a config: the specs of its variants
 CONFIGS = {
@@ -39,6 +40,7 @@ CONFIGS = {
 # Patterns of configs that no published one is like.
 UNPUBLISHED = {
     r"quickstart(:.*)?|finetune:.*|\w+_own(:.*)?": "for generated clips or own data",
+    r"hiera_k400:.*": "the authors published no training code",
     r"vjepa2_\w+(:.*)?": "published by the authors alone",
     r"videoprism_\w+(:.*)?": "ours, on published encoders",
     r"x3d_k400:(xs_4x12|l_16x5)": "published by PySlowFast alone",

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from tests.parity.cases.case import of_clips
+from einops import rearrange
+
+from tests.parity.cases.case import Case, of_clips
 
 
 def mvit(variant, **options):
@@ -12,7 +14,27 @@ def mvit(variant, **options):
     return replace(of_clips("mvit", variant, **options), **about)
 
 
+def hiera_stages(out, *stages):
+    """Scores; means and first columns of the features of each stage, each (n, u, i, j, c)."""
+    found = {"cls": out}
+    for s, x in enumerate(sorted(stages, key=lambda x: x.shape[-1])):
+        x = rearrange(x, "n (t u v) i j c -> n t (u i) (v j) c", t=8, u=7)
+        found |= {f"stage{s}": x.mean((1, 2, 3)), f"stage{s}_first": x[:, 0, 0, :3]}
+    return found
+
+
+HIERA_BASE = Case(
+    dict(name="hiera", variant="base"),
+    lambda x: {"video": rearrange(x, "n c t h w -> n t h w c")},
+    "n c -> n c",
+    upstream="official",
+    train=dict(drop_path=0.0),
+    outputs=hiera_stages,
+    tokens="head/norm",
+    inner="block1 block4 block20 block23",
+)
 CASES = {
+    "hiera_base_16x224": HIERA_BASE,
     "mvit_small": mvit("small"),
     "mvit_base": mvit("base"),
     "mvit_large": mvit("large"),
