@@ -167,8 +167,8 @@ class MViT(nn.Module):
         block; each stage halves them.
       widen: The part that doubles the channels: "attention" of the block that begins a stage, or
         "mlp" of the block before it, as in the model whose pre-training is MaskFeat.
-      frames, size: Number of frames, and height and width in pixels, of clips. The tables of
-        relative positions are for them.
+      frames: Number of frames of a clip. The tables of relative positions are for it.
+      size: Height and width of a clip in pixels, also for the tables.
       resize: Take clips of all sizes, and resize the tables in each call. If False, other sizes are
         an error.
       drop_path: Probability of skipping a residual branch in the last block in training; it grows
