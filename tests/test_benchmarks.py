@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from benchmarks import attention, kernels, loop, peers, profile, rows, scaling, train_step
+from benchmarks import attention, kernels, loop, memory, peers, profile, rows, scaling, train_step
 from benchmarks.scaling import Collective, Links
 from jaxvid import plug
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
 from jaxvid.models.clip import Matched
+from jaxvid.ops.attention import attention as attend
 from jaxvid.train.plan import rehearse
 
 HLO = """\
@@ -308,3 +309,20 @@ def test_a_turn_of_the_loop_is_compared_with_its_neighbours():
     turns.alone += [step(1) for _ in range(3)]
     turns.loop += [np.array([9.0, 9.0]), np.array([4.0, 1.0])]
     assert turns.ratios().tolist() == [[2.0, 1.0]]  # the first turn does not count
+
+
+def test_attention_is_traced_as_on_a_gpu():
+    q = jax.ShapeDtypeStruct((2, 256, 2, 64), jnp.bfloat16)
+
+    def program():  # a new function, because traces are kept by function
+        return str(jax.make_jaxpr(lambda *x: attend(*x))(q, q, q))
+
+    with memory.like_a_gpu():
+        assert "dot_product_attention" in program()
+    assert "dot_product_attention" not in program()
+
+
+@pytest.mark.long
+def test_the_policies_of_remat_need_less_and_less_memory():
+    needed = [memory.needed("quickstart", 16, 64, 2, policy) for policy in memory.POLICIES]
+    assert needed[0] > 1.2 * needed[1] > 1.2 * needed[2] > 0
