@@ -16,6 +16,7 @@ from einops import rearrange
 from jaxvid import plug
 from jaxvid.weights import resolve
 from jaxvid.weights.convert import convert, export
+from tests.parity.cases.image_text import unit
 from tests.parity.check import named, relative
 from tests.parity.golden import draw, weight
 
@@ -67,7 +68,95 @@ VIDEOMAE: dict[str, Any] = dict(
     intermediate_size=128,
     num_labels=5,
 )
+SMALL: dict[str, Any] = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2)
+TIMESFORMER = dict(SMALL, image_size=32, patch_size=8, num_frames=4, intermediate_size=64)
+
+
+def timesformer(theirs, ours):
+    """TimeSformer with one kind of attention."""
+    return Row(
+        "TimesformerForVideoClassification",
+        dict(TIMESFORMER, attention_type=theirs, num_labels=5),
+        dict(name="timesformer", variant="test", attention=ours),
+        {"video": (2, 4, 32, 32, 3)},
+        channels_first,
+    )
+
+
+SIGLIP_TEXT = dict(SMALL, intermediate_size=40, vocab_size=64, max_position_embeddings=8)
+SIGLIP_IMAGE = dict(SMALL, intermediate_size=40, image_size=32, patch_size=16)
+
+
+def tokens(inputs):
+    """Token ids for draws, and grids for patches."""
+    found = inputs | {"text": np.int64(abs(inputs["text"]) * 20) % 63 + 1}
+    if "grid" in inputs:
+        found["grid"] = np.array([[2, 5], [3, 4]])
+    return found
+
+
+def images_and_texts(inputs):
+    """Frames of videos of one frame, and texts."""
+    images = rearrange(inputs["video"], "b 1 h w c -> b c h w")
+    return {"pixel_values": images, "input_ids": inputs["text"]}
+
+
+def patches_and_texts(inputs):
+    """Patches of such frames, their grids and which are shown, and texts."""
+    patches = rearrange(inputs["video"], "b 1 n p c -> b n (p c)")
+    shown = np.arange(patches.shape[1]) < inputs["grid"].prod(-1)[:, None]
+    more = dict(spatial_shapes=inputs["grid"], pixel_attention_mask=shown.astype(int))
+    return {"pixel_values": patches, "input_ids": inputs["text"], **more}
+
+
+def similarities(out):
+    """What the models of transformers return of images and texts."""
+    names = {"image": "image_embeds", "text": "text_embeds", "pairs": "logits_per_image"}
+    return {key: out[name] for key, name in names.items()}
+
+
+def of_matched(out):
+    """The same of ours."""
+    image, text = unit(out.video), unit(out.text)
+    return {"image": image, "text": text, "pairs": out.scale * image @ text.T + out.bias}
+
+
 ROWS = {
+    "timesformer": timesformer("divided_space_time", "divided"),
+    "timesformer_joint": timesformer("joint_space_time", "joint"),
+    "vivit": Row(
+        "VivitForVideoClassification",
+        dict(TIMESFORMER, num_frames=6, tubelet_size=[2, 8, 8], num_labels=5),
+        dict(name="vivit", variant="test"),
+        {"video": (2, 6, 32, 32, 3)},
+        channels_first,
+    ),
+    "siglip": Row(
+        "SiglipModel",
+        dict(
+            text_config=dict(SIGLIP_TEXT, projection_size=16),
+            vision_config=SIGLIP_IMAGE,
+        ),
+        dict(name="siglip", variant="test"),
+        {"video": (2, 1, 32, 32, 3), "text": (2, 8)},
+        images_and_texts,
+        similarities,
+        of_matched,
+        tokens,
+    ),
+    "siglip2_naflex": Row(
+        "Siglip2Model",
+        dict(
+            text_config=dict(SIGLIP_TEXT, projection_size=16),
+            vision_config=dict(SMALL, intermediate_size=40, patch_size=4, num_patches=16),
+        ),
+        dict(name="siglip2", variant="test"),
+        {"video": (2, 1, 14, 16, 3), "grid": (2, 2), "text": (2, 8)},
+        patches_and_texts,
+        similarities,
+        of_matched,
+        tokens,
+    ),
     "videomae": Row(
         "VideoMAEForVideoClassification",
         VIDEOMAE,
