@@ -53,6 +53,10 @@ RECOGNITION = {
     "tpn:slowonly_r50_8x8": "tpn/tpn-slowonly_r50_8xb8-8x8x1-150e_kinetics400-rgb",
     "uniformer:small_16x4": "uniformer/uniformer-small_imagenet1k-pre_16x4x1_kinetics400-rgb",
     "uniformer:base_16x4": "uniformer/uniformer-base_imagenet1k-pre_16x4x1_kinetics400-rgb",
+    "uniformerv2:base_u8": "uniformerv2/"
+    "uniformerv2-base-p16-res224_clip-kinetics710-pre_8xb32-u8_kinetics400-rgb",
+    "uniformerv2:large_u8": "uniformerv2/"
+    "uniformerv2-large-p14-res224_clip-kinetics710-pre_u8_kinetics400-rgb",
     "x3d:s_13x6": "x3d/x3d_s_13x6x1_facebook-kinetics400-rgb",
     "x3d:m_16x5": "x3d/x3d_m_16x5x1_facebook-kinetics400-rgb",
     "c2d:r50_8x8": "c2d/c2d_r50-in1k-pre_8xb32-8x8x1-100e_kinetics400-rgb",

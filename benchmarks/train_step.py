@@ -61,6 +61,7 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
     "trn": ("trn_ssv2", "", {}, dict(size=112)),
     "tpn": ("tpn_k400", "slowonly_r50_8x8", {}, dict(size=112)),
     "uniformer": ("uniformer_k400", "small_16x4", {}, dict(frames=8, size=96)),
+    "uniformerv2": ("uniformerv2_k400", "base_u8", {}, dict(frames=2)),
     "x3d": ("x3d_k400", "s_13x6", {}, dict(size=112)),
     "c2d": ("c2d_k400", "r50_8x8", {}, dict(size=112)),
     "c3d": ("c3d_ucf101", "", {}, {}),

@@ -104,6 +104,15 @@ def kinetics710() -> dict:
     return data
 
 
+def moments_in_time() -> dict:
+    """Return Moments in Time in MMAction2's layout of lists and folders."""
+    data = dict(root="data/mit", num_classes=339, names="label_map.txt", checks=CHECKS)
+    for split, folder in (("train", "training"), ("val", "validation")):
+        file = f"mit_{split}_list_videos.txt"
+        data[split] = dict(name="video_list", file=file, prefix=f"videos/{folder}")
+    return data
+
+
 def something() -> dict:
     """Return Something-Something v2 in MMAction2's layout."""
     data = dict(root="data/sthv2", num_classes=174, names="label_map.txt", checks=CHECKS)

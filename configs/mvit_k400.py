@@ -39,7 +39,8 @@ def mvit_run(
     c.model = dict(name="mvit", variant=variant, drop_path=drop_path, dropout=0.5, remat=False)
     c.task = plug.spec("tasks", "recognition", smoothing=0.1, augment=dict(erasing=0.25), **pixels)
     c.data = data
-    given = dict(stride=1, size=224, policy=("randaugment_noisy", 4, 7.0)) | recipe
+    policy = dict(policy=("randaugment_noisy", 4, 7.0), policy_first=True)
+    given = dict(stride=1, size=224, **policy) | recipe
     c.data.recipe = plug.spec("data.recipes", "clip", **given)
     c.optim = dict(name="adamw", lr=1.6e-3, base_batch=batch, weight_decay=0.05, clip=0.0)
     return c

@@ -162,4 +162,5 @@ FIX = fixes.chain(
         for whole, leaf in (("in_proj_weight", "weight"), ("in_proj_bias", "bias"))
     ),
 )
-WEIGHTS = {"mmaction": Weights(ROWS, (), ORDER, adapt=clip.adapt, fix=FIX)}
+SKIP = ("backbone.proj", "backbone.ln_post.*")  # of CLIP, in the files to start from
+WEIGHTS = {"mmaction": Weights(ROWS, SKIP, ORDER, adapt=clip.adapt, fix=FIX)}

@@ -25,7 +25,7 @@ class Scheduler:
         self.given, self.base = given, base
         self.begin = int(given.get("begin", 0) * unit)
         self.end = given.get("end", INF) * unit
-        self.period = given.get("T_max", 0) * unit
+        self.period = given["T_max"] * unit if "T_max" in given else self.end - self.begin
         self.milestones = [milestone * unit for milestone in given.get("milestones", ())]
         self.count, self.own = -1, -1
 

@@ -25,15 +25,19 @@ SPLITS = ("train", "val", "test")
 # Names of data sets in names of published configs, and in our folders and lists.
 DATASETS = re.compile(
     r"kinetics\d+|sthv[12]|ucf101|hmdb51|ava2[12]|multisports|ntu\d+|activitynet|msrvtt"
+    r"|(?<![a-z])mit(?=v1|[/ ])"
 )
 AVA = re.compile(r"ava_train_v2\.(\d)")
 NORM = "backbone/layer2_0/conv2/bn/scale"  # if it is frozen, so are its running statistics
 # What torchvision's names stood for when the recipes were written.
 TORCHVISION = {"resnet50": "resnet50-0676ba61.pth", "resnet101": "resnet101-63fe2227.pth"}
 MMPRETRAIN = {"mmcls://mobilenet_v2": "mobilenet_v2_batch256_imagenet_20200708-3b2dc3af.pth"}
+# Files of CLIP's vision transformers that UniFormerV2 starts from.
+CLIP = {"ViT-B/16": "vit-base-p16-res224_clip-rgb_20221219-b8a5da86.pth"}
 # Defaults of upstream's heads, where a config does not give them.
 DROPOUT = {"GCNHead": 0.0, "TimeSformerHead": 0.0}
 INIT_STD = {"MViTHead": 0.02, "TSMHead": 0.001, "TRNHead": 0.001, "TimeSformerHead": 0.02}
+INIT_STD |= {"UniFormerHead": 0.02}
 
 
 def published(name: str, record: Record) -> Facts:
@@ -173,7 +177,8 @@ def _weights(record: Record) -> str:
     if not isinstance(where, str):
         return str(where or "")
     short = where.removeprefix("torchvision://")
-    return TORCHVISION.get(short) or MMPRETRAIN.get(where) or short.rpartition("/")[2]
+    known = TORCHVISION | MMPRETRAIN | CLIP
+    return known.get(short) or short.rpartition("/")[2]
 
 
 def batch(name: str, record: Record) -> int:

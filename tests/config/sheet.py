@@ -23,10 +23,12 @@ ALIASES = {
 }
 SPLITS = ("train", "val", "test")
 # Differences that are no paths: what they say is done by hand.
+TRAINING = ("train", "optim_wrapper", "param_scheduler", "train_cfg")
 NOTES = {
     "identical apart from data paths": (),
     "absent: auto_scale_lr": ("auto_scale_lr",),
-    "TEST-ONLY (no training sections)": ("train", "optim_wrapper", "param_scheduler", "train_cfg"),
+    "TEST-ONLY (no training sections)": ("val", *TRAINING),
+    "MODEL-ONLY (no data/train sections)": ("val", "test", *TRAINING),
 }
 
 
