@@ -390,6 +390,8 @@ def test_every_config_trains_what_it_says(file, variant):
     spec.variant = like if like in plug.module("models", spec.name).VARIANTS else "test"
     if "frames" in spec:  # layers of the network depend on it
         spec.frames = plug.module("models", spec.name).VARIANTS["test"].get("frames", spec.frames)
+    if "patch" in config.task:  # is that of the model
+        config.task.patch = plug.module("models", spec.name).VARIANTS["test"]["patch"]
     if "span" in config.model:  # divides the frames of the published clips
         config.model.span = 0
     net, task, _ = parts(config)

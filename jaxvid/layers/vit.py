@@ -71,17 +71,17 @@ class ViT(nn.Module):
         return -(-self.frames // a), -(-self.size // i), -(-self.size // j)
 
     @nn.compact
-    def __call__(self, video: jax.Array, visible: jax.Array | None = None, *, train: bool):
+    def __call__(self, video: jax.Array, kept: jax.Array | None = None, *, train: bool):
         """Compute the tokens.
 
         Args:
           video: (b, T, H, W, 3), normalized.
-          visible: (b, n), numbers of the tokens that go through the blocks, as in masked
+          kept: (b, n), numbers of the tokens that go through the blocks, as in masked
             pre-training; None for all.
           train: Skip branches at random.
 
         Returns:
-          (b, t, h, w, c); with `visible`, (b, n, c).
+          (b, t, h, w, c); with `kept`, (b, n, c).
 
         Raises:
           UserError: the clip has another size than `frames` and `size`, without `resize`.
@@ -91,8 +91,8 @@ class ViT(nn.Module):
         x = PatchEmbed(self.width, self.patch, dtype=self.dtype, name="patch_embed")(video)
         _, *grid, _ = x.shape
         x = x.reshape(len(x), -1, self.width) + self._positions(*grid)
-        if visible is not None:
-            x = jnp.take_along_axis(x, visible[..., None], 1)
+        if kept is not None:
+            x = jnp.take_along_axis(x, kept[..., None], 1)
         block = partial(
             remat(Block, self.remat),
             self.heads,
@@ -106,7 +106,7 @@ class ViT(nn.Module):
             x = block(drop_path=float(rate), name=f"block{i}")(x, train)
         if self.final_norm:
             x = norm("norm", self.dtype, self.epsilon)(x)
-        return x.reshape(len(x), *grid, self.width) if visible is None else x
+        return x.reshape(len(x), *grid, self.width) if kept is None else x
 
     def _positions(self, t: int, h: int, w: int) -> jax.Array:
         """Return the fixed table (n, c) of a grid, resized if it is not that of the model."""

@@ -21,6 +21,7 @@ from jaxvid.weights.names import fixes
 
 VARIANTS: dict[str, dict] = {
     "test": dict(width=16, depth=2, heads=2, frames=4, size=16, patch=(2, 4, 4)),
+    "mini": dict(width=64, depth=4, heads=4, frames=8, size=32, patch=(2, 4, 4)),
     "small": dict(width=384, depth=12, heads=6),
     "base": dict(width=768, depth=12, heads=12),
     "large": dict(width=1024, depth=24, heads=16),
@@ -111,13 +112,21 @@ def position_buffer(net, names) -> dict[str, np.ndarray]:
     return {"backbone.pos_embed": table[None]}
 
 
-def transformers() -> Weights:
-    """Return the table of transformers.VideoMAEForVideoClassification.
+# Files on the hub have "q_bias", which version 5 of transformers renames to "query.bias".
+HUGGING_FACE_QKV = fixes.chain(
+    BIASES,
+    fixes.joined(("query.bias", "value.bias"), "qkv.bias"),
+    fixes.joined(("query.weight", "key.weight", "value.weight"), "qkv.weight"),
+)
+HUGGING_FACE_ORDER = (
+    "videomae embeddings encoder attention.attention attention.output attention query key value"
+    " intermediate output layernorm_before layernorm_after weight bias"
+)
 
-    Files on the hub have "q_bias", which version 5 of transformers renames to "query.bias".
-    """
+
+def hugging_face_blocks(torch: str, ours: str) -> Table:
+    """Return the rename rows of blocks; `torch` and `ours` are what precedes their numbers."""
     # "videomae.encoder.layer.0.intermediate.dense.bias" -> "backbone/block0/mlp/fc1/bias"
-    layer, block = "videomae.encoder.layer.{i}", "backbone/block{i}"
     names = {
         "attention.attention.qkv": "attn/qkv",
         "attention.output.dense": "attn/proj",
@@ -126,23 +135,21 @@ def transformers() -> Weights:
         "layernorm_before": "norm1",
         "layernorm_after": "norm2",
     }
-    qkv = [
-        fixes.joined(("query.bias", "value.bias"), "qkv.bias"),
-        fixes.joined(("query.weight", "key.weight", "value.weight"), "qkv.weight"),
-    ]
-    rows = [(f"{layer}.{theirs}", f"{block}/{ours}") for theirs, ours in names.items()]
-    rows += [
+    return tuple(
+        (f"{torch}.{{i}}.{theirs}", f"{ours}/block{{i}}/{name}") for theirs, name in names.items()
+    )
+
+
+def transformers() -> Weights:
+    """Return the table of transformers.VideoMAEForVideoClassification."""
+    rows = (
         ("videomae.embeddings.patch_embeddings.projection", "backbone/patch_embed"),
+        *hugging_face_blocks("videomae.encoder.layer", "backbone"),
         ("fc_norm", "head/fc_norm"),
         ("classifier", "head/fc"),
-    ]
-    order = (
-        "videomae fc_norm classifier embeddings encoder attention.attention attention.output"
-        " attention query key value intermediate output layernorm_before layernorm_after weight"
-        " bias"
     )
     skip = ("videomae.layernorm.*", *PRETRAINED)
-    return Weights(tuple(rows), skip, order, fix=fixes.chain(BIASES, *qkv))
+    return Weights(rows, skip, f"{HUGGING_FACE_ORDER} fc_norm classifier", fix=HUGGING_FACE_QKV)
 
 
 def mmaction() -> Weights:

@@ -58,6 +58,7 @@ UNPUBLISHED = {
     r"vivit_k400": "published by Scenic alone",
     r"omnisource_k400:mixed": "the sources of version 0.x, without a published config",
     r"videomae_(k400:(small|huge)|ssv2:.*)": "published by the official repository alone",
+    r"videomae_pretrain:.*": "published by the official repository, or for own data",
     r"clip4clip_msrvtt:vitb16": "published for ViT-B/32 alone",
     r"swin_k400:large,official": "the official repository has no Swin-L",
     r"swin_k400:base_in22k,official": "another name of swin_k400:base_in22k",

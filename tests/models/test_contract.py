@@ -136,13 +136,13 @@ def test_a_family_has_what_others_rely_on(family):
 
 @pytest.mark.parametrize("family,variant", VARIANTS)
 def test_every_variant_gives_logits(family, variant):
-    """Or for localization, which knows no classes, scores of other kinds."""
+    """Or, for what knows no classes, such as localization and masked pre-training, others."""
     model = make(family, variant)
     variables = trace(family, model, variant)
     out = jax.eval_shape(forward(model), variables, inputs(family, variant))
     kinds = {(*x.shape[:1], x.dtype.name) for x in jax.tree.leaves(out)}
     assert kinds - {("float32",)} == {(2, "float32")}  # the scale of similarities is a number
-    if not inputs(family).keys() & {"feature", "text"}:
+    if not inputs(family).keys() & {"feature", "text", "hidden"}:
         out, *_ = out if isinstance(out, tuple) else (out,)  # others are auxiliary
         assert (out.shape[0], out.shape[-1]) == (2, CLASSES)  # of a clip, or of each box in it
 

@@ -58,6 +58,19 @@ def channels_first(inputs):
     return {"pixel_values": rearrange(inputs["video"], "b t h w c -> b t c h w")}
 
 
+def hide(inputs):
+    """Three quarters of 32 tokens, others in each clip."""
+    order = np.random.default_rng(1).permuted(np.tile(np.arange(32), (2, 1)), axis=1)
+    numbers = dict(visible=np.sort(order[:, 24:]), hidden=np.sort(order[:, :24]))
+    return inputs | {key: x.astype(np.int32) for key, x in numbers.items()}
+
+
+def with_mask(inputs):
+    mask = np.zeros((2, 32), bool)
+    np.put_along_axis(mask, inputs["hidden"], True, 1)
+    return channels_first(inputs) | {"bool_masked_pos": mask}
+
+
 VIDEOMAE: dict[str, Any] = dict(
     image_size=32,
     patch_size=8,
@@ -121,6 +134,15 @@ def of_matched(out):
     return {"image": image, "text": text, "pairs": out.scale * image @ text.T + out.bias}
 
 
+OURS: dict[str, Any] = dict(width=32, depth=3, heads=4, size=32, patch=(2, 8, 8), epsilon=1e-12)
+OURS |= dict(variant="test", norm_epsilon=1e-5)
+DECODER: dict[str, Any] = dict(
+    decoder_hidden_size=24,
+    decoder_num_hidden_layers=2,
+    decoder_num_attention_heads=2,
+    decoder_intermediate_size=96,
+    use_mean_pooling=False,
+)
 ROWS = {
     "timesformer": timesformer("divided_space_time", "divided"),
     "timesformer_joint": timesformer("joint_space_time", "joint"),
@@ -160,14 +182,17 @@ ROWS = {
     "videomae": Row(
         "VideoMAEForVideoClassification",
         VIDEOMAE,
-        dict(
-            name="videomae",
-            variant="test",
-            **dict(width=32, depth=3, heads=4, size=32, patch=(2, 8, 8)),
-            **dict(epsilon=1e-12, norm_epsilon=1e-5),
-        ),
+        dict(OURS, name="videomae"),
         {"video": (2, 4, 32, 32, 3)},
         channels_first,
+    ),
+    "videomae_pretrain": Row(
+        "VideoMAEForPreTraining",
+        VIDEOMAE | DECODER,
+        dict(OURS, name="videomae_pretrain", decoder_width=24, decoder_heads=2, decoder_depth=2),
+        {"video": (2, 4, 32, 32, 3)},
+        with_mask,
+        change=hide,
     ),
 }
 
