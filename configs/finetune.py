@@ -16,8 +16,9 @@ and their number come from the data.
 | FAMILY_VARIANT without weights     | such as tsn_r18, from random values                         |
 
 Model, parameter groups, frames and size are those of the published recipe. The learning rate is the
-published one where the recipe itself starts from other weights, else a tenth of it. Other weights
-are `--config.init.weights=FILE` or a workdir, and an empty value trains from random values.
+published one where the recipe itself starts from other weights, else a tenth of it. With AdamW, it
+is at least 1e-5: recipes that keep the head of their weights have less. Other weights are
+`--config.init.weights=FILE` or a workdir, and an empty value trains from random values.
 """
 
 from configs import base, datasets, recognizers
@@ -26,6 +27,7 @@ from jaxvid.config import hashable
 from jaxvid.weights import zoo
 
 CPU = ("mini", "test")  # variants that are small enough for a CPU
+LEAST_RATE = 1e-5  # with AdamW, for the batch below; the head then learns ten times as fast
 
 
 def get_config(variant="tiny"):
@@ -46,6 +48,10 @@ def get_config(variant="tiny"):
     c.optim = {**published.optim, "clip": published.optim.clip or 1.0}
     if not published.init.weights:
         c.optim.lr *= 0.1
+    rate = c.optim.lr * c.batch / c.optim.get("base_batch", c.batch)
+    if c.optim.name == "adamw" and rate < LEAST_RATE:
+        scales = (("head/.*", 10.0), *c.optim.get("lr_scale", ()))
+        c.optim.update(lr=LEAST_RATE, base_batch=c.batch, lr_scale=scales)
     c.schedule = dict(name="cosine", warmup=2.0)
     # "published" follows --config.model.variant; all other checkpoints go by their name.
     c.init.weights = "published" if row in (None, zoo.default(spec)) else row.name

@@ -26,6 +26,8 @@ from tests.weights.test_starting import build, same
         ("slowonly_r50_4x16_v1_k700", ("slowonly", "r50"), 4, "slowonly_r50_4x16_v1_k700"),
         ("slowfast_r101-r50", ("slowfast", "r101-r50"), 32, "slowfast_r101-r50_4x16_k400"),
         ("x3d_s", ("x3d", "s"), 13, "x3d_s_13x6_k400"),
+        ("uniformer_base", ("uniformer", "base"), 32, "uniformer_base_32x4_k400"),
+        ("uniformerv2_base", ("uniformerv2", "base"), 8, "uniformerv2_base_u8_k400"),
         ("tsn_r18", ("tsn", "r18"), 8, ""),
         ("mini", ("swin", "mini"), 8, ""),
     ],
@@ -74,6 +76,9 @@ def test_rates_follow_from_how_the_published_recipe_starts():
     assert slowfast.optim.lr == pytest.approx(0.01)  # 0.1 from scratch
     assert tsm.optim.lr == 0.02  # from image weights
     assert ("head/fc/kernel", 5.0) in tsm.optim.lr_scale
+    kept = finetune.get_config("uniformerv2_base").optim  # 2e-6 for a batch of 256
+    assert (kept.lr, kept.base_batch, kept.lr_scale) == (1e-5, 16, (("head/.*", 10.0),))
+    assert finetune.get_config("uniformer_small").optim.lr == 1e-4
     mirrored = finetune.get_config("tsm_r50_u8_ssv2").task
     assert mirrored.augment.flip == 0 and mirrored.augment.flip_labels == ()
 

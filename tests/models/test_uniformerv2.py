@@ -1,14 +1,23 @@
 """UniFormerV2: the token of the video begins without effect, and clips have any length."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxvid import plug
+from jaxvid.config import loading
 from jaxvid.errors import UserError
 from jaxvid.models import uniformerv2
+from jaxvid.weights import resolve
+from jaxvid.weights.convert import export
+from tests.conftest import fill
+from tests.weights.pickle_bytes import write_tensors
 
 TEST = uniformerv2.backbone("test")
+HEAD = {"fc": {"kernel": np.zeros((16, 3), np.float32), "bias": np.zeros(3, np.float32)}}
 
 
 def shapes(frames, size=32):
@@ -40,3 +49,27 @@ def test_branches_of_a_reader_begin_with_zero():
     x, tokens = np.ones((1, 1, 8), np.float32), np.ones((1, 5, 8), np.float32)
     run = jax.jit(lambda x, y: reader.init_with_output(jax.random.key(0), x, False, y)[0])
     np.testing.assert_array_equal(run(x, tokens), x)
+
+
+def test_training_starts_from_the_image_model(tmp_path):
+    """Its file has names without "backbone.", and the layers that CLIP ends with."""
+    net = plug.load("models", dict(name="uniformerv2", variant="test"), num_classes=3)
+    variables = {"params": {"backbone": shapes(4)[1]["params"], "head": HEAD}}
+    whole = export(fill(variables), uniformerv2.WEIGHTS["mmaction"], net)
+    image = {
+        name.removeprefix("backbone."): x.reshape(-1, *x.shape[1:2], *x.shape[-2:])
+        if "conv1" in name
+        else x
+        for name, x in whole.items()
+        if not re.search(r"cls_head|dec|dpe|transformer\.(norm|balance|temporal)", name)
+    }
+    image |= {"proj": np.zeros((16, 8)), "ln_post.weight": np.zeros(16)}
+    write_tensors(tmp_path / "image.pth", {"state_dict": image})
+    skip = loading.load("uniformerv2_k400:base_u8_clip").init.skip
+    init = {"weights": str(tmp_path / "image.pth"), "skip": skip}
+    start = resolve.starting_from(init, net, dict(name="uniformerv2"))
+    random = jax.device_put(fill(variables, seed=1), jax.devices()[0])
+    found = export(start(random), uniformerv2.WEIGHTS["mmaction"], net)
+    for name, tensor in found.items():
+        taken = name.removeprefix("backbone.") in image
+        assert np.array_equal(tensor, whole[name]) == taken, name
