@@ -15,7 +15,7 @@ ORDER = (
     " position_embeddings patch_embeddings spatial_layers temporal_layers auxiliary_layers head"
     " head_layernorm per_dim_scale pooling_attention_query attention q_proj k_proj v_proj o_proj"
     " layernorm_before layernorm_after mlp fc1 fc2 text_model embeddings cls_emb position_embedding"
-    " token_embedding layers layernorm classifier weight bias"
+    " position_ids token_embedding layers layernorm classifier weight bias"
 )
 
 
@@ -83,6 +83,30 @@ def transformers(prefix: str = "") -> Weights:
     """
     rows = (*encoder(prefix), *pool("", "head/pool"), ("classifier", "head/fc"))
     return Weights(rows, order=ORDER, adapt=adapt, fix=FIX)
+
+
+def table(net: Any, tensors: list[str]) -> dict[str, np.ndarray]:
+    """Return the positions of texts that transformers stores beside its parameters."""
+    positions = np.asarray(net.text.positions())
+    prefix = "text_model.embeddings.position_"
+    return {f"{prefix}embedding": positions, f"{prefix}ids": np.arange(len(positions))[None]}
+
+
+def towers() -> Weights:
+    """Return the table of transformers.VideoPrismClipModel."""
+    text = "text_model.embeddings"
+    rows = (
+        *encoder("video_model.vision_model."),
+        *blocks("video_model.auxiliary_layers", "video/block"),
+        *pool("video_model.", "video/pool"),
+        *blocks("text_model.layers", "text/block"),
+        (f"{text}.cls_emb", "text/class_embedding"),
+        (f"{text}.token_embedding", "text/token_embedding"),
+        ("text_model.layernorm", "text/norm"),
+    )
+    buffers = (f"{text}.position_embedding", f"{text}.position_ids")
+    fix = fixes.chain(FIX, fixes.without_batch(r".*cls_emb"))
+    return Weights(rows, buffers, ORDER, buffers=table, adapt=adapt, fix=fix)
 
 
 # The files of the authors
@@ -223,3 +247,20 @@ def flax() -> Weights:
     """Return the table of the encoder in the files of the authors."""
     fix = fixes.chain(renamed({**flax_encoder(), **flax_pool()}), FIX)
     return replace(transformers(), fix=fix)
+
+
+def flax_towers() -> Weights:
+    """Return the table of the towers of videos and texts in the files of the authors."""
+    text = "params/text_encoder"
+    changed = {
+        **flax_encoder("params/vision_encoder/", "video_model.vision_model."),
+        **stack("params/auxiliary_encoder/transformers_stack", "video_model.auxiliary_layers"),
+        **flax_pool("video_model."),
+        **stack(f"{text}/unimodal_transformer", "text_model.layers"),
+        **norm(f"{text}/unimodal_ln", "text_model.layernorm"),
+        f"{text}/cls_emb": ("text_model.embeddings.cls_emb", "same"),
+        f"{text}/token_emb/emb_var": ("text_model.embeddings.token_embedding.weight", "same"),
+    }
+    whole = towers()
+    fix = fixes.chain(renamed(changed), whole.fixes())
+    return replace(whole, skip=(), buffers=None, fix=fix)
