@@ -34,6 +34,7 @@ AVAILABLE = {
     "swin": ("torchvision", "mmaction"),
     "clip4clip": ("transformers",),
     "actionclip": ("transformers",),
+    "vivit": ("transformers",),
 }
 RECOGNITION = {
     "swin:tiny": "swin/swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb",
@@ -51,6 +52,11 @@ RECOGNITION = {
     "tin": "tin/tin_kinetics400-pretrained-tsm-r50_1x1x8-50e_kinetics400-rgb",
     "trn": "trn/trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb",
     "tpn:slowonly_r50_8x8": "tpn/tpn-slowonly_r50_8xb8-8x8x1-150e_kinetics400-rgb",
+    **{
+        f"timesformer:{name.lower()}": "timesformer/"
+        f"timesformer_{name}_8xb8-8x32x1-15e_kinetics400-rgb"
+        for name in ("divST", "jointST", "spaceOnly")
+    },
     "uniformer:small_16x4": "uniformer/uniformer-small_imagenet1k-pre_16x4x1_kinetics400-rgb",
     "uniformer:base_16x4": "uniformer/uniformer-base_imagenet1k-pre_16x4x1_kinetics400-rgb",
     "uniformerv2:base_u8": "uniformerv2/"
@@ -138,7 +144,7 @@ def available(name: str) -> tuple[dict[str, Callable], list[str]]:
         else:
             makers = {
                 "torchvision": swin,
-                "transformers": clip,
+                "transformers": vivit if family == "vivit" else clip,
                 "mmaction": mmaction,
                 "timm": frames,
             }
@@ -221,6 +227,26 @@ def clip(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
     inputs = channels_first(arrays["video"], frames=True), text
     published = towers.clip if towers.adapter is None else None
     return Peer(towers, inputs, loss, published, "transformers", our_contrastive)
+
+
+def vivit(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
+    from torch import nn
+    from transformers import VivitConfig, VivitForVideoClassification
+
+    class Logits(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = VivitForVideoClassification(config)
+
+        def forward(self, x):
+            return self.net(pixel_values=x).logits
+
+    _, t, h, *_ = arrays["video"].shape
+    config: Any = VivitConfig(num_frames=t, image_size=h, num_labels=classes)
+    module = Logits()
+    inputs = (channels_first(arrays["video"], frames=True),)
+    loss = classification(len(arrays["video"]))
+    return Peer(module, inputs, loss, module.net, "transformers", our_classification)
 
 
 def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:

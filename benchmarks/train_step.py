@@ -49,7 +49,8 @@ from jaxvid.train.flops import flops
 from jaxvid.train.plan import Plan, rehearse
 from jaxvid.train.step import init_state, init_variables
 
-# family -> config, its variant, what else the model's spec has, and the recipe's small sizes
+# family -> config, its variant, what else the model's spec has, and the recipe's small sizes, with
+# those of a model that is for clips of one size
 CASES: dict[str, tuple[str, str, dict, dict]] = {
     "swin": ("swin_k400", "tiny", {}, dict(frames=8, size=112)),
     "hiera": ("hiera_k400", "base_16x4", {}, {}),
@@ -58,10 +59,17 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
     "tsm": ("tsm_k400", "r50_u8", {}, dict(size=112)),
     "tanet": ("tanet_k400", "", {}, dict(size=112)),
     "tin": ("tin_k400", "", {}, dict(size=112)),
+    "timesformer": ("timesformer_k400", "divst", {}, {}),
     "trn": ("trn_ssv2", "", {}, dict(size=112)),
     "tpn": ("tpn_k400", "slowonly_r50_8x8", {}, dict(size=112)),
     "uniformer": ("uniformer_k400", "small_16x4", {}, dict(frames=8, size=96)),
     "uniformerv2": ("uniformerv2_k400", "base_u8", {}, dict(frames=2)),
+    "vivit": (
+        "vivit_k400",
+        "",
+        {},
+        dict(frames=8, size=112, model=dict(frames=8, size=112)),
+    ),
     "x3d": ("x3d_k400", "s_13x6", {}, dict(size=112)),
     "c2d": ("c2d_k400", "r50_8x8", {}, dict(size=112)),
     "c3d": ("c3d_ucf101", "", {}, {}),
@@ -111,7 +119,8 @@ def configure(name: str, small: bool = False, batch: int = 0) -> Any:
     )
     config.model.update(model)
     if small:
-        config.data.recipe.update(sizes)
+        config.model.update(sizes.get("model", {}))
+        config.data.recipe.update({key: x for key, x in sizes.items() if key != "model"})
     config.batch = batch or (2 if small else max(8, config.batch // 8))
     return config
 
