@@ -184,6 +184,11 @@ def build(variant, *, num_classes, dropout: Rate = 0.0, dtype: Any = jnp.float32
 
 # Weights
 
+ORDER = (
+    "cls_token pos_embed patch_embed norm_pre blocks norm1 attn qkv norm2 norm attn_pool latent q"
+    " kv proj attn_pool.norm mlp fc1 fc2 head weight bias"
+)
+
 
 def tower(ours):
     """Return the rename rows of an image tower, the module `ours`."""
@@ -209,6 +214,7 @@ def adapt(net: Any, path: str, value: np.ndarray, shape: tuple[int, ...]) -> np.
 WEIGHTS = {
     "timm": Weights(
         (*tower("backbone"), ("head", "head/fc")),
+        order=ORDER,
         adapt=adapt,
         fix=fixes.without_batch(r"cls_token|pos_embed|attn_pool\.latent"),
     )

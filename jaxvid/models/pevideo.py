@@ -13,21 +13,19 @@ texts share.
 
 from dataclasses import asdict
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from einops import rearrange
 
 from jaxvid.config.values import Count, Natural, Positive
 from jaxvid.errors import UserError
-from jaxvid.layers.transformer import Qkv, Remat, exact_gelu, normal, remat
+from jaxvid.layers.rotary import EPSILON, Block, mean_norm, rms_norm
+from jaxvid.layers.transformer import Remat, normal, remat
 from jaxvid.models import pe
-from jaxvid.models.clip import BY_VARIANT, Text
-from jaxvid.ops.attention import attention
-from jaxvid.ops.position import rotate
+from jaxvid.models.clip import BY_VARIANT, Matched, Text
 from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import fixes
 
@@ -53,92 +51,6 @@ TEXT: dict[str, dict] = {
     "test": dict(width=16, depth=2, heads=2, mlp_width=24, vocabulary=64, length=8),
     "large": {},
 }
-EPSILON = 1e-5
-
-
-class RotaryAttention(nn.Module):
-    """Self-attention without biases, with rotated queries and keys: (b, n, c) -> the same.
-
-    Attributes:
-      heads: Number of heads.
-      theta: Wave length of the slowest rotation, in steps of 2 pi.
-      halves: Rotate pairs of a channel in the first and one in the second half of a head. If False,
-        pairs are neighbors.
-      norms: Normalize the queries and keys of each head.
-      dtype: Compute dtype.
-    """
-
-    heads: int
-    theta: float
-    halves: bool
-    norms: bool
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x, mask):
-        q, k, v = Qkv(self.heads, use_bias="", dtype=self.dtype, name="qkv")(x)
-        if self.norms:
-            q, k = (
-                nn.RMSNorm(epsilon=EPSILON, dtype=self.dtype, name=name)(y)
-                for name, y in (("q_norm", q), ("k_norm", k))
-            )
-        q, k = (self.rotated(y) for y in (q, k))
-        y = rearrange(attention(q, k, v, mask=mask), "b n g d -> b n (g d)")
-        options: dict[str, Any] = dict(kernel_init=normal, dtype=self.dtype, name="proj")
-        return nn.Dense(x.shape[-1], use_bias=False, **options)(y)
-
-    def rotated(self, x):  # (b, n, g, d)
-        n, _, d = x.shape[1:]
-        turns = np.arange(n)[:, None] * self.theta ** (-np.arange(0, d, 2) / d)
-        turns = jnp.asarray(np.repeat(turns, 2, 1), jnp.float32)
-        if not self.halves:
-            return rotate(x, turns)
-        pairs = rearrange(x, "b n g (two d) -> b n g (d two)", two=2)
-        return rearrange(rotate(pairs, turns), "b n g (d two) -> b n g (two d)", two=2)
-
-
-class Block(nn.Module):
-    """Rotary attention and a gated MLP, each on a normalized residual branch: tokens (b, n, c).
-
-    Attributes:
-      heads: Number of heads.
-      mlp_width: Channels between the layers of the MLP.
-      theta, halves: See `RotaryAttention`.
-      rms: Normalize by the root mean square, also queries and keys. If False, the mean is
-        subtracted as well, and queries and keys are not normalized.
-      raw: Do not normalize the input of the attention.
-      dtype: compute dtype; parameters, softmax and normalization statistics stay float32.
-    """
-
-    heads: int
-    mlp_width: int
-    theta: float
-    halves: bool
-    rms: bool
-    raw: bool = False
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x, train, mask):
-        norm = partial(rms_norm if self.rms else mean_norm, self.dtype)
-        linear = partial(nn.Dense, use_bias=False, kernel_init=normal, dtype=self.dtype)
-        attend = RotaryAttention(
-            self.heads, self.theta, self.halves, self.rms, self.dtype, name="attn"
-        )
-        x = x + attend(x if self.raw else norm("norm1")(x), mask)
-        gate = nn.silu if self.rms else exact_gelu
-        gated, linear_part = jnp.split(
-            linear(2 * self.mlp_width, name="fc1")(norm("norm2")(x)), 2, -1
-        )
-        return x + linear(x.shape[-1], name="fc2")(gate(gated) * linear_part)
-
-
-def rms_norm(dtype, name):
-    return nn.RMSNorm(epsilon=EPSILON, dtype=dtype, name=name)
-
-
-def mean_norm(dtype, name):
-    return nn.LayerNorm(epsilon=EPSILON, use_bias=False, dtype=dtype, name=name)
 
 
 class ConvBlock(nn.Module):
@@ -283,18 +195,6 @@ class TextEncoder(nn.Module):
         return mean_norm(self.dtype, "norm")(x)[:, 0].reshape(*leading, self.width)
 
 
-class Compared(NamedTuple):
-    """Features of videos (b, f) and of texts (..., f), or None without such inputs; float32.
-
-    A product of both is multiplied by the learned number `scale` (), and `bias` () is added.
-    """
-
-    video: jax.Array | None
-    text: jax.Array | None
-    scale: jax.Array
-    bias: jax.Array
-
-
 class Similarity(nn.Module):
     """The learned factor of products and what is added to them: two float32 ()."""
 
@@ -318,7 +218,9 @@ class Head(nn.Module):
 
 
 class PEVideo(nn.Module):
-    """video (b, t, h, w, 3) and token ids text (..., n) -> Compared; either may be left out.
+    """video (b, t, h, w, 3) and token ids text (..., n) -> Matched; either may be left out.
+
+    As published, a pair is judged by the product of its features, which have any length.
 
     Attributes:
       backbone: The encoder of videos.
@@ -338,7 +240,7 @@ class PEVideo(nn.Module):
             video = head(name="video_head")(pooled[:, 0, 0, 0])
         if text is not None:
             text = head(name="text_head")(self.text(text))
-        return Compared(video, text, *Similarity(name="similarity")())
+        return Matched(video, text, *Similarity(name="similarity")())
 
 
 def example(variant):
@@ -403,12 +305,22 @@ ROWS = (
     ("text_video_logit_scale", "similarity/logit_scale"),
     ("text_video_logit_bias", "similarity/logit_bias"),
 )
+ORDER = (
+    "text_video_logit_scale text_video_logit_bias text_model video_encoder text_video_head"
+    " video_head embeddings tok_embeddings embedder vision_model patch_embedder class_embedding"
+    " resnet_block block1 block2 groupnorm project layers cls_token pos_embed patch_embed norm_pre"
+    " blocks norm1 attn_norm self_attn q_proj k_proj v_proj o_proj q_norm k_norm attn qkv Wqkv Wi"
+    " Wo norm2 mlp_norm norm attn_pool latent q kv layer_norm proj data_proj attn_pool.norm mlp"
+    " fc1 fc2 gate_proj up_proj down_proj input_layernorm post_attention_layernorm output"
+    " final_norm head weight bias"
+)
 WEIGHTS = {
     "transformers": Weights(
         ROWS,
+        order=ORDER,
         adapt=pe.adapt,
         fix=fixes.chain(
-            fixes.joined(("q_proj", "k_proj", "v_proj"), "qkv"),
+            fixes.joined(tuple(f"self_attn.{x}_proj" for x in "qkv"), "self_attn.qkv"),
             fixes.joined(("gate_proj", "up_proj"), "gate_up"),
             fixes.without_batch(r".*\.(cls_token|pos_embed|latent|class_embedding)"),
         ),

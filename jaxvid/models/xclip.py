@@ -189,6 +189,7 @@ WEIGHTS = {
     "transformers": Weights(
         ROWS,
         names.TRANSFORMERS_SKIP,
+        names.TRANSFORMERS_ORDER,
         adapt=names.adapt,
         fix=fixes.chain(
             fixes.joined(("cross_attn.k_proj", "cross_attn.v_proj"), "cross_attn.kv"),

@@ -131,7 +131,27 @@ def similarities(out):
 def of_matched(out):
     """The same of ours."""
     image, text = unit(out.video), unit(out.text)
-    return {"image": image, "text": text, "pairs": out.scale * image @ text.T + out.bias}
+    bias = 0 if out.bias is None else out.bias
+    return {"image": image, "text": text, "pairs": out.scale * image @ text.T + bias}
+
+
+# With this end token, a text is read at its largest token, as OpenAI does.
+CLIP_TEXT = dict(SMALL, intermediate_size=64, vocab_size=64, max_position_embeddings=8)
+CLIP_TEXT |= dict(eos_token_id=2)
+CLIP_IMAGE = dict(SMALL, intermediate_size=64, image_size=32, patch_size=16)
+MIT = dict(mit_hidden_size=8, mit_intermediate_size=32, mit_num_attention_heads=1)
+
+
+def videos_and_texts(inputs):
+    """Videos, and texts for all of them."""
+    return {**channels_first(inputs), "input_ids": inputs["text"][0]}
+
+
+def of_xclip(out):
+    """What X-CLIP returns, by the names of transformers."""
+    video, text = unit(out.video), unit(out.text)
+    pairs = out.scale * (text @ video[..., None])[..., 0]
+    return {"video_embeds": video, "text_embeds": text, "logits_per_video": pairs}
 
 
 OURS: dict[str, Any] = dict(width=32, depth=3, heads=4, size=32, patch=(2, 8, 8), epsilon=1e-12)
@@ -144,6 +164,31 @@ DECODER: dict[str, Any] = dict(
     use_mean_pooling=False,
 )
 ROWS = {
+    "clip": Row(
+        "CLIPModel",
+        dict(text_config=CLIP_TEXT, vision_config=CLIP_IMAGE, projection_dim=8),
+        dict(name="clip", variant="test"),
+        {"video": (2, 1, 32, 32, 3), "text": (2, 8)},
+        images_and_texts,
+        similarities,
+        of_matched,
+        tokens,
+    ),
+    "xclip": Row(
+        "XCLIPModel",
+        dict(
+            text_config=CLIP_TEXT,
+            vision_config=dict(CLIP_IMAGE, **MIT),
+            projection_dim=8,
+            prompt_num_attention_heads=1,
+        ),
+        dict(name="xclip", variant="test"),
+        {"video": (2, 8, 32, 32, 3), "text": (1, 3, 8)},
+        videos_and_texts,
+        lambda out: {key: out[key] for key in ("video_embeds", "text_embeds", "logits_per_video")},
+        of_xclip,
+        tokens,
+    ),
     "timesformer": timesformer("divided_space_time", "divided"),
     "timesformer_joint": timesformer("joint_space_time", "joint"),
     "vivit": Row(

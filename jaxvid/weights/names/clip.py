@@ -112,6 +112,18 @@ TRANSFORMERS_FIX = fixes.chain(
     fixes.transposed("(visual|text)_projection.weight"),
 )
 TRANSFORMERS_SKIP = (".*position_ids",)
+TRANSFORMERS_ORDER = (
+    "logit_scale prompts_visual_projection text_model vision_model visual_projection"
+    " text_projection prompts_visual_layernorm mit prompts_generator embeddings class_embedding"
+    " patch_embedding token_embedding position_embedding pre_layrnorm encoder post_layernorm"
+    " pre_layernorm final_layer_norm alpha layernorm layers decoder self_attn cross_attn k_proj"
+    " v_proj q_proj out_proj proj layer_norm1 norm1 norm3 mlp fc1 fc2 layer_norm2 message_fc"
+    " message_ln message_attn weight bias"
+)
 TRANSFORMERS = Weights(
-    transformers("pre_layrnorm"), TRANSFORMERS_SKIP, adapt=adapt, fix=TRANSFORMERS_FIX
+    transformers("pre_layrnorm"),
+    TRANSFORMERS_SKIP,
+    TRANSFORMERS_ORDER,
+    adapt=adapt,
+    fix=TRANSFORMERS_FIX,
 )

@@ -1,5 +1,6 @@
 """Goldens of models with a tower of videos and one of texts."""
 
+import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
@@ -13,7 +14,8 @@ def videos_and_texts(x):
 
 def images_and_texts(x):
     """Each image is a video of one frame."""
-    return {"video": rearrange(x["video"], "n c h w -> n 1 h w c"), "text": x["text"]}
+    video = rearrange(x["video"], "n c h w -> n 1 h w c")
+    return {"video": video, "text": x["text"].astype("int32")}
 
 
 def unit(x):
@@ -73,7 +75,7 @@ def padded(x):
     """Both videos with padding, and both as if they had none."""
     x = videos_and_texts(x)
     valid = np.concatenate([SHOWN, np.ones_like(SHOWN)])
-    return {"video": np.concatenate([x["video"]] * 2), "text": x["text"], "valid": valid}
+    return {"video": jnp.concatenate([x["video"]] * 2), "text": x["text"], "valid": valid}
 
 
 def compared(out, states, pooled):
