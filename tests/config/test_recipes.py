@@ -49,7 +49,7 @@ CONFIGS = {
 # Patterns of configs that no published one is like.
 UNPUBLISHED = {
     r"quickstart(:.*)?|finetune:.*|\w+_own(:.*)?": "for generated clips or own data",
-    r"hiera_k400:.*": "the authors published no training code",
+    r"hiera_(k400|pretrain):.*": "the authors published no training code",
     r"vjepa2_\w+(:.*)?": "published by the authors alone",
     r"videoprism_\w+(:.*)?": "ours, on published encoders",
     r"x3d_k400:(xs_4x12|l_16x5)": "published by PySlowFast alone",

@@ -82,9 +82,7 @@ def outputs(golden: Golden) -> list[Check]:
 def _outputs(golden: Golden) -> list[Check]:
     case, dtype = golden.case, jnp.float64 if golden.case.double else jnp.float32
     net = build(case, golden.num_classes, dtype=dtype)
-    inputs = jax.tree.map(
-        lambda x: x.astype(dtype) if x.dtype == np.float32 else x, case.inputs(golden.input)
-    )
+    inputs = jax.tree.map(lambda x: _of_type(x, dtype), case.inputs(golden.input))
 
     place = case.tokens if "/" in case.tokens else f"backbone/{case.tokens}".rstrip("/")
     captured = ("backbone", place.split("/")[-1], *case.inner.split())
@@ -165,23 +163,31 @@ def step(golden: Golden, double: bool) -> tuple[dict, dict]:
     with double_precision() if double else contextlib.nullcontext():
         dtype = jnp.float64 if double else jnp.float32
         net = build(case, golden.num_classes, **case.train, dtype=dtype)
-        inputs = jax.tree.map(lambda a: jnp.asarray(a, dtype), case.inputs(x))
+        inputs = jax.tree.map(lambda a: _of_type(a, dtype), case.inputs(x))
         variables = jax.tree.map(lambda a: jnp.asarray(a, dtype), load(golden, net, inputs))
-        target = jax.nn.one_hot(jnp.array(record["labels"]), golden.num_classes, dtype=dtype)
-        target = optax.smooth_labels(target, case.smoothing)
+        labels = jnp.array(record["labels"] or [])
 
-        def loss(params, rest, inputs, target):
+        def loss(params, rest, inputs, labels):
             everything = {"params": params, **rest}
             out, changed = net.apply(everything, **inputs, train=True, mutable=["batch_stats"])
-            value = cross_entropy(out, target).mean()
+            if case.loss:
+                value = case.loss(out)
+                return value, ({"loss": value}, changed)
+            target = jax.nn.one_hot(labels, golden.num_classes, dtype=dtype)
+            value = cross_entropy(out, optax.smooth_labels(target, case.smoothing)).mean()
             return value, ({"loss_cls": value}, changed)
 
         params = variables.pop("params")
-        found = jax.jit(jax.grad(loss, has_aux=True))(params, variables, inputs, target)
+        found = jax.jit(jax.grad(loss, has_aux=True))(params, variables, inputs, labels)
     grads, (losses, changed) = jax.tree.map(np.asarray, found)
     # The table that names tensors names their gradients too, in upstream's layouts.
     tensors = export({"params": grads, **changed}, table(case, net), net)
     return losses, {name: np.linalg.norm(np.float64(t)) for name, t in tensors.items()}
+
+
+def _of_type(x, dtype):
+    """Return floating point numbers in a type, and integers as they are."""
+    return jnp.asarray(x, dtype) if x.dtype == np.float32 else x
 
 
 def compare(losses: Mapping, norms: Mapping, record: Mapping, double: bool) -> list[Check]:

@@ -26,6 +26,7 @@ class Case:
       upstream: the rename table.
       train: overrides that take chance out of training.
       smoothing: label smoothing of the published training loss.
+      loss: what our model gives -> the published training loss; None is the cross-entropy.
       outputs: what our model gives -> what upstream's does, under the golden's names.
       tokens: name of a module inside our backbone, or a path such as "head/fc_norm"; what it gives
         is what upstream's backbone does.
@@ -47,6 +48,7 @@ class Case:
     upstream: str = "mmaction"
     train: Mapping[str, Any] = field(default_factory=lambda: dict(dropout=0.0))
     smoothing: float = 0.0
+    loss: Callable[[Any], Any] | None = None
     outputs: Callable[..., Any] = lambda out: out
     tokens: str = ""
     inner: str = ""

@@ -2,8 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 from einops import rearrange
 
+from jaxvid import plug
+from jaxvid.models.hiera_pretrain import MaskedAutoEncoder
+from jaxvid.tasks.masked import Masked
 from tests.parity.cases.case import Case, of_clips
 
 
@@ -23,6 +27,51 @@ def hiera_stages(out, *stages):
     return found
 
 
+class WithTargets(MaskedAutoEncoder):
+    """The predictions for hidden patches, and what they should be."""
+
+    def __call__(self, video, visible, hidden, *, train):
+        out = super().__call__(video, visible, hidden, train=train)
+        task = Masked(num_classes=0, unit=(1, 2, 2), frame_step=2, target="patch")
+        return out, task.targets({"video": video[:, None], "hidden": hidden[:, None]})
+
+
+def masked(dtype):
+    net = plug.load("models", dict(name="hiera_pretrain", variant="base"), dtype=dtype)
+    return WithTargets(net.backbone, net.decoder)
+
+
+def video_and_units(x):
+    """In evaluation, the golden has the units; in training, they follow from a rule."""
+    if isinstance(x, dict):
+        x, kept = x["video"], x["keep_units"][0]
+    else:
+        kept = np.zeros(392, bool)
+        kept[np.random.default_rng(8).permutation(392)[: int(0.4 * 392)]] = True
+    units = dict(visible=np.flatnonzero(kept)[None], hidden=np.flatnonzero(~kept)[None])
+    return {"video": rearrange(x, "n c t h w -> n t h w c"), **units}
+
+
+def squared_error(out):
+    return ((out[0] - out[1]) ** 2).mean()
+
+
+def restored(out):
+    (pred, label), loss = out, squared_error(out)
+    first = dict(pred_first=pred[0, :16], label_first=label[0, :16])
+    return first | dict(pred_mean=pred[0].mean(0), loss=loss)
+
+
+HIERA_MASKED = Case(
+    dict(name="hiera_pretrain", variant="base"),
+    video_and_units,
+    "n u i j c -> n u i j c",
+    upstream="official",
+    train={},
+    loss=squared_error,
+    outputs=restored,
+    make=masked,
+)
 HIERA_BASE = Case(
     dict(name="hiera", variant="base"),
     lambda x: {"video": rearrange(x, "n c t h w -> n t h w c")},
@@ -35,6 +84,7 @@ HIERA_BASE = Case(
 )
 CASES = {
     "hiera_base_16x224": HIERA_BASE,
+    "hiera_base_16x224_mae": HIERA_MASKED,
     "mvit_small": mvit("small"),
     "mvit_base": mvit("base"),
     "mvit_large": mvit("large"),
