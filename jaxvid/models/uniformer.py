@@ -186,5 +186,6 @@ def from_image(net, path, value, shape):
 
 WEIGHTS = {
     "mmaction": upstream("backbone.", "cls_head.fc_cls", 3),
-    "image": upstream("", "head", 2),  # github.com/Sense-X/UniFormer, trained on images
+    "official": upstream("", "head", 3),  # github.com/Sense-X/UniFormer
+    "image": upstream("", "head", 2),  # the same, trained on images
 }
