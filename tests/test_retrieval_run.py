@@ -15,6 +15,7 @@ from jaxvid.data.video.encode import write_video
 from jaxvid.errors import UserError
 from jaxvid.inference.model import Model
 from jaxvid.tools import retrieve
+from tests.data.text.test_sentencepiece import CONTROL, NORMAL, UNIGRAM, UNKNOWN, message
 
 pytestmark = pytest.mark.long
 
@@ -67,6 +68,27 @@ def test_it_learns_to_tell_videos_by_text_and_texts_by_video(run):
     assert metrics["val/t2v_r1"] >= 0.5  # chance is 0.25
     assert metrics["val/v2t_r1"] >= 0.5
     assert metrics["val/t2v_median_rank"] <= 2
+
+
+def test_siglip_learns_from_single_pairs_and_from_frames_of_any_shape(data, tmp_path):
+    """SigLIP 2 NaFlex, with a vocabulary of its own; then it names videos."""
+    words = [f"\u2581{word}" for word in ("a", "video", "everything", "is", *COLOURS)]
+    pieces = [("<unk>", 0.0, UNKNOWN), ("</s>", 0.0, CONTROL)]
+    pieces += [(word, -float(i), NORMAL) for i, word in enumerate(words)]
+    (tmp_path / "spiece.model").write_bytes(message(pieces, UNIGRAM, True))
+    config = tiny(data)
+    config.model = dict(name="siglip2", variant="test")
+    names = dict(vocabulary=str(tmp_path / "spiece.model"), length=8, patches=18, patch=4)
+    config.data.recipe.update(names)
+    metrics = main.train(config, tmp_path / "run")
+    assert metrics["val/t2v_r1"] >= 0.5  # chance is 0.25
+    model = jaxvid.load(tmp_path / "run")
+    found = model.predict(data / "videos" / "val_red0.mp4", labels=list(COLOURS))
+    assert set(found.labels) == COLOURS.keys()
+    batch = model.read(data / "videos" / "val_red0.mp4")
+    assert batch["video"].shape == (1, 2, 18, 16, 3)
+    assert batch["grid"].tolist() == [4, 4]
+    assert np.isfinite(model.features(data / "videos" / "val_red0.mp4")).all()
 
 
 def test_evaluation_of_the_saved_model_says_the_same(run, tmp_path):

@@ -9,6 +9,7 @@ those with the best piece.
 import functools
 import json
 import math
+import re
 import string
 import struct
 import unicodedata
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import regex
 
 from jaxvid.errors import UserError
 
@@ -71,7 +71,7 @@ class Vocabulary:
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a normalized text of any length, without an end token."""
         found: list[int] = []
-        for part in self._symbols.splititer(text) if self._symbols else [text]:
+        for part in self._symbols.split(text) if self._symbols else [text]:
             if part in self.ids and self.pieces[self.ids[part]][2] == USER_DEFINED:
                 found.append(self.ids[part])
             elif part:
@@ -98,11 +98,11 @@ class Vocabulary:
         return {piece: i for i, (piece, _, kind) in enumerate(self.pieces) if kind == BYTE}
 
     @functools.cached_property
-    def _symbols(self) -> regex.Pattern[str] | None:
+    def _symbols(self) -> re.Pattern[str] | None:
         """A pattern of the pieces that are never divided, the longest first; None without such."""
         own = [piece for piece, _, kind in self.pieces if kind == USER_DEFINED]
         own = sorted(own, key=len, reverse=True)
-        return regex.compile("(" + "|".join(map(regex.escape, own)) + ")") if own else None
+        return re.compile("(" + "|".join(map(re.escape, own)) + ")") if own else None
 
     @functools.cached_property
     def _longest(self) -> int:
