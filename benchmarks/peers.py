@@ -35,6 +35,32 @@ AVAILABLE = {
     "clip4clip": ("transformers",),
     "actionclip": ("transformers",),
     "vivit": ("transformers",),
+    "vjepa2": ("transformers",),
+    "videoprism": ("transformers",),
+}
+# Classifiers of videos of transformers: class, part that our config freezes, options for frames and
+# size, options of variants other than the default
+TRANSFORMERS: dict[str, tuple[str, str, tuple[str, str], dict[str, dict]]] = {
+    "vivit": ("VivitForVideoClassification", "", ("num_frames", "image_size"), {}),
+    "vjepa2": (
+        "VJEPA2ForVideoClassification",
+        "vjepa2",
+        ("frames_per_clip", "crop_size"),
+        {"vith": dict(hidden_size=1280, num_hidden_layers=32)},
+    ),
+    "videoprism": (
+        "VideoPrismForVideoClassification",
+        "vision_model",
+        ("num_frames", "image_size"),
+        {
+            "large": dict(
+                hidden_size=1024,
+                num_attention_heads=16,
+                intermediate_size=4096,
+                num_spatial_layers=24,
+            )
+        },
+    ),
 }
 RECOGNITION = {
     "swin:tiny": "swin/swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb",
@@ -144,7 +170,7 @@ def available(name: str) -> tuple[dict[str, Callable], list[str]]:
         else:
             makers = {
                 "torchvision": swin,
-                "transformers": vivit if family == "vivit" else clip,
+                "transformers": video if family in TRANSFORMERS else clip,
                 "mmaction": mmaction,
                 "timm": frames,
             }
@@ -229,20 +255,26 @@ def clip(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
     return Peer(towers, inputs, loss, published, "transformers", our_contrastive)
 
 
-def vivit(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
+def video(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
+    """A classifier of videos of transformers."""
+    import transformers
     from torch import nn
-    from transformers import VivitConfig, VivitForVideoClassification
 
     class Logits(nn.Module):
         def __init__(self):
             super().__init__()
-            self.net = VivitForVideoClassification(config)
+            self.net = getattr(transformers, kind)(config)
+            if frozen:
+                getattr(self.net, frozen).requires_grad_(False)
 
         def forward(self, x):
-            return self.net(pixel_values=x).logits
+            return self.net(x).logits.reshape(len(x), -1)
 
-    _, t, h, *_ = arrays["video"].shape
-    config: Any = VivitConfig(num_frames=t, image_size=h, num_labels=classes)
+    shape = arrays["video"].shape[1:3]
+    family, _, variant = name.partition(":")
+    kind, frozen, sizes, variants = TRANSFORMERS[family]
+    options = {**dict(zip(sizes, shape, strict=True)), **variants.get(variant, {})}
+    config: Any = getattr(transformers, kind).config_class(num_labels=classes, **options)
     module = Logits()
     inputs = (channels_first(arrays["video"], frames=True),)
     loss = classification(len(arrays["video"]))

@@ -70,6 +70,13 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
         {},
         dict(frames=8, size=112, model=dict(frames=8, size=112)),
     ),
+    "vjepa2": ("vjepa2_ssv2", "vitl", {}, dict(frames=4, size=64)),
+    "videoprism": (
+        "videoprism_k400",
+        "base",
+        {},
+        dict(frames=4, size=72, short_side=72, model=dict(frames=4, size=72)),
+    ),
     "x3d": ("x3d_k400", "s_13x6", {}, dict(size=112)),
     "c2d": ("c2d_k400", "r50_8x8", {}, dict(size=112)),
     "c3d": ("c3d_ucf101", "", {}, {}),
