@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from benchmarks import attention, kernels, loop, memory, peers, profile, rows, scaling, train_step
+from benchmarks import (
+    attention,
+    kernels,
+    loop,
+    memory,
+    peer_tables,
+    peers,
+    profile,
+    rows,
+    scaling,
+    train_step,
+)
 from benchmarks.scaling import Collective, Links
 from jaxvid import plug
 from jaxvid.distributed import mesh as meshes
@@ -104,7 +115,7 @@ def test_ways_run_in_turns_and_the_first_round_does_not_count():
     assert {name: len(row) for name, row in times.items()} == {"a": 2, "b": 2}
 
 
-@pytest.mark.parametrize("name", [*train_step.CASES, *peers.FILES])
+@pytest.mark.parametrize("name", [*train_step.CASES, *peer_tables.FILES])
 def test_every_model_with_a_peer_has_a_config(name):
     assert train_step.configure(name, small=True).batch == 2
     assert train_step.configure(name).batch >= 8
