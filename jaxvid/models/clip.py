@@ -81,7 +81,7 @@ class TwoTowers(nn.Module):
       adapter: from features of frames (b, t, f) to those of videos (b, f); None is their mean.
     """
 
-    backbone: VisionTower
+    backbone: nn.Module
     text: TextTower
     adapter: nn.Module | None = None
 

@@ -87,6 +87,10 @@ class PE(nn.Module):
 
     @nn.compact
     def __call__(self, video, *, train):
+        return self.pooled(video, train)
+
+    def pooled(self, video, train):
+        """Return the features of the frames before any projection."""
         check_clip(video, self.size)
         first, side = int(self.class_token), self.grid[-1]
         embed = partial(PatchEmbed, self.width, (self.patch,) * 2, use_bias=False)
