@@ -31,9 +31,7 @@ from jaxvid.layers.transformer import (
     tanh_gelu,
 )
 from jaxvid.models.clip import BY_VARIANT, Matched, Text
-from jaxvid.weights import inflate
-from jaxvid.weights.convert import Weights
-from jaxvid.weights.names import fixes
+from jaxvid.weights.names import siglip
 
 LARGE = dict(width=1024, depth=24, heads=16, mlp_width=4096)
 SO400M = dict(width=1152, depth=27, heads=16, mlp_width=4304)
@@ -252,50 +250,4 @@ def build(
 
 # Weights
 
-
-def tower(torch, ours):
-    """Return the rename rows of the blocks of a tower."""
-    # "text_model.encoder.layers.0.layer_norm1.weight" -> "text/block0/norm1/scale"
-    parts = {"self_attn.qkv": "attn/qkv", "self_attn.out_proj": "attn/proj"}
-    parts |= {"layer_norm1": "norm1", "layer_norm2": "norm2", "mlp": "mlp"}
-    return tuple(
-        (f"{torch}.encoder.layers.{{i}}.{theirs}", f"{ours}/block{{i}}/{name}")
-        for theirs, name in parts.items()
-    )
-
-
-ROWS = (
-    ("logit_scale", "similarity/logit_scale"),
-    ("logit_bias", "similarity/logit_bias"),
-    *tower("vision_model", "backbone"),
-    ("vision_model.embeddings.patch_embedding", "backbone/patch_embed"),
-    ("vision_model.embeddings.position_embedding.weight", "backbone/pos_embed/table"),
-    ("vision_model.post_layernorm", "backbone/norm"),
-    ("vision_model.head.probe", "backbone/pool/probe"),
-    ("vision_model.head.attention", "backbone/pool/attn"),
-    ("vision_model.head.attention.out_proj", "backbone/pool/attn/proj"),
-    ("vision_model.head.layernorm", "backbone/pool/norm"),
-    ("vision_model.head.mlp", "backbone/pool/mlp"),
-    *tower("text_model", "text"),
-    ("text_model.embeddings.token_embedding", "text/token_embedding"),
-    ("text_model.embeddings.position_embedding.weight", "text/pos_embed/table"),
-    ("text_model.final_layer_norm", "text/norm"),
-    ("text_model.head", "text/head"),
-)
-FIX = fixes.chain(
-    fixes.joined(("q_proj", "k_proj", "v_proj"), "qkv"),
-    fixes.parted(".*in_proj_weight", "in_proj_weight", {"q.weight": 1, "kv.weight": 2}),
-    fixes.parted(".*in_proj_bias", "in_proj_bias", {"q.bias": 1, "kv.bias": 2}),
-    fixes.without_batch("vision_model.head.probe"),
-)
-
-
-def resize(net, path, value, shape):
-    """Resize the positions of patches for frames of another size (`Weights.adapt`)."""
-    if not path.endswith("backbone/pos_embed/table"):
-        return value
-    old, new = (round(rows**0.5) for rows in (len(value), shape[0]))
-    return inflate.position_embedding(value, (1, old, old), (1, new, new))
-
-
-WEIGHTS = {"transformers": Weights(ROWS, (".*position_ids",), adapt=resize, fix=FIX)}
+WEIGHTS = {"transformers": siglip.TRANSFORMERS}

@@ -20,7 +20,6 @@ from jaxvid.layers.position import PositionTable
 from jaxvid.models import siglip
 from jaxvid.models.clip import BY_VARIANT, Text
 from jaxvid.models.siglip import LARGE, SO400M, SigLIP
-from jaxvid.weights.convert import Weights
 
 GIANT = dict(width=1536, depth=40, heads=16, mlp_width=6144)
 SIZES: dict[str, dict] = {
@@ -129,4 +128,4 @@ def build(variant, *, text: Text = BY_VARIANT, dtype: Any = jnp.float32, **overr
 
 # Weights
 
-WEIGHTS: dict[str, Weights] = siglip.WEIGHTS
+WEIGHTS = siglip.WEIGHTS

@@ -6,7 +6,6 @@ joint, over all patches of the clip; or over space only, for each frame by itsel
 Shapes: b batch, t frames, h w grid of patches, n = h w patches of a frame, c channels.
 """
 
-import math
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -27,9 +26,7 @@ from jaxvid.layers.transformer import (
     normal,
     remat,
 )
-from jaxvid.weights import inflate
-from jaxvid.weights.convert import Weights
-from jaxvid.weights.names import fixes
+from jaxvid.weights.names import timesformer
 
 VARIANTS: dict[str, dict] = {
     "test": dict(width=16, depth=2, heads=2, patch=8, frames=4, size=32),
@@ -167,124 +164,4 @@ def build(variant, *, num_classes, dropout: Rate = 0.0, dtype=jnp.float32, **ove
 
 # Weights
 
-BLOCK = "backbone/block{i}"
-ORDER = (
-    "backbone cls_head cls_token pos_embed time_embed patch_embed projection norm"
-    " transformer_layers attentions attn temporal_fc in_proj_weight in_proj_bias out_proj ffns"
-    " layers norms weight bias"
-)
-
-
-def resize(net, path, value, shape):
-    """Resize position tables for other frames and pixels (`Weights.adapt`)."""
-    net = net.backbone
-    if path.endswith("time_embed/table"):
-        return inflate.position_embedding(value, (len(value), 1, 1), (net.frames, 1, 1))
-    if path.endswith("pos_embed/table"):
-        old, new = math.isqrt(len(value) - 1), net.size // net.patch
-        return inflate.position_embedding(value, (1, old, old), (1, new, new))
-    return value
-
-
-def attention_rows(torch, ours):
-    """Return the rename rows of torch.nn.MultiheadAttention."""
-    parts = {"in_proj_weight": "qkv/weight", "in_proj_bias": "qkv/bias", "out_proj": "proj"}
-    return tuple((f"{torch}.attn.{theirs}", f"{ours}/{name}") for theirs, name in parts.items())
-
-
-# The norms of a divided block are inside of its branches.
-PLAIN = (("norms.0", "norm1"), ("norms.1", "norm2"), *attention_rows("attentions.0", "attn"))
-DIVIDED = (
-    ("attentions.0.norm", "time_norm"),
-    ("attentions.0.temporal_fc", "time_fc"),
-    ("attentions.1.norm", "norm1"),
-    ("ffns.0.norm", "norm2"),
-    *attention_rows("attentions.0", "time_attn"),
-    *attention_rows("attentions.1", "attn"),
-)
-
-
-def openmmlab(net):
-    """Return the rename rows of MMAction2, also for models of the same blocks as joint attention.
-
-    "backbone.transformer_layers.layers.0.attentions.0.attn.out_proj.bias" ->
-    "backbone/block0/attn/proj/bias"
-    """
-    rows = PLAIN if getattr(net.backbone, "attention", "joint") != "divided" else DIVIDED
-    rows += ("ffns.0.layers.0.0", "mlp/fc1"), ("ffns.0.layers.1", "mlp/fc2")
-    return (
-        ("backbone", "backbone"),
-        ("backbone.cls_token", "backbone/class_token"),
-        ("backbone.pos_embed", "backbone/pos_embed/table"),
-        ("backbone.time_embed", "backbone/time_embed/table"),
-        ("backbone.patch_embed.projection", "backbone/patch_embed"),
-        ("cls_head.fc_cls", "head/fc"),
-        *((f"backbone.transformer_layers.layers.{{i}}.{t}", f"{BLOCK}/{name}") for t, name in rows),
-    )
-
-
-# "timesformer.encoder.layer.0.intermediate.dense.bias" -> "backbone/block0/mlp/fc1/bias"
-LAYER = "timesformer.encoder.layer.{i}"
-HUGGING_FACE = (
-    ("timesformer.embeddings.cls_token", "backbone/class_token"),
-    ("timesformer.embeddings.position_embeddings", "backbone/pos_embed/table"),
-    ("timesformer.embeddings.time_embeddings", "backbone/time_embed/table"),
-    ("timesformer.embeddings.patch_embeddings.projection", "backbone/patch_embed"),
-    ("timesformer.layernorm", "backbone/norm"),
-    ("classifier", "head/fc"),
-    (f"{LAYER}.layernorm_before", f"{BLOCK}/norm1"),
-    (f"{LAYER}.layernorm_after", f"{BLOCK}/norm2"),
-    (f"{LAYER}.attention.attention.qkv", f"{BLOCK}/attn/qkv"),
-    (f"{LAYER}.attention.output.dense", f"{BLOCK}/attn/proj"),
-    (f"{LAYER}.intermediate.dense", f"{BLOCK}/mlp/fc1"),
-    (f"{LAYER}.output.dense", f"{BLOCK}/mlp/fc2"),
-    (f"{LAYER}.temporal_layernorm", f"{BLOCK}/time_norm"),
-    (f"{LAYER}.temporal_attention.attention.qkv", f"{BLOCK}/time_attn/qkv"),
-    (f"{LAYER}.temporal_attention.output.dense", f"{BLOCK}/time_attn/proj"),
-    (f"{LAYER}.temporal_dense", f"{BLOCK}/time_fc"),
-)
-# github.com/facebookresearch/TimeSformer: "blocks.0.temporal_attn.qkv.bias" ->
-# "backbone/block0/time_attn/qkv/bias"
-OFFICIAL = (
-    ("cls_token", "backbone/class_token"),
-    ("pos_embed", "backbone/pos_embed/table"),
-    ("time_embed", "backbone/time_embed/table"),
-    ("patch_embed.proj", "backbone/patch_embed"),
-    ("norm", "backbone/norm"),
-    ("head", "head/fc"),
-    ("blocks.{i}", BLOCK),
-    ("blocks.{i}.temporal_norm1", f"{BLOCK}/time_norm"),
-    ("blocks.{i}.temporal_attn", f"{BLOCK}/time_attn"),
-    ("blocks.{i}.temporal_fc", f"{BLOCK}/time_fc"),
-)
-TABLES = fixes.without_batch(r"(.*\.)?(cls_token|(pos|time)_embed|(position|time)_embeddings)")
-
-
-def from_image(net):
-    """Copy the attention of a model of images, or of space, to both attentions of divided blocks.
-
-    Such a file has one attention in each block; MMAction2 starts divided blocks so.
-    """
-
-    def copied(tensors):
-        if any(".attentions.1." in name for name in tensors):
-            return dict(tensors)
-        found = {}
-        for name, value in tensors.items():
-            name = name.replace(".norms.0.", ".attentions.0.norm.")
-            name = name.replace(".norms.1.", ".ffns.0.norm.")
-            found |= {name: value, name.replace(".attentions.0.", ".attentions.1."): value}
-        return found
-
-    divided = net is not None and net.backbone.attention == "divided"
-    return fixes.chain(TABLES, (copied, dict)) if divided else TABLES
-
-
-WEIGHTS = {
-    # The heads of models of images are for other classes.
-    "mmaction": Weights(
-        openmmlab, skip=("backbone.head.*",), order=ORDER, adapt=resize, fix=from_image
-    ),
-    "transformers": Weights(HUGGING_FACE, adapt=resize, fix=TABLES),
-    "official": Weights(OFFICIAL, adapt=resize, fix=TABLES),
-}
+WEIGHTS = timesformer.WEIGHTS

@@ -19,10 +19,9 @@ from jaxvid.config.values import Count, Rate
 from jaxvid.layers import heads
 from jaxvid.layers.position import PositionTable, check_clip
 from jaxvid.layers.transformer import Block, PatchEmbed, Remat, norm, normal, remat, tanh_gelu
-from jaxvid.models import timesformer
 from jaxvid.weights import inflate
 from jaxvid.weights.convert import Weights
-from jaxvid.weights.names import fixes
+from jaxvid.weights.names import fixes, timesformer
 
 VARIANTS: dict[str, dict] = {
     "test": dict(width=16, depth=2, heads=2, patch=(2, 8, 8), frames=6, size=32),
@@ -150,5 +149,5 @@ FIX = fixes.chain(
 WEIGHTS = {
     "transformers": Weights(ROWS, adapt=resize, fix=FIX),
     # models of images in MMAction2, to start from
-    "mmaction": replace(timesformer.WEIGHTS["mmaction"], adapt=resize, fix=timesformer.TABLES),
+    "mmaction": replace(timesformer.MMACTION, adapt=resize, fix=timesformer.TABLES),
 }
