@@ -41,6 +41,7 @@ def build(
     test_short_side: Natural = 0,
     length: Count = LENGTH,
     vocabulary: str = "",
+    sentence: bool = False,
     templates: tuple[str, ...] = TEMPLATES,
     patches: Natural = 0,
     patch: Count = 16,
@@ -54,9 +55,11 @@ def build(
       short_side: Short side of the video before cropping, in pixels.
       test_short_side: Short side in test, in pixels; 0 uses the value of `short_side`.
       length: Maximum number of tokens of a text.
-      vocabulary: File of the vocabulary of texts for SigLIP: spiece.model, tokenizer.model or
-        tokenizer.json of the published repository. It is also looked up in the folder of the
-        environment variable JAXVID_WEIGHTS_DIR. "" is the vocabulary of CLIP.
+      vocabulary: File of the vocabulary of texts for SigLIP and VideoPrism: spiece.model,
+        tokenizer.model or tokenizer.json of the published repository. It is also looked up in the
+        folder of the environment variable JAXVID_WEIGHTS_DIR. "" is the vocabulary of CLIP.
+      sentence: With such a vocabulary, write a text as a sentence, without punctuation but with a
+        period at its end and no end token, as VideoPrism takes it.
       templates: Prompt templates, in which {} is replaced by the class name (see
         `transforms.text.Tokenize`). Training uses a random template, val uses the first, and test
         uses all.
@@ -67,7 +70,7 @@ def build(
     sampler = sampling.UniformFrames(frames, 1, split == "train", exact=True)
     check_split(split)
     use = {"train": "random", "val": "first", "test": "all"}[split]
-    texts = Tokenize(length, templates, use, vocabulary)
+    texts = Tokenize(length, templates, use, vocabulary, sentence)
     if patches:
         cut = CutPatches(patch, patches)
         return [texts, video.Open(), sampler, video.Decode(3), cut, video.Pack()]

@@ -27,6 +27,7 @@ UNIGRAM, BYTE_PAIRS = 1, 2  # types of models
 SPACE = "\u2581"
 ENDS = ("</s>", "<eos>")
 PUNCTUATION = str.maketrans("", "", string.punctuation)
+GAPS = str.maketrans(dict.fromkeys(string.punctuation, " "))
 PENALTY = 10.0  # what an unknown character costs beyond the least likely piece
 
 
@@ -44,7 +45,7 @@ class Vocabulary:
     kind: int
     prefix: bool
 
-    def tokenize(self, text: str, length: int) -> np.ndarray:
+    def tokenize(self, text: str, length: int, sentence: bool = False) -> np.ndarray:
         """Convert a text to tokens: those of the text, an end token, and zeros.
 
         Letters become lower-case. A unigram model has no punctuation, as SigLIP publishes it. If a
@@ -53,11 +54,15 @@ class Vocabulary:
         Args:
           text: the text.
           length: length of the result, at least 2.
+          sentence: a text ends with a period instead, as VideoPrism publishes it.
 
         Returns:
           int32 (length,).
         """
-        ids = [*self.encode(self.normalize(text))[: length - 1], self.end]
+        if sentence:
+            ids = self.encode(self.sentence(text))[:length]
+        else:
+            ids = [*self.encode(self.normalize(text))[: length - 1], self.end]
         return np.array(ids + [0] * (length - len(ids)), np.int32)
 
     def normalize(self, text: str) -> str:
@@ -67,6 +72,11 @@ class Vocabulary:
             text = unicodedata.normalize("NFKC", text).translate(PUNCTUATION)
             text = " ".join(text.split())
         return (" " * (self.prefix and bool(text)) + text).replace(" ", SPACE)
+
+    def sentence(self, text: str) -> str:
+        """Return a text in lower case, with spaces for punctuation and a period at its end."""
+        text = unicodedata.normalize("NFKC", text.translate(GAPS).lower())
+        return (" " * self.prefix + " ".join(text.split()) + ".").replace(" ", SPACE)
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a normalized text of any length, without an end token."""

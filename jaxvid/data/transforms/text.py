@@ -24,6 +24,7 @@ class Tokenize:
       use: which templates to use for each label: "all", the "first", or one at "random".
       vocabulary: file of a vocabulary of SentencePiece, which may be in the folder of the variable
         JAXVID_WEIGHTS_DIR; "" is the vocabulary of CLIP.
+      sentence: with such a file, end a text with a period instead of an end token.
 
     Raises:
       UserError: a template does not contain {} once, or there is no such file.
@@ -33,6 +34,7 @@ class Tokenize:
     templates: tuple[str, ...] = ("{}",)
     use: str = "all"
     vocabulary: str = ""
+    sentence: bool = False
 
     def __post_init__(self):
         for template in self.templates:
@@ -62,7 +64,7 @@ class Tokenize:
                 f"{path}: no such file, neither here nor in JAXVID_WEIGHTS_DIR; get it from the"
                 " repository of the weights, or set config.data.recipe.vocabulary to its path"
             )
-        return sentencepiece.read(found[0]).tokenize(text, self.length)
+        return sentencepiece.read(found[0]).tokenize(text, self.length, self.sentence)
 
     def _chosen(self, rng: np.random.Generator) -> tuple[str, ...]:
         """Return the templates for one label."""

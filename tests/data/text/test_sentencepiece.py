@@ -83,6 +83,13 @@ def test_texts_of_a_unigram_model_have_no_capitals_and_no_punctuation(unigrams):
     assert unigrams.tokenize("nnnnnn", 3)[-1] == 1  # a long text keeps its end
 
 
+def test_a_text_can_be_a_sentence_with_a_period_instead_of_an_end_token(unigrams):
+    assert unigrams.sentence(" A ban,na-B! ") == "\u2581a\u2581ban\u2581na\u2581b."
+    ban = UNIGRAMS.index(("\u2581ban", row_score("\u2581ban"), NORMAL))
+    unknown = next(i for i, (*_, kind) in enumerate(UNIGRAMS) if kind == UNKNOWN)
+    assert unigrams.tokenize("Ban", 4, sentence=True).tolist() == [ban, unknown, 0, 0]  # no period
+
+
 def row_score(word):
     return -1.5 - 0.37 * WORDS.index(word)
 
