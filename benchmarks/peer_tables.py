@@ -12,6 +12,8 @@ AVAILABLE = {
     "swin": ("torchvision", "mmaction"),
     "clip4clip": ("transformers",),
     "actionclip": ("transformers",),
+    "videomae": ("mmaction", "transformers"),
+    "videomaev2": ("mmaction", "transformers"),
     "vivit": ("transformers",),
     "vjepa2": ("transformers",),
     "videoprism": ("transformers",),
@@ -19,6 +21,23 @@ AVAILABLE = {
 # Classifiers of videos of transformers: class, part that our config freezes, options for frames and
 # size, options of variants other than the default
 TRANSFORMERS: dict[str, tuple[str, str, tuple[str, str], dict[str, dict]]] = {
+    **{
+        family: (
+            "VideoMAEForVideoClassification",
+            "",
+            ("num_frames", "image_size"),
+            {
+                "small": dict(hidden_size=384, num_attention_heads=6, intermediate_size=1536),
+                "large": dict(
+                    hidden_size=1024,
+                    num_attention_heads=16,
+                    intermediate_size=4096,
+                    num_hidden_layers=24,
+                ),
+            },
+        )
+        for family in ("videomae", "videomaev2")
+    },
     "vivit": ("VivitForVideoClassification", "", ("num_frames", "image_size"), {}),
     "vjepa2": (
         "VJEPA2ForVideoClassification",
@@ -60,6 +79,15 @@ RECOGNITION = {
         f"timesformer:{name.lower()}": "timesformer/"
         f"timesformer_{name}_8xb8-8x32x1-15e_kinetics400-rgb"
         for name in ("divST", "jointST", "spaceOnly")
+    },
+    **{
+        f"videomae:{name}": f"videomae/vit-{name}-p16_videomae-k400-pre_16x4x1_kinetics-400"
+        for name in ("base", "large")
+    },
+    **{
+        f"videomaev2:{name}": "videomaev2/"
+        f"vit-{name}-p16_videomaev2-vit-g-dist-k710-pre_16x4x1_kinetics-400"
+        for name in ("small", "base")
     },
     "uniformer:small_16x4": "uniformer/uniformer-small_imagenet1k-pre_16x4x1_kinetics400-rgb",
     "uniformer:base_16x4": "uniformer/uniformer-base_imagenet1k-pre_16x4x1_kinetics400-rgb",

@@ -40,7 +40,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import peers, rows
+from benchmarks import peer_steps, peers, rows
 from jaxvid import plug
 from jaxvid.config.values import EXAMPLE_CLASSES
 from jaxvid.distributed import mesh as meshes
@@ -67,6 +67,19 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
     "vivit": (
         "vivit_k400",
         "",
+        {},
+        dict(frames=8, size=112, model=dict(frames=8, size=112)),
+    ),
+    "umt": ("umt_k400", "base", {}, dict(frames=4, size=112, model=dict(frames=4, size=112))),
+    "videomae": (
+        "videomae_k400",
+        "base",
+        {},
+        dict(frames=8, size=112, model=dict(frames=8, size=112)),
+    ),
+    "videomaev2": (
+        "videomaev2_k400",
+        "base",
         {},
         dict(frames=8, size=112, model=dict(frames=8, size=112)),
     ),
@@ -218,7 +231,7 @@ def in_turns(ways: dict[str, Callable[[], Any]], rounds: int, steps: int) -> dic
             for _ in range(steps):
                 out = run()
             if name == "PyTorch":
-                peers.finish()
+                peer_steps.finish()
             else:
                 jax.block_until_ready(out)
             if n:
@@ -294,15 +307,15 @@ def measure(name: str, dtype: str, what: str, args: argparse.Namespace) -> Itera
         peer = makers[package](inputs, config.data.num_classes or EXAMPLE_CLASSES)
         differs = difference(planned, variables, inputs, peer)
         for way in left:
-            run = peers.run(peer, config, dtype == "bfloat16", way, what == "train")
+            run = peer_steps.run(peer, config, dtype == "bfloat16", way, what == "train")
             began = time.perf_counter()
             run()
-            peers.finish()
+            peer_steps.finish()
             compiled = time.perf_counter() - began
             times = in_turns({"ours": ours.run, "PyTorch": run}, args.rounds, steps)
             yield row(f"{package} {way}", times["ours"]) | {
                 "peer ms": f"{1e3 * statistics.median(times['PyTorch']):.2f}",
-                "peer GiB": gib(peers.peak_memory()),
+                "peer GiB": gib(peer_steps.peak_memory()),
                 "peer compile s": f"{compiled:.1f}",
                 "ratio (quartiles)": ratio(times["PyTorch"], times["ours"]),
                 "loss differs by": differs,
@@ -312,12 +325,12 @@ def measure(name: str, dtype: str, what: str, args: argparse.Namespace) -> Itera
 def difference(planned: Plan, variables: Any, inputs: dict, peer: peers.Peer) -> str:
     """Return by what part the losses differ in float32, "2e-06"; "-" if the weights do not fit."""
     config = planned.config
-    if not peers.load(peer, config.model.to_dict(), jax.device_get(variables), planned.model):
+    if not peer_steps.load(peer, config.model.to_dict(), jax.device_get(variables), planned.model):
         return "-"
     classes = config.data.num_classes or EXAMPLE_CLASSES
     model = plug.load("models", config.model, num_classes=classes, dtype=jnp.float32)
     out = jax.jit(lambda variables, inputs: model.apply(variables, **inputs, train=False))
-    ours, theirs = peer.our_loss(jax.device_get(out(variables, inputs))), peers.evaluate(peer)
+    ours, theirs = peer.our_loss(jax.device_get(out(variables, inputs))), peer_steps.evaluate(peer)
     return f"{abs(ours - theirs) / abs(theirs):.0e}"
 
 
@@ -336,8 +349,8 @@ def show(row: Mapping[str, str], file: str | None):
 def ways(text: str) -> list[str]:
     """Return the ways of `--peers`, none for "none"."""
     chosen = [] if text == "none" else text.split(",")
-    if unknown := [way for way in chosen if way not in peers.WAYS]:
-        known = ", ".join(peers.WAYS)
+    if unknown := [way for way in chosen if way not in peer_steps.WAYS]:
+        known = ", ".join(peer_steps.WAYS)
         raise argparse.ArgumentTypeError(f'"{unknown[0]}" is none of {known}; "none" is no peer')
     return chosen
 
