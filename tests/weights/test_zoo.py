@@ -289,6 +289,12 @@ def test_a_file_whose_name_many_share_has_that_of_its_repository(repository, nam
     assert zoo.of_file(Path("folder") / "another" / "model.safetensors") is None
 
 
+def test_the_row_of_a_file_that_the_authors_call_otherwise_than_the_hub():
+    row = zoo.of_file(Path("mae_hiera_base_16x224.pth"))
+    assert row is not None
+    assert row.name == "hiera_base_mae_k400"
+
+
 def test_a_file_of_another_name_has_no_row():
     assert zoo.of_file(Path("mine.pth")) is None
 

@@ -175,7 +175,7 @@ def file_name(url: str) -> str:
 
 
 def of_file(path: Path) -> Row | None:
-    """The row that a file is named after: a published name with any hash, or a zoo name.
+    """The row that a file is named after: its published name with any hash, or a zoo name.
 
     A file with one of `SHARED_NAMES` is in a folder of the name instead.
     """
@@ -188,5 +188,6 @@ def of_file(path: Path) -> Row | None:
     def stem(name):
         return re.sub(r"(-[0-9a-f]{8})?\.\w+$", "", name)
 
-    published = {stem(row.file): row for row in reversed(rows())}
+    published = {row.published: row for row in reversed(rows())}
+    published |= {stem(row.file): row for row in reversed(rows())}
     return published.get(stem(path.name)) or by_name().get(stem(path.name))
