@@ -2,7 +2,7 @@
 
     python -m jaxvid.main --config configs/quickstart.py
 
-Variants: swin, the default, mvit, r2plus1d, tsm, uniformer and x3d.
+Variants: swin, the default, mvit, r2plus1d, tsm, uniformer, videomae and x3d.
 """
 
 from configs import base, datasets
@@ -31,6 +31,7 @@ MODELS = {
     "x3d": dict(
         name="x3d", variant="test", depths=(1, 2, 2), width=16, strides=(2, 2, 2), dropout=0.0
     ),
+    "videomae": dict(name="videomae", variant="mini", drop_path=0.0, dropout=0.0, init_std=0.0),
 }
 
 

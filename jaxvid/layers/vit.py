@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvid.config.values import Count, Positive, Rate
+from jaxvid.config.values import Count, NonNegative, Positive, Rate
 from jaxvid.layers.position import check_clip
-from jaxvid.layers.transformer import Biases, Block, PatchEmbed, Remat, norm, normal, remat
+from jaxvid.layers.transformer import Biases, Block, PatchEmbed, Remat, lecun_normal, norm, remat
 from jaxvid.ops.position import resized, sine_cosine
 
 
@@ -40,7 +40,9 @@ class ViT(nn.Module):
       remat: Activations that the backward pass computes again, which saves memory and makes
         training slower: False for none, True for those of whole blocks, "dots" for all but the
         results of linear layers.
-      kernel_init: Initializer of the kernels of the blocks.
+      init_std: Standard deviation of the initial kernels of the blocks. 0 draws each kernel with
+        the variance 1 / inputs, so that signals keep their size, which narrow networks need.
+      kernel_init: Another initializer of these kernels, as in pre-training.
       dtype: compute dtype; parameters, softmax and normalization statistics stay float32.
     """
 
@@ -57,7 +59,8 @@ class ViT(nn.Module):
     resize: bool = False
     drop_path: Rate = 0.0
     remat: Remat = False
-    kernel_init: Any = normal
+    init_std: NonNegative = 0.02
+    kernel_init: Any = None
     dtype: Any = jnp.float32
 
     @property
@@ -93,13 +96,14 @@ class ViT(nn.Module):
         x = x.reshape(len(x), -1, self.width) + self._positions(*grid)
         if kept is not None:
             x = jnp.take_along_axis(x, kept[..., None], 1)
+        init = nn.initializers.truncated_normal(self.init_std) if self.init_std else lecun_normal
         block = partial(
             remat(Block, self.remat),
             self.heads,
             qkv_bias=self.qkv_bias,
             mlp_ratio=self.mlp_ratio,
             epsilon=self.epsilon,
-            kernel_init=self.kernel_init,
+            kernel_init=self.kernel_init or init,
             dtype=self.dtype,
         )
         for i, rate in enumerate(np.linspace(0, self.drop_path, self.depth)):

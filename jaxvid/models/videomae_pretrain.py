@@ -166,7 +166,10 @@ def transformers() -> Weights:
         ("decoder.norm", "decoder/norm"),
         ("decoder.head", "decoder/fc"),
     )
-    order = f"mask_token {videomae.HUGGING_FACE_ORDER} encoder_to_decoder decoder"
+    order = (
+        f"mask_token {videomae.HUGGING_FACE_ORDER} layernorm encoder_to_decoder decoder"
+        " decoder_layers norm head"
+    )
     return Weights(rows, order=order, fix=videomae.HUGGING_FACE_QKV)
 
 

@@ -3,6 +3,7 @@
 The classes are the last axis of the parameters of a classifier.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import jax
@@ -11,6 +12,18 @@ from flax.traverse_util import unflatten_dict
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxvid import param_rules
+
+HEAD = "head/.*"  # parameters that depend on the classes, in every family
+CLASSIFIER = "head/fc/.*"  # the same in heads with the normalization "fc_norm", which does not
+
+
+def head(variables: Mapping, pattern: str = "") -> tuple[str, list[str]]:
+    """Return the pattern of the parameters that depend on the classes, and their paths."""
+    paths = list(param_rules.flatten(variables["params"]))
+    if not pattern:
+        normalized = any(path.startswith("head/fc_norm/") for path in paths)
+        pattern = CLASSIFIER if normalized else HEAD
+    return pattern, [path for path in paths if re.fullmatch(pattern, path)]
 
 
 def shapes(variables: Mapping, heads: Iterable[str], here: int, there: int) -> dict:

@@ -31,8 +31,6 @@ from jaxvid.weights.convert import Weights, convert, leaf_key, rename, to_flax
 
 logger = logging.getLogger(__name__)
 PUBLISHED = "published"  # init.weights: those of the zoo for config.model
-HEAD = "head/.*"  # parameters that depend on the classes, in every family
-CLASSIFIER = "head/fc/.*"  # the same in heads with the normalization "fc_norm", which does not
 NO_HEAD = "the file has none"
 NOT_PUBLISHED = "; not the published file of that name, by its hash"
 
@@ -133,7 +131,7 @@ def read(origin: Origin, like: Mapping, net: nn.Module, model: Mapping) -> tuple
     if origin.source.is_dir():
         variables, kind = store.load_variables(origin.source, like)
         return variables, f"loaded {kind} parameters of {origin.source}"
-    skip = (HEAD,) if origin.meta.get("headless") else ()
+    skip = (class_rows.HEAD,) if origin.meta.get("headless") else ()
     return load_tensors(origin, Tensors.of(origin, like, net, model), like, net, skip)
 
 
@@ -211,7 +209,7 @@ def starting_from(
         tensors = None if origin.source.is_dir() else Tensors.of(origin, variables, net, model)
         skip, like, chosen = given, variables, None
         gap = compare.classes(origin.names, names) if origin.names and names else ""
-        fresh, heads = head_of_classes(variables)
+        fresh, heads = class_rows.head(variables)
         if init.get("match_classes"):
             chosen = compare.places(origin.names, names)
             loaded = [key for key in heads if not store.skipped(f"params/{key}", given)]
@@ -220,8 +218,10 @@ def starting_from(
             gap = ""
         if not gap and tensors:
             gap = tensors.other_head(like, net)
+        if not tensors and (more := pretraining_only(origin, variables)):
+            skip, gap = (*skip, *more), NO_HEAD
         if gap == NO_HEAD:
-            fresh, heads = head_of_classes(variables, HEAD)
+            fresh, heads = class_rows.head(variables, class_rows.HEAD)
         if gap and not all(store.skipped(f"params/{k}", given) for k in heads):
             skip += (fresh,)
             flag = f"--config.init.skip=\"('{fresh}',)\""
@@ -245,13 +245,16 @@ def starting_from(
     return initial
 
 
-def head_of_classes(variables: Mapping, pattern: str = "") -> tuple[str, list[str]]:
-    """Return the pattern of the parameters that depend on the classes, and their paths."""
-    paths = list(param_rules.flatten(variables["params"]))
-    if not pattern:
-        normalized = any(path.startswith("head/fc_norm/") for path in paths)
-        pattern = CLASSIFIER if normalized else HEAD
-    return pattern, [path for path in paths if re.fullmatch(pattern, path)]
+def pretraining_only(origin: Origin, variables: Mapping) -> tuple[str, ...]:
+    """Return patterns of what a run of masked pre-training has and a recognizer does not.
+
+    They are its decoder, and what else the model of `variables` lacks; () for other runs.
+    """
+    if not origin.config or origin.config.get("task", {}).get("name") != "masked":
+        return ()
+    own = param_rules.flatten(variables)
+    saved = (key for key in store.saved_shapes(origin.source) if key.startswith("params/"))
+    return tuple(re.escape(key.partition("/")[2]) for key in saved if key not in own)
 
 
 def _other_family(origin: Origin, model: Mapping) -> str:

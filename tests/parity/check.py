@@ -19,7 +19,7 @@ from jaxvid.ops.losses import cross_entropy
 from jaxvid.weights import resolve
 from jaxvid.weights.convert import Weights, convert, export
 from tests.parity.cases import Case
-from tests.parity.golden import NOISE, Golden, digest, draw
+from tests.parity.golden import NOISE, Golden, digest
 
 DOUBLE = 1e-6  # relative, of float64 against float64
 TINY = 1e-6  # of the global norm: below it a gradient is zero but for rounding
@@ -159,11 +159,10 @@ def training(golden: Golden, double: bool = True) -> list[Check]:
 def step(golden: Golden, double: bool) -> tuple[dict, dict]:
     """Loss terms, and by torch name the norms of gradients and running statistics."""
     case, record = golden.case, golden.about["train"]
-    x = draw(record["input"], record["input_seed"])
     with double_precision() if double else contextlib.nullcontext():
         dtype = jnp.float64 if double else jnp.float32
         net = build(case, golden.num_classes, **case.train, dtype=dtype)
-        inputs = jax.tree.map(lambda a: _of_type(a, dtype), case.inputs(x))
+        inputs = jax.tree.map(lambda a: _of_type(a, dtype), case.inputs(golden.train_input))
         variables = jax.tree.map(lambda a: jnp.asarray(a, dtype), load(golden, net, inputs))
         labels = jnp.array(record["labels"] or [])
 

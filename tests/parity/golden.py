@@ -98,6 +98,15 @@ class Golden:
         return {"video": drawn, **more} if more else drawn
 
     @property
+    def train_input(self):
+        """That of the step of training."""
+        record = self.about["train"]
+        drawn = draw(record["input"], record["input_seed"])
+        names = record.get("aux") or ()
+        more = {name.removeprefix("train_"): self.arrays[name] for name in names}
+        return {"video": drawn, **more} if more else drawn
+
+    @property
     def input_shapes(self):
         return jax.tree.map(lambda x: list(x.shape), self.input)
 

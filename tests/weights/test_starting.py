@@ -159,6 +159,25 @@ def test_a_pretrained_encoder_has_no_head(tmp_path, prefix, upstream, norm, said
     assert "the file has none" in said[0]
 
 
+@pytest.mark.parametrize("ema", [False, True])
+def test_a_run_of_pretraining_starts_a_recognizer_without_its_decoder(tmp_path, said, ema):
+    _, variables = build("videomae_pretrain")
+    config = {"model": {"name": "videomae_pretrain"}, "task": {"name": "masked"}}
+    config |= {"data": {"recipe": {"name": "clip", "frames": 4, "stride": 2}}}
+    state = {"params": variables["params"], "model_state": {}}
+    state |= {"ema": variables["params"]} if ema else {}
+    checkpoints = store.Store(tmp_path / "w")
+    checkpoints.save(1, state, dict(names=("a", "b", "c"), config=config), {})
+    checkpoints.wait()
+    checkpoints.close()
+    net, fresh = build("videomae", seed=1)
+    got = start(tmp_path / "w", net, "videomae", fresh, names=("a", "b", "c"))
+    want = {k: v for k, v in flatten(variables).items() if k in got}
+    assert same({k: v for k, v in got.items() if "head" not in k}, want)
+    assert same({k: v for k, v in got.items() if "head" in k}, flatten(fresh))
+    assert "the head starts fresh" in said[0]
+
+
 def test_a_pattern_that_skips_nothing_is_an_error(tmp_path):
     net, variables = build("tsn")
     workdir = save(tmp_path / "w", "tsn", variables, ("a", "b", "c"))
