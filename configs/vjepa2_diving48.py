@@ -18,9 +18,9 @@ ENCODERS = {
 
 def get_config(variant="vitl"):
     layers, size, weights = base.pick(ENCODERS, variant)
-    c = probe(variant, weights, batch=128, weight_decay=0.8)
+    c = probe(variant, weights, count=4, batch=128, weight_decay=0.8)
     c.epochs = 100.0
     c.model.layers = layers
     c.data = datasets.diving48()
-    c.data.recipe = clips(frames=32, stride=2, size=size, clips=4)
+    c.data.recipe = clips(4, frames=32, stride=2, size=size)
     return c

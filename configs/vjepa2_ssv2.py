@@ -4,8 +4,8 @@ Variants: vitl (top-1 73.7; 16 frames at stride 4), vitg (77.3; 64 frames at str
 and, without a published classifier, vith.
 
 The authors train 20 classifiers at once and report the best. Their learning rates are 0.0001 to
-0.005, and their weight decays 0.01 to 0.8. This is one of them. Their classifiers pool the tokens
-of two clips of a video together, where jaxvid averages the probabilities of the clips.
+0.005, and their weight decays 0.01 to 0.8. This is one of them. The classifier pools the tokens of
+two clips, one from each half of the video.
 """
 
 from ml_collections import ConfigDict
@@ -23,25 +23,26 @@ CLIPS = {
 
 def get_config(variant="vitl"):
     frames, stride, size, weights = base.pick(CLIPS, variant)
-    c = probe(variant, weights, batch=256, weight_decay=0.1)
+    c = probe(variant, weights, count=2, batch=256, weight_decay=0.1)
     c.epochs = 20.0
     c.data = datasets.something()
-    c.data.recipe = clips(frames=frames, stride=stride, size=size, clips=2)
+    c.data.recipe = clips(2, frames=frames, stride=stride, size=size)
     return c
 
 
-def probe(variant: str, weights: str, batch: int, weight_decay: float) -> ConfigDict:
+def probe(variant: str, weights: str, count: int, batch: int, weight_decay: float) -> ConfigDict:
     """Return the run of a classifier on a frozen encoder.
 
     Args:
       variant: A variant of the model.
       weights: The encoder.
+      count: Number of clips of a video that the classifier sees.
       batch: Samples of a step.
       weight_decay: Weight decay of AdamW, also of biases and normalizations.
     """
     c = base.config()
     c.batch = batch
-    c.model = dict(name="vjepa2", variant=variant, remat=False)
+    c.model = dict(name="vjepa2", variant=variant, clips=count, remat=False)
     if variant == "vitg":
         c.model.pool_heads = 16
     c.task = plug.spec("tasks", "recognition", augment=dict(erasing=0.25))
@@ -52,7 +53,8 @@ def probe(variant: str, weights: str, batch: int, weight_decay: float) -> Config
     return c
 
 
-def clips(**options) -> dict:
-    """Return the data recipe of all classifiers."""
-    policy = ("randaugment", 4, 7.0)
-    return plug.spec("data.recipes", "clip", policy=policy, crop=("resized",), crops=3, **options)
+def clips(count: int, **options) -> dict:
+    """Return the data recipe of a classifier that sees a number of clips of each video."""
+    train = dict(policy=("randaugment", 4, 7.0), crop=("resized",))
+    sampler = ("parts", count)
+    return plug.spec("data.recipes", "clip", sampler=sampler, crops=3, **train, **options)

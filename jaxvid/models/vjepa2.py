@@ -52,6 +52,8 @@ class VJEPA2(nn.Module):
       mlp_ratio: Channels between the layers of an MLP, as a multiple of `width`.
       drop_path: Probability of skipping a residual branch in the last block in training; it grows
         linearly from 0 in the first.
+      clips: Number of equal parts of the video in time that the encoder sees one by one. Their
+        features are joined in time, so a classifier sees all of them.
       layers: Numbers of the blocks, from 0, whose features are returned, joined in time. () is the
         last block.
       paired: Rotate both channels of a pair by the same angle, as V-JEPA 2.1 does. V-JEPA 2 does
@@ -70,6 +72,7 @@ class VJEPA2(nn.Module):
     heads: Count
     mlp_ratio: Positive = 4.0
     drop_path: Rate = 0.0
+    clips: Count = 1
     layers: tuple[Natural, ...] = ()
     paired: bool = False
     space: Natural = 0
@@ -83,7 +86,8 @@ class VJEPA2(nn.Module):
     def __call__(self, video, *, train):
         if video.shape[1] == 1:  # an image is a clip of two equal frames
             video = jnp.repeat(video, PATCH[0], 1)
-        check(video, self.layers, self.depth)
+        check(video, self.clips, self.layers, self.depth)
+        video = rearrange(video, "b (s t) h w c -> (b s) t h w c", s=self.clips)
         embed = partial(PatchEmbed, kernel_init=normal, dtype=self.dtype)
         x = embed(self.width, PATCH, name="patch_embed")(video)
         if self.modality:
@@ -105,17 +109,17 @@ class VJEPA2(nn.Module):
             )(x, train, positions)
             found += [last(x)] if i in kept else []
         x = jnp.concatenate(found, 1)
-        return rearrange(x, "b (t h w) c -> b t h w c", h=h, w=w)
+        return rearrange(x, "(b s) (t h w) c -> b (s t) h w c", s=self.clips, h=h, w=w)
 
 
-def check(video, layers, depth):
+def check(video, clips, layers, depth):
     """Raise a UserError for a clip that patches do not cover, and for a layer that is not there."""
-    t, h, w = video.shape[1:4]
-    if any(size % patch for size, patch in zip((t, h, w), PATCH, strict=True)):
+    (t, h, w), several = video.shape[1:4], f" {clips} joined" if clips > 1 else ""
+    if t % (PATCH[0] * clips) or h % PATCH[1] or w % PATCH[2]:
         raise UserError(
-            "V-JEPA 2 takes clips of an even number of frames whose height and width are multiples"
-            f" of 16 pixels, and these have {t} frames of {h} x {w} pixels: change"
-            " data.recipe.frames or data.recipe.size"
+            f"V-JEPA 2 takes{several} clips of an even number of frames whose height and width are"
+            f" multiples of 16 pixels, and these have {t} frames of {h} x {w} pixels: change"
+            " data.recipe.frames, data.recipe.size or model.clips"
         )
     if max(layers, default=0) >= depth:
         raise UserError(f"model.layers={layers}: the blocks of this model are 0 to {depth - 1}")
@@ -270,7 +274,7 @@ class AttentionPool(nn.Module):
 
 def example(variant):
     """Shapes and dtypes of small inputs, by name: a batch of two."""
-    return {"video": jax.ShapeDtypeStruct((2, 4, 32, 32, 3), jnp.float32)}
+    return {"video": jax.ShapeDtypeStruct((2, 8, 32, 32, 3), jnp.float32)}
 
 
 def backbone(variant, **overrides):

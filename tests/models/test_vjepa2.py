@@ -71,11 +71,19 @@ def test_layers_are_joined_in_time():
     assert not np.allclose(both[:, :2], both[:, 2:])
 
 
+def test_joined_clips_are_seen_one_by_one():
+    clips = video(8)
+    found = features(clips, clips=2)
+    halves = [features(clips[:, :4]), features(clips[:, 4:])]
+    np.testing.assert_allclose(found, np.concatenate(halves, 1), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "clip,options,message",
     [
         (video(3), {}, "these have 3 frames of 32 x 32 pixels"),
         (video(4, 32, 40), {}, "these have 4 frames of 32 x 40 pixels"),
+        (video(6), dict(clips=2), "takes 2 joined clips .* these have 6 frames"),
         (video(), dict(layers=(0, 2)), "the blocks of this model are 0 to 1"),
     ],
 )

@@ -69,7 +69,21 @@ def every(every: Count, *, split: str, frames: int, stride: int, clips: int) -> 
     return clip(split=split, frames=frames, stride=stride, clips=clips)
 
 
-SAMPLERS = Choice({"clip": clip, "uniform": uniform, "dense": dense, "every": every})
+def parts(parts: Count, *, split: str, frames: int, stride: int, clips: int) -> Transform:
+    """Return a sampler of several clips that follow each other as one, for V-JEPA 2.
+
+    Each has `frames` frames, and is from another one of equal parts of the video. There is one such
+    view in test, whatever `clips` is.
+
+    Args:
+      parts: number of clips.
+    """
+    return sampling.ClipsOfParts(frames, stride, parts, split == "train")
+
+
+SAMPLERS = Choice(
+    {"clip": clip, "uniform": uniform, "dense": dense, "every": every, "parts": parts}
+)
 
 
 def build(

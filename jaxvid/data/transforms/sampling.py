@@ -278,6 +278,29 @@ class JoinClips:
 
 
 @dataclass(frozen=True)
+class ClipsOfParts:
+    """Select one clip from each of `parts` equal parts of the video, joined to one: (1, parts t).
+
+    The clips are those of `SampleClips`. The last frame replaces frames after the end of the video.
+
+    Attributes:
+      frames: frames in each of the clips.
+      stride: distance between neighboring frames of a clip, in frames of the video.
+      parts: number of parts.
+      train: whether to select clips at random.
+    """
+
+    frames: int
+    stride: int
+    parts: int
+    train: bool = False
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        select = SampleClips(self.frames, self.stride, self.parts, self.train, "last")
+        return JoinClips(self.parts)(select(sample, rng), rng)
+
+
+@dataclass(frozen=True)
 class Reorder:
     """Change the order of the frames of each clip, to test whether a model uses motion.
 

@@ -99,6 +99,16 @@ def draw(sampler, total, times=500, **sample):
     return np.stack([sampler(sample, rng)["frames"] for _ in range(times)])
 
 
+def test_clips_of_parts_are_one_of_each_and_the_end_is_repeated():
+    drawn = draw(sampling.ClipsOfParts(3, 2, 2, train=True), 20)[:, 0]
+    first, second = drawn[:, :3], drawn[:, 3:]
+    assert (first[:, 0].min(), first[:, 0].max(), second[:, 0].min()) == (0, 6, 7)
+    assert (np.diff(first) == 2).all() and (np.diff(second) == 2).all() and drawn.max() <= 19
+    (short,) = draw(sampling.ClipsOfParts(3, 2, 2), 4, times=1)
+    assert short.shape == (1, 6) and short.max() <= 3
+    assert (np.diff(short[0, :3]) >= 0).all()  # not from the start again
+
+
 def test_random_clips_cover_the_video_and_stay_in_it():
     drawn = draw(sampling.SampleClips(4, 2, train=True), 20)
     assert set(drawn[:, 0, 0]) == set(range(13))
