@@ -1,9 +1,9 @@
 """UniFormerV2 on Kinetics-400: 8, 16 or 32 frames of the whole video, tested on 4 clips x 3 crops.
 
 Variants: base_u8_clip (top-1 84.3), which starts from CLIP and trains for 55 epochs, and base_u8
-(85.8), which starts from Kinetics-710, with the head of its own classes, and trains for 5. The
-larger ones are trained like base_u8: large_u8 (88.7), large_u16 (89.0), large_u32 (89.3) and
-large-336_u32 (89.5, on 2 clips). MMAction2 converted those, and only tests them.
+(85.8), which starts from Kinetics-710, with the head of its own classes, and trains for 5. Of
+large_u8 (88.7), large_u16 (89.0), large_u32 (89.3) and large-336_u32 (89.5, on 2 clips), MMAction2
+published the weights and their test; the training is that of base_u8.
 """
 
 from ml_collections import ConfigDict

@@ -1,7 +1,7 @@
 """UniFormerV2 on Kinetics-400, 600 and 700 as one set of 710 classes, from CLIP, 55 epochs.
 
-Variants: base_u8 (top-1 78.9), large_u8 and large-336_u8. Runs on one of the three sets start from
-these weights.
+Variants: base_u8 (top-1 78.9), large_u8 and large-336_u8, of which only the first is published for
+training. Runs on one of the three sets start from these weights.
 """
 
 from configs import base, datasets

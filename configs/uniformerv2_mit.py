@@ -1,6 +1,7 @@
 """UniFormerV2 on Moments in Time, from Kinetics-400, 24 epochs, tested on 4 clips x 3 crops.
 
-Variants: base_u8 (top-1 42.3), large_u8 (47.0) and large-336_u8 (47.7).
+Variants: base_u8 (top-1 42.3), large_u8 (47.0) and large-336_u8 (47.7), of which only the first is
+published for training.
 """
 
 from configs import base, datasets
