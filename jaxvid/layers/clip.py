@@ -52,8 +52,8 @@ class Transformer(nn.Module):
         """Apply all blocks, of the class `kind`: (..., n, c) -> the same."""
         return [x, *self.each_block(x, causal, kind)][-1]
 
-    def each_block(self, x, causal=False, kind=Block):
-        """Return the tokens (..., n, c) after each block, as a list."""
+    def each_block(self, x, causal=False, kind=Block, train=False, **fields):
+        """Return the tokens (..., n, c) after each block, as a list; `fields` are of the blocks."""
         block = partial(
             remat(kind, self.remat),
             self.heads,
@@ -64,7 +64,7 @@ class Transformer(nn.Module):
         )
         found = [x]
         for i in range(self.depth):
-            found.append(block(name=f"block{i}")(found[-1], False))
+            found.append(block(**fields, name=f"block{i}")(found[-1], train))
         return found[1:]
 
 

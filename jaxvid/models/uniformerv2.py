@@ -2,14 +2,14 @@
 
 CLIP's vision transformer treats the frames one by one. After each of its last blocks, one token of
 the whole video attends to the tokens of all frames. Their mix with the class tokens of the frames
-is learned, and begins with the latter alone. The local blocks over time of the paper are in none of
-the published models of Kinetics and Moments in Time, and are left out here.
+is learned, and begins with the latter alone. Optionally, tokens of neighboring frames meet in each
+block (`local`); published models of Kinetics and Moments in Time do without.
 
 Shapes: b batch, t frames, h w grid of the patches of a frame, n of them, c channels.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -19,7 +19,8 @@ from jaxvid.config.values import Count, Rate
 from jaxvid.layers import heads
 from jaxvid.layers.clip import FrameTransformer, quick_gelu
 from jaxvid.layers.conv import Conv, torch_uniform
-from jaxvid.layers.transformer import CrossAttention, norm, remat
+from jaxvid.layers.norm import BatchNorm
+from jaxvid.layers.transformer import Block, CrossAttention, Mlp, norm, remat
 from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import clip, fixes
 
@@ -39,6 +40,47 @@ def example(variant):
     """Shapes and dtypes of small inputs, by name: a batch of two."""
     size = VARIANTS[variant].get("size", FrameTransformer.size)
     return {"video": jax.ShapeDtypeStruct((2, 4, size, size, 3), jnp.float32)}
+
+
+class OverTime(nn.Module):
+    """Tokens (b, t, 1 + n, c) of patches meet those of the frames before and after; begins with 0.
+
+    Attributes:
+      dtype: Compute dtype.
+    """
+
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train):
+        c, dense = x.shape[-1], partial(nn.Dense, dtype=self.dtype)
+        width = int(c // 1.5)
+        options: dict[str, Any] = dict(groups=width, use_bias=True, kernel_init=torch_uniform)
+        y = BatchNorm(dtype=self.dtype, name="norm")(x[:, :, 1:], train=train)
+        y = dense(width, kernel_init=torch_uniform, name="conv1")(y)
+        y = Conv(width, (3, 1), **options, dtype=self.dtype, name="conv2")(y)
+        y = dense(c, kernel_init=zeros, name="conv3")(y)
+        return jnp.pad(y, ((0, 0), (0, 0), (1, 0), (0, 0)))
+
+
+class LocalBlock(Block):
+    """A block of a frame in which tokens first meet those of neighboring frames.
+
+    Attributes:
+      local: 1 for once, before the attention; 2 for a second time, before the MLP.
+    """
+
+    local: int = 1
+
+    @nn.compact
+    def __call__(self, x, train):  # (b, t, 1 + n, c) -> the same
+        x = x + OverTime(self.dtype, name="local1")(x, train)
+        x = x + self.attend(self.normalize("norm1", x, train), train)
+        if self.local > 1:
+            x = x + OverTime(self.dtype, name="local2")(x, train)
+        options: dict[str, Any] = dict(activation=self.activation, kernel_init=self.kernel_init)
+        mlp = Mlp(**options, dtype=self.dtype, name="mlp")
+        return x + mlp(self.normalize("norm2", x, train), train)
 
 
 class Reader(nn.Module):
@@ -78,18 +120,22 @@ class UniFormerV2(FrameTransformer):
       reader_dropout: Dropout rate in the MLPs of these attending blocks in training.
       drop_path: Probability of skipping a residual branch of the last of them in training; it grows
         linearly from 0 in the first.
+      local: Times that tokens meet those of neighboring frames in each block: 0 for the published
+        models here, 1 or 2.
     """
 
     readers: Count = 4
     reader_dropout: Rate = 0.5
     drop_path: Rate = 0.0
+    local: Literal[0, 1, 2] = 0
 
     @nn.compact
     def __call__(self, video, *, train):
         token = self.param("video_embedding", zeros, (self.width,))
         balance = self.param("balance", zeros, (self.width,))
         y = jnp.broadcast_to(token.astype(self.dtype), (len(video), 1, self.width))
-        tokens = self.each_block(self.embed(video))
+        own: dict[str, Any] = dict(kind=LocalBlock, local=self.local) if self.local else {}
+        tokens = self.each_block(self.embed(video), train=train, **own)
         for i, x in enumerate(tokens[-self.readers :]):
             y = self.read(i, y, x, train)
         share = nn.sigmoid(balance).astype(self.dtype)
@@ -146,10 +192,16 @@ ROWS = (
         for theirs, ours in READER.items()
     ),
 )
+# "backbone.transformer.resblocks.0.lmhra1.pos_embed.1.bias" -> "backbone/block0/local1/conv1/bias"
+LOCAL = "backbone.transformer.resblocks.{i}.lmhra{j}.pos_embed"
+ROWS += tuple(
+    (f"{LOCAL}.{k}", f"backbone/block{{i}}/local{{j}}/{ours}")
+    for k, ours in enumerate(("norm", "conv1", "conv2", "conv3"))
+)
 ORDER = (
     "backbone cls_head class_embedding positional_embedding conv1 ln_pre transformer"
-    " temporal_cls_token balance resblocks dpe dec norm attn ln_1 mlp ln_2 ln_3 in_proj_weight"
-    " in_proj_bias out_proj c_fc c_proj weight bias"
+    " temporal_cls_token balance resblocks dpe dec norm lmhra1 lmhra2 attn ln_1 mlp ln_2 ln_3"
+    " in_proj_weight in_proj_bias out_proj c_fc c_proj weight bias running_mean running_var"
 )
 
 
@@ -157,10 +209,16 @@ READERS = r".*\.dec\.\d+\.attn\."
 FIX = fixes.chain(
     fixes.without_ones(r"(backbone\.)?conv1\.weight", 2),
     fixes.without_ones(r".*temporal_cls_token", 0, 1),
+    fixes.without_ones(r".*lmhra\d\.pos_embed\.[13]\.weight", 2, 3, 4),
+    fixes.without_ones(r".*lmhra\d\.pos_embed\.2\.weight", 4),
     *(
         fixes.parted(READERS + whole, whole, {f"q.{leaf}": 1, f"kv.{leaf}": 2})
         for whole, leaf in (("in_proj_weight", "weight"), ("in_proj_bias", "bias"))
     ),
 )
-SKIP = ("backbone.proj", "backbone.ln_post.*")  # of CLIP, in the files to start from
+SKIP = (
+    "backbone.proj",
+    "backbone.ln_post.*",
+    ".*num_batches_tracked",
+)  # of CLIP, in the files to start from
 WEIGHTS = {"mmaction": Weights(ROWS, SKIP, ORDER, adapt=clip.adapt, fix=FIX)}

@@ -43,6 +43,22 @@ def test_only_the_last_blocks_are_read():
     assert params["reader0"]["attn"]["kv"]["kernel"].shape == (16, 32)
 
 
+def test_tokens_may_meet_those_of_neighboring_frames():
+    """By depthwise convolutions over time, which are published with axes of space."""
+    net = plug.load("models", dict(name="uniformerv2", variant="test", local=2), num_classes=3)
+    video = jax.ShapeDtypeStruct((1, 4, 32, 32, 3), jnp.float32)
+    variables = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), video)
+    local = variables["params"]["backbone"]["block2"]["local2"]
+    assert local["conv2"]["kernel"].shape == (3, 1, 1, 10)
+    tensors = export(fill(variables), uniformerv2.WEIGHTS["mmaction"], net)
+    name = "backbone.transformer.resblocks.2.lmhra2.pos_embed"
+    assert [tensors[f"{name}.{i}.weight"].shape for i in (1, 2)] == [
+        (10, 16, 1, 1, 1),
+        (10, 1, 3, 1, 1),
+    ]
+    assert tensors[f"{name}.0.running_var"].shape == (16,)
+
+
 def test_branches_of_a_reader_begin_with_zero():
     """A new model is the image model: its video token stays 0, as all branches are."""
     reader = uniformerv2.Reader(2)
