@@ -10,6 +10,7 @@ PIP = {
 # family -> what there is; family:variant of our config -> MMAction2's file
 AVAILABLE = {
     "swin": ("torchvision", "mmaction"),
+    "clip": ("transformers",),
     "clip4clip": ("transformers",),
     "actionclip": ("transformers",),
     "videomae": ("mmaction", "transformers"),

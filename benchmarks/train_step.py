@@ -104,11 +104,18 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
     "audioonly": ("audioonly_k400", "", {}, {}),
     "bmn": ("bmn_anet", "400", {}, {}),
     "fast_rcnn": ("slowonly_ava21", "r50_4x16", {}, dict(size=96)),
+    "clip": ("clip4clip_msrvtt", "vitb32", dict(name="clip"), dict(frames=2)),
     "clip4clip": ("clip4clip_msrvtt", "vitb32", {}, dict(frames=2)),
     "actionclip": (
         "clip4clip_msrvtt",
         "vitb32",
         dict(name="actionclip", frames=12),
+        dict(frames=2),
+    ),
+    "pecore": (
+        "clip4clip_msrvtt",
+        "vitb32",
+        dict(name="pecore", variant="b16", text=dict(length=77)),
         dict(frames=2),
     ),
 }
