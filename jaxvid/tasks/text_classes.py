@@ -32,6 +32,7 @@ class TextClasses(Prompted):
     """
 
     compares: ClassVar[bool] = False
+    all_texts: ClassVar[bool] = True  # a sample has those of all classes
 
     smoothing: Rate = 0.0
 

@@ -23,7 +23,9 @@ from jaxvid.weights.convert import export
 def main(argv: list[str] | None = None) -> int:
     parser = cli.parser("jaxvid.tools.export_weights", __doc__)
     parser.add_argument("weights", help="workdir, checkpoint, file, or a name of the zoo")
-    parser.add_argument("--to", default="mmaction", help="upstream whose names to write")
+    parser.add_argument(
+        "--to", default="", help="upstream whose names to write (mmaction, or else the first)"
+    )
     parser.add_argument("--out", help="by default WORKDIR/UPSTREAM[_deploy].safetensors")
     parser.add_argument("--deploy", action="store_true", help="write the form for inference")
     args = parser.parse_args(argv)
@@ -33,15 +35,19 @@ def main(argv: list[str] | None = None) -> int:
 def write(spec: str, upstream: str, out: str | None, deploy: bool = False) -> Path:
     """Export the weights that `spec` refers to, and return the path of the file.
 
+    Args:
+      upstream: A key of the family's WEIGHTS; "" is MMAction2, or else the first.
+
     Raises:
       UserError: the weights cannot be loaded, there is no such upstream, or `deploy` is set and the
         family has no form for inference.
     """
+    model = load(spec, deploy=deploy)
+    tables = resolve.tables(model.config["model"], model.net)
+    upstream = upstream or ("mmaction" if "mmaction" in tables else next(iter(tables), ""))
     folder = Path(spec) if Path(spec).is_dir() else Path()
     path = Path(out) if out else folder / f"{upstream}{'_deploy' * deploy}.safetensors"
     files.probe_file(path, [spec])
-    model = load(spec, deploy=deploy)
-    tables = resolve.tables(model.config["model"], model.net)
     if upstream not in tables:
         raise UserError(f"--to={upstream}: no such upstream.{did_you_mean(upstream, tables)}")
     tensors = export(model.variables, tables[upstream], model.net)

@@ -319,7 +319,8 @@ def example_sample(config: Any, split: str, task: Task) -> Sample:
     # The model may decide what the recipe takes from the data, such as the channels of features.
     model = config.model if "model" in config else {}
     settled = {k: model[k] for k, v in recipe.items() if not v and model.get(k)}
-    sample = plug.load("data.recipes", {**recipe, **settled}, "example", num_classes=classes)
+    needs = dict(num_classes=classes, all_texts=getattr(task, "all_texts", False))
+    sample = plug.load("data.recipes", {**recipe, **settled}, "example", **needs)
     sample = {"label": np.zeros(task.label_shape, np.int32), **sample}
     rng = np.random.default_rng(0)
     for transform in plug.load("data.recipes", recipe, split=split):

@@ -36,6 +36,7 @@ pytestmark = pytest.mark.long
 
 SHIPPED = {
     "recognition": "finetune:mini",
+    "text_classes": "xclip_own:mini",
     "multi_label": "multi_label_own:mini",
     "audio": "audio_own:mini",
     "skeleton": "stgcn_ntu60",
@@ -45,6 +46,7 @@ SHIPPED = {
 }
 METRICS = {
     "recognition": "top1",
+    "text_classes": "top1",
     "multi_label": "map",
     "audio": "top1",
     "skeleton": "top1",
@@ -66,6 +68,7 @@ REFUSALS = {
     ("time_control", "localization"): ORDER,
     ("time_control", "detection"): ORDER,
     ("time_control", "retrieval"): ORDER,
+    ("time_control", "text_classes"): ORDER,
     (
         "predict",
         "skeleton",
@@ -161,9 +164,10 @@ def run_extract_features(case: Case, out: Path) -> int:
 def see_extract_features(case: Case, out: Path, printed: str):
     assert "1 of 1 videos have features" in printed
     feature, made = feature_files.read(out / f"{case.video.stem}.npz")
-    assert feature.shape == (2, 32 if case.task == "retrieval" else 16)
+    channels = {"retrieval": 32, "text_classes": 64}  # those of frames, and those of patches
+    assert feature.shape == (2, channels.get(case.task, 16))
     assert made is not None and made.frames == case.config.data.recipe.frames
-    assert made.stride == (2 if case.task == "retrieval" else 1)  # 2 frames over every 4
+    assert made.stride == (2 if case.task in channels else 1)  # 2 frames over every 4
 
 
 def run_time_control(case: Case, out: Path) -> int:

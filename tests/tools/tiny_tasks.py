@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from configs import audio_own, base, bmn_own, clip4clip_msrvtt, datasets, fast_rcnn_own
+from configs import (
+    audio_own,
+    base,
+    bmn_own,
+    clip4clip_msrvtt,
+    datasets,
+    fast_rcnn_own,
+    xclip_own,
+)
 from jaxvid import plug
 from jaxvid.data.synthetic import untrimmed
 from jaxvid.data.video.encode import write_video
@@ -73,6 +81,20 @@ def audio(root: Path) -> Any:
     c = small(audio_own.get_config("mini"))
     c.model.variant = "test-audio"
     c.data.root = str(root)
+    return c
+
+
+def text_classes(root: Path) -> Any:
+    """Colours by their names."""
+    clips(root, lambda colour, k: colour)
+    for split in ("train", "val"):
+        lines = (root / f"{split}.txt").read_text().splitlines()
+        rows = ["path,label", *(line.replace(" ", ",") for line in lines)]
+        (root / f"{split}.txt").unlink()
+        (root / f"{split}.csv").write_text("\n".join(rows))
+    c = small(xclip_own.get_config("mini"))
+    c.data.root = str(root)
+    c.data.recipe.update(dict(frames=2, length=16))
     return c
 
 
@@ -167,6 +189,7 @@ def retrieval(root: Path) -> Any:
 TASKS: dict[str, Make] = {
     "recognition": recognition,
     "audio": audio,
+    "text_classes": text_classes,
     "multi_label": multi_label,
     "skeleton": skeleton,
     "localization": localization,

@@ -89,7 +89,11 @@ def build(
     return [texts, *steps]
 
 
-def example(**_) -> Sample:
-    """Return a sample as sources return it, a black video and a text, to infer shapes from."""
+def example(num_classes: int = 0, all_texts: bool = False, **_) -> Sample:
+    """Return a sample as sources return it, a black video and a text, to infer shapes from.
+
+    With `all_texts`, it has the names of all classes.
+    """
     reader = ArrayReader(np.zeros((32, 64, 64, 3), np.uint8), 25.0)
-    return {"reader": reader, "captions": ("a video",)}
+    texts = {"labels": ("a class",) * num_classes} if all_texts else {"captions": ("a video",)}
+    return {"reader": reader, **texts}
