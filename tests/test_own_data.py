@@ -2,7 +2,6 @@
 
 import json
 import pickle
-from types import SimpleNamespace
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ from jaxvid.data.sources import user_captions, user_clips, user_skeletons
 from jaxvid.data.transforms.text import Tokenize
 from jaxvid.errors import UserError
 from jaxvid.metrics.prompted import PromptedAccuracy, class_scores
+from jaxvid.models.clip import Matched
 from jaxvid.tasks.prompted import Prompted
 from jaxvid.tools import split
 from jaxvid.weights import resolve, zoo
@@ -207,7 +207,7 @@ def test_the_loss_takes_all_of_a_class_for_right():
     """Against plain loops; a skipped sample is neither a row nor a candidate."""
     label, mask = np.array([2, 0, 2, 0]), np.array([1, 1, 1, 0])
     video, text = units(4, 6, seed=0), units(4, 1, 6, seed=1)
-    out = SimpleNamespace(video=jnp.array(video), text=jnp.array(text), scale=jnp.array(3.0))
+    out = Matched(jnp.array(video), jnp.array(text), jnp.array(3.0))
     batch = dict(label=jnp.array(label), mask=jnp.array(mask, jnp.float32))
     loss, aside = Prompted(num_classes=3).loss(out, batch)
     score, known = 3.0 * video[:3] @ text[:3, 0].T, label[:3]
