@@ -73,6 +73,8 @@ def get_config(variant="base"):
     c.data.recipe = recipe(stride=4, clips=5)
     if variant in ("base", "large"):
         c.init.weights = f"videomae_{variant}_pretrained_k400"
+    else:  # as in their published files, which are those of Hugging Face
+        c.model.update(epsilon=1e-12, norm_epsilon=1e-5)
     if variant == "huge":
         c.model.update(dropout=0.5, remat=True)
     return c

@@ -14,7 +14,9 @@ RECIPES = {"small": (384, 40.0, 1e-3, 0.7), "base": (384, 30.0, 5e-4, 0.75)}
 
 def get_config(variant="base"):
     run = base.pick(RECIPES, variant)
-    c = videomae_run(dict(name="videomae", variant=variant, drop_path=0.1), *run)
+    # The published files are those of Hugging Face.
+    model = dict(name="videomae", variant=variant, epsilon=1e-12, norm_epsilon=1e-5)
+    c = videomae_run(dict(model, drop_path=0.1), *run)
     c.data = datasets.something()
     c.data.recipe = recipe(stride=1, sampler=("uniform",), clips=2)
     c.task.augment.flip = 0.0

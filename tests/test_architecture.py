@@ -384,14 +384,15 @@ def test_every_config_trains_what_it_says(file, variant):
     # Parameters have the same names in all variants.
     spec = config.model.get("backbone", config.model)
     published = plug.module("models", spec.name).VARIANTS[spec.variant]
-    if "depth" in published and "lr_scale" in config.optim:  # rules for each block by its number
-        spec.depth = published["depth"]
+    if "block" in str(config.optim.get("lr_scale")) or "layers" in spec:  # blocks by their number
+        spec.update({key: published[key] for key in ("depth", "depths") if key in published})
     like = f"test-{spec.variant.partition('-')[2]}"  # such as test-audio for r18-audio
     spec.variant = like if like in plug.module("models", spec.name).VARIANTS else "test"
     if "frames" in spec:  # layers of the network depend on it
         spec.frames = plug.module("models", spec.name).VARIANTS["test"].get("frames", spec.frames)
-    if "patch" in config.task:  # is that of the model
-        config.task.patch = plug.module("models", spec.name).VARIANTS["test"]["patch"]
+    if config.task.name == "masked":  # its patches are those of the model
+        patch = plug.module("models", spec.name).VARIANTS["test"].get("patch", (2, 8, 8))
+        config.task.update(patch=patch, ratio=0.5)
     if "span" in config.model:  # divides the frames of the published clips
         config.model.span = 0
     net, task, _ = parts(config)
