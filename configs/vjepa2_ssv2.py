@@ -53,8 +53,9 @@ def probe(variant: str, weights: str, count: int, batch: int, weight_decay: floa
     return c
 
 
-def clips(count: int, **options) -> dict:
+def clips(count: int, size: int, **options) -> dict:
     """Return the data recipe of a classifier that sees a number of clips of each video."""
+    options |= dict(size=size, short_side=size * 256 // 224)
     train = dict(policy=("randaugment", 4, 7.0), crop=("resized",))
     sampler = ("parts", count)
     return plug.spec("data.recipes", "clip", sampler=sampler, crops=3, **train, **options)
