@@ -204,7 +204,7 @@ def forward(planned: Plan, batch: Any, variables: Any) -> Ours:
 
 
 def weights(planned: Plan, batch: Any) -> Any:
-    """Variables of the right size, sooner than the model's own initialisation compiles."""
+    """Variables of the right size, sooner than the model's own initialization compiles."""
     shapes = jax.eval_shape(lambda b: init_variables(planned.model, planned.task, b, 0), batch)
     rng = np.random.default_rng(0)
 
@@ -247,7 +247,7 @@ def in_turns(ways: dict[str, Callable[[], Any]], rounds: int, steps: int) -> dic
 
 
 def ratio(theirs: list[float], ours: list[float]) -> str:
-    """Return the median ratio of neighbours and its quartiles: '1.30 (1.28-1.35)'."""
+    """Return the median ratio of neighbors and its quartiles: '1.30 (1.28-1.35)'."""
     ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
     return f"{middle:.2f} ({low:.2f}-{high:.2f})"

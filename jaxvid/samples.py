@@ -12,7 +12,7 @@ import numpy as np
 from jaxvid import skeletons
 from jaxvid.data.text import tokenizer
 from jaxvid.draw import overlays
-from jaxvid.draw.frames import GREY, SHADES
+from jaxvid.draw.frames import GRAY, SHADES
 from jaxvid.draw.sheets import Note
 from jaxvid.errors import UserError, first
 
@@ -53,7 +53,7 @@ def views(
 
 
 def pixels(video: np.ndarray, mean: tuple, std: tuple) -> np.ndarray:
-    """Normalised frames (v t h w c) as uint8 RGB; of optical flow x as grey."""
+    """Normalized frames (v t h w c) as uint8 RGB; of optical flow x as gray."""
     channels = video.shape[-1]
     shown = np.rint(video * np.resize(std, channels) + np.resize(mean, channels))
     shown = np.clip(shown, 0, 255).astype(np.uint8)
@@ -86,11 +86,11 @@ def joints(points: np.ndarray, recipe: Mapping) -> np.ndarray:
 def with_boxes(
     clips: np.ndarray, sample: Mapping[str, np.ndarray], names: Sequence[str]
 ) -> tuple[np.ndarray, list[Note]]:
-    """Views with proposals in grey and true boxes in colours, and a note a true box."""
+    """Views with proposals in gray and true boxes in colors, and a note a true box."""
     real, others = sample["box_mask"] > 0, sample["proposals"][sample["proposal_mask"] > 0]
     own = [SHADES[i % len(SHADES)] for i in range(real.sum())]
     corners = np.concatenate([others, sample["boxes"][real]])
-    shades = [GREY] * len(others) + own
+    shades = [GRAY] * len(others) + own
     notes = [
         Note(", ".join(names[c] for c in np.flatnonzero(label).tolist()) or "no class", shade)
         for label, shade in zip(sample["box_label"][real], own, strict=True)

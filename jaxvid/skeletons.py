@@ -22,7 +22,7 @@ Pair = tuple[int, int]
 class Skeleton:
     """Attributes:
     joints: number of joints; all others are indices from 0.
-    centre: the joint that graphs are rooted at.
+    center: the joint that graphs are rooted at.
     edges: (joint, its neighbor on the way to the center): one for each joint but the center.
     bones: for each joint, the joint that its bone starts at; itself where the bone is zero. The
       published bones are not all edges.
@@ -30,7 +30,7 @@ class Skeleton:
     """
 
     joints: int
-    centre: int
+    center: int
     edges: tuple[Pair, ...]
     bones: tuple[int, ...]
     left: tuple[int, ...] = ()
@@ -62,7 +62,7 @@ def get(layout: str) -> Skeleton:
 SKELETONS = {
     "coco": Skeleton(
         joints=17,
-        centre=0,
+        center=0,
         edges=(
             *((15, 13), (13, 11), (16, 14), (14, 12), (11, 5), (12, 6), (9, 7), (7, 5)),
             *((10, 8), (8, 6), (5, 0), (6, 0), (1, 0), (3, 1), (2, 0), (4, 2)),
@@ -73,7 +73,7 @@ SKELETONS = {
     ),
     "nturgb+d": Skeleton(
         joints=25,
-        centre=20,
+        center=20,
         edges=(
             *((0, 1), (1, 20), (2, 20), (3, 2), (4, 20), (5, 4), (6, 5), (7, 6), (8, 20), (9, 8)),
             *((10, 9), (11, 10), (12, 0), (13, 12), (14, 13), (15, 14), (16, 0), (17, 16)),
@@ -88,7 +88,7 @@ SKELETONS = {
     ),
     "openpose": Skeleton(
         joints=18,
-        centre=1,
+        center=1,
         edges=(
             *((4, 3), (3, 2), (7, 6), (6, 5), (13, 12), (12, 11), (10, 9), (9, 8), (11, 5)),
             *((8, 2), (5, 1), (2, 1), (0, 1), (15, 0), (14, 0), (17, 15), (16, 14)),
@@ -99,7 +99,7 @@ SKELETONS = {
     ),
     "handmp": Skeleton(
         joints=21,
-        centre=0,
+        center=0,
         edges=tuple((j, 0 if j % 4 == 1 else j - 1) for j in range(1, 21)),
         bones=(0, *(0 if j % 4 == 1 else j - 1 for j in range(1, 21))),
     ),

@@ -1,6 +1,6 @@
 """Eight fake CPU devices for every test, so that shardings are real; set before JAX starts.
 
-Programs run once here, so LLVM need not optimise them: that halves the time of the suite and leaves
+Programs run once here, so LLVM need not optimize them: that halves the time of the suite and leaves
 XLA's own passes, which shardings and gathers depend on, as they are.
 """
 
@@ -88,7 +88,7 @@ def pytest_collection_modifyitems(items):
 
 
 def cases(group: str):
-    """Parameters for the published behaviour cases of one group: (args, input, expected, seed)."""
+    """Parameters for the published behavior cases of one group: (args, input, expected, seed)."""
     return [
         pytest.param(c["args"], c["input"], c["expected"], c.get("seed"), id=name)
         for name, c in CASES.items()

@@ -379,7 +379,7 @@ def test_every_config_builds(file, variant):
 
 @pytest.mark.parametrize("file,variant", CONFIGS)
 def test_every_config_trains_what_it_says(file, variant):
-    """Its optimiser's rules match parameters, and its schedule has a rate at every step."""
+    """Its optimizer's rules match parameters, and its schedule has a rate at every step."""
     config = get_config(file, variant)
     # Parameters have the same names in all variants.
     spec = config.model.get("backbone", config.model)

@@ -102,7 +102,7 @@ def test_collectives_are_summed_by_kind():
     assert scaling.summary([]) == "none"
 
 
-def test_ratios_are_of_neighbours():
+def test_ratios_are_of_neighbors():
     # The ratio of the medians would be 0.67.
     assert train_step.ratio([1.0, 2.0, 9.0], [1.0, 4.0, 3.0]) == "1.00 (0.50-3.00)"
 
@@ -311,7 +311,7 @@ def test_windows_of_attention_are_those_of_swin():
     assert shapes["Swin-T stage 4, windows"][0] == (8, 2, 392, 24, 32)
 
 
-def test_a_turn_of_the_loop_is_compared_with_its_neighbours():
+def test_a_turn_of_the_loop_is_compared_with_its_neighbors():
     def step(steps):
         return np.array([next(seconds), 1.0])
 

@@ -1,4 +1,4 @@
-"""Every published behaviour case has a row: it passes, a later subject brings it, or it never will.
+"""Every published behavior case has a row: it passes, a later subject brings it, or it never will.
 
 A row is for a whole group, numbered from 01; EXCEPTIONS are for single cases. What passes stands
 in cases.json, from which `tests.conftest.cases` makes the parameters of a test.

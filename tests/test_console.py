@@ -16,7 +16,7 @@ def test_what_is_printed_goes_to_both_and_errors_are_noted(tmp_path, capsys):
         print("one")
         print("two", file=sys.stderr)
         Console(force_terminal=True).print("[bold red]three[/bold red]")
-        assert path.read_text().endswith("one\ntwo\nthree\n"), "at once, and without colours"
+        assert path.read_text().endswith("one\ntwo\nthree\n"), "at once, and without colors"
     for error in (UserError("bad key"), KeyboardInterrupt("stopped at step 3"), ValueError("bug")):
         with pytest.raises(type(error)), console.copied(path):
             raise error

@@ -35,7 +35,7 @@ CHANNELS = 16  # of swin's test variant
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory):
-    """A recogniser of random weights, as a file."""
+    """A recognizer of random weights, as a file."""
     net = swin.build("test", num_classes=8)
     video = jax.ShapeDtypeStruct((1, 4, 32, 32, 3), np.float32)
     shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), video)
@@ -252,7 +252,7 @@ def test_a_backbone_with_other_weights_is_refused(workdir, data):
         model.predict(data / "videos" / "val_0001.mp4")
 
 
-def test_a_recogniser_has_no_timeline(backbone, data, tmp_path, capsys):
+def test_a_recognizer_has_no_timeline(backbone, data, tmp_path, capsys):
     video = str(data / "videos" / "val_0001.mp4")
     command = [video, f"--checkpoint={backbone}", f"--out={tmp_path}/x.png"]
     assert predict.main(command) == 1

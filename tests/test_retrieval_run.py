@@ -19,21 +19,21 @@ from tests.data.text.test_sentencepiece import CONTROL, NORMAL, UNIGRAM, UNKNOWN
 
 pytestmark = pytest.mark.long
 
-COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "white": (240,) * 3}
+COLORS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "white": (240,) * 3}
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Videos of one colour each, somewhat noisy, and captions that name it."""
-    root = tmp_path_factory.mktemp("coloured")
+    """Videos of one color each, somewhat noisy, and captions that name it."""
+    root = tmp_path_factory.mktemp("colored")
     (root / "videos").mkdir()
     rng = np.random.default_rng(0)
     for split, count in (("train", 3), ("val", 1)):
         captions = {}
-        for name, colour in COLOURS.items():
+        for name, color in COLORS.items():
             for i in range(count):
                 video = f"{split}_{name}{i}.mp4"
-                frames = np.full((6, 32, 32, 3), colour) + rng.integers(-20, 20, (6, 32, 32, 3))
+                frames = np.full((6, 32, 32, 3), color) + rng.integers(-20, 20, (6, 32, 32, 3))
                 write_video(root / "videos" / video, np.clip(frames, 0, 255).astype(np.uint8), 6.0)
                 captions[video] = [f"a {name} video", f"everything is {name}"]
         (root / f"{split}.json").write_text(json.dumps(captions))
@@ -72,7 +72,7 @@ def test_it_learns_to_tell_videos_by_text_and_texts_by_video(run):
 
 def test_siglip_learns_from_single_pairs_and_from_frames_of_any_shape(data, tmp_path):
     """SigLIP 2 NaFlex, with a vocabulary of its own; then it names videos."""
-    words = [f"\u2581{word}" for word in ("a", "video", "everything", "is", *COLOURS)]
+    words = [f"\u2581{word}" for word in ("a", "video", "everything", "is", *COLORS)]
     pieces = [("<unk>", 0.0, UNKNOWN), ("</s>", 0.0, CONTROL)]
     pieces += [(word, -float(i), NORMAL) for i, word in enumerate(words)]
     (tmp_path / "spiece.model").write_bytes(message(pieces, UNIGRAM, True))
@@ -83,8 +83,8 @@ def test_siglip_learns_from_single_pairs_and_from_frames_of_any_shape(data, tmp_
     metrics = main.train(config, tmp_path / "run")
     assert metrics["val/t2v_r1"] >= 0.5  # chance is 0.25
     model = jaxvid.load(tmp_path / "run")
-    found = model.predict(data / "videos" / "val_red0.mp4", labels=list(COLOURS))
-    assert set(found.labels) == COLOURS.keys()
+    found = model.predict(data / "videos" / "val_red0.mp4", labels=list(COLORS))
+    assert set(found.labels) == COLORS.keys()
     batch = model.read(data / "videos" / "val_red0.mp4")
     assert batch["video"].shape == (1, 2, 18, 16, 3)
     assert batch["grid"].tolist() == [4, 4]
@@ -104,10 +104,10 @@ def test_evaluation_of_the_saved_model_says_the_same(run, tmp_path):
 
 def test_any_labels_do(run, data):
     model = jaxvid.load(run[0])
-    videos = [data / "videos" / f"val_{name}0.mp4" for name in COLOURS]
-    labels = sorted(COLOURS)
+    videos = [data / "videos" / f"val_{name}0.mp4" for name in COLORS]
+    labels = sorted(COLORS)
     found = model.predict(videos, labels=labels)
-    right = [f.labels[0] == name for f, name in zip(found, COLOURS, strict=True)]
+    right = [f.labels[0] == name for f, name in zip(found, COLORS, strict=True)]
     assert sum(right) >= 2
     assert sum(found[0].scores) == pytest.approx(1)
     assert len(model.predict(videos[0], labels=labels, topk=2).labels) == 2
@@ -117,17 +117,17 @@ def test_any_labels_do(run, data):
 
 def test_class_names_of_its_own_are_the_labels_and_are_read_once(run, data, monkeypatch):
     model = jaxvid.load(run[0])
-    model.names = tuple(sorted(COLOURS))
+    model.names = tuple(sorted(COLORS))
     video = data / "videos" / "val_red0.mp4"
     found = model.predict(video)
-    assert set(found.labels) <= set(COLOURS)
+    assert set(found.labels) <= set(COLORS)
     monkeypatch.setattr(Model, "texts", None)
     assert model.predict(video) == found
 
 
 def test_texts_are_the_same_one_by_one_and_many_at_once(run):
     model = jaxvid.load(run[0])
-    texts = [f"{name} {word}" for name in COLOURS for word in "abcdefghijklmnopqrst"]
+    texts = [f"{name} {word}" for name in COLORS for word in "abcdefghijklmnopqrst"]
     many = model.texts(captions=texts)
     assert many.shape == (80, 32)
     alone = np.concatenate([model.texts(captions=(text,)) for text in texts[::16]])

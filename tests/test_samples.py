@@ -8,7 +8,7 @@ import pytest
 
 from jaxvid import samples, skeletons
 from jaxvid.data.text.tokenizer import tokenize
-from jaxvid.draw.frames import GREY, SHADES
+from jaxvid.draw.frames import GRAY, SHADES
 from jaxvid.draw.sheets import Note
 from jaxvid.errors import UserError
 
@@ -16,21 +16,21 @@ TASK: Any = SimpleNamespace(mean=(100.0, 110.0, 120.0), std=(50.0, 50.0, 50.0))
 NAMES = ("run", "sit", "wave")
 
 
-def test_normalisation_is_undone():
+def test_normalization_is_undone():
     frames = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8, 3))
     clips, notes = samples.views({"video": (frames - TASK.mean) / TASK.std}, TASK, {}, NAMES)
     np.testing.assert_array_equal(clips, frames)
     assert (clips.dtype, notes) == (np.uint8, [])
 
 
-def test_of_flow_the_motion_along_x_is_grey():
+def test_of_flow_the_motion_along_x_is_gray():
     flow = np.random.default_rng(0).integers(0, 256, (1, 3, 8, 8, 2))
     task: Any = SimpleNamespace(mean=(128.0,), std=(64.0,))
     clips, _ = samples.views({"video": (flow - 128.0) / 64.0}, task, {}, NAMES)
     np.testing.assert_array_equal(clips, np.repeat(flow[..., :1], 3, -1))
 
 
-def test_boxes_have_the_colours_of_their_notes():
+def test_boxes_have_the_colors_of_their_notes():
     sample = {
         "video": np.zeros((1, 2, 60, 80, 3)),
         "boxes": np.array([[5, 5, 30, 40], [40, 10, 70, 50], [0, 0, 0, 0]], np.float32),
@@ -44,7 +44,7 @@ def test_boxes_have_the_colours_of_their_notes():
     for frame in clips[0]:
         assert tuple(frame[20, 5]) == tuple(frame[20, 29]) == SHADES[0]
         assert tuple(frame[10, 50]) == tuple(frame[49, 50]) == SHADES[1]
-        assert tuple(frame[50, 2]) == GREY
+        assert tuple(frame[50, 2]) == GRAY
         assert tuple(frame[20, 20]) == (100, 110, 120)  # inside is left as it is
 
 
@@ -58,7 +58,7 @@ def skeleton(joints: int, coordinates: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("layout", ["coco", "nturgb+d"])
-def test_people_are_drawn_in_a_colour_each(layout):
+def test_people_are_drawn_in_a_color_each(layout):
     points = skeleton(skeletons.get(layout).joints, 3)
     recipe = dict(layout=layout, streams=("j",))
     clips, _ = samples.views({"keypoint": points}, TASK, recipe, NAMES)
@@ -95,7 +95,7 @@ def test_a_missing_joint_has_no_bones():
     assert 0 < dots(face) < dots(whole) / 2
 
 
-def test_heat_maps_have_a_colour_a_joint():
+def test_heat_maps_have_a_color_a_joint():
     maps = np.zeros((1, 2, 9, 9, 3), np.float32)
     maps[..., 2, 2, 0] = maps[..., 6, 6, 1] = 1
     clips, _ = samples.views({"heatmap": maps}, TASK, {}, NAMES)

@@ -1,4 +1,4 @@
-"""Layouts: every joint hangs on the centre, and left and right are mirror images."""
+"""Layouts: every joint hangs on the center, and left and right are mirror images."""
 
 import os
 from pathlib import Path
@@ -12,15 +12,15 @@ from jaxvid.skeletons import SKELETONS
 
 
 @pytest.mark.parametrize("layout", SKELETONS)
-def test_every_joint_but_the_centre_leads_to_the_centre(layout):
+def test_every_joint_but_the_center_leads_to_the_center(layout):
     skeleton = skeletons.get(layout)
     towards = dict(skeleton.edges)
     assert len(towards) == len(skeleton.edges) == skeleton.joints - 1
-    assert towards.keys() | {skeleton.centre} == set(range(skeleton.joints))
+    assert towards.keys() | {skeleton.center} == set(range(skeleton.joints))
     for joint in range(skeleton.joints):
         for _ in range(skeleton.joints):
-            joint = towards.get(joint, skeleton.centre)
-        assert joint == skeleton.centre
+            joint = towards.get(joint, skeleton.center)
+        assert joint == skeleton.center
 
 
 @pytest.mark.parametrize("layout", SKELETONS)
@@ -56,8 +56,8 @@ def test_an_unknown_layout_is_named_with_the_nearest():
 
 @pytest.mark.skipif("JAXVID_GOLDENS" not in os.environ, reason="JAXVID_GOLDENS is not set")
 @pytest.mark.parametrize("layout", ["coco", "nturgb+d", "openpose"])
-def test_edges_and_centre_are_the_published_ones(layout):
+def test_edges_and_center_are_the_published_ones(layout):
     with np.load(Path(os.environ["JAXVID_GOLDENS"]) / "constants.npz") as file:
-        edges, centre = file[f"graph/{layout}/inward"], file[f"graph/{layout}/center"]
+        edges, center = file[f"graph/{layout}/inward"], file[f"graph/{layout}/center"]
     assert SKELETONS[layout].edges == tuple(map(tuple, edges.tolist()))
-    assert SKELETONS[layout].centre == int(centre)
+    assert SKELETONS[layout].center == int(center)

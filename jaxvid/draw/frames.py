@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxvid.draw import text
 
-WHITE, GREY, DARK = (255, 255, 255), (150, 150, 150), (32, 32, 32)
+WHITE, GRAY, DARK = (255, 255, 255), (150, 150, 150), (32, 32, 32)
 ORANGE = (230, 120, 20)
 SHADES = (ORANGE, (60, 160, 240), (110, 200, 60), (230, 80, 160), (240, 210, 60), (70, 220, 210))
 NARROW = 320  # pixels: narrower frames are enlarged, so that text can be read

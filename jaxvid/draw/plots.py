@@ -12,7 +12,7 @@ from jaxvid.draw.canvas import SERIES, Canvas, Picture
 
 POINTS = 300  # maximum number of points of a curve; longer ones are averaged
 WIDTH, HEIGHT = 360, 210  # size of a plot of curves
-LABELLED = 40  # maximum number of classes that a confusion matrix names
+LABELED = 40  # maximum number of classes that a confusion matrix names
 # The most important plots come first.
 FIRST = ("loss", "top1", "top5", "map", "mean_class", "lr")
 SPEED = ("step_time", "clips_per_s", "data_wait", "mfu", "recompiles")
@@ -170,7 +170,7 @@ class Matrix:
     """
 
     def __init__(self, counts: np.ndarray, names: Sequence[str], least: int = 360):
-        self.counts, self._named = counts, len(names) <= LABELLED
+        self.counts, self._named = counts, len(names) <= LABELED
         self._names = [lettering.fit(name, 11, 110) for name in names] if self._named else []
         self._full = names
         self._left = max((lettering.width(n, 11) for n in self._names), default=0) + 26

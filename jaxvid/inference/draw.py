@@ -23,7 +23,7 @@ from jaxvid.data.video.encode import write_video
 from jaxvid.draw import frames
 from jaxvid.draw import text as lettering
 from jaxvid.draw.axes import tick
-from jaxvid.draw.frames import DARK, GREY, ORANGE, SHADES, WHITE
+from jaxvid.draw.frames import DARK, GRAY, ORANGE, SHADES, WHITE
 from jaxvid.errors import UserError
 from jaxvid.results import Detected, Localized, Moments, Recognized
 
@@ -130,7 +130,7 @@ def timeline(result: Localized, width: int = 960) -> np.ndarray:
     for i in range(int(result.duration / step) + 1):
         at = column(i * step)
         cv2.line(picture, (at, 4), (at, axis), (60, 60, 60), 1)
-        lettering.write(picture, f"{i * step:g} s", (at - 8, axis + 4), size, GREY)
+        lettering.write(picture, f"{i * step:g} s", (at - 8, axis + 4), size, GRAY)
     for row, (a, b), x, text, score in zip(rows, bars, starts, texts, result.scores, strict=True):
         shade = color(np.array(score / result.scores[0])).tolist()
         top = row * line

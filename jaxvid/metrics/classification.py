@@ -198,13 +198,13 @@ def per_class_report(
     wrong = counts - np.diag(counts.diagonal())
     rows = []
     for i, name in enumerate(names):
-        right, labelled, predicted = counts[i, i], counts[i].sum(), counts[:, i].sum()
+        right, labeled, predicted = counts[i, i], counts[i].sum(), counts[:, i].sum()
         other = int(wrong[i].argmax())
         rows.append(
             ClassRow(
                 name,
-                int(labelled),
-                float(right / labelled) if labelled else float("nan"),
+                int(labeled),
+                float(right / labeled) if labeled else float("nan"),
                 float(right / predicted) if predicted else float("nan"),
                 names[other] if wrong[i, other] else "",
                 int(wrong[i, other]),

@@ -33,8 +33,8 @@ def stgcn_spatial(layout: str, max_hop: int = 1) -> np.ndarray:
     between = distances(layout, max_hop)
     # Distances beyond `max_hop` are all the same, those to the center too: published weights were
     # trained so.
-    centre = between[:, skeletons.get(layout).centre]
-    outward = centre[:, None] >= centre
+    center = between[:, skeletons.get(layout).center]
+    outward = center[:, None] >= center
     mean = normalize(between <= max_hop)
     subsets = [np.where(between == 0, mean, 0)]
     for hop in range(1, max_hop + 1):
@@ -43,7 +43,7 @@ def stgcn_spatial(layout: str, max_hop: int = 1) -> np.ndarray:
 
 
 def binary_adj(layout: str) -> np.ndarray:
-    """1 for neighbors, without regard to the centre: (1, j, j) float32."""
+    """1 for neighbors, without regard to the center: (1, j, j) float32."""
     inward = edges(layout)
     return (inward + inward.T)[None].astype(np.float32)
 
@@ -69,11 +69,11 @@ def k_adjacency(
 
 
 def edges(layout: str) -> np.ndarray:
-    """(j, j): 1 at [v, w] where v is the neighbour of w towards the centre."""
+    """(j, j): 1 at [v, w] where v is the neighbor of w towards the center."""
     skeleton = skeletons.get(layout)
     inward = np.zeros((skeleton.joints, skeleton.joints))
-    for joint, neighbour in skeleton.edges:
-        inward[neighbour, joint] = 1
+    for joint, neighbor in skeleton.edges:
+        inward[neighbor, joint] = 1
     return inward
 
 

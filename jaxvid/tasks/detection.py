@@ -87,7 +87,7 @@ class Detection:
         if "boxes" not in batch:  # a video to predict
             return batch | {"rois": batch["proposals"]}
         keys = ("boxes", "box_mask", "box_label", "proposals", "proposal_mask")
-        rois, target, usable = jax.vmap(self._labelled)(*(batch[key] for key in keys))
+        rois, target, usable = jax.vmap(self._labeled)(*(batch[key] for key in keys))
         if not train:  # the boxes of a sample count alike
             weight = usable / jnp.maximum(usable.sum(1, keepdims=True), 1)
             return batch | {"rois": rois, "target": target, "weight": weight}
@@ -100,7 +100,7 @@ class Detection:
         weight = weight * (mask.sum() / jnp.maximum(weight.sum(), 1))
         return batch | {"rois": rois, "target": target, "weight": weight}
 
-    def _labelled(self, annotated, box_mask, label, proposals, proposal_mask):
+    def _labeled(self, annotated, box_mask, label, proposals, proposal_mask):
         """Label the annotated boxes and the proposals of one key frame, in this order.
 
         Returns:

@@ -69,8 +69,8 @@ class MultiLabel(Recognition):
 
     def prepare(self, rng, batch, train):
         batch = super().prepare(rng, batch, train)
-        labelled = batch["label"].ndim == 2  # nothing is known of a video to predict
-        return batch | self._entry_weights(batch) if labelled else batch
+        labeled = batch["label"].ndim == 2  # nothing is known of a video to predict
+        return batch | self._entry_weights(batch) if labeled else batch
 
     def _loss(self, out, batch):  # out (b v, c)
         views = len(out) // len(batch["mask"])

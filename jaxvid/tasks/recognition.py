@@ -225,9 +225,9 @@ def examples(
     The score of several true classes is their mean. Samples without a label are left out.
     """
     true = label > 0 if label.ndim == 2 else np.arange(score.shape[1]) == label[:, None]
-    labelled = true.any(1)
+    labeled = true.any(1)
     own = (score * true).sum(1) / np.maximum(true.sum(1), 1)
-    order = [i for i in np.argsort(own, kind="stable").tolist() if labelled[i]]
+    order = [i for i in np.argsort(own, kind="stable").tolist() if labeled[i]]
     count = min(count, -(-len(order) // 2))
 
     def judged(row: int) -> Judged:

@@ -167,7 +167,7 @@ def confusion(path: Path) -> str:
     (_, *names), *rows = read_rows(path)
     counts = np.array([row[1:] for row in rows], int).reshape(len(rows), len(names))
     matrix = plots.Matrix(counts, names)
-    if len(names) <= plots.LABELLED:
+    if len(names) <= plots.LABELED:
         svg = Svg(*matrix.size, "confusion matrix")
         matrix.draw(svg)
         drawn = str(svg)

@@ -87,16 +87,16 @@ def blur(sigma: Positive, times: Count = 1, *, frames: int) -> tuple:
     return ("blur", sigma, times, frames)
 
 
-def grey(*, frames: int) -> tuple:
-    return ("grey", frames)
+def gray(*, frames: int) -> tuple:
+    return ("gray", frames)
 
 
-ONE, SEVERAL = Choice({"blur": blur, "grey": grey}), Choice({"blur": blur}, several=True)
+ONE, SEVERAL = Choice({"blur": blur, "gray": gray}), Choice({"blur": blur}, several=True)
 
 
 def test_a_choice_calls_its_functions():
     assert ONE.build("x", ("blur", 2.0), frames=8) == [("blur", 2.0, 1, 8)]
-    assert ONE.build("x", ["grey"], frames=8) == [("grey", 8)]
+    assert ONE.build("x", ["gray"], frames=8) == [("gray", 8)]
     assert SEVERAL.build("x", (), frames=8) == []
     assert SEVERAL.build("x", ("blur", 2.0, 3), frames=8) == [("blur", 2.0, 3, 8)]
     both = (("blur", 2.0), ("blur", 1.0))
@@ -111,9 +111,9 @@ def test_a_choice_calls_its_functions():
         (("blur", 0.0), " sigma must be a number above 0."),
         (("blur", 1.0, 0), " times must be an integer of at least 1. The nearest is 1."),
         (("blur", 1.0, 1, 8), ' "blur" takes 2 arguments at most.'),
-        ((), " Known: blur, grey."),
-        ((3,), " Known: blur, grey."),
-        ((("blur", 1.0),), " Known: blur, grey."),
+        ((), " Known: blur, gray."),
+        ((3,), " Known: blur, gray."),
+        ((("blur", 1.0),), " Known: blur, gray."),
     ],
 )
 def test_a_wrong_choice_says_what_is_wrong(value, hint):
@@ -124,7 +124,7 @@ def test_a_wrong_choice_says_what_is_wrong(value, hint):
 
 
 def test_a_choice_in_words():
-    assert describe(Annotated[tuple, ONE]) == 'a tuple ("blur", sigma, times=1) or ("grey",)'
+    assert describe(Annotated[tuple, ONE]) == 'a tuple ("blur", sigma, times=1) or ("gray",)'
     assert describe(Annotated[tuple, SEVERAL]).endswith(", a tuple of such tuples, or ()")
     for value in ("blur", None, 3):
         assert mismatch(value, Annotated[tuple, ONE]) == Mismatch()

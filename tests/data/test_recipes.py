@@ -45,7 +45,7 @@ def numbers(steps, frames):
 TINY: dict[str, Any] = dict(size=16, short_side=20)
 CLIP: dict[str, Any] = dict(frames=4, stride=2, **TINY)
 JITTER = ("color_jitter", 0.1, 0.1, 0.1, 0.1)
-JITTER_AND_GREY = (("color_jitter", 0.5, 0.5, 0.5, 0.1), ("grayscale", 0.5))
+JITTER_AND_GRAY = (("color_jitter", 0.5, 0.5, 0.5, 0.1), ("grayscale", 0.5))
 SEGMENTS: dict[str, Any] = dict(name="segments", frames=4, test_short_side=20, **TINY)
 
 
@@ -61,7 +61,7 @@ SEGMENTS: dict[str, Any] = dict(name="segments", frames=4, test_short_side=20, *
         (CLIP | dict(sampler=("every", 10)), 1, 1, 3),
         (CLIP | dict(sampler=("clip", 30.0), clips=2), 1, 1, 2),
         (CLIP | dict(short_side_max=24, crop=("plain",), repeats=2), 2, 1, 1),
-        (CLIP | dict(crop=("scales",), policy=JITTER_AND_GREY), 1, 1, 1),
+        (CLIP | dict(crop=("scales",), policy=JITTER_AND_GRAY), 1, 1, 1),
         (CLIP | dict(policy=("randaugment", 2, 5.0)), 1, 1, 1),
         (CLIP | dict(policy=("augmix",)), 1, 1, 1),
         (SEGMENTS, 1, 1, 1),
@@ -220,7 +220,7 @@ def test_wrong_options_are_refused():
     fails('a split is train, val or test, not "all"', split="all")
     for crops in (0, 2, 5):
         fails(f"crops is 1, 3 or 10, not {crops}", split="test", crops=crops)
-    fails('crop=.* it must be a tuple .*"resized", area.* Known: plain', crop=("centre",))
+    fails('crop=.* it must be a tuple .*"resized", area.* Known: plain', crop=("center",))
     fails("crop='scales': it must be a tuple", crop="scales")
     fails('policy=.* Did you mean "augmix"', policy=("augmx",))
     fails('policy=.* Did you mean "grayscale"', policy=(("augmix",), ("greyscale", 0.1)))

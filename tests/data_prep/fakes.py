@@ -1,6 +1,6 @@
-"""Fake archives: what the real ones unpack to, with a few clips of five grey frames each.
+"""Fake archives: what the real ones unpack to, with a few clips of five gray frames each.
 
-The grey level of a clip tells it from the others after it went through a build.
+The gray level of a clip tells it from the others after it went through a build.
 """
 
 import json
@@ -20,7 +20,7 @@ FRAMES = 5
 
 @cache
 def encoded(level: int, ending: str) -> bytes:
-    """A video file of grey frames."""
+    """A video file of gray frames."""
     codec = "libvpx" if ending == ".webm" else "mpeg4"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"clip{ending}")
@@ -29,7 +29,7 @@ def encoded(level: int, ending: str) -> bytes:
 
 
 def level(path: str) -> int:
-    """The grey level of the clip of that name: 16 to 235 in steps that survive encoding."""
+    """The gray level of the clip of that name: 16 to 235 in steps that survive encoding."""
     return 16 + sum(path.encode()) % 22 * 10
 
 

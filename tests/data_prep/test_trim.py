@@ -24,7 +24,7 @@ FPS = 4
 
 
 def long_video(path: Path, seconds: float) -> None:
-    """Frame i is of the grey level 16 + 10 * (i mod 22)."""
+    """Frame i is of the gray level 16 + 10 * (i mod 22)."""
     levels = 16 + 10 * (np.arange(round(seconds * FPS)) % 22)
     path.parent.mkdir(parents=True, exist_ok=True)
     frames = np.broadcast_to(levels[:, None, None, None], (len(levels), 32, 32, 3))

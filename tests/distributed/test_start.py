@@ -114,7 +114,7 @@ def parts(shape, per_process, monkeypatch):
         ((4, 1), 4, [(0, 1)]),
         ((4, 1), 1, [(0, 4), (1, 4), (2, 4), (3, 4)]),
         ((4, 2), 4, [(0, 2), (1, 2)]),
-        ((2, 2), 1, [(0, 2), (0, 2), (1, 2), (1, 2)]),  # neighbours on the model axis read the same
+        ((2, 2), 1, [(0, 2), (0, 2), (1, 2), (1, 2)]),  # neighbors on the model axis read the same
         ((1, 4), 2, [(0, 1), (0, 1)]),
         ((2, 4), 2, [(0, 2), (0, 2), (1, 2), (1, 2)]),
         ((2, 3), 2, [(0, 2), (0, 1), (1, 2)]),  # the one in the middle has devices of both rows

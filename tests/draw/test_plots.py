@@ -98,7 +98,7 @@ def test_matrices_of_any_size(count):
     assert (plots.Matrix(counts * 0, names).picture() != 0).any()  # nothing evaluated
 
 
-def test_svg_takes_its_colours_from_the_page():
+def test_svg_takes_its_colors_from_the_page():
     svg = Svg(100, 50, 'a "title"')
     svg.rect(1, 2, 3, 4, "s1", 0.5, "a < b")
     svg.text(5, 6, "a < b", 11, "muted", upright=True)

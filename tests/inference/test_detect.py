@@ -161,13 +161,13 @@ def test_a_file_of_boxes(root, model):
 
 
 def test_a_detector_of_ones_own(root, model):
-    """Any function of a frame will do: here, what is not grey."""
+    """Any function of a frame will do: here, what is not gray."""
     seen, boxes = [], []
 
     def find(frame):
         seen.append(frame.shape)
-        coloured = np.ptp(frame.astype(int), axis=2) > 60
-        y, x = np.nonzero(coloured)
+        colored = np.ptp(frame.astype(int), axis=2) > 60
+        y, x = np.nonzero(colored)
         boxes.append((x.min(), y.min(), x.max() + 1, y.max() + 1))
         return boxes[-1:]
 

@@ -16,7 +16,7 @@ B, M, T, J, C = 2, 2, 7, 17, 3
 
 
 class Keep(nn.Module):
-    """A unit over neighbours that keeps what it gets."""
+    """A unit over neighbors that keeps what it gets."""
 
     features: int
     layout: str
@@ -74,7 +74,7 @@ def relu(x):
     return np.maximum(x, 0)
 
 
-def test_each_joint_takes_from_its_neighbours():
+def test_each_joint_takes_from_its_neighbors():
     k, j, c = 3, 4, 2
     x, adjacency = draw(2, 3, j, k * c), draw(k, j, j, seed=1)
     want = np.zeros((2, 3, j, c))
@@ -127,7 +127,7 @@ def test_temporal_conv_and_its_start():
 
 
 @pytest.mark.parametrize("by_person", [False, True])
-def test_the_input_is_normalised_by_joint_and_channel(by_person):
+def test_the_input_is_normalized_by_joint_and_channel(by_person):
     model = gcn.SkeletonNet(Keep, Same, "coco", (C,), (1,), bn_by_person=by_person)
     x = draw(B, M, T, J, C)
     variables = variables_of(model, x)

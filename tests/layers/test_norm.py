@@ -1,4 +1,4 @@
-"""Batch normalisation against formulas, PyTorch, and itself on parts of the batch."""
+"""Batch normalization against formulas, PyTorch, and itself on parts of the batch."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def apply(x, train=True, variables=VARIABLES, **options) -> Any:
     return (y[0], y[1]["batch_stats"]) if train else (y, variables["batch_stats"])
 
 
-def normalised(x, mean, var, epsilon=1e-5):
+def normalized(x, mean, var, epsilon=1e-5):
     params = VARIABLES["params"]
     y = (np.asarray(x, np.float64) - mean) / np.sqrt(var + epsilon)
     return y * params["scale"] + params["bias"]
@@ -47,10 +47,10 @@ def same(a, b, **tolerance):
 
 
 @pytest.mark.parametrize("options,momentum", [({}, 0.9), (dict(momentum=0.6, epsilon=0.1), 0.6)])
-def test_training_normalises_by_the_batch_and_keeps_unbiased_statistics(options, momentum):
+def test_training_normalizes_by_the_batch_and_keeps_unbiased_statistics(options, momentum):
     y, stats = apply(X, **options)
     rows = X.reshape(-1, C).astype(np.float64)
-    want = normalised(X, rows.mean(0), rows.var(0), options.get("epsilon", 1e-5))
+    want = normalized(X, rows.mean(0), rows.var(0), options.get("epsilon", 1e-5))
     np.testing.assert_allclose(y, want, rtol=1e-5, atol=1e-5)
     old = VARIABLES["batch_stats"]
     new = {"mean": rows.mean(0), "var": rows.var(0, ddof=1)}
@@ -61,7 +61,7 @@ def test_training_normalises_by_the_batch_and_keeps_unbiased_statistics(options,
 def test_evaluation_and_frozen_layers_take_the_running_statistics(options):
     y, stats = apply(X, **options)
     old = VARIABLES["batch_stats"]
-    np.testing.assert_allclose(y, normalised(X, old["mean"], old["var"]), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(y, normalized(X, old["mean"], old["var"]), rtol=1e-5, atol=1e-5)
     same(stats, old)
 
 
@@ -91,7 +91,7 @@ def test_pytorch_agrees():
 
 
 def test_gradients_flow_through_the_statistics():
-    """What does not change the normalised batch has no gradient: its mean and its spread."""
+    """What does not change the normalized batch has no gradient: its mean and its spread."""
     gradient = jax.grad(lambda x: (apply(x)[0] * BACK).sum())(X)
     np.testing.assert_allclose(gradient.sum((0, 1, 2)), 0, atol=1e-4)
     np.testing.assert_allclose((gradient * X).sum((0, 1, 2)), 0, atol=1e-3)
@@ -158,10 +158,10 @@ def test_on_eight_devices_every_kind_is_that_of_numpy():
     old = VARIABLES["batch_stats"]
     for kind, (y, stats) in zip(kinds, found, strict=True):
         if "frozen" in kind:
-            want, kept = normalised(x, old["mean"], old["var"]), old
+            want, kept = normalized(x, old["mean"], old["var"]), old
         else:
             parts = [part.reshape(-1, C).astype(np.float64) for part in np.split(x, kind["groups"])]
-            done = [normalised(part, part.mean(0), part.var(0)) for part in parts]
+            done = [normalized(part, part.mean(0), part.var(0)) for part in parts]
             want = np.concatenate(done).reshape(x.shape)
             new = {"mean": [part.mean(0) for part in parts]}
             new["var"] = [part.var(0, ddof=1) for part in parts]
@@ -171,7 +171,7 @@ def test_on_eight_devices_every_kind_is_that_of_numpy():
 
 
 @pytest.mark.parametrize("groups", [1, 4, 8])
-def test_a_sharded_batch_is_normalised_as_a_whole(groups):
+def test_a_sharded_batch_is_normalized_as_a_whole(groups):
     """SyncBN: eight devices give one device's numbers and gradients, and send no activation."""
     mesh = meshes.build(8, 1)
     rng = np.random.default_rng(2)

@@ -277,7 +277,7 @@ def test_what_fits_by_chance_is_no_shift_in_time():
     assert not told[0].startswith("0%")
 
 
-def test_boxes_of_another_video_are_no_neighbours():
+def test_boxes_of_another_video_are_no_neighbors():
     boxes = [box for _, box in people()]
     frames = [
         batch([[0.9, 0.1, 0.1]], boxes[k - 1], box, [[1, 0, 0]], clip=k, time=k)
@@ -290,7 +290,7 @@ def test_boxes_of_another_video_are_no_neighbours():
 
 @pytest.mark.parametrize("step,said", [(1, "after"), (-1, "before")])
 def test_classes_off_by_one_are_named(step, said):
-    """Two classes of five, told apart with certainty, but called their neighbours."""
+    """Two classes of five, told apart with certainty, but called their neighbors."""
     label = np.eye(5)
     frames = [
         batch([label[1 + 2 * (k % 2) + step] * 0.9], box, box, [label[1 + 2 * (k % 2)]], time=k)

@@ -163,7 +163,7 @@ def test_the_backbone_gives_a_feature_map(family):
     for out in jax.tree.leaves(trace_output(family, model, variables)):  # a map a pathway
         assert len(out.shape) == given
         assert out.shape[0] == 2
-    # It is the backbone of the recogniser, so features can be had from a trained one.
+    # It is the backbone of the recognizer, so features can be had from a trained one.
     whole = {k: v["backbone"] for k, v in variables_of(family).items() if "backbone" in v}
     assert names(variables) == names(whole)
 

@@ -180,12 +180,12 @@ def test_a_backbone_without_a_map_of_the_frame_is_refused(family):
 
 
 @pytest.mark.parametrize("family", ["slowonly", "slowfast", "swin"])
-def test_a_recogniser_is_where_training_starts(family):
+def test_a_recognizer_is_where_training_starts(family):
     """All of its backbone is taken, its head is left, and that of the boxes stays fresh."""
     module = plug.module("models", family)
-    recogniser = module.build("test", num_classes=9)
+    recognizer = module.build("test", num_classes=9)
     video = draw(*module.example("test")["video"].shape)[:1]
-    tensors = export(filled(recogniser, video), module.WEIGHTS["mmaction"], recogniser)
+    tensors = export(filled(recognizer, video), module.WEIGHTS["mmaction"], recognizer)
     net = build(family)
     fresh, rows = filled(net, video, BOXES), table(family, net)
     loaded, coverage = convert(tensors, fresh, rows, skip=("head/.*",), net=net)

@@ -1,4 +1,4 @@
-"""What convolutional recognisers share: published sizes, and nothing without an effect."""
+"""What convolutional recognizers share: published sizes, and nothing without an effect."""
 
 import functools
 from types import SimpleNamespace

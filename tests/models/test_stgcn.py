@@ -88,7 +88,7 @@ def test_parameters_are_as_many_as_published(family, case):
 
 
 def convolve(x, adjacency, kernel, bias):
-    """Sum over subsets and neighbours of what the subset's matrix maps each neighbour to."""
+    """Sum over subsets and neighbors of what the subset's matrix maps each neighbor to."""
     b, t, j, _ = x.shape
     features = len(bias) // len(adjacency)
     out = np.zeros((b, t, j, features))
@@ -98,7 +98,7 @@ def convolve(x, adjacency, kernel, bias):
     return out
 
 
-def normalise(x, params, stats):
+def normalize(x, params, stats):
     return (x - stats["mean"]) / np.sqrt(stats["var"] + 1e-5) * params["scale"] + params["bias"]
 
 
@@ -108,7 +108,7 @@ def test_graph_convolution():
     params, stats = variables["params"], variables["batch_stats"]
     adjacency = graph.stgcn_spatial("coco") * params["PA"]
     y = convolve(x, adjacency, params["conv"]["kernel"], params["conv"]["bias"])
-    want = np.maximum(normalise(y, params["bn"], stats["bn"]), 0)
+    want = np.maximum(normalize(y, params["bn"], stats["bn"]), 0)
     np.testing.assert_allclose(evaluate(layer, variables, x), want, rtol=1e-4, atol=1e-5)
 
 
@@ -215,7 +215,7 @@ def test_the_layout_settles_the_joints(family):
 
 
 @each_family
-def test_groups_of_the_batch_are_normalised_apart(family):
+def test_groups_of_the_batch_are_normalized_apart(family):
     """Rows that stand together are people of one clip: two groups are two clips."""
     variables, x, _ = example(family)
     got, stats = step(family, bn_groups=2)(variables, x, 0)
@@ -230,7 +230,7 @@ def test_groups_of_the_batch_are_normalised_apart(family):
 
 
 @each_family
-def test_frozen_statistics_normalise_in_training(family):
+def test_frozen_statistics_normalize_in_training(family):
     variables, x, forward = example(family)
     got, stats = step(family, bn_frozen=True)(variables, x, 0)
     np.testing.assert_allclose(got, forward(variables, x), rtol=1e-5, atol=1e-5)

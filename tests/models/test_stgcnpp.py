@@ -14,7 +14,7 @@ from tests.models.test_stgcn import (
     evaluate,
     exported,
     names,
-    normalise,
+    normalize,
     variables_of,
 )
 
@@ -34,8 +34,8 @@ def test_graph_convolution(channels):
     shortcut = x
     if channels != 4:
         shortcut = x @ params["down"]["kernel"][0, 0] + params["down"]["bias"]
-        shortcut = normalise(shortcut, params["down_bn"], stats["down_bn"])
-    want = relu(normalise(y, params["bn"], stats["bn"]) + shortcut)
+        shortcut = normalize(shortcut, params["down_bn"], stats["down_bn"])
+    want = relu(normalize(y, params["bn"], stats["bn"]) + shortcut)
     np.testing.assert_allclose(evaluate(layer, variables, x), want, rtol=1e-4, atol=1e-5)
 
 
@@ -55,7 +55,7 @@ def test_multi_scale_convolution(stride, frames):
     for i in range(5):
         branch = params[f"branch{i}"]
         y = x @ branch["reduce"]["kernel"][0, 0] + branch["reduce"]["bias"]
-        y = relu(normalise(y, branch["bn"], stats[f"branch{i}"]["bn"]))
+        y = relu(normalize(y, branch["bn"], stats[f"branch{i}"]["bn"]))
         apart = i + 1 if i < 4 else 1
         near = [[t * stride + d * apart for d in (-1, 0, 1)] for t in range(count)]
         inside = [[(d, t) for d, t in enumerate(ts) if 0 <= t < frames] for ts in near]
@@ -69,9 +69,9 @@ def test_multi_scale_convolution(stride, frames):
     parts.append(x[:, ::stride] @ last["kernel"][0, 0] + last["bias"])
     assert [part.shape[-1] for part in parts] == [5, 3, 3, 3, 3, 3]
     y = np.concatenate(parts, -1)
-    y = relu(normalise(y, params["transform_bn"], stats["transform_bn"]))
+    y = relu(normalize(y, params["transform_bn"], stats["transform_bn"]))
     y = y @ params["transform"]["kernel"][0, 0] + params["transform"]["bias"]
-    want = normalise(y, params["bn"], stats["bn"])
+    want = normalize(y, params["bn"], stats["bn"])
     got = evaluate(layer, variables, x)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 

@@ -17,7 +17,7 @@ from tests.models.test_resnets import build, draw, example, exported, trace
 
 
 @pytest.mark.parametrize("channels,share", [(8, 8), (17, 8), (7, 8), (12, 4), (6, 2)])
-def test_shift_shows_neighbours(channels, share):
+def test_shift_shows_neighbors(channels, share):
     x = np.random.default_rng(0).standard_normal((2, 4, 3, 2, channels)).astype(np.float32)
     want = np.zeros_like(x)
     fold = channels // share

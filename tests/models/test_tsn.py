@@ -29,7 +29,7 @@ def test_the_head_takes_the_mean_of_the_frames():
 
 @pytest.mark.parametrize("family", ["tsn", "slowonly"])
 @pytest.mark.parametrize("channels", [2, 10])
-def test_a_network_for_flow_starts_with_the_mean_over_colours(channels, family):
+def test_a_network_for_flow_starts_with_the_mean_over_colors(channels, family):
     """Published so for one flow frame (x, y) and for five that are stacked."""
     net2d = build("tsn")
     table = tsn.WEIGHTS["torchvision"]

@@ -62,7 +62,7 @@ def free_port() -> int:
 
 
 def environment(devices: int, **more: str) -> dict[str, str]:
-    """Fake devices; programs run once, so LLVM need not optimise them."""
+    """Fake devices; programs run once, so LLVM need not optimize them."""
     flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
     return os.environ | dict(JAX_PLATFORMS="cpu", XLA_FLAGS=flags, PYTHONUNBUFFERED="1") | more
 

@@ -114,7 +114,7 @@ def test_a_bias_has_a_gradient_and_a_mask_has_none():
     assert np.abs(mask).max() == 0
 
 
-def test_bfloat16_scores_are_normalised_in_float32():
+def test_bfloat16_scores_are_normalized_in_float32():
     q, k, v = (jnp.asarray(x, jnp.bfloat16) for x in inputs())
     found = attention(q, k, v, bias=jnp.zeros((G, N, M)))
     assert found.dtype == jnp.bfloat16

@@ -34,7 +34,7 @@ def test_a_crop_is_a_box_resized(ramp):
     ratio = widths / heights
     whole = (np.abs(heights - 24) < 1e-3) | (np.abs(widths - 32) < 1e-3)
     assert (((ratio > 0.75 - 1e-3) & (ratio < 4 / 3 + 1e-3)) | whole).all()
-    # The box lies inside the frame: its first and last pixel centres do.
+    # The box lies inside the frame: its first and last pixel centers do.
     top = out[:, 0, 0, 12, 16, 0] + 0.5 - heights * 12.5 / 24
     left = out[:, 0, 0, 12, 16, 1] + 0.5 - widths * 16.5 / 32
     assert (top > -1e-3).all() and (top + heights < 24 + 1e-3).all()

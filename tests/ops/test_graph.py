@@ -19,15 +19,15 @@ each_layout = pytest.mark.parametrize("layout", skeletons.SKELETONS)
 def steps_apart(layout):
     """Number of edges between any two joints, by walking."""
     skeleton = skeletons.get(layout)
-    neighbours = {j: set() for j in range(skeleton.joints)}
+    neighbors = {j: set() for j in range(skeleton.joints)}
     for a, b in skeleton.edges:
-        neighbours[a].add(b)
-        neighbours[b].add(a)
+        neighbors[a].add(b)
+        neighbors[b].add(a)
     apart = np.zeros((skeleton.joints, skeleton.joints), int)
-    for start in neighbours:
+    for start in neighbors:
         seen, edge, steps = {start}, {start}, 0
         while edge:
-            edge = set().union(*(neighbours[j] for j in edge)) - seen
+            edge = set().union(*(neighbors[j] for j in edge)) - seen
             seen |= edge
             steps += 1
             apart[start, list(edge)] = steps
@@ -73,13 +73,13 @@ def test_distances_are_the_scales_of_ms_g3d(layout, golden):
 
 
 @each_layout
-def test_spatial_separates_towards_and_away_from_the_centre(layout):
+def test_spatial_separates_towards_and_away_from_the_center(layout):
     apart = steps_apart(layout)
     skeleton = skeletons.get(layout)
     itself, parent, children = graph.spatial(layout)
     np.testing.assert_array_equal(itself, np.eye(skeleton.joints))
     for v, w in itertools.product(range(skeleton.joints), repeat=2):
-        nearer = apart[v, skeleton.centre] < apart[w, skeleton.centre]
+        nearer = apart[v, skeleton.center] < apart[w, skeleton.center]
         below = [u for u in range(skeleton.joints) if apart[u, w] == 1 and parent[w, u]]
         assert parent[v, w] == (apart[v, w] == 1 and nearer)
         assert children[v, w] == pytest.approx((v in below) / max(len(below), 1))
@@ -93,8 +93,8 @@ def test_stgcn_spatial_splits_a_mean_by_distance(layout, max_hop):
     found = graph.stgcn_spatial(layout, max_hop)
     within = apart <= max_hop
     np.testing.assert_allclose(found.sum(0), within / within.sum(0), rtol=1e-6)
-    # All that is further from the centre than `max_hop` counts as equally far.
-    far = np.minimum(apart[:, skeleton.centre], max_hop + 1)
+    # All that is further from the center than `max_hop` counts as equally far.
+    far = np.minimum(apart[:, skeleton.center], max_hop + 1)
     for v, w in itertools.product(range(skeleton.joints), repeat=2):
         if within[v, w]:
             hop = apart[v, w]

@@ -96,7 +96,7 @@ def naive_peaks(scores, threshold):
 def test_peaks(kind):
     rng = np.random.default_rng(0)
     scores = rng.random((5, 20)).astype(np.float32) ** 3
-    scores[0, 3:5] = scores[0, 3]  # neither of two equal neighbours is a maximum
+    scores[0, 3:5] = scores[0, 3]  # neither of two equal neighbors is a maximum
     found = proposals.peaks(kind(scores), 0.6)
     assert np.asarray(found).tolist() == [naive_peaks(row, np.float32(0.6)) for row in scores]
 

@@ -20,7 +20,7 @@ pytestmark = [
     "name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in CASES]
 )
 def test_golden(name):
-    # A process of its own: programs are compiled here without LLVM's optimisations, which can
+    # A process of its own: programs are compiled here without LLVM's optimizations, which can
     # change gradients (a maximum's, that compares with what is computed a second time).
     command = [sys.executable, "-m", "tests.parity", "--goldens", Path(GOLDENS).absolute(), name]
     env = {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"}

@@ -118,7 +118,7 @@ def test_evaluation_takes_all_proposals():
     assert inputs["video"].shape == (1, 2, 8, 8, 3)
 
 
-def test_pixels_are_normalised():
+def test_pixels_are_normalized():
     found = prepare(make(mean=(90.0, 100.0, 110.0), std=(2.0, 4.0, 5.0)), batch(([], [], [])))
     np.testing.assert_allclose(np.unique(found["video"].reshape(-1, 3), axis=0), [[5, 0, -2]])
 

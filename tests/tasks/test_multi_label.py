@@ -256,7 +256,7 @@ def test_categories_that_do_not_fit(options, message):
 
 # A run
 
-# Tags of each clip, and a name for validation whose fake has the same grey level.
+# Tags of each clip, and a name for validation whose fake has the same gray level.
 HVU = {
     "a": ("w", "beach|doing_karate"),
     "b": ("x", "crowd|snowboard"),
@@ -285,15 +285,15 @@ def mmit(raw):
         fakes.videos(raw / "videos", [f"c/{n}.mp4" for n in names])
 
 
-class Colours(nn.Module):
-    """Learns labels by the grey level of a clip."""
+class Colors(nn.Module):
+    """Learns labels by the gray level of a clip."""
 
     num_classes: int
 
     @nn.compact
     def __call__(self, video, train):
-        grey = video.mean((1, 2, 3))[:, :1]
-        near = jnp.exp(-jnp.square((grey - jnp.linspace(-2, 2, 48)) / 0.1))
+        gray = video.mean((1, 2, 3))[:, :1]
+        near = jnp.exp(-jnp.square((gray - jnp.linspace(-2, 2, 48)) / 0.1))
         return nn.Dense(self.num_classes)(near)
 
 
@@ -316,7 +316,7 @@ def test_a_fake_archive_is_built_trained_on_and_evaluated(make, classes, tmp_pat
     c.schedule = dict(name="cosine", warmup=0.0)
     recipe = {s: clip.build(s, frames=2, stride=1, size=8, short_side=8) for s in ("train", "val")}
     splits = dataset.for_training(c.data).splits
-    found = loop.train(c, Colours(classes), task, splits, recipe, tmp_path / "run", dict(names=()))
+    found = loop.train(c, Colors(classes), task, splits, recipe, tmp_path / "run", dict(names=()))
     found_of = ("action", "concept", "object", "scene") if name == "hvu" else ()
     assert {k for k in found if k.startswith("val/map_")} == {f"val/map_{c}" for c in found_of}
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]

@@ -68,7 +68,7 @@ def softmax(x):
 
 
 @pytest.mark.parametrize("train", [False, True])
-def test_prepare_normalises_and_makes_targets(train):
+def test_prepare_normalizes_and_makes_targets(train):
     data = batch()
     got = prepare(task(), train)(0, data)
     want = (data["video"] - np.array([123.675, 116.28, 103.53])) / [58.395, 57.12, 57.375]
@@ -107,7 +107,7 @@ def test_smoothing_takes_from_the_label_and_gives_to_all():
 # Other keys
 
 
-def test_each_key_goes_to_the_model_and_pixels_are_normalised():
+def test_each_key_goes_to_the_model_and_pixels_are_normalized():
     rng = np.random.default_rng(0)
     point = rng.standard_normal((6, 2, 3, 17, 2)).astype(np.float32)
     person = rng.integers(0, 9, (6, 2, 1)).astype(np.int32)

@@ -107,7 +107,7 @@ def test_a_batch_of_videos_alone_goes_through():
     assert jax.eval_shape(run, batch, variables)["text"].shape == (2, 1, 8)
 
 
-def test_pixels_are_normalised_as_for_clip():
+def test_pixels_are_normalized_as_for_clip():
     video = jnp.array([0, 255, 100], jnp.uint8).reshape(1, 1, 1, 1, 1, 3)
     found = TASK.prepare(jax.random.key(0), {"video": video}, False)["video"].ravel()
     mean, std = np.array([122.771, 116.746, 104.093]), np.array([68.5, 66.632, 70.323])

@@ -114,7 +114,7 @@ def run_browse(case: Case, out: Path) -> int:
 
 
 def see_browse(case: Case, out: Path, printed: str):
-    """Two views, and what is special of the task: notes below, or colours of its drawings."""
+    """Two views, and what is special of the task: notes below, or colors of its drawings."""
     assert printed.startswith("2 views of ")
     sheet = cv2.imread(str(out / "sheet_val.png"))
     assert sheet is not None and (out / "sheet_val.mp4").stat().st_size > 1000
@@ -278,7 +278,7 @@ def test_a_skeleton_model_takes_a_file_of_key_points(case, capsys):
     }
 
 
-def test_a_retrieval_model_takes_labels_and_a_recogniser_takes_none(case, capsys):
+def test_a_retrieval_model_takes_labels_and_a_recognizer_takes_none(case, capsys):
     made = case("retrieval")
     assert made(predict.main, made.video, "--labels", "red", "blue") == 0
     assert {line.split()[1] for line in capsys.readouterr().out.splitlines()[1:]} == {"red", "blue"}

@@ -117,7 +117,7 @@ def test_any_number_of_classes(tmp_path, count):
     names = [f"class {i}" for i in range(count)]
     page = read(evaluated(tmp_path / "run", names, clips=False))
     assert names[-1] in page.text
-    assert len(page.links) == (count > plots.LABELLED)  # many classes are a picture
+    assert len(page.links) == (count > plots.LABELED)  # many classes are a picture
     assert page.tags.count("figure") == 1  # a clip without its frames
 
 

@@ -129,7 +129,7 @@ def test_pictures_are_those_of_the_original(originals, tmp_path):
         assert np.abs(after[:].astype(int) - before[:]).mean() < 3
     path = write(originals / "a.mp4", tmp_path, short_side=40)
     with VideoReader(originals / "a.mp4", short_side=40) as before, VideoReader(path) as after:
-        # So small, colours at half resolution blur: compare the brightness, and the mean colour,
+        # So small, colors at half resolution blur: compare the brightness, and the mean color,
         # from which FFmpeg's rounding alone takes one level.
         assert np.abs(after[:].mean(-1) - before[:].mean(-1)).mean() < 4
         assert np.abs(after[:].mean((0, 1, 2)) - before[:].mean((0, 1, 2))).max() < 2

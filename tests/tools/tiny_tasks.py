@@ -22,15 +22,15 @@ from jaxvid.data.synthetic import untrimmed
 from jaxvid.data.video.encode import write_video
 from tests.data import people, sounds
 
-COLOURS = {"blue": (30, 30, 220), "green": (30, 200, 30), "red": (220, 30, 30)}
+COLORS = {"blue": (30, 30, 220), "green": (30, 200, 30), "red": (220, 30, 30)}
 FRAMES = 8
 Make = Callable[[Path], Any]
 
 
-def coloured(root: Path, name: str, colour: str) -> str:
-    """Write videos/NAME.mp4, of one colour and with a bar that moves; returns its name."""
+def colored(root: Path, name: str, color: str) -> str:
+    """Write videos/NAME.mp4, of one color and with a bar that moves; returns its name."""
     (root / "videos").mkdir(exist_ok=True)
-    frames = np.full((FRAMES, 48, 64, 3), COLOURS[colour], np.uint8)
+    frames = np.full((FRAMES, 48, 64, 3), COLORS[color], np.uint8)
     for k, frame in enumerate(frames):
         frame[:, 6 * k : 6 * k + 6] = 255
     write_video(root / "videos" / f"{name}.mp4", frames, 8.0)
@@ -45,14 +45,14 @@ def small(config: Any) -> Any:
 
 
 def clips(root: Path, lines: Callable[[str, int], str], task: str = "recognition") -> Any:
-    """The config of a recogniser of videos on two lists of `lines(colour, number)`."""
+    """The config of a recognizer of videos on two lists of `lines(color, number)`."""
     c = small(base.config())
     for split, count in (("train", 8), ("val", 4)):
         listed = []
         for k in range(count):
-            colour = list(COLOURS)[k % 3]
-            path = coloured(root, f"{split}_{k}", colour)
-            listed.append(f"{path} {lines(colour, k)}\n")
+            color = list(COLORS)[k % 3]
+            path = colored(root, f"{split}_{k}", color)
+            listed.append(f"{path} {lines(color, k)}\n")
         (root / f"{split}.txt").write_text("".join(listed))
     multi = {"multi_label": True} if task == "multi_label" else {}
     c.model = dict(name="swin", variant="test", drop_path=0.0)
@@ -66,7 +66,7 @@ def clips(root: Path, lines: Callable[[str, int], str], task: str = "recognition
 
 
 def recognition(root: Path) -> Any:
-    return clips(root, lambda colour, k: colour)
+    return clips(root, lambda color, k: color)
 
 
 def audio(root: Path) -> Any:
@@ -99,7 +99,7 @@ def text_classes(root: Path) -> Any:
 
 
 def multi_label(root: Path) -> Any:
-    c = clips(root, lambda colour, k: colour + " bright" * (k % 2), "multi_label")
+    c = clips(root, lambda color, k: color + " bright" * (k % 2), "multi_label")
     c.best = "val/map"
     return c
 
@@ -135,7 +135,7 @@ def skeleton(root: Path) -> Any:
     alone = annotations[-1]
     np.savez(root / "alone.npz", **{k: v for k, v in alone.items() if k != "frame_dir"})
     (root / "names.txt").write_text("pair\nwalk\n")
-    coloured(root, "val_0", "red")
+    colored(root, "val_0", "red")
     c = small(base.config())
     c.model = dict(name="stgcn", variant="test", dropout=0.0)
     c.task = plug.spec("tasks", "recognition", keys=("keypoint",))
@@ -173,9 +173,9 @@ def retrieval(root: Path) -> Any:
     for split, count in (("train", 8), ("val", 4)):
         captions = {}
         for k in range(count):
-            colour = list(COLOURS)[k % 3]
-            name = Path(coloured(root, f"{split}_{k}", colour)).name
-            captions[name] = [f"everything is {colour} but a white bar, which moves to the right"]
+            color = list(COLORS)[k % 3]
+            name = Path(colored(root, f"{split}_{k}", color)).name
+            captions[name] = [f"everything is {color} but a white bar, which moves to the right"]
         (root / f"{split}.json").write_text(json.dumps(captions))
     c = small(clip4clip_msrvtt.get_config())
     c.model.variant = "mini"

@@ -201,7 +201,7 @@ def test_evaluation_needs_no_more_than_training(plain, views):
     assert evaluation.memory < step.memory
 
 
-def test_the_optimisers_state_may_stay_on_the_host(plain):
+def test_the_optimizers_state_may_stay_on_the_host(plain):
     """It changes no number."""
 
     def run(planned, step):

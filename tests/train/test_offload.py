@@ -1,4 +1,4 @@
-"""A run whose optimiser state stays in the host's memory, stopped and gone on with."""
+"""A run whose optimizer state stays in the host's memory, stopped and gone on with."""
 
 import jax
 import pytest

@@ -1,4 +1,4 @@
-"""Schedules and parameter groups against the published cases; optimisers against PyTorch's."""
+"""Schedules and parameter groups against the published cases; optimizers against PyTorch's."""
 
 import jax
 import jax.numpy as jnp
@@ -90,7 +90,7 @@ def tree(family="swin", variant="tiny", case="OptimGroups-01"):
 
 
 def effects(params, optimizer):
-    """{path: (lr, weight decay)} that one step of the optimiser really applies."""
+    """{path: (lr, weight decay)} that one step of the optimizer really applies."""
     small = jax.tree.map(lambda p: jnp.ones((1,)), params)
     zero = jax.tree.map(jnp.zeros_like, small)
     settings = {k: v for k, v in optimizer.items() if k != "base_batch"}
@@ -132,7 +132,7 @@ def test_parameter_groups_of_the_official_repository():
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 def test_against_pytorch(name):
-    torch = pytest.importorskip("torch", reason="compares with PyTorch's optimisers")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch's optimizers")
     start = np.array([1.0, -2.0, 0.5], np.float32)
     weight = torch.nn.Parameter(torch.tensor(start))
     if name == "adamw":

@@ -22,8 +22,8 @@ from jaxvid.weights import licences, resolve, zoo
 FILES = sorted(Path(zoo.__file__).parent.glob("*.json"))
 ROWS = zoo.rows()
 NAMES = {row.name for row in ROWS}
-RECOGNISES = {"recognition", "skeleton", "audio"}
-LOADABLE = [row for row in ROWS if row.kind in RECOGNISES and tool.loads(row)]
+RECOGNIZES = {"recognition", "skeleton", "audio"}
+LOADABLE = [row for row in ROWS if row.kind in RECOGNIZES and tool.loads(row)]
 # One token for each part but sampling and tag, which may be left out.
 GRAMMAR = re.compile(
     r"(?P<family>[a-z0-9]+)_(?P<variant>[a-z0-9-]+)"

@@ -146,7 +146,7 @@ class FrameFolder(Reader):
         if not self.flow:
             image = read_image(files[0])
         else:
-            planes = [read_image(file, grey=True) for file in files]
+            planes = [read_image(file, gray=True) for file in files]
             if planes[0].shape != planes[1].shape:
                 raise VideoError(files[1], f"is not of the size of {os.path.basename(files[0])}")
             image = np.stack(planes, -1)
@@ -212,8 +212,8 @@ def read_array(path: str) -> ArrayReader:
     return ArrayReader(video, fps, path)
 
 
-def read_image(path: str, grey: bool = False) -> np.ndarray:
-    """An image file as uint8 RGB (h w 3), or with `grey` (h w).
+def read_image(path: str, gray: bool = False) -> np.ndarray:
+    """An image file as uint8 RGB (h w 3), or with `gray` (h w).
 
     Raises:
       VideoError: no such file, truncated, or not an image.
@@ -223,11 +223,11 @@ def read_image(path: str, grey: bool = False) -> np.ndarray:
     # OpenCV fills what is missing of a truncated file with gray.
     if any(data.startswith(head) and end not in data for head, end in ENDS.items()):
         raise VideoError(path, "truncated image")
-    mode = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
+    mode = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR
     image = cv2.imdecode(np.frombuffer(data, np.uint8), mode) if data else None
     if image is None:
         raise VideoError(path, "not an image" if data else "zero-byte file")
-    return image if grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image if gray else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _shrink(image: np.ndarray, short_side: int) -> np.ndarray:

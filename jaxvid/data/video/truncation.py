@@ -156,17 +156,17 @@ def _gif(file: BinaryIO, head: bytes, size: int) -> str:
     """
     if b"\0;" in _read(file, max(size - 64, 0), 64):
         return ""
-    at = 13 + _gif_colours(head[10:11])
+    at = 13 + _gif_colors(head[10:11])
     while (block := _read(file, at, 10))[:1] in (b"!", b","):
-        at += 2 if block.startswith(b"!") else 11 + _gif_colours(block[9:])
+        at += 2 if block.startswith(b"!") else 11 + _gif_colors(block[9:])
         while (part := _read(file, at, 1)) > b"\0":
             at += 1 + part[0]
         at += 1
     return "the file ends inside a block" if at > size else ""
 
 
-def _gif_colours(flags: bytes) -> int:
-    """Bytes of the table of colours that these flags announce."""
+def _gif_colors(flags: bytes) -> int:
+    """Bytes of the table of colors that these flags announce."""
     return 6 << (flags[0] & 7) if flags and flags[0] & 0x80 else 0
 
 

@@ -169,13 +169,13 @@ def test_boxes_of_training_stay_on_what_they_hold():
         pipeline = build("train", size=48, short_side=60, short_side_max=80, stride=1)
         found = run(pipeline, given, seed)
         assert found["video"].shape == (1, 4, 48, 48, 3)
-        for (_, colour, striped), box in zip(figures, found["boxes"], strict=False):
+        for (_, color, striped), box in zip(figures, found["boxes"], strict=False):
             if striped or min(box[2] - box[0], box[3] - box[1]) < 6:
                 continue
             x, y = ((box[:2] + box[2:]) / 2).astype(int)
             pixel = found["video"][0, 2, y, x].astype(int)  # the key frame, but for jitter of 1
-            assert np.abs(pixel - people.COLOURS[colour]).max() < 60, (seed, box)
-            seen.add((seed, colour))
+            assert np.abs(pixel - people.COLORS[color]).max() < 60, (seed, box)
+            seen.add((seed, color))
     assert len(seen) > 8
 
 

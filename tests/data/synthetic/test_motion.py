@@ -112,10 +112,10 @@ def test_one_frame_does_not_tell_the_class(clips, frame):
 
 
 def test_one_frame_tells_where_the_shape_is(clips):
-    """The probe of the test above is not blind: it reads eight directions from the centre."""
+    """The probe of the test above is not blind: it reads eight directions from the center."""
     images = clips[0][:, 0]
-    centres = np.array([measure(image)[:2] for image in images]) - motion.SIZE / 2
-    eighth = np.floor(np.arctan2(centres[:, 1], centres[:, 0]) / (np.pi / 4)).astype(int) + 4
+    centers = np.array([measure(image)[:2] for image in images]) - motion.SIZE / 2
+    eighth = np.floor(np.arctan2(centers[:, 1], centers[:, 0]) / (np.pi / 4)).astype(int) + 4
     assert probe(images, eighth % 8) >= 0.5
 
 
@@ -176,7 +176,7 @@ def test_files_hold_the_drawn_clips(folder):
                 assert reader.fps == motion.FPS
                 video = reader.read(range(reader.frames))
             assert video.shape == frames.shape
-            # Written clips keep 32 dB; the neighbouring frame would give 12, 23 at the very best.
+            # Written clips keep 32 dB; the neighboring frame would give 12, 23 at the very best.
             error = np.mean((video.astype(float) - frames) ** 2, axis=(1, 2, 3))
             assert 10 * np.log10(255**2 / error.max()) > 30
 

@@ -1,4 +1,4 @@
-"""Colour jitter, grey clips and erasing, against the published cases."""
+"""Color jitter, gray clips and erasing, against the published cases."""
 
 import colorsys
 
@@ -57,10 +57,10 @@ def test_no_jitter_changes_nothing():
 
 def test_steps_do_what_their_names_say():
     levels = clip()[0, 0].astype(np.float32)
-    grey = levels @ np.array([0.2989, 0.587, 0.114])
+    gray = levels @ np.array([0.2989, 0.587, 0.114])
     np.testing.assert_allclose(color.brightness(levels, 0.5), levels / 2)
-    np.testing.assert_allclose(color.contrast(levels, 0.0), grey.mean(), rtol=1e-5)
-    np.testing.assert_allclose(color.saturation(levels, 0.0), np.stack([grey] * 3, -1), rtol=1e-5)
+    np.testing.assert_allclose(color.contrast(levels, 0.0), gray.mean(), rtol=1e-5)
+    np.testing.assert_allclose(color.saturation(levels, 0.0), np.stack([gray] * 3, -1), rtol=1e-5)
     for step in (color.contrast, color.saturation):
         np.testing.assert_allclose(step(levels, 1.0), levels, rtol=1e-5)
 

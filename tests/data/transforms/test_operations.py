@@ -46,7 +46,7 @@ def test_operations_on_levels():
         np.testing.assert_array_equal(result[0, 0, :, 0], expected)
 
 
-def test_moves_fill_with_grey():
+def test_moves_fill_with_gray():
     frames = FRAMES[:, :50, :50]
     np.testing.assert_array_equal(ops.translate_x(frames, 0.1)[:, :, 5:], frames[:, :, :-5])
     assert (ops.translate_x(frames, 0.1)[:, :, :5] == 128).all()
@@ -115,7 +115,7 @@ def test_filters_equal_pillow(name):
 def test_rotation_equals_pillow(angle):
     expected = pillow(lambda image: image.rotate(angle, fillcolor=(128,) * 3))
     differs = (ops.rotate(FRAMES, angle) != expected).any(-1)
-    # Pillow counts in 1/65536 pixel: where a centre falls on a border, it may take the neighbour.
+    # Pillow counts in 1/65536 pixel: where a center falls on a border, it may take the neighbor.
     h, w = FRAMES.shape[1:3]
     y, x = np.mgrid[:h, :w] + 0.5
     turn = np.exp(1j * np.deg2rad(angle))

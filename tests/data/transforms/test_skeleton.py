@@ -1,4 +1,4 @@
-"""What graph networks take: normalised bodies, streams, people; against the published cases."""
+"""What graph networks take: normalized bodies, streams, people; against the published cases."""
 
 import re
 from typing import Any
@@ -38,7 +38,7 @@ def close(actual, expected, tolerance=2e-6):
     np.testing.assert_allclose(actual, expected, atol=tolerance, rtol=tolerance)
 
 
-# Normalisation
+# Normalization
 
 
 @pytest.mark.parametrize("args,given,expected,seed", cases("PreNormalize2D"))
@@ -74,7 +74,7 @@ def body(rng, frames=6):
     return rng.normal([1, 2, 3], 0.3, (1, frames, 25, 3))
 
 
-def test_a_normalised_body_faces_the_viewer():
+def test_a_normalized_body_faces_the_viewer():
     out = Normalize3D()({"keypoint": body(np.random.default_rng(1))}, RNG)["keypoint"]
     close(out[0, 0, 1], np.zeros(3))
     shoulders = out[0, 0, 8] - out[0, 0, 4]
@@ -82,7 +82,7 @@ def test_a_normalised_body_faces_the_viewer():
     assert out.dtype == np.float32
 
 
-def test_normalising_does_not_depend_on_the_view_nor_change_lengths():
+def test_normalizing_does_not_depend_on_the_view_nor_change_lengths():
     rng = np.random.default_rng(2)
     points = body(rng)
     # The two turns leave no freedom only if the spine and the shoulders are orthogonal.

@@ -22,7 +22,7 @@ RGB, FLOW = "img_{:05}.png", "flow_{}_{:03d}.png"
 
 
 def write_frames(folder: Path, template: str = RGB, first: int = 1, frames=FRAMES) -> Path:
-    """Colour frames, or their first two channels as the x and y images of flow."""
+    """Color frames, or their first two channels as the x and y images of flow."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(frames, first):
         if "{}" in template:
@@ -178,7 +178,7 @@ def test_pictures_that_are_none(tmp_path):
     fails(tmp_path / "img_00001.png", "truncated image", reader.read, [0])
 
 
-def test_grey_and_transparent_images(tmp_path):
+def test_gray_and_transparent_images(tmp_path):
     path = str(tmp_path / "a.png")
     cv2.imwrite(path, FRAMES[0, ..., 0])
     np.testing.assert_array_equal(read_image(path), FRAMES[0, ..., :1].repeat(3, -1))
@@ -327,7 +327,7 @@ def test_the_reader_says_the_size_it_returns(video, monkeypatch):
 
 
 def test_stacked_flow_is_what_the_flow_stream_of_tsn_takes():
-    """The published case FormatShape-03: 20 grey images, x and y in turn, are 2 views of 10."""
+    """The published case FormatShape-03: 20 gray images, x and y in turn, are 2 views of 10."""
     images = np.broadcast_to(np.arange(20, dtype=np.uint8)[:, None, None], (20, 2, 2))
     video = np.moveaxis(images.reshape(2, 5, 2, 2, 2), 2, -1)  # (v t h w 2)
     out = StackFlow(5)({"video": video}, np.random.default_rng(0))["video"]

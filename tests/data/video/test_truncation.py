@@ -132,10 +132,10 @@ def test_an_empty_packet_at_the_end_passes(folder):
         assert 97 <= video.frames <= 99
 
 
-def test_a_grey_picture_is_no_transport_stream(tmp_path):
+def test_a_gray_picture_is_no_transport_stream(tmp_path):
     head, frame = b"YUV4MPEG2 W352 H289 F25:1 Cmono\n", b"FRAME\n" + b"G" * (352 * 289)
-    (tmp_path / "grey.y4m").write_bytes(head + frame * 25)
-    with VideoReader(tmp_path / "grey.y4m") as video:
+    (tmp_path / "gray.y4m").write_bytes(head + frame * 25)
+    with VideoReader(tmp_path / "gray.y4m") as video:
         assert video.frames == 25
 
 

@@ -1,6 +1,6 @@
 """A row of the tables of goldens, and the layouts that several tables use.
 
-Shapes: n samples, v views, s segments (frames of a 2-D recogniser), c channels, t frames, h height,
+Shapes: n samples, v views, s segments (frames of a 2-D recognizer), c channels, t frames, h height,
 w width, m people, j joints.
 """
 
@@ -35,7 +35,7 @@ class Case:
       in_tuple: upstream's backbone gives its only feature map in a tuple.
       double: evaluate in float64, for models whose float32 noise hides errors.
       classes: number of classes of the model, if it is not the width of the golden's output.
-      make: overrides of the model -> the model, if it is no recogniser of a family.
+      make: overrides of the model -> the model, if it is no recognizer of a family.
       table: rename table, if it is none of the family.
       adapted: variables whose published tensors have another shape.
       unused: pattern of published tensors that have no part in the outputs and no place in ours.
@@ -71,12 +71,12 @@ def clips(x):
 
 
 def of_frames(name, variant, **options):
-    """A 2-D recogniser."""
+    """A 2-D recognizer."""
     spec = dict(name=name, variant=variant, **options)
     return Case(spec, segments, "n t h w c -> (n t) c h w")
 
 
 def of_clips(name, variant, **options):
-    """A 3-D recogniser."""
+    """A 3-D recognizer."""
     spec = dict(name=name, variant=variant, **options)
     return Case(spec, clips, "n t h w c -> n c t h w")

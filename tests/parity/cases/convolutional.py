@@ -20,7 +20,7 @@ def spectrograms(x):
 
 
 def on_backbone(name, backbone, head=None, **about):
-    """A 2-D recogniser on the backbone of another family."""
+    """A 2-D recognizer on the backbone of another family."""
     spec = dict(name=name, backbone=backbone, **(head or {}))
     return Case(spec, segments, "n t h w c -> (n t) c h w", **about)
 
@@ -36,12 +36,12 @@ def of_omni(inputs, features):
 
 
 def of_spectrograms(name, variant):
-    """A recogniser of sounds."""
+    """A recognizer of sounds."""
     return Case(dict(name=name, variant=variant), spectrograms, "n t f c -> n c t f")
 
 
 def of_pyramid(family, inputs, features):
-    """A recogniser with a pyramid of the last two stages, and an auxiliary classifier."""
+    """A recognizer with a pyramid of the last two stages, and an auxiliary classifier."""
     spec = dict(name="tpn", backbone=dict(name=family, variant="r50"))
     return Case(spec, inputs, features, outputs=lambda out: out[0])
 
