@@ -13,10 +13,8 @@ from configs import base, datasets
 from configs.mvit_k400 import PIXELS
 from jaxvid import plug
 
-OWN = {"own_base": "base", "mini": "test"}
+OWN = {"own_base": "base", "mini": "mini"}
 VARIANTS = {name: name for name in ("base", "base-plus", "large", "huge")} | OWN
-# Small clips, in which a patch has 8 x 8 pixels.
-MINI = dict(width=24, frames=8, size=32, decoder_width=48)
 
 
 def get_config(variant="base"):
@@ -34,7 +32,6 @@ def get_config(variant="base"):
     pixels = dict(frames=16, stride=4, size=224, crop=("resized", (0.5, 1.0)))
     if mini:
         c.dtype = "float32"
-        c.model.update(MINI)
         c.task.ratio = 0.75
         pixels.update(frames=8, stride=2, size=32, short_side=32)
     c.data.recipe = plug.spec("data.recipes", "clip", **pixels)

@@ -391,7 +391,7 @@ def test_every_config_trains_what_it_says(file, variant):
     if "frames" in spec:  # layers of the network depend on it
         spec.frames = plug.module("models", spec.name).VARIANTS["test"].get("frames", spec.frames)
     if config.task.name == "masked":  # its patches are those of the model
-        patch = plug.module("models", spec.name).VARIANTS["test"].get("patch", (2, 8, 8))
+        patch = plug.module("models", spec.name).backbone("test").patch
         config.task.update(patch=patch, ratio=0.5)
     if isinstance(spec.get("layers"), tuple):  # numbers of the blocks of the published depth
         spec.layers = ()

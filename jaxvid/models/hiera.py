@@ -31,6 +31,7 @@ from jaxvid.weights.names import fixes
 
 VARIANTS: dict[str, dict] = {
     "test": dict(width=8, depths=(1, 1, 2), heads=1, frames=4, size=32),
+    "mini": dict(width=24, depths=(1, 1, 2), heads=1, frames=8, size=32, init_std=0.0),
     "base": dict(width=96, depths=(2, 3, 16, 3), heads=1),
     "base-plus": dict(width=112, depths=(2, 3, 16, 3), heads=2),
     "large": dict(width=144, depths=(2, 6, 36, 4), heads=2),
@@ -156,7 +157,12 @@ class Hiera(nn.Module):
     @property
     def stride(self) -> int:
         """Pixels of a frame from one feature to the next."""
-        return PATCH[-1] * self.unit
+        return PATCH[-1] * 2 ** (len(self.depths) - 1 if self.pools is None else self.pools)
+
+    @property
+    def patch(self) -> tuple[int, int, int]:
+        """Frames and pixels, in height and width, of a feature."""
+        return PATCH[0], self.stride, self.stride
 
     @nn.compact
     def __call__(self, video, kept=None, *, train):
@@ -172,9 +178,10 @@ class Hiera(nn.Module):
           UserError: the clips have another size, or one that mask units do not divide.
         """
         check_clip(video, self.size, self.frames)
-        if self.size % self.stride or self.frames % PATCH[0]:
+        unit = PATCH[-1] * self.unit
+        if self.size % unit or self.frames % PATCH[0]:
             raise UserError(
-                f"model.size is a multiple of {self.stride} and model.frames one of {PATCH[0]}, not"
+                f"model.size is a multiple of {unit} and model.frames one of {PATCH[0]}, not"
                 f" {self.size} and {self.frames}"
             )
         kernel_init = nn.initializers.truncated_normal(self.init_std)
@@ -218,7 +225,7 @@ class Hiera(nn.Module):
     @nn.nowrap
     def hide(self, video, kept):
         """Set all pixels outside of the kept mask units to 0."""
-        (t, h, w), side = self.grid, self.stride
+        (t, h, w), side = self.grid, PATCH[-1] * self.unit
         seen = (kept[:, :, None] == jnp.arange(t * h * w // self.unit**2)).any(1)
         seen = seen.reshape(-1, t, 1, h // self.unit, 1, w // self.unit, 1, 1)
         parts = rearrange(video, "b (t a) (u i) (v j) c -> b t a u i v j c", t=t, i=side, j=side)
@@ -249,7 +256,11 @@ class Classifier(heads.PoolClassifier):
 
 def example(variant):
     """Shapes and dtypes of small inputs, by name: a batch of two."""
-    net = backbone(variant)
+    return example_of(backbone(variant))
+
+
+def example_of(net: Hiera) -> dict[str, jax.ShapeDtypeStruct]:
+    """Return the inputs of a backbone: clips of the size that its positions are for."""
     return {"video": jax.ShapeDtypeStruct((2, net.frames, net.size, net.size, 3), jnp.float32)}
 
 

@@ -20,7 +20,7 @@ from jaxvid.config.values import Count
 from jaxvid.layers.position import PositionTable
 from jaxvid.layers.transformer import Block, PatchEmbed, Remat, norm, remat
 from jaxvid.models import hiera
-from jaxvid.models.hiera import EPSILON, PATCH, Hiera
+from jaxvid.models.hiera import EPSILON, Hiera
 from jaxvid.ops import masking
 from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import fixes
@@ -30,6 +30,8 @@ VARIANTS: dict[str, dict] = {
     variant: options | dict(pools=len(options["depths"]) - 2, drop_path=0.0)
     for variant, options in hiera.VARIANTS.items()
 }
+VARIANTS["test"]["size"] = 64  # so that a tenth of the mask units is more than none
+DECODERS = {"test": (16, 1, 2), "mini": (48, 2, 4)}  # channels, blocks and heads; others are alike
 SIDE = 2  # patches of a unit in height and width
 
 
@@ -101,7 +103,7 @@ def example(variant):
     net = backbone(variant)
     t, h, w = net.grid
     numbers = jax.ShapeDtypeStruct((2, t * h * w // net.unit**2 // 2), jnp.int32)
-    return hiera.example(variant) | {"visible": numbers, "hidden": numbers}
+    return hiera.example_of(net) | {"visible": numbers, "hidden": numbers}
 
 
 def backbone(variant, **overrides):
@@ -120,16 +122,17 @@ def build(
     """Return the encoder with its decoder; other arguments are those of `Hiera`.
 
     Args:
-      decoder_width: Channels of the decoder. None is 512, and 16 for the variant `test`.
-      decoder_depth: Blocks of the decoder. None is 8, and 1 for the variant `test`.
-      decoder_heads: Attention heads of the decoder. None is 16, and 2 for the variant `test`.
+      decoder_width: Channels of the decoder. None is that of the variant, 512 in published ones.
+      decoder_depth: Blocks of the decoder. None is that of the variant, 8 in published ones.
+      decoder_heads: Attention heads of the decoder. None is that of the variant, 16 in published
+        ones.
     """
     net = backbone(variant, dtype=dtype, **overrides)
-    width, depth, heads = (16, 1, 2) if variant == "test" else (512, 8, 16)
+    width, depth, heads = DECODERS.get(variant, (512, 8, 16))
     t, h, w = net.grid
     decoder = Decoder(
         grid=(t, h // net.unit, w // net.unit),
-        values=3 * (PATCH[-1] * net.unit // SIDE) ** 2,
+        values=3 * net.stride**2,
         width=decoder_width or width,
         depth=decoder_depth or depth,
         heads=decoder_heads or heads,

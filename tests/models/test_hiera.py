@@ -101,6 +101,10 @@ def test_hidden_units_are_not_seen():
         np.testing.assert_array_equal(one, other)
 
 
+def test_the_stride_is_that_of_the_last_stage():
+    assert [hiera.backbone("base", **o).stride for o in ({}, dict(pools=2))] == [32, 16]
+
+
 def test_features_of_all_stages_are_maps():
     sizes = jax.eval_shape(
         lambda v, x: hiera.backbone("test", levels=3).apply(v, x, train=False),

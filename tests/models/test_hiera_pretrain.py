@@ -9,7 +9,7 @@ from jaxvid.config import loading, options
 from jaxvid.models import hiera_pretrain
 from tests.conftest import fill
 
-NET = hiera_pretrain.build("test")
+NET = hiera_pretrain.build("test", size=32)
 VIDEO = np.random.default_rng(0).standard_normal((1, 4, 32, 32, 3)).astype(np.float32)
 VISIBLE, HIDDEN = np.array([[1, 6]]), np.array([[0, 2, 3, 4, 5, 7]])
 
