@@ -313,8 +313,13 @@ def resize(net, path, value, shape):
 
 
 DECODER = ("mask_token", "encoder_norm.*", "decoder_.*", "multi_scale_fusion_heads.*")
+ORDER = (
+    "pos_embed pos_embed_spatial pos_embed_temporal mask_token decoder_pos_embed patch_embed blocks"
+    " norm1 attn qkv attn.proj norm2 mlp fc1 fc2 proj norm encoder_norm multi_scale_fusion_heads"
+    " decoder_embed decoder_blocks decoder_norm decoder_pred head projection weight bias"
+)
 WEIGHTS = {
-    "official": Weights(BACKBONE + HEAD, adapt=resize, fix=FIX),
+    "official": Weights(BACKBONE + HEAD, order=ORDER, adapt=resize, fix=FIX),
     # files of masked pre-training, to start from
     "pretraining": Weights(BACKBONE + HEAD, DECODER, adapt=resize, fix=FIX),
 }

@@ -155,4 +155,4 @@ ROWS = (
     ("decoder_pred", "decoder/fc"),
 )
 FIX = fixes.without_batch("(decoder_pos_embed|pos_embed_(spatial|temporal))")
-WEIGHTS = {"official": Weights(ROWS, adapt=hiera.resize, fix=FIX)}
+WEIGHTS = {"official": Weights(ROWS, order=hiera.ORDER, adapt=hiera.resize, fix=FIX)}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 
@@ -36,7 +37,7 @@ class WithTargets(MaskedAutoEncoder):
         return out, task.targets({"video": video[:, None], "hidden": hidden[:, None]})
 
 
-def masked(dtype):
+def masked(dtype=np.float32):
     net = plug.load("models", dict(name="hiera_pretrain", variant="base"), dtype=dtype)
     return WithTargets(net.backbone, net.decoder)
 
@@ -48,7 +49,8 @@ def video_and_units(x):
     else:
         kept = np.zeros(392, bool)
         kept[np.random.default_rng(8).permutation(392)[: int(0.4 * 392)]] = True
-    units = dict(visible=np.flatnonzero(kept)[None], hidden=np.flatnonzero(~kept)[None])
+    order = jnp.argsort(-1 * kept, stable=True)[None]
+    units = dict(visible=order[:, :156], hidden=order[:, 156:])
     return {"video": rearrange(x, "n c t h w -> n t h w c"), **units}
 
 
