@@ -64,7 +64,7 @@ IMPORTS = {
     "compare": ".errors .class_names .config .plug",
     "cli": ".errors .config .console .signals absl ml_collections",
     "param_rules": ".errors jax",
-    "ops": ".errors .config.values .skeletons .ops jax numpy optax dm_pix",
+    "ops": ".errors .config.values .skeletons .ops jax numpy einops optax dm_pix",
     "layers": ".errors .config.values .ops .layers jax flax numpy einops",
     "models": ".errors .config.values .layers .ops .models .weights.convert .weights.inflate"
     " .weights.names jax flax numpy einops",
@@ -91,7 +91,7 @@ IMPORTS = {
     "weights": ".errors .files .param_rules .pickles .weights jax flax numpy ml_dtypes",
     "weights.inflate": ".errors .ops.position flax numpy",
     "weights.resolve": ".errors .class_names .compare .config .plug .param_rules"
-    " .checkpoints .weights jax flax",
+    " .checkpoints .weights jax flax numpy",
     "versions": "packaging",
     "writers": ".errors .files .provenance .plug .writers numpy",
     "writers.tensorboard": ".draw.canvas numpy tensorboardX",
