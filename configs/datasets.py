@@ -106,7 +106,7 @@ def kinetics710() -> dict:
 
 def moments_in_time() -> dict:
     """Return Moments in Time in MMAction2's layout of lists and folders."""
-    data = dict(root="data/mit", num_classes=339, names="label_map.txt", checks=CHECKS)
+    data = dict(root="data/mit", num_classes=339, names="mit", checks=CHECKS)
     for split, folder in (("train", "training"), ("val", "validation")):
         file = f"mit_{split}_list_videos.txt"
         data[split] = dict(name="video_list", file=file, prefix=f"videos/{folder}")

@@ -34,3 +34,6 @@ class Diving48(VideoBuilder):
 
     def list_files(self, split, kind, clips):
         return {f"diving48_{split}_list_{kind}.txt": clips}
+
+    def prefix(self, name):
+        return "videos" if name.endswith("_videos.txt") else "rawframes"

@@ -34,3 +34,7 @@ class Mit(VideoBuilder):
 
     def list_files(self, split, kind, clips):
         return {f"mit_{split}_list_{kind}.txt": clips}
+
+    def prefix(self, name):
+        kind = "videos" if name.endswith("_videos.txt") else "rawframes"
+        return f"{kind}/training" if "_train_" in name else f"{kind}/validation"

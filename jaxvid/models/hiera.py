@@ -113,7 +113,8 @@ class Hiera(nn.Module):
       width: Channels of the first stage; each stage doubles them.
       depths: Blocks in each stage.
       heads: Attention heads of the first stage; each stage doubles them.
-      frames, size: Number of frames, and height and width in pixels, of clips.
+      frames: Number of frames of a clip.
+      size: Height and width of the frames, in pixels.
       local: Number of first stages in which tokens attend to those of their mask unit. The first
         block of the next stage does so, too.
       pools: Number of stages that halve height and width; None means all but the first. Masked

@@ -25,7 +25,7 @@ VARIANTS: dict[str, dict] = {"test": dict(backbone=dict(name="slowonly", variant
 GROUPS = 32  # of the narrow convolutions
 LEVELS = (
     "a ResNet (tsn, tsm, trn, tin, tanet, resnext, c2d, i3d, csn, r2plus1d, slowonly, omnisource,"
-    " x3d), slowfast, swin or swin2d"
+    " x3d), slowfast, swin, swin2d or hiera"
 )
 xavier = nn.initializers.xavier_uniform()
 

@@ -250,7 +250,8 @@ def pretraining_only(origin: Origin, variables: Mapping) -> tuple[str, ...]:
 
     They are its decoder, and what else the model of `variables` lacks; () for other runs.
     """
-    if not origin.config or origin.config.get("task", {}).get("name") != "masked":
+    task = origin.config["task"] if origin.config and "task" in origin.config else {}
+    if "name" not in task or task["name"] != "masked":
         return ()
     own = param_rules.flatten(variables)
     saved = (key for key in store.saved_shapes(origin.source) if key.startswith("params/"))

@@ -63,6 +63,23 @@ def ucf101(raw: Path) -> None:
     )
 
 
+def mit(raw: Path) -> None:
+    videos = {
+        "training": ["adult+female+singing/a.mp4", "aiming/b.mp4"],
+        "validation": ["aiming/c.mp4"],
+    }
+    for split, names in videos.items():
+        fakes.videos(raw / split, names)
+        fakes.text(raw / f"{split}Set.csv", *(f"{n},{n.split('/')[0]},3,0" for n in names))
+
+
+def diving48(raw: Path) -> None:
+    fakes.videos(raw / "rgb", ["a_00000.mp4", "a_00001.mp4", "b_00000.mp4"])
+    for split, labels in (("train", {"a_00000": 1, "a_00001": 0}), ("test", {"b_00000": 1})):
+        items = [{"vid_name": name, "label": label} for name, label in labels.items()]
+        fakes.json_text(raw / f"Diving48_V2_{split}.json", items)
+
+
 def something1(raw: Path) -> None:
     fakes.frames(raw / "20bn-something-something-v1", ["100218", "24413", "9"])
     lines = "100218;Holding something", "24413;Turning something upside down"
@@ -73,6 +90,7 @@ def something1(raw: Path) -> None:
 FLOW = ("--rawframes", "RAW/flow_{split}", "--template", "{}_{:05d}.jpg")
 K710 = [*["abseiling", "zumba"] * 3], ["zumba"] * 3
 KINETICS = ["abseiling", "zumba"], ["zumba"]
+DIVES = [class_names.of("diving48")[label] for label in (1, 0)]
 HOLDING = "Holding something next to something"
 # Suffix of the configs -> data set, its archives, options, root below LISTS, classes of the splits.
 LISTED: dict[str, tuple[str, Callable, tuple, str, tuple]] = {
@@ -82,6 +100,8 @@ LISTED: dict[str, tuple[str, Callable, tuple, str, tuple]] = {
     "k700": ("kinetics/k700", kinetics_archive, (), "", KINETICS),
     "k710": ("kinetics/k710", kinetics_parts, (), "", K710),
     "ucf101": ("ucf101/split1", ucf101, (), "", (["Archery", "YoYo"], ["YoYo"])),
+    "mit": ("mit", mit, (), "", (["adult+female+singing", "aiming"], ["aiming"])),
+    "diving48": ("diving48", diving48, (), "", (DIVES, DIVES[:1])),
     "ssv1": (
         "ssv1",
         something1,
@@ -99,7 +119,17 @@ LISTED: dict[str, tuple[str, Callable, tuple, str, tuple]] = {
 }
 PICKLED = {"ntu60": 60, "ntu120": 120}
 # Without a folder of data_prep: published in the form that the configs read, or one's own.
-OTHERS = {"ava21", "ava22", "multisports", "anet", "msrvtt", "own", "quickstart", "finetune"}
+OTHERS = {
+    "ava21",
+    "ava22",
+    "multisports",
+    "anet",
+    "msrvtt",
+    "own",
+    "quickstart",
+    "finetune",
+    "pretrain",
+}
 OTHERS |= {"audio"}  # `tools.extract_audio` writes the lists
 
 

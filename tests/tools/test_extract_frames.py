@@ -1,6 +1,7 @@
 """Frames and flow written as images read back as what the video shows."""
 
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -179,7 +180,7 @@ def test_mistakes(videos, tmp_path, capsys):
     both = tmp_path / "both"
     both.mkdir()
     for name in ("a.mp4", "a.avi"):
-        (both / name).touch()
+        shutil.copy(videos / "a.mp4", both / name)
     assert extract_frames.main([str(both), str(tmp_path / "x")]) == 1
     assert f"would both be written to {tmp_path}/x/a" in capsys.readouterr().err
     with pytest.raises(VideoError, match=r"00001\.xyz: OpenCV cannot write this image"):

@@ -205,7 +205,7 @@ def test_concat_refuses_names_next_to_numbers(tmp_path):
 def test_concat_of_nothing_and_of_what_does_not_exist(tmp_path):
     with pytest.raises(UserError, match="concat needs the spec of at least one source"):
         concat.build("train", root=str(tmp_path))
-    with pytest.raises(UserError, match=r'no data\.sources named "vidio_list".*"video_list"'):
+    with pytest.raises(UserError, match=r'no source of data named "vidio_list".*"video_list"'):
         plug.load(
             "data.sources", dict(name="concat", a=dict(name="vidio_list")), split="train", root=""
         )
