@@ -141,13 +141,17 @@ def resize(net, path, value, shape):
 
 
 PUBLISHED, IMAGE = (16, 14, 14), (1, 14, 14)  # grids of files
+ORDER = (
+    "vivit classifier embeddings layers layernorm cls_token position_embeddings patch_embeddings"
+    " attention layernorm_before layernorm_after mlp q_proj k_proj v_proj o_proj fc1 fc2 weight bias"
+)
 FIX = fixes.chain(
     fixes.renamed(RENAMED),
     fixes.joined(("q_proj", "k_proj", "v_proj"), "qkv"),
     fixes.without_batch(r".*\.(cls_token|position_embeddings)"),
 )
 WEIGHTS = {
-    "transformers": Weights(ROWS, adapt=resize, fix=FIX),
+    "transformers": Weights(ROWS, order=ORDER, adapt=resize, fix=FIX),
     # models of images in MMAction2, to start from
     "mmaction": replace(timesformer.MMACTION, adapt=resize, fix=timesformer.TABLES),
 }

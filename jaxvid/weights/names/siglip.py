@@ -55,4 +55,10 @@ def resize(
     return inflate.position_embedding(value, (1, old, old), (1, new, new))
 
 
-TRANSFORMERS = Weights(ROWS, (".*position_ids",), adapt=resize, fix=FIX)
+ORDER = (
+    "logit_scale logit_bias text_model vision_model embeddings encoder final_layer_norm"
+    " post_layernorm head token_embedding patch_embedding position_embedding layer_norm1 self_attn"
+    " layer_norm2 k_proj v_proj q_proj probe attention in_proj_weight in_proj_bias out_proj"
+    " layernorm mlp fc1 fc2 weight bias"
+)
+TRANSFORMERS = Weights(ROWS, (".*position_ids",), ORDER, adapt=resize, fix=FIX)

@@ -12,9 +12,9 @@ from jaxvid.weights.names import fixes
 
 BLOCK = "backbone/block{i}"
 ORDER = (
-    "backbone cls_head cls_token pos_embed time_embed patch_embed projection norm"
-    " transformer_layers attentions attn temporal_fc in_proj_weight in_proj_bias out_proj ffns"
-    " layers norms weight bias"
+    "backbone cls_head cls_token pos_embed time_embed patch_embed projection layers"
+    " norm transformer_layers attentions attn temporal_fc in_proj_weight in_proj_bias out_proj"
+    " ffns norms weight bias"
 )
 
 
@@ -86,6 +86,11 @@ HUGGING_FACE = (
     (f"{LAYER}.temporal_attention.output.dense", f"{BLOCK}/time_attn/proj"),
     (f"{LAYER}.temporal_dense", f"{BLOCK}/time_fc"),
 )
+HUGGING_FACE_ORDER = (
+    "timesformer classifier embeddings encoder layernorm cls_token position_embeddings"
+    " time_embeddings patch_embeddings attention intermediate output layernorm_before"
+    " layernorm_after temporal_layernorm temporal_attention temporal_dense weight bias"
+)
 # github.com/facebookresearch/TimeSformer: "blocks.0.temporal_attn.qkv.bias" ->
 # "backbone/block0/time_attn/qkv/bias"
 OFFICIAL = (
@@ -127,6 +132,6 @@ def from_image(net: Any) -> Fix:
 MMACTION = Weights(openmmlab, skip=("backbone.head.*",), order=ORDER, adapt=resize, fix=from_image)
 WEIGHTS = {
     "mmaction": MMACTION,
-    "transformers": Weights(HUGGING_FACE, adapt=resize, fix=TABLES),
+    "transformers": Weights(HUGGING_FACE, order=HUGGING_FACE_ORDER, adapt=resize, fix=TABLES),
     "official": Weights(OFFICIAL, adapt=resize, fix=TABLES),
 }

@@ -10,7 +10,11 @@ from tests.parity.cases.image_text import images_and_texts, unit
 def patches_and_texts(x):
     """Patches of two images, of different grids, and texts."""
     video = rearrange(x["video"], "n p (a c) -> n 1 p a c", c=3)
-    return {"video": video, "grid": np.array([[12, 20], [16, 16]], np.int32), "text": x["text"]}
+    return {
+        "video": video,
+        "grid": np.array([[12, 20], [16, 16]], np.int32),
+        "text": x["text"].astype("int32"),
+    }
 
 
 def in_transformers(out):
