@@ -1,4 +1,4 @@
-"""What PyTorch has of the architectures that jaxvid has: packages, published configs, names."""
+"""Tables of the architectures that PyTorch has, too: packages, published configs, names."""
 
 PIP = {
     "timm": "pip install torch timm",

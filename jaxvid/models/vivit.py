@@ -143,7 +143,8 @@ def resize(net, path, value, shape):
 PUBLISHED, IMAGE = (16, 14, 14), (1, 14, 14)  # grids of files
 ORDER = (
     "vivit classifier embeddings layers layernorm cls_token position_embeddings patch_embeddings"
-    " attention layernorm_before layernorm_after mlp q_proj k_proj v_proj o_proj fc1 fc2 weight bias"
+    " attention layernorm_before layernorm_after mlp q_proj k_proj v_proj o_proj fc1 fc2"
+    " weight bias"
 )
 FIX = fixes.chain(
     fixes.renamed(RENAMED),

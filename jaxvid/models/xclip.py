@@ -60,7 +60,7 @@ class FramesTower(VisionTower):
 
 
 class Prompts(nn.Module):
-    """What texts (b, n, f) gain from the patches (b, t, h, w, c) of a video: (b, n, f).
+    """Additions (b, n, f) to texts (b, n, f), from the patches (b, t, h, w, c) of a video.
 
     Attributes:
       depth: Number of blocks, in which the texts attend to the patches.

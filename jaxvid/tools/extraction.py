@@ -1,4 +1,4 @@
-"""What the tools that extract frames or sounds share: one output per video, and lists of them."""
+"""Parts of the tools that extract frames or sounds: one output per video, and lists of them."""
 
 import contextlib
 import csv
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Extraction:
-    """What is extracted from each video.
+    """The kind of output that is extracted from each video.
 
     Attributes:
       name: name of the files with the settings, the record and the lock, and ending of lists.

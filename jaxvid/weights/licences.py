@@ -1,4 +1,4 @@
-"""What the licenses of published weights allow, by their SPDX names (https://spdx.org/licenses).
+"""Uses that the licenses of published weights allow, by their SPDX names (https://spdx.org/licenses).
 
 This sorts names, and is no legal advice. The license of weights can differ from that of the code,
 and the data that they were trained on has terms of its own.

@@ -91,7 +91,7 @@ def test_pytorch_agrees():
 
 
 def test_gradients_flow_through_the_statistics():
-    """What does not change the normalized batch has no gradient: its mean and its spread."""
+    """The mean and the spread of a batch do not change the normalized batch: no gradient."""
     gradient = jax.grad(lambda x: (apply(x)[0] * BACK).sum())(X)
     np.testing.assert_allclose(gradient.sum((0, 1, 2)), 0, atol=1e-4)
     np.testing.assert_allclose((gradient * X).sum((0, 1, 2)), 0, atol=1e-3)

@@ -290,7 +290,7 @@ def test_boxes_of_another_video_are_no_neighbors():
 
 @pytest.mark.parametrize("step,said", [(1, "after"), (-1, "before")])
 def test_classes_off_by_one_are_named(step, said):
-    """Two classes of five, told apart with certainty, but called their neighbors."""
+    """Two classes of five are separated with certainty, but have the names of their neighbors."""
     label = np.eye(5)
     frames = [
         batch([label[1 + 2 * (k % 2) + step] * 0.9], box, box, [label[1 + 2 * (k % 2)]], time=k)

@@ -103,7 +103,7 @@ def test_tables_are_for_lengths_that_are_rounded_down():
 
 
 def test_blocks_before_a_stage_widen_in_their_mlp():
-    """As in the model whose pre-training is MaskFeat; heads double where the stage begins."""
+    """The model whose pre-training is MaskFeat does so; heads double where the stage begins."""
     fields = list(mvit.backbone("small", widen="mlp").blocks())
     assert [(f["width"], f["heads"]) for f in fields[:4]] == [
         (192, 1),

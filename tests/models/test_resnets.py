@@ -1,4 +1,4 @@
-"""What convolutional recognizers share: published sizes, and nothing without an effect."""
+"""Properties of all convolutional recognizers: published sizes, no option without an effect."""
 
 import functools
 from types import SimpleNamespace

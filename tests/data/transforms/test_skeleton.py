@@ -1,4 +1,4 @@
-"""What graph networks take: normalized bodies, streams, people; against the published cases."""
+"""Inputs of graph networks: normalized bodies, streams, people; against the published cases."""
 
 import re
 from typing import Any
