@@ -1,6 +1,6 @@
 """Video understanding in JAX: train, evaluate and use video models.
 
-Five functions do the same as the commands:
+Six functions do the same as the commands:
 
     import jaxvid
 
@@ -10,6 +10,7 @@ Five functions do the same as the commands:
     jaxvid.features("clip.mp4", "swin_tiny_k400")         # float32 (views, t, h, w, channels)
     model = jaxvid.load("runs/quickstart")                # loaded once, for many calls
     model.predict(["a.mp4", "b.mp4"]), model.features("a.mp4")
+    jaxvid.pipeline("skeleton", "runs/stgcnpp")("clip.mp4", poses="clip.pkl")  # people's actions
 
 Data workers import the script that calls `train` or `evaluate`: put its calls under
 `if __name__ == "__main__":`.
@@ -24,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 from jaxvid import log
 
 if TYPE_CHECKING:
-    from jaxvid.api import evaluate, features, load
+    from jaxvid.api import evaluate, features, load, pipeline
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "features", "load", "predict", "train"]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["evaluate", "features", "load", "pipeline", "predict", "train"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 MODULES = ("predict", "train")  # these names are functions of `jaxvid.api` and modules as well
 

@@ -1,10 +1,11 @@
-"""Python functions for the commands: train, evaluate, predict, features and load.
+"""Python functions for the commands: train, evaluate, predict, features, load and pipeline.
 
 They are also attributes of `jaxvid`, such as `jaxvid.train`.
 """
 
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from jaxvid import main
 from jaxvid.config import loading, schema
 from jaxvid.config.overrides import set_values
 from jaxvid.errors import UserError
+from jaxvid.inference import detect, skeleton
 from jaxvid.inference.model import Model, Video, load
 
-__all__ = ["Model", "evaluate", "features", "load", "predict", "train"]
+__all__ = ["Model", "evaluate", "features", "load", "pipeline", "predict", "train"]
 
 
 def train(
@@ -125,6 +127,36 @@ def features(video: Video | Sequence[Video], checkpoint: str | Path, fps: float 
       UserError: no such checkpoint, or a video that cannot be read.
     """
     return load(checkpoint).features(video, fps)
+
+
+def pipeline(task: str, checkpoint: str | Path, **options: Any) -> Callable[..., Any]:
+    """Load all that a task needs, from a video to its result.
+
+        recognize = jaxvid.pipeline("skeleton", "runs/stgcnpp", detector=people, estimator=joints)
+        found = recognize("clip.mp4")
+        found = jaxvid.pipeline("skeleton", "runs/stgcnpp")("clip.mp4", poses="clip.pkl")
+
+    Args:
+      task: "skeleton" (people, their joints and actions), "gesture" (the same for one hand),
+        "detection" (actions of each person), or the task of the checkpoint, such as "recognition".
+      checkpoint: a workdir, a published name or a file.
+      **options: arguments of `inference.skeleton.SkeletonPipeline`, of `inference.detect.detect`,
+        or of `load`.
+
+    Returns:
+      A function from a video to a result of `jaxvid.results`.
+
+    Raises:
+      UserError: the checkpoint is of another task, or cannot be loaded.
+    """
+    if task in skeleton.TASKS:
+        return skeleton.build(task, checkpoint, **options)
+    if task == "detection":
+        return functools.partial(detect.detect, load(checkpoint), **options)
+    model = load(checkpoint, **options)
+    if (own := model.config["task"]["name"]) != task:
+        raise UserError(f'{checkpoint}: a model of {own}; jaxvid.pipeline("{own}", ...) loads it')
+    return model.predict
 
 
 def _copy(config: str | Path | ConfigDict) -> ConfigDict:

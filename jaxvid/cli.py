@@ -5,10 +5,12 @@
 """
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict
@@ -102,6 +104,20 @@ def parser(module: str, doc: str | None, with_config: bool = False) -> argparse.
         found.add_argument("--config", help=CONFIG_HELP)
         found.epilog = loading.overview()
     return found
+
+
+def function(name: str, flag: str) -> Any:
+    """Import the function MODULE:FUNCTION from an installed module or the current folder.
+
+    Raises:
+      UserError: the function does not exist; the message has the flag.
+    """
+    module, _, attribute = name.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{flag}={name}: {error}; it is MODULE:FUNCTION") from None
 
 
 def config(

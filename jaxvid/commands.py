@@ -16,7 +16,7 @@ GROUPS = {
         "extract_audio", "filter", "make_untrimmed", "make_sounds",
     ),
     "Plan a run": ("show_config", "find_batch", "bench_loader", "doctor"),
-    "Use a trained model": ("detect", "retrieve", "report", "fuse", "time_control"),
+    "Use a trained model": ("skeleton", "detect", "retrieve", "report", "fuse", "time_control"),
     "Weights": ("zoo", "export_weights"),
 }  # fmt: skip
 USAGE = """\

@@ -11,7 +11,7 @@ from configs import quickstart
 from jaxvid import api, main
 from jaxvid.errors import UserError
 
-NAMES = {"load", "predict", "features", "train", "evaluate"}
+NAMES = {"load", "pipeline", "predict", "features", "train", "evaluate"}
 
 
 def test_jaxvid_shows_its_functions():

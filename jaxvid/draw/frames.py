@@ -48,9 +48,14 @@ def captioned(frame: np.ndarray, rows: Rows, most: int | None = None, margin: in
       margin: pixels to leave free below the text.
     """
     scale = enlargement(frame)
-    frame, most = enlarge(frame, scale), len(rows) if most is None else most
+    most = len(rows) if most is None else most
+    return caption(enlarge(frame, scale), rows, most, margin=margin, below=scale > 1)
+
+
+def caption(frame: np.ndarray, rows: Rows, most: int, *, margin: int = 0, below: bool = False):
+    """Do the same without enlarging. `below` writes below the frame in any case."""
     size = letter_size(frame)
-    if scale > 1 or text.line(size) * most > COVERED * len(frame):
+    if below or text.line(size) * most > COVERED * len(frame):
         return with_strip(frame, rows, most, size, margin=margin)
     return write_lines(frame, rows, size)
 

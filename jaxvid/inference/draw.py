@@ -17,15 +17,16 @@ from typing import Any
 import cv2
 import numpy as np
 
+from jaxvid import skeletons
 from jaxvid.data.video import video_files
 from jaxvid.data.video.decode import VideoError, VideoReader
 from jaxvid.data.video.encode import write_video
-from jaxvid.draw import frames
+from jaxvid.draw import frames, overlays
 from jaxvid.draw import text as lettering
 from jaxvid.draw.axes import tick
 from jaxvid.draw.frames import DARK, GRAY, ORANGE, SHADES, WHITE
 from jaxvid.errors import UserError
-from jaxvid.results import Detected, Localized, Moments, Recognized
+from jaxvid.results import Detected, Localized, Moments, Recognized, SkeletonActions
 
 
 def write(video: str | Path, result: Any, path: str | Path) -> None:
@@ -184,6 +185,18 @@ def _moments(result: Moments, frame: np.ndarray, time: float) -> np.ndarray:
     most = max(moment.texts for moment in result.moments)
     nearest = min(result.moments, key=lambda m: abs(m.time - time))
     return _detected(nearest, frame, time, most)
+
+
+@on_frame.register
+def _skeletal(result: SkeletonActions, frame: np.ndarray, time: float) -> np.ndarray:
+    """Draw the skeletons of the frame, and write the classes of the nearest window."""
+    scale = frames.enlargement(frame)
+    points = result.points_at(time)
+    points[..., :2] *= scale
+    frame = overlays.people(frames.enlarge(frame, scale), points, skeletons.get(result.layout))
+    most = max((len(window.labels) for window in result.windows), default=0)
+    rows = result.rows_at(time)
+    return frames.caption(frame, rows, most, below=scale > 1)
 
 
 def color(strength: np.ndarray) -> np.ndarray:

@@ -10,17 +10,14 @@ boxes (n, 4) in pixels, or boxes with scores (n, 5).
 """
 
 import argparse
-import importlib
 import json
 import logging
-import os
 import sys
 from dataclasses import asdict
 
 from jaxvid import cli, files
-from jaxvid.errors import UserError
 from jaxvid.inference import draw
-from jaxvid.inference.detect import Detector, detect
+from jaxvid.inference.detect import detect
 from jaxvid.inference.model import load
 
 logger = logging.getLogger("jaxvid.tools.detect")
@@ -47,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
 def report(args: argparse.Namespace):
     """Detect actions and print them, according to the arguments of the command."""
     files.probe_file(args.out, filter(None, (args.video, args.proposals)))
-    proposals = args.proposals or load_function(args.detector)
+    proposals = args.proposals or cli.function(args.detector, "--detector")
     model = load(args.checkpoint)
     options = dict(every=args.every, start=args.start, least=args.least, topk=args.topk)
     found = detect(model, args.video, proposals, **options)
@@ -60,20 +57,6 @@ def report(args: argparse.Namespace):
     if args.out:
         draw.write(args.video, found, args.out)
         logger.info(f"wrote {args.out}")
-
-
-def load_function(name: str) -> Detector:
-    """Import the function MODULE:FUNCTION from an installed module or the current folder.
-
-    Raises:
-      UserError: the function does not exist.
-    """
-    module, _, function = name.partition(":")
-    sys.path.insert(0, os.getcwd())
-    try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"--detector={name}: {error}; it is MODULE:FUNCTION") from None
 
 
 if __name__ == "__main__":
