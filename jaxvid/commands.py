@@ -13,7 +13,7 @@ MAIN = {"train": "jaxvid.main", "eval": "jaxvid.main", "predict": "jaxvid.predic
 GROUPS = {
     "Prepare and check data": (
         "scan", "transcode", "extract_frames", "split", "check", "browse", "extract_features",
-        "extract_audio", "filter", "make_untrimmed", "make_sounds",
+        "extract_audio", "extract_poses", "filter", "make_untrimmed", "make_sounds",
     ),
     "Plan a run": ("show_config", "find_batch", "bench_loader", "doctor"),
     "Use a trained model": ("skeleton", "detect", "retrieve", "report", "fuse", "time_control"),

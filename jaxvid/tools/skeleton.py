@@ -25,6 +25,7 @@ from pathlib import Path
 from jaxvid import cli, files
 from jaxvid.errors import UserError
 from jaxvid.inference import draw, skeleton
+from jaxvid.inference.skeleton import PoseFinder
 from jaxvid.results import SkeletonActions
 
 logger = logging.getLogger("jaxvid.tools.skeleton")
@@ -53,6 +54,16 @@ def add_finders(parser: argparse.ArgumentParser) -> None:
     add("--estimator", metavar="MODULE:FUNCTION", help="finds the joints in boxes")
     add("--gesture", action="store_true", help="find one hand with 21 joints instead of people")
     add("--least", type=float, help="minimum score of a box (0.5; 0.3 of a hand)")
+
+
+def load_finder(detector: str, estimator: str, least: float) -> PoseFinder:
+    """Return what finds people and their joints, from the values of the flags.
+
+    Raises:
+      UserError: one of them cannot be loaded.
+    """
+    found = cli.function(detector, "--detector"), cli.function(estimator, "--estimator")
+    return PoseFinder(*found, least=least)
 
 
 def report(args: argparse.Namespace):
