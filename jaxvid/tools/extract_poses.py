@@ -1,18 +1,19 @@
 """Write the key points of people in videos to a pickle, as MMAction2 stores them.
 
-    python -m jaxvid.tools.extract_poses VIDEOS --out DATA/train.pkl --detector my:people \\
+    python -m jaxvid.tools.extract_poses VIDEOS --out DATA/skeletons.pkl --detector my:people \\
         --estimator my:pose
 
 VIDEOS is a folder, or one video. Each video becomes an annotation, whose frame_dir is its path
 below the folder without the ending; `data/annotations/skeleton_files.py` describes annotations. Its
-label is the number of its class folder. With lists of videos, as `--list train.txt val.txt` with
-lines `path label`, the labels are those of the lists, and each list becomes a split of the pickle.
-Other videos have the label -1. If classes have names, classes.txt beside the pickle lists them.
+label is the number of its class folder. Folders train/ and val/ above class folders become splits
+of the pickle. With lists of videos, as `--list train.csv val.csv` with lines `path,label`, the
+labels are those of the lists, and each list becomes a split. Other videos have the label -1. If
+classes have names, classes.txt beside the pickle lists them.
 
 `python -m jaxvid.tools.skeleton --help` explains how people are found. With --gesture, the key
 points are those of one hand.
 
-The annotations of single videos are kept in the folder DATA/train.parts, so the same command
+The annotations of single videos are kept in the folder DATA/skeletons.parts, so the same command
 continues after an interruption, and only processes videos that are new or have changed. Videos in
 which nobody was seen are left out. Videos that cannot be read are reported, and the exit code is 1.
 """
@@ -30,6 +31,7 @@ from typing import Any
 from jaxvid import cli, files, provenance
 from jaxvid.data.annotations import lists, skeleton_files
 from jaxvid.data.annotations.labels import in_order, to_numbers
+from jaxvid.data.sources.user_clips import CLASSES
 from jaxvid.data.video import video_files
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.errors import UserError
@@ -42,7 +44,7 @@ from jaxvid.tools.skeleton import add_finders, load_finder
 logger = logging.getLogger("jaxvid.tools.extract_poses")
 
 NAME = "poses"  # of the files with the settings and the record
-CLASSES = "classes.txt"
+SPLITS = ("train", "val", "test")  # names of folders of splits
 
 
 @dataclass(frozen=True)
@@ -159,11 +161,19 @@ def names_of(source: Path) -> dict[Path, str]:
 
 
 def of_folders(names: Mapping[Path, str]) -> Labels:
-    """Return labels by class folders. They are -1 if a video is not in one."""
-    folders = {name: name.partition("/")[0] if "/" in name else "" for name in names.values()}
-    classes = in_order(folders.values()) if all(folders.values()) else ()
-    known = {name: classes.index(own) if classes else -1 for name, own in folders.items()}
-    return Labels(known, {}, classes)
+    """Return labels by class folders, which may lie in folders of splits, train/ and val/.
+
+    Labels are -1 if a video is in no class folder.
+    """
+    folders = {name: name.split("/")[:-1] for name in names.values()}
+    first = {own[0] if own else "" for own in folders.values()}
+    splits: dict[str, list[str]] = {}
+    if {"train", "val"} <= first <= set(SPLITS):
+        for name in folders:
+            splits.setdefault(folders[name].pop(0), []).append(name)
+    classes = in_order(own[0] for own in folders.values()) if all(folders.values()) else ()
+    known = {name: classes.index(own[0]) if classes else -1 for name, own in folders.items()}
+    return Labels(known, splits, classes)
 
 
 def read_lists(paths: Sequence[Path], names: Mapping[Path, str]) -> Labels:

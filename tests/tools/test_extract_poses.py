@@ -122,6 +122,16 @@ def test_lists_become_splits(videos, tmp_path):
     assert (len(source), source.labels.tolist()) == (1, [3])
 
 
+def test_folders_of_splits(tmp_path):
+    for k, name in enumerate(("train/walk/a", "train/run/a", "val/walk/a")):
+        clip(tmp_path / "clips" / f"{name}.mp4", k)
+    extract_poses.run(tmp_path / "clips", tmp_path / "skeletons.pkl", SETTINGS)
+    source = user_skeletons.build("train", root=str(tmp_path))
+    assert [source.id(i) for i in range(2)] == ["train/run/a", "train/walk/a"]
+    assert (source.names, source.labels.tolist()) == (("run", "walk"), [0, 1])
+    assert user_skeletons.build("val", root=str(tmp_path)).labels.tolist() == [1]
+
+
 def test_a_file_that_is_no_video_is_reported(videos, tmp_path):
     (videos / "run" / "broken.mp4").write_bytes(b"no video")
     out = tmp_path / "train.pkl"
