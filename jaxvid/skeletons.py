@@ -12,10 +12,13 @@ Plain data for both sides: transforms of key points and adjacency matrices of gr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from jaxvid.errors import UserError, did_you_mean
 
 Pair = tuple[int, int]
+# A name in SKELETONS; or a graph of one's own: joints, center and edges, as in `Skeleton`
+Layout = str | tuple[int, int, tuple[Pair, ...]]
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,51 @@ def swap(items: Sequence[int], left: Sequence[int], right: Sequence[int]) -> tup
     return tuple(items[other.get(i, i)] for i in range(len(items)))
 
 
-def get(layout: str) -> Skeleton:
-    """Return the skeleton of a name.
+def get(layout: Layout) -> Skeleton:
+    """Return the skeleton of a name, or of a graph of one's own: (joints, center, edges).
+
+    The bone of a joint is its first edge. Nothing is swapped by a mirror.
 
     Raises:
-      UserError: there is no such skeleton; suggests the nearest name.
+      UserError: there is no such skeleton; suggests the nearest name. Or an edge is wrong, or a
+        joint has no way to the center.
     """
+    if not isinstance(layout, str):
+        return own(*layout) if len(layout) == 3 else refuse(layout, "it needs three items")
     if layout not in SKELETONS:
         raise UserError(f'no skeleton layout "{layout}".{did_you_mean(layout, SKELETONS)}')
     return SKELETONS[layout]
+
+
+def own(joints: int, center: int, edges: tuple[Pair, ...]) -> Skeleton:
+    """Return the skeleton of a graph, see `get`."""
+    layout = joints, center, edges
+    if not 0 <= center < joints:
+        refuse(layout, f"the center must be one of the {joints} joints, from 0 to {joints - 1}")
+    inward: dict[int, list[int]] = {joint: [] for joint in range(joints)}
+    for joint, neighbor in edges:
+        if not (joint in inward and neighbor in inward and joint != neighbor):
+            refuse(layout, f"({joint}, {neighbor}) is no edge between two of {joints} joints")
+        inward[joint].append(neighbor)
+    near, farther = {center}, {center}
+    while farther:
+        farther = {j for j, there in inward.items() if farther & {*there}} - near
+        near |= farther
+    if lost := sorted(inward.keys() - near):
+        refuse(layout, f"no edges lead from joint {lost[0]} to the center, {center}")
+    if inward[center]:
+        refuse(
+            layout, f"an edge leads away from the center, {center}: ({center}, {inward[center][0]})"
+        )
+    bones = tuple(there[0] if there else joint for joint, there in inward.items())
+    return Skeleton(joints, center, tuple((a, b) for a, b in edges), bones)
+
+
+def refuse(layout: Layout, problem: str) -> NoReturn:
+    raise UserError(
+        f"layout {layout}: {problem}. A layout is a name, or joints, center and edges,"
+        " each edge a joint and its neighbor on the way to the center: (3, 0, ((1, 0), (2, 1)))"
+    )
 
 
 SKELETONS = {

@@ -65,7 +65,7 @@ IMPORTS = {
     "cli": ".errors .config .console .signals absl ml_collections",
     "param_rules": ".errors jax",
     "ops": ".errors .config.values .skeletons .ops jax numpy einops optax dm_pix",
-    "layers": ".errors .config.values .ops .layers jax flax numpy einops",
+    "layers": ".errors .config.values .skeletons .ops .layers jax flax numpy einops",
     "models": ".errors .config.values .layers .ops .models .weights.convert .weights.inflate"
     " .weights.names jax flax numpy einops",
     "metrics": ".errors .log .ops .metrics numpy",

@@ -61,3 +61,35 @@ def test_edges_and_center_are_the_published_ones(layout):
         edges, center = file[f"graph/{layout}/inward"], file[f"graph/{layout}/center"]
     assert SKELETONS[layout].edges == tuple(map(tuple, edges.tolist()))
     assert SKELETONS[layout].center == int(center)
+
+
+HAND = 4, 1, ((0, 1), (2, 1), (3, 2))
+
+
+def test_a_graph_of_ones_own():
+    skeleton = skeletons.get(HAND)
+    assert (skeleton.joints, skeleton.center, skeleton.edges) == HAND
+    assert skeleton.bones == (1, 1, 1, 2)
+    assert skeleton.mirror == (0, 1, 2, 3)
+
+
+def test_a_published_graph_given_as_ones_own_is_the_same():
+    hand = SKELETONS["handmp"]
+    assert skeletons.get((hand.joints, hand.center, hand.edges)) == hand
+
+
+@pytest.mark.parametrize(
+    "layout,problem",
+    [
+        ((4, 4, ((0, 1),)), "the center must be one of the 4 joints, from 0 to 3"),
+        ((4, 0, ((1, 0), (2, 4), (3, 0))), r"\(2, 4\) is no edge between two of 4 joints"),
+        ((4, 0, ((1, 0), (2, 2), (3, 0))), r"\(2, 2\) is no edge"),
+        ((4, 0, ((1, 0), (2, 3), (3, 2))), "no edges lead from joint 2 to the center, 0"),
+        ((4, 0, ((1, 0), (2, 0))), "no edges lead from joint 3"),
+        ((3, 0, ((0, 1), (2, 0), (1, 0))), r"an edge leads away from the center, 0: \(0, 1\)"),
+        ((3, 0), "it needs three items"),
+    ],
+)
+def test_a_wrong_graph_of_ones_own(layout, problem):
+    with pytest.raises(UserError, match=problem):
+        skeletons.get(layout)

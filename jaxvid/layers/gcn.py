@@ -13,11 +13,10 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 
+from jaxvid import skeletons
 from jaxvid.config.values import Count, Rate
-from jaxvid.layers.conv import Conv
 from jaxvid.layers.norm import BatchNorm
-from jaxvid.layers.tcn import TemporalConv
-from jaxvid.ops import graph
+from jaxvid.layers.tcn import TemporalConv, pointwise
 
 
 class SkeletonNet(nn.Module):
@@ -28,7 +27,9 @@ class SkeletonNet(nn.Module):
     Attributes:
       spatial: spatial unit of each block, see `Block`.
       temporal: temporal unit of each block, see `Block`.
-      layout: Layout of the skeleton, a name in `jaxvid.skeletons`.
+      layout: Layout of the skeleton, a name in `jaxvid.skeletons`. Or a graph of your own, such as
+        (4, 0, ((1, 0), (2, 1), (3, 1))): the number of joints, the joint at the center, and the
+        edges, each from a joint to its neighbor on the way to the center.
       widths: Channels of each block.
       strides: Stride in time of each block.
       bn_by_person: Normalize the input of each person with separate statistics for each position in
@@ -43,9 +44,9 @@ class SkeletonNet(nn.Module):
       dtype: compute dtype; parameters and normalization statistics stay float32.
     """
 
-    spatial: type[nn.Module]
-    temporal: type[nn.Module]
-    layout: str
+    spatial: Callable
+    temporal: Callable
+    layout: skeletons.Layout
     widths: tuple[Count, ...] = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
     strides: tuple[Count, ...] = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
     bn_by_person: bool = False
@@ -58,7 +59,7 @@ class SkeletonNet(nn.Module):
     @nn.compact
     def __call__(self, keypoint, *, train):
         m, j = keypoint.shape[1], keypoint.shape[3]
-        joints = len(graph.edges(self.layout))
+        joints = skeletons.get(self.layout).joints
         if j != joints:
             raise ValueError(f'keypoint has {j} joints, layout "{self.layout}" has {joints}')
         norm = partial(BatchNorm, groups=self.bn_groups, frozen=self.bn_frozen)
@@ -74,6 +75,42 @@ class SkeletonNet(nn.Module):
         return rearrange(x, "(b m) t j c -> b m t j c", m=m)
 
 
+class GraphConv(nn.Module):
+    """A sum over neighbors, mapped by a matrix for each subset of them; normalized, ReLU.
+
+    Attributes:
+      graph: Function of the layout that returns the adjacency matrices, such as `graph.spatial`.
+      learned: Learn the matrices, which start as the skeleton. Otherwise learn a factor for each of
+        their entries, which starts at 1.
+      residual: Add a shortcut, which maps the channels where their number changes.
+    """
+
+    features: int
+    layout: skeletons.Layout
+    graph: Callable
+    learned: bool = False
+    residual: bool = False
+    norm: Callable = BatchNorm
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, *, train):  # (b, t, j, c) -> (b, t, j, features)
+        adjacency = start = jnp.asarray(self.graph(self.layout))
+        if self.learned:
+            adjacency = self.param("A", lambda rng: start)
+        else:
+            adjacency = start * self.param("PA", nn.initializers.ones, start.shape)
+        width = len(adjacency) * self.features
+        y = pointwise(x.shape[-1], width, dtype=self.dtype, name="conv")(x)
+        y = self.norm(dtype=self.dtype, name="bn")(aggregate(y, adjacency), train=train)
+        if not self.residual:
+            return nn.relu(y)
+        if x.shape[-1] != self.features:
+            x = pointwise(x.shape[-1], self.features, dtype=self.dtype, name="down")(x)
+            x = self.norm(dtype=self.dtype, name="down_bn")(x, train=train)
+        return nn.relu(x + y)
+
+
 class Block(nn.Module):
     """A spatial unit, a temporal unit, and a shortcut around both.
 
@@ -83,9 +120,9 @@ class Block(nn.Module):
       residual: use the shortcut.
     """
 
-    spatial: type[nn.Module]
-    temporal: type[nn.Module]
-    layout: str
+    spatial: Callable
+    temporal: Callable
+    layout: skeletons.Layout
     norm: Callable
     dtype: Any
     features: int
@@ -117,15 +154,7 @@ def aggregate(x: jax.Array, adjacency: jax.Array) -> jax.Array:
     return jnp.einsum("wi,btic->btwc", weights, x)
 
 
-def pointwise(channels: int, features: int, stride: int = 1, **options) -> Conv:
-    """Return a linear layer for each joint in each `stride`-th frame.
-
-    It has the default initialization of PyTorch, as in the recipes.
-    """
-    bound = channels**-0.5
-
-    def init(rng, shape, dtype=jnp.float32):
-        return jax.random.uniform(rng, shape, dtype, -bound, bound)
-
-    inits: Any = dict(use_bias=True, kernel_init=init, bias_init=init)
-    return Conv(features, (1, 1), (stride, 1), **inits, **options)
+def example(layout: skeletons.Layout) -> dict[str, jax.ShapeDtypeStruct]:
+    """Return shapes and dtypes of small inputs, by name: a batch of two, of two people each."""
+    shape = 2, 2, 8, skeletons.get(layout).joints, 3
+    return {"keypoint": jax.ShapeDtypeStruct(shape, jnp.float32)}

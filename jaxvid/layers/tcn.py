@@ -1,4 +1,4 @@
-"""Convolution over the frames of a skeleton sequence.
+"""Convolutions over the frames of a skeleton sequence.
 
 Shapes: b batch, t frames, j joints, c channels.
 """
@@ -7,10 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jaxvid.layers.conv import Conv
 from jaxvid.layers.norm import BatchNorm
+from jaxvid.ops.pooling import max_pool
+
+# Over a number of frames so far apart, ("conv", 3, 2) and ("max", 3), or over none, ("linear",)
+Part = tuple[str] | tuple[str, int] | tuple[str, int, int]
 
 
 class TemporalConv(nn.Module):
@@ -29,3 +34,85 @@ class TemporalConv(nn.Module):
         conv = Conv(self.features, kernel, strides, use_bias=True, dtype=self.dtype, name="conv")
         x = self.norm(dtype=self.dtype, name="bn")(conv(x), train=train)
         return nn.Dropout(self.dropout, deterministic=not train)(x)
+
+
+class MultiBranchConv(nn.Module):
+    """Branches side by side that share the channels, and a linear map of them all.
+
+    Attributes:
+      branches: Each a convolution of a number of frames that are so far apart, ("conv", 3, 2), the
+        maximum of a number of frames, ("max", 3), or ("linear",). The first one gets the channels
+        that are left over.
+    """
+
+    features: int
+    stride: int
+    dropout: float
+    branches: tuple[Part, ...]
+    norm: Callable = BatchNorm
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, *, train):  # (b, t, j, c) -> (b, t / stride, j, features)
+        share, rest = divmod(self.features, len(self.branches))
+        parts = []
+        for i, (kind, *sizes) in enumerate(self.branches):
+            width, name = share + (0 if i else rest), f"branch{i}"
+            if kind == "linear":
+                part = pointwise(x.shape[-1], width, self.stride, dtype=self.dtype, name=name)(x)
+            else:
+                options: Any = dict(zip(("kernel", "apart"), sizes, strict=False), norm=self.norm)
+                branch = Branch(width, self.stride, kind, **options, dtype=self.dtype, name=name)
+                part = branch(x, train=train)
+            parts.append(part)
+        x = jnp.concatenate(parts, -1)
+        x = nn.relu(self.norm(dtype=self.dtype, name="transform_bn")(x, train=train))
+        x = pointwise(self.features, self.features, dtype=self.dtype, name="transform")(x)
+        x = self.norm(dtype=self.dtype, name="bn")(x, train=train)
+        return nn.Dropout(self.dropout, deterministic=not train)(x)
+
+
+class Branch(nn.Module):
+    """A linear map, normalized, ReLU, then a convolution over time or a maximum.
+
+    Attributes:
+      kind: "conv" or "max".
+      kernel: Number of frames.
+      apart: Distance between them.
+      last_norm: Normalize the result, too.
+    """
+
+    features: int
+    stride: int
+    kind: str
+    kernel: int = 3
+    apart: int = 1
+    last_norm: bool = False
+    norm: Callable = BatchNorm
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, *, train):  # (b, t, j, c) -> (b, t / stride, j, features)
+        x = pointwise(x.shape[-1], self.features, dtype=self.dtype, name="reduce")(x)
+        x = nn.relu(self.norm(dtype=self.dtype, name="bn")(x, train=train))
+        kernel, strides = (self.kernel, 1), (self.stride, 1)
+        if self.kind == "max":
+            x = max_pool(x, kernel, strides, (self.kernel // 2, 0))
+        else:
+            options: Any = dict(dilation=(self.apart, 1), use_bias=True, dtype=self.dtype)
+            x = Conv(self.features, kernel, strides, **options, name="conv")(x)
+        return self.norm(dtype=self.dtype, name="last_bn")(x, train=train) if self.last_norm else x
+
+
+def pointwise(channels: int, features: int, stride: int = 1, **options) -> Conv:
+    """Return a linear layer for each joint in each `stride`-th frame.
+
+    By default, it has the initialization of PyTorch, as in the recipes.
+    """
+    bound = channels**-0.5
+
+    def init(rng, shape, dtype=jnp.float32):
+        return jax.random.uniform(rng, shape, dtype, -bound, bound)
+
+    inits: Any = dict(use_bias=True, kernel_init=init, bias_init=init)
+    return Conv(features, (1, 1), (stride, 1), **{**inits, **options})

@@ -6,9 +6,10 @@ Shapes: k subsets, j joints. An entry [v, w] is the weight of joint v in the sum
 import numpy as np
 
 from jaxvid import skeletons
+from jaxvid.skeletons import Layout
 
 
-def spatial(layout: str) -> np.ndarray:
+def spatial(layout: Layout) -> np.ndarray:
     """Each joint itself, its neighbor towards the center, and the mean of those away from it.
 
     The partition of 2s-AGCN (Shi et al., 2019) and PYSKL (Duan et al., 2022).
@@ -21,7 +22,7 @@ def spatial(layout: str) -> np.ndarray:
     return np.stack(subsets).astype(np.float32)
 
 
-def stgcn_spatial(layout: str, max_hop: int = 1) -> np.ndarray:
+def stgcn_spatial(layout: Layout, max_hop: int = 1) -> np.ndarray:
     """The mean over all joints within `max_hop` edges, in subsets by distance.
 
     The spatial partition of ST-GCN (Yan et al., 2018): for every distance but 0 there are two
@@ -42,7 +43,33 @@ def stgcn_spatial(layout: str, max_hop: int = 1) -> np.ndarray:
     return np.stack(subsets).astype(np.float32)
 
 
-def binary_adj(layout: str) -> np.ndarray:
+def stgcn_distance(layout: Layout, max_hop: int = 1) -> np.ndarray:
+    """The mean over all joints within `max_hop` edges, in subsets by distance.
+
+    The distance partition of ST-GCN (Yan et al., 2018).
+
+    Returns:
+      (1 + max_hop, j, j) float32.
+    """
+    between = distances(layout, max_hop)
+    mean = normalize(between <= max_hop)
+    subsets = [np.where(between == hop, mean, 0) for hop in range(max_hop + 1)]
+    return np.stack(subsets).astype(np.float32)
+
+
+def k_hop(layout: Layout, scales: int) -> np.ndarray:
+    """The mean over the joint itself and all that are exactly k edges apart, for k below `scales`.
+
+    The disentangled scales of MS-G3D (Liu et al., 2020).
+
+    Returns:
+      (scales, j, j) float32.
+    """
+    (adjacency,) = binary_adj(layout)
+    return np.stack([normalize(k_adjacency(adjacency, k, with_self=True)) for k in range(scales)])
+
+
+def binary_adj(layout: Layout) -> np.ndarray:
     """1 for neighbors, without regard to the center: (1, j, j) float32."""
     inward = edges(layout)
     return (inward + inward.T)[None].astype(np.float32)
@@ -68,7 +95,7 @@ def k_adjacency(
     return apart + self_factor * loops if with_self else apart
 
 
-def edges(layout: str) -> np.ndarray:
+def edges(layout: Layout) -> np.ndarray:
     """(j, j): 1 at [v, w] where v is the neighbor of w towards the center."""
     skeleton = skeletons.get(layout)
     inward = np.zeros((skeleton.joints, skeleton.joints))
@@ -77,7 +104,7 @@ def edges(layout: str) -> np.ndarray:
     return inward
 
 
-def distances(layout: str, max_hop: int) -> np.ndarray:
+def distances(layout: Layout, max_hop: int) -> np.ndarray:
     """(j, j) number of edges between joints; infinity beyond `max_hop`."""
     inward = edges(layout)
     found = np.full(inward.shape, np.inf)

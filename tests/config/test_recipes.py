@@ -49,6 +49,7 @@ CONFIGS = {
 # Patterns of configs that no published one is like.
 UNPUBLISHED = {
     r"quickstart(:.*)?|finetune:.*|\w+_own(:.*)?": "for generated clips or own data",
+    r"(stgcnpp|agcn2s)_ntu120:.*": "published for NTU RGB+D 60 alone",
     r"hiera_(k400|pretrain):.*": "the authors published no training code",
     r"vjepa2_\w+(:.*)?": "published by the authors alone",
     r"videoprism_\w+(:.*)?": "ours, on published encoders",

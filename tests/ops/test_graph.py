@@ -13,7 +13,8 @@ from tests.conftest import cases
 
 GOLDENS = os.environ.get("JAXVID_GOLDENS", "")
 needs_goldens = pytest.mark.skipif(not GOLDENS, reason="JAXVID_GOLDENS names no folder of goldens")
-each_layout = pytest.mark.parametrize("layout", skeletons.SKELETONS)
+OWN = 5, 1, ((0, 1), (2, 1), (3, 2), (4, 1))
+each_layout = pytest.mark.parametrize("layout", [*skeletons.SKELETONS, pytest.param(OWN, id="own")])
 
 
 def steps_apart(layout):
@@ -66,10 +67,7 @@ def test_matrices_are_upstreams_bit_for_bit(layout, name, options):
 @pytest.mark.parametrize("layout,golden", [("coco", "msg3d_2d"), ("nturgb+d", "msg3d_3d")])
 def test_distances_are_the_scales_of_ms_g3d(layout, golden):
     want = np.load(Path(GOLDENS) / f"{golden}.npz")["keep:backbone.sgcn1.0.A"]
-    (adjacency,) = graph.binary_adj(layout)
-    scales = [graph.k_adjacency(adjacency, k, with_self=True) for k in range(13)]
-    found = np.stack([graph.normalize(scale) for scale in scales])
-    np.testing.assert_allclose(found, want, rtol=1e-6)
+    np.testing.assert_allclose(graph.k_hop(layout, 13), want, rtol=1e-6)
 
 
 @each_layout
@@ -100,6 +98,26 @@ def test_stgcn_spatial_splits_a_mean_by_distance(layout, max_hop):
             hop = apart[v, w]
             subset = 0 if hop == 0 else 2 * hop - (1 if far[v] >= far[w] else 0)
             assert found[:, v, w].nonzero()[0].tolist() == [subset]
+
+
+@each_layout
+@pytest.mark.parametrize("max_hop", [1, 2])
+def test_stgcn_distance_has_a_subset_for_each_distance(layout, max_hop):
+    apart = steps_apart(layout)
+    found = graph.stgcn_distance(layout, max_hop)
+    within = apart <= max_hop
+    for hop, subset in enumerate(found):
+        want = np.where(apart == hop, 1 / within.sum(0), 0)
+        np.testing.assert_allclose(subset, want, rtol=1e-6)
+    assert len(found) == max_hop + 1
+
+
+@each_layout
+def test_k_hop_is_a_mean_over_joints_so_far_away_and_itself(layout):
+    apart = steps_apart(layout)
+    for k, scale in enumerate(graph.k_hop(layout, 4)):
+        there = (apart == k) | (apart == 0)
+        np.testing.assert_allclose(scale, there / there.sum(0), rtol=1e-6)
 
 
 @each_layout

@@ -18,7 +18,7 @@ from jaxvid.data.transforms import pose, skeleton, video
 def build(
     split: str,
     *,
-    layout: str = "coco",
+    layout: skeletons.Layout = "coco",
     streams: tuple[Literal["j", "b", "jm", "bm"], ...] = ("j",),
     frames: Count = 100,
     people: Count = 2,
@@ -30,6 +30,9 @@ def build(
     Args:
       split: "train" (random frames), "val" (one clip) or "test" (`clips` clips).
       layout: Layout of the joints, a name in `jaxvid.skeletons`. The joints of "nturgb+d" are 3-D.
+        Or a graph of your own 2-D joints, such as (4, 0, ((1, 0), (2, 1), (3, 1))): the number of
+        joints, the joint at the center, and the edges, each from a joint to its neighbor on the way
+        to the center.
       streams: Inputs of the model: joints ("j"), bones ("b") and the motion of either ("jm", "bm").
       frames: Frames in a clip.
       people: Number of people in a sample.
@@ -55,7 +58,7 @@ def build(
     ]
 
 
-def example(layout: str = "coco", **_) -> Sample:
+def example(layout: skeletons.Layout = "coco", **_) -> Sample:
     """Return a sample as sources return it, a person who does not move, to infer shapes from."""
     shape = 1, 16, skeletons.get(layout).joints, 3 if layout == "nturgb+d" else 2
     points = np.ones(shape, np.float32)

@@ -97,7 +97,7 @@ class Streams:
       UserError: a stream is unknown, or the key points have another number of joints.
     """
 
-    layout: str = "coco"
+    layout: skeletons.Layout = "coco"
     streams: tuple[str, ...] = ("j",)
 
     def __post_init__(self):

@@ -19,8 +19,11 @@ def of_skeletons(name, variant):
 
 
 CASES = {
+    "agcn2s_2d": of_skeletons("agcn2s", "2d"),
+    "agcn2s_3d": of_skeletons("agcn2s", "3d"),
     "stgcn_2d": of_skeletons("stgcn", "2d"),
     "stgcn_3d": of_skeletons("stgcn", "3d"),
     "stgcnpp_2d": of_skeletons("stgcnpp", "2d"),
     "stgcnpp_3d": of_skeletons("stgcnpp", "3d"),
+    "gesture_stgcnpp_jester": of_skeletons("stgcnpp", "2d"),
 }
