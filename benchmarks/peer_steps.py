@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.peers import Peer
+from benchmarks.peer import Peer
 from jaxvid.weights import resolve
 from jaxvid.weights.convert import export
 
@@ -20,7 +20,7 @@ def load(peer: Peer, model: Mapping, variables: Mapping, net: Any) -> bool:
     """
     import torch
 
-    tables = resolve.tables(model, net)
+    tables = resolve.tables({**model, **({"name": peer.family} if peer.family else {})}, net)
     if peer.published is None or peer.upstream not in tables:
         return False
     tensors = export(variables, tables[peer.upstream], net)

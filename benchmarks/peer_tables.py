@@ -13,6 +13,8 @@ AVAILABLE = {
     "clip": ("transformers",),
     "clip4clip": ("transformers",),
     "actionclip": ("transformers",),
+    "siglip": ("transformers",),
+    "xclip": ("transformers",),
     "videomae": ("mmaction", "transformers"),
     "videomaev2": ("mmaction", "transformers"),
     "vivit": ("transformers",),
@@ -90,6 +92,8 @@ RECOGNITION = {
         f"vit-{name}-p16_videomaev2-vit-g-dist-k710-pre_16x4x1_kinetics-400"
         for name in ("small", "base")
     },
+    "umt:base": "videomae/vit-base-p16_videomae-k400-pre_16x4x1_kinetics-400",
+    "umt:large": "videomae/vit-large-p16_videomae-k400-pre_16x4x1_kinetics-400",
     "uniformer:small_16x4": "uniformer/uniformer-small_imagenet1k-pre_16x4x1_kinetics400-rgb",
     "uniformer:base_16x4": "uniformer/uniformer-base_imagenet1k-pre_16x4x1_kinetics400-rgb",
     "uniformerv2:base_u8": "uniformerv2/"

@@ -10,35 +10,14 @@ import sys
 import types
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.peer import Peer, channels_first, classification, our_classification
 from benchmarks.peer_tables import AVAILABLE, FILES, IMAGES, PIP, TRANSFORMERS
-from jaxvid.metrics.retrieval import contrastive_loss
-
-
-@dataclass
-class Peer:
-    """PyTorch's side of a comparison.
-
-    Attributes:
-      module: takes `inputs`.
-      loss: of the outputs of the module.
-      published: the part of the module whose tensors have the names of `upstream`; None where the
-        module is not the published one.
-      upstream: key of `WEIGHTS` of the family.
-      our_loss: the same loss of the outputs of our model, as NumPy arrays.
-    """
-
-    module: Any
-    inputs: tuple
-    loss: Callable[[Any], Any]
-    published: Any = None
-    upstream: str = ""
-    our_loss: Callable[[Any], float] = lambda out: float("nan")
+from benchmarks.peer_towers import towers
 
 
 def available(name: str) -> tuple[dict[str, Callable], list[str]]:
@@ -59,7 +38,7 @@ def available(name: str) -> tuple[dict[str, Callable], list[str]]:
         else:
             makers = {
                 "torchvision": swin,
-                "transformers": video if family in TRANSFORMERS else clip,
+                "transformers": video if family in TRANSFORMERS else towers,
                 "mmaction": mmaction,
                 "timm": frames,
             }
@@ -94,54 +73,6 @@ def frames(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
 
     inputs = (channels_first(arrays["video"], frames=True),)
     return Peer(Frames(), inputs, classification(len(arrays["video"])))
-
-
-def clip(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
-    """CLIP on frames, with ActionCLIP's transformer over time where that is asked for."""
-    import torch
-    from torch import nn
-    from transformers import CLIPConfig, CLIPModel
-
-    class TwoTowers(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.clip = CLIPModel(config)
-            vision, text = self.clip.vision_model, self.clip.text_model
-            for part in (vision.embeddings, vision.pre_layrnorm, text.embeddings):
-                part.requires_grad_(False)  # as CLIP4Clip's recipe, and our config, have it
-            width, heads = config.projection_dim, config.text_config.num_attention_heads
-            self.adapter = self.positions = None
-            if name.startswith("actionclip"):
-                options: Any = dict(activation=quick_gelu, batch_first=True, norm_first=True)
-                layer = nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, **options)
-                self.adapter = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
-                self.positions = nn.Parameter(0.02 * torch.randn(12, width))
-
-        def forward(self, video, text):
-            b, t = video.shape[:2]
-            x = self.clip.vision_model(pixel_values=video.flatten(0, 1)).pooler_output
-            x = self.clip.visual_projection(x).reshape(b, t, -1)
-            if self.adapter is not None:
-                x = x + self.adapter(x + self.positions[:t])
-            text = self.clip.text_projection(self.clip.text_model(input_ids=text).pooler_output)
-            x, text = (nn.functional.normalize(y.float(), dim=-1) for y in (x.mean(1), text))
-            return self.clip.logit_scale.exp() * x @ text.T
-
-    def quick_gelu(x):
-        return x * torch.sigmoid(1.702 * x)
-
-    def loss(score):
-        target = torch.arange(len(score), device=score.device)
-        entropy = nn.functional.cross_entropy
-        return (entropy(score, target) + entropy(score.T, target)) / 2
-
-    patch = {"vitb32": 32, "vitb16": 16}[name.partition(":")[2]]
-    config: Any = CLIPConfig(vision_config=dict(patch_size=patch))
-    text = torch.tensor(arrays["text"][:, 0])
-    towers = TwoTowers()
-    inputs = channels_first(arrays["video"], frames=True), text
-    published = towers.clip if towers.adapter is None else None
-    return Peer(towers, inputs, loss, published, "transformers", our_contrastive)
 
 
 def video(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
@@ -248,11 +179,13 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
         return Peer(Detector(), inputs, lambda out: entropy(out.float(), torch.zeros_like(out)))
     model.cls_head.num_classes = classes
     model.backbone.pretrained = None  # a constructor would download them
+    if family == "umt":  # VideoMAE's network on patches of single frames
+        model.backbone.tubelet_size = 1
     if "neck" in model:
         model.neck.aux_head_cfg.out_channels = classes
     if "video" in arrays:  # models that are for clips of one size
         _, t, h, *_ = arrays["video"].shape
-        sizes = {"num_frames": t, "img_size": h}
+        sizes = {"num_frames": t, "img_size": h, "t_size": t}
         model.backbone.update({key: n for key, n in sizes.items() if key in model.backbone})
     if "keypoint" in arrays:
         data = torch.tensor(arrays["keypoint"])
@@ -261,7 +194,9 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
     else:
         data = channels_first(arrays["video"], frames=flat)
     net = Recognizer()
-    return Peer(net, (data,), classification(len(data)), net, "mmaction", our_classification)
+    names = {"umt": "videomae"}.get(family, "")
+    loss = classification(len(data))
+    return Peer(net, (data,), loss, net, "mmaction", our_classification, names)
 
 
 def tin_shift(x: Any, offset: Any) -> Any:
@@ -272,41 +207,3 @@ def tin_shift(x: Any, offset: Any) -> Any:
     source = torch.arange(t)[None, :, None] - offset.repeat_interleave(size, 1)[:, None]
     index = source.clamp(0, t - 1).long()[..., None].expand_as(x)
     return x.gather(1, index) * (source == source.clamp(0, t - 1))[..., None]
-
-
-def channels_first(video: np.ndarray, frames: bool = False):
-    """(b, t, h, w, c) -> (b, c, t, h, w), or (b, t, c, h, w)."""
-    import torch
-
-    return torch.tensor(np.moveaxis(video, -1, 2 if frames else 1).copy())
-
-
-def classification(rows: int) -> Callable[[Any], Any]:
-    import torch
-
-    target = torch.zeros(rows, dtype=torch.long)
-
-    def loss(out):
-        if isinstance(out, tuple):
-            return loss(out[0]) + loss(out[1]) / 2
-        return torch.nn.functional.cross_entropy(out.float(), target.to(out.device))
-
-    return loss
-
-
-def our_classification(out: Any) -> float:
-    """Return the loss of our logits, as `classification` does for those of PyTorch."""
-    if isinstance(out, tuple):  # those of an auxiliary classifier, too
-        return our_classification(out[0]) + our_classification(out[1]) / 2
-    logits = np.asarray(out, np.float64)
-    top = logits.max(-1, keepdims=True)
-    return float((np.log(np.exp(logits - top).sum(-1)) + top[..., 0] - logits[..., 0]).mean())
-
-
-def our_contrastive(out: Any) -> float:
-    """The symmetric contrastive loss of our features of videos and texts."""
-    return contrastive_loss(unit(out.video), unit(out.text[:, 0]), float(out.scale))
-
-
-def unit(x: np.ndarray) -> np.ndarray:
-    return x / np.linalg.norm(x, axis=-1, keepdims=True)

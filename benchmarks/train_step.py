@@ -41,6 +41,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import peer_steps, peers, rows
+from benchmarks.peer import Peer
 from jaxvid import plug
 from jaxvid.config.values import EXAMPLE_CLASSES
 from jaxvid.distributed import mesh as meshes
@@ -50,7 +51,7 @@ from jaxvid.train.plan import Plan, rehearse
 from jaxvid.train.step import init_state, init_variables
 
 # family -> config, its variant, what else the model's spec has, and the recipe's small sizes, with
-# those of a model that is for clips of one size
+# those of a model that is for clips of one size, and the classes where each has a text
 CASES: dict[str, tuple[str, str, dict, dict]] = {
     "swin": ("swin_k400", "tiny", {}, dict(frames=8, size=112)),
     "hiera": ("hiera_k400", "base_16x4", {}, {}),
@@ -112,6 +113,13 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
         dict(name="actionclip", frames=12),
         dict(frames=2),
     ),
+    "xclip": ("xclip_own", "vitb32", {}, dict(frames=2, classes=8, model=dict(frames=2))),
+    "siglip": (
+        "clip4clip_msrvtt",
+        "vitb32",
+        dict(name="siglip", variant="b16", text=dict(vocabulary=49408, length=77)),
+        dict(frames=2),
+    ),
     "pecore": (
         "clip4clip_msrvtt",
         "vitb32",
@@ -147,7 +155,9 @@ def configure(name: str, small: bool = False, batch: int = 0) -> Any:
     config.model.update(model)
     if small:
         config.model.update(sizes.get("model", {}))
-        config.data.recipe.update({key: x for key, x in sizes.items() if key != "model"})
+        config.data.num_classes = sizes.get("classes", config.data.num_classes)
+        recipe = {key: x for key, x in sizes.items() if key not in ("model", "classes")}
+        config.data.recipe.update(recipe)
     config.batch = batch or (2 if small else max(8, config.batch // 8))
     return config
 
@@ -329,7 +339,7 @@ def measure(name: str, dtype: str, what: str, args: argparse.Namespace) -> Itera
             }
 
 
-def difference(planned: Plan, variables: Any, inputs: dict, peer: peers.Peer) -> str:
+def difference(planned: Plan, variables: Any, inputs: dict, peer: Peer) -> str:
     """Return by what part the losses differ in float32, "2e-06"; "-" if the weights do not fit."""
     config = planned.config
     if not peer_steps.load(peer, config.model.to_dict(), jax.device_get(variables), planned.model):

@@ -15,12 +15,14 @@ from benchmarks import (
     loop,
     memory,
     peer_tables,
+    peer_towers,
     peers,
     profile,
     rows,
     scaling,
     train_step,
 )
+from benchmarks.peer import our_classification
 from benchmarks.scaling import Collective, Links
 from jaxvid import plug
 from jaxvid.distributed import mesh as meshes
@@ -183,11 +185,11 @@ def test_the_losses_that_are_compared_are_those_of_the_tasks():
     logits = rng.standard_normal((4, 7)).astype(np.float32)
     task = plug.load("tasks", dict(name="recognition"), num_classes=7)
     batch = {"target": jax.nn.one_hot(np.zeros(4, int), 7), "mask": np.ones(4)}
-    assert peers.our_classification(logits) == pytest.approx(float(task.loss(logits, batch)[0]))
+    assert our_classification(logits) == pytest.approx(float(task.loss(logits, batch)[0]))
     video, text = rng.standard_normal((2, 4, 5)).astype(np.float32)
     out = Matched(video, text[:, None], np.float32(3))
     want = plug.load("tasks", dict(name="retrieval"), num_classes=1).loss(out, {"mask": np.ones(4)})
-    assert peers.our_contrastive(out) == pytest.approx(float(want[0]), rel=1e-5)
+    assert peer_towers.our_contrastive(out) == pytest.approx(float(want[0]), rel=1e-5)
 
 
 @pytest.mark.parametrize("text, want", [("none", []), ("eager,compiled", ["eager", "compiled"])])
