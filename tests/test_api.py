@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from ml_collections import ConfigDict
@@ -102,3 +103,15 @@ def test_what_is_no_path_is_named(value, tmp_path):
 def test_a_config_by_name_is_no_config_of_a_checkpoint():
     with pytest.raises(UserError, match="config='quickstart': give a ConfigDict"):
         jaxvid.load("swin_tiny_k400", config="quickstart")
+
+
+def test_a_pipeline_of_another_task_is_the_prediction_of_its_model(monkeypatch):
+    model = SimpleNamespace(config={"task": {"name": "recognition"}}, predict=str.upper)
+    monkeypatch.setattr(api, "load", lambda checkpoint, **options: model)
+    assert jaxvid.pipeline("recognition", "runs/swin")("clip.mp4") == "CLIP.MP4"
+    with pytest.raises(UserError, match=r'runs/swin: .*jaxvid\.pipeline\("recognition", \.\.\.\)'):
+        jaxvid.pipeline("localization", "runs/swin")
+    found = jaxvid.pipeline("detection", "runs/swin", proposals="people.csv")
+    with pytest.raises(UserError, match="a model of recognition; detection takes one"):
+        model.source = "runs/swin"
+        found("clip.mp4")

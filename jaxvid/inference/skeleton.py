@@ -64,6 +64,10 @@ class PoseFinder:
     most: int = 20
     batch: int = 32
 
+    def __post_init__(self):
+        if not 0 <= self.least <= 1:
+            raise UserError(f"least={self.least:g}: the score of a box is from 0 to 1")
+
     def __call__(self, reader: Reader) -> list[np.ndarray]:
         """Return the poses of each frame, float32 (n, k, 3).
 
@@ -154,7 +158,7 @@ class SkeletonPipeline:
       tracking: settings of the tracking.
 
     Raises:
-      UserError: the model takes other inputs than 2-D skeletons, or a time is negative.
+      UserError: the model takes other inputs than 2-D skeletons, or a number is out of range.
     """
 
     def __init__(
@@ -171,6 +175,8 @@ class SkeletonPipeline:
     ):
         if window < 0 or every < 0:
             raise UserError(f"window={window:g}, every={every:g}: seconds are at least 0")
+        if topk < 1:
+            raise UserError(f"topk={topk}: it must be at least 1")
         self.model = checkpoint if isinstance(checkpoint, Model) else load(checkpoint)
         self.layout = _layout(self.model)
         self.window, self.every, self.topk = window, every, topk

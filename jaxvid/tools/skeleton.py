@@ -23,6 +23,7 @@ import sys
 from pathlib import Path
 
 from jaxvid import cli, files
+from jaxvid.data.video import video_files
 from jaxvid.errors import UserError
 from jaxvid.inference import draw, skeleton
 from jaxvid.inference.skeleton import PoseFinder
@@ -68,11 +69,18 @@ def load_finder(detector: str, estimator: str, least: float) -> PoseFinder:
 
 def report(args: argparse.Namespace):
     """Recognize and print, according to the arguments of the command."""
+    if args.out and not video_files.has_ending(args.out, video_files.VIDEOS):
+        raise UserError(f"--out={args.out}: name a video, such as seen.mp4")
     summary = Path(args.out).with_suffix(".json") if args.out else None
     for path in (args.out, summary):
         files.probe_file(path, filter(None, (args.video, args.poses)))
     if args.poses and (args.detector or args.estimator):
         raise UserError("--poses has key points, so leave out --detector and --estimator")
+    if not args.poses and not (args.detector and args.estimator):
+        raise UserError(
+            "nothing finds the people; name --poses FILE.pkl, a file of key points, or functions"
+            " for --detector and --estimator"
+        )
     pipeline = skeleton.build(
         "gesture" if args.gesture else "skeleton",
         args.checkpoint,

@@ -180,6 +180,11 @@ def test_functions_that_return_something_else(detector, estimator, message, mode
         SkeletonPipeline("runs/st", detector, estimator)(video)
 
 
+def test_a_score_beyond_one():
+    with pytest.raises(UserError, match="least=50: the score of a box is from 0 to 1"):
+        PoseFinder(find, estimate, least=50)
+
+
 def test_uncertain_boxes_are_left_out():
     boxes = np.array([[0, 0, 9, 9, 0.2], [0, 0, 9, 9, 0.6], [0, 0, 9, 9, 0.9]])
     seen = []
@@ -233,6 +238,9 @@ def test_the_command_takes_functions(model, video, tmp_path, capsys, monkeypatch
         (["--poses", "POSES", "--window", "-1"], "window=-1"),
         (["--poses", "POSES", "--out", "missing/seen.mp4"], "there is no folder missing"),
         (["--poses", "POSES", "--out", "VIDEO"], "this is an input"),
+        (["--poses", "POSES", "--out", "seen.json"], "--out=seen.json: name a video"),
+        (["--poses", "POSES", "--topk", "0"], "topk=0"),
+        (["--detector", "a:b"], "nothing finds the people; name --poses FILE.pkl"),
     ],
 )
 def test_mistakes_are_one_line(flags, message, model, video, poses, capsys):
