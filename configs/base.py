@@ -89,13 +89,23 @@ def skeleton_run(family: str, classes: int, variant: str) -> ConfigDict:
       variant: a key of STREAMS.
     """
     dims, stream = pick(STREAMS, variant)
+    return graph_run(dict(name=family, variant=dims), datasets.ntu(classes, dims, stream))
+
+
+def graph_run(model: dict, data: dict) -> ConfigDict:
+    """Return the run of a graph network on skeletons, by the recipe that all data sets share.
+
+    Args:
+      model: spec of the model.
+      data: the data set, see `datasets.skeletons`.
+    """
     c = config()
     c.dtype = "float32"
     c.epochs = 80.0
     c.batch = 128
-    c.model = dict(name=family, variant=dims, dropout=0.0, remat=False)
+    c.model = dict(**model, dropout=0.0, remat=False)
     c.task = plug.spec("tasks", "recognition", keys=("keypoint",))
-    c.data = datasets.ntu(classes, dims, stream)
+    c.data = data
     c.optim = sgd(0.1, 128, weight_decay=5e-4, clip=0.0) | dict(nesterov=True)
     c.schedule = dict(name="cosine", by="step")
     c.eval_every = 5.0

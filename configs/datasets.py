@@ -155,12 +155,23 @@ def something1() -> dict:
 
 def ntu(classes: int, dims: str, stream: str) -> dict:
     """Return NTU RGB+D 60 or 120, cross-subject, from the pickles of MMAction2 and PYSKL."""
-    data = dict(root="data/skeleton", num_classes=classes, names=f"ntu{classes}", checks=CHECKS)
-    for split in ("train", "val"):
-        file = f"ntu{classes}_{dims}.pkl"
-        data[split] = dict(name="skeleton", file=file, subset=f"xsub_{split}")
     layout = {"2d": "coco", "3d": "nturgb+d"}[dims]
-    data["recipe"] = plug.spec("data.recipes", "skeleton", layout=layout, streams=(stream,))
+    name, file = f"ntu{classes}", f"ntu{classes}_{dims}.pkl"
+    return skeletons(name, classes, file, "xsub_", layout=layout, streams=(stream,))
+
+
+def skeletons(names: str, classes: int, file: str, subset: str = "", **recipe) -> dict:
+    """Return a data set of a pickle in data/skeleton.
+
+    Args:
+      names: its class names.
+      subset: beginning of the names of its splits, which end in train and val.
+      recipe: options of the data recipe.
+    """
+    data = dict(root="data/skeleton", num_classes=classes, names=names, checks=CHECKS)
+    for split in ("train", "val"):
+        data[split] = dict(name="skeleton", file=file, subset=subset + split)
+    data["recipe"] = plug.spec("data.recipes", "skeleton", **recipe)
     return data
 
 

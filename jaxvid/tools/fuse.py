@@ -1,7 +1,13 @@
 """Add the scores of several models (late fusion), and compute the metrics of the sum.
 
     python -m jaxvid.tools.fuse rgb.npz flow.npz --weights 1 1.5 --out fused.npz
+    python -m jaxvid.tools.fuse runs/joint runs/bone --weights 2 1
+    python -m jaxvid.tools.fuse stgcnpp_2d_joint_ntu60 stgcnpp_2d_bone_ntu60 --weights 2 1
     python -m jaxvid.tools.fuse RUN/eval/predictions.npz
+
+A model is a dump, a run, or a published checkpoint. A run has its dump in eval/predictions.npz. If
+it is not there, the command evaluates the run first. A published checkpoint is evaluated with its
+own config, in the folder runs/NAME.
 
 The command prints the metrics of each dump and of the fusion. With a single dump, it computes the
 metrics again, without the model or the videos. If every dump has ids, samples are matched by id. If
@@ -23,6 +29,7 @@ A dump is an npz file with these arrays:
 import argparse
 import logging
 import os
+import subprocess
 import sys
 import zipfile
 from collections import Counter
@@ -42,6 +49,7 @@ from jaxvid.metrics.classification import (
     per_class_report,
     weighted_score,
 )
+from jaxvid.weights import zoo
 
 logger = logging.getLogger("jaxvid.tools.fuse")
 
@@ -81,6 +89,36 @@ class Dump:
     def name(self, row: int) -> str:
         """Return the name of a sample for messages."""
         return f"sample {row}" if self.id is None else f'"{self.id[row]}"'
+
+
+def dump_of(model: str, root: str = "") -> str:
+    """Return the path of the dump of a model, which is evaluated if it has none.
+
+    Args:
+      model: a dump, a run, or a published checkpoint.
+      root: folder of the data, if it is not that of the config.
+
+    Raises:
+      UserError: there is no such model, or its evaluation fails.
+    """
+    run, options = Path(model), []
+    if run.is_file() or run.suffix == ".npz":
+        return model
+    if not run.is_dir():
+        row = zoo.get(model)
+        if not row.config:
+            raise UserError(f"{model}: no config of jaxvid evaluates it; evaluate it on your data")
+        run = Path("runs", row.name)
+        options = ["--config", row.config, "--checkpoint", row.name]
+    dump = run / "eval" / "predictions.npz"
+    if dump.is_file():
+        logger.info(f"{model}: fused as evaluated before, {dump}")
+        return str(dump)
+    options += [f"--config.data.root={root}"] if root else []
+    command = [sys.executable, "-m", "jaxvid.main", "--mode", "eval", "--workdir", str(run)]
+    if subprocess.run([*command, *options], check=False).returncode:
+        raise UserError(f"{model}: its evaluation failed, see above")
+    return str(dump)
 
 
 def read(path: str) -> Dump:
@@ -277,7 +315,7 @@ def report(args: argparse.Namespace):
     if len(weights) != len(args.dumps):
         raise UserError(f"--weights has {len(weights)} values for {len(args.dumps)} dumps")
     files.probe_file(args.out, args.dumps)
-    dumps = match([read(path) for path in args.dumps])
+    dumps = match([read(dump_of(model, args.root)) for model in args.dumps])
     names = _class_names(args.names, dumps[0]) if args.names else dumps[0].class_names
     fused = fuse(dumps, weights)
     without = next((dump.path for dump in dumps if dump.id is None), "")
@@ -292,8 +330,10 @@ def report(args: argparse.Namespace):
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.parser("jaxvid.tools.fuse", __doc__)
-    parser.add_argument("dumps", nargs="+", metavar="DUMP.npz", help="one or several dumps")
-    parser.add_argument("--weights", nargs="+", type=float, help="one per dump (default: 1 each)")
+    models = "dumps, runs or published checkpoints"
+    parser.add_argument("dumps", nargs="+", metavar="MODEL", help=models)
+    parser.add_argument("--weights", nargs="+", type=float, help="one per model (default: 1 each)")
+    parser.add_argument("--root", default="", help="folder of the data of models to evaluate")
     parser.add_argument("--names", metavar="FILE", help="class names, to list the hardest classes")
     parser.add_argument("--out", metavar="FILE", help="write the fusion as a dump")
     args = parser.parse_args(argv)

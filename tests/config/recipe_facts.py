@@ -24,7 +24,7 @@ Facts = dict[str, Any]
 SPLITS = ("train", "val", "test")
 # Names of data sets in names of published configs, and in our folders and lists.
 DATASETS = re.compile(
-    r"kinetics\d+|sthv[12]|ucf101|hmdb51|ava2[12]|multisports|ntu\d+|activitynet|msrvtt"
+    r"kinetics\d+|sthv[12]|ucf101|hmdb51|ava2[12]|multisports|ntu\d+|activitynet|msrvtt|jester"
     r"|(?<![a-z])mit(?=v1|[/ ])"
 )
 AVA = re.compile(r"ava_train_v2\.(\d)")

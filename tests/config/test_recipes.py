@@ -49,6 +49,7 @@ CONFIGS = {
 # Patterns of configs that no published one is like.
 UNPUBLISHED = {
     r"quickstart(:.*)?|finetune:.*|\w+_own(:.*)?": "for generated clips or own data",
+    r"stgcnpp_jester:hand": "published with a graph of 17 joints",
     r"(stgcnpp|agcn2s)_ntu120:.*": "published for NTU RGB+D 60 alone",
     r"hiera_(k400|pretrain):.*": "the authors published no training code",
     r"vjepa2_\w+(:.*)?": "published by the authors alone",
@@ -68,7 +69,6 @@ UNPUBLISHED = {
 MISSING = {
     r"(slowonly|vit)[-_].*_ava-kinetics-rgb": "nothing reads AVA-Kinetics yet",
     r"actionclip_.*_k400-rgb": "configs of ActionCLIP are for own data so far",
-    r"stgcnpp_.*_jester-keypoint-2d": "nothing makes key points of hands yet",
     r"ircsn_ig65m-pretrained-r152-bnfrozen_.*": "upstream's other name of csn_k400:ir152_ig65m",
     r"kd_logits_.*": "nothing distills a model from another yet",
 }

@@ -130,12 +130,14 @@ OTHERS = {
     "finetune",
     "pretrain",
 }
-OTHERS |= {"audio"}  # `tools.extract_audio` writes the lists
+OTHERS |= {"audio", "hands"}  # `tools.extract_audio` and `tools.extract_poses` write them
 
 
 def suffix(name: str) -> str:
     if "audio" in name and not name.endswith("_own"):
         return "audio"
+    if name == "stgcnpp_jester":
+        return "hands"
     return "own" if name.endswith("_own") else name.partition("_")[2] or name
 
 

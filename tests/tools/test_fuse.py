@@ -1,4 +1,5 @@
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,63 @@ def test_known_numbers_of_two_skeleton_models(capsys):
         "fuse_bone.npz": [0.9333, 0.9833, 0.9032],
         "fused": [0.9333, 0.9833, 0.9180],
     }
+
+
+@pytest.fixture
+def evaluations(monkeypatch, tmp_path):
+    """The commands of evaluations, which write a dump of random scores in place of a model."""
+    commands = []
+
+    def run(command, check):
+        commands.append(command[1:])
+        workdir = Path(command[command.index("--workdir") + 1])
+        if workdir.name == "broken":
+            return subprocess.CompletedProcess(command, 1)
+        (workdir / "eval").mkdir(parents=True)
+        score = ONE if "joint" in workdir.name else TWO
+        np.savez(workdir / "eval/predictions.npz", score=score, label=LABEL)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.chdir(tmp_path)
+    return commands
+
+
+def test_published_streams_are_evaluated_and_fused_in_one_command(evaluations, capsys):
+    streams = ["stgcnpp_2d_joint_ntu60", "stgcnpp_2d_u100_bone_ntu60"]
+    for _ in range(2):  # what was evaluated is not evaluated again
+        assert fuse.main([*streams, "--weights", "2", "1", "--root", "data"]) == 0
+        table = rows(capsys.readouterr().out)
+        assert table["fused"][0] == top1(2 * ONE + TWO)
+    assert len(evaluations) == 2
+    name = "stgcnpp_2d_u100_joint_ntu60"
+    assert evaluations[0] == [
+        *("-m", "jaxvid.main", "--mode", "eval", "--workdir", f"runs/{name}"),
+        *("--config", "configs/stgcnpp_ntu60.py:2d_j", "--checkpoint", name),
+        "--config.data.root=data",
+    ]
+
+
+def test_runs_are_evaluated_where_they_have_not_been(evaluations, save, capsys):
+    Path("runs/joint").mkdir(parents=True)
+    Path("runs/bone/eval").mkdir(parents=True)
+    save("runs/bone/eval/predictions.npz", score=TWO, label=LABEL)
+    assert fuse.main(["runs/joint", "runs/bone"]) == 0
+    assert rows(capsys.readouterr().out)["fused"][0] == top1(ONE + TWO)
+    assert evaluations == [["-m", "jaxvid.main", "--mode", "eval", "--workdir", "runs/joint"]]
+
+
+@pytest.mark.parametrize(
+    "model,message",
+    [
+        ("stgcnpp_2d_joints_ntu60", "stgcnpp_2d_joint_ntu60"),
+        ("runs/broken", "runs/broken: its evaluation failed"),
+    ],
+)
+def test_a_model_that_is_not_evaluated(evaluations, model, message, capsys):
+    Path("runs/broken").mkdir(parents=True)
+    assert fuse.main([model]) != 0
+    assert message in capsys.readouterr().err
 
 
 def test_fuses_by_order_with_weights(save, capsys):
