@@ -92,13 +92,15 @@ class FrameTransformer(Transformer):
         tokens = (self.size // self.patch) ** 2
         first = self.param("class_embedding", scaled, (self.width,))
         positions = self.param("positional_embedding", scaled, (1 + tokens, self.width))
-        embed = PatchEmbed(
-            self.width, (self.patch,) * 2, False, normal, self.dtype, name="patch_embed"
-        )
-        x = rearrange(embed(video), "b t h w c -> b t (h w) c")
+        x = rearrange(self.patches(video), "b t h w c -> b t (h w) c")
         first = jnp.broadcast_to(first.astype(self.dtype), (*x.shape[:2], 1, self.width))
         x = jnp.concatenate([first, x], -2) + positions.astype(self.dtype)
         return norm("norm_pre", self.dtype)(x)
+
+    def patches(self, video):
+        """Return the tokens (b, t, h, w, c) of the patches of the frames."""
+        size = (self.patch,) * 2
+        return PatchEmbed(self.width, size, False, normal, self.dtype, name="patch_embed")(video)
 
 
 class VisionTower(FrameTransformer):

@@ -3,7 +3,8 @@
 CLIP's vision transformer treats the frames one by one. After each of its last blocks, one token of
 the whole video attends to the tokens of all frames. Their mix with the class tokens of the frames
 is learned, and begins with the latter alone. Optionally, tokens of neighboring frames meet in each
-block (`local`); published models of Kinetics and Moments in Time do without.
+block (`local`), and tokens of every second frame span three frames (`temporal_downsample`);
+published models of Kinetics and Moments in Time do without.
 
 Shapes: b batch, t frames, h w grid of the patches of a frame, n of them, c channels.
 """
@@ -17,10 +18,11 @@ import jax.numpy as jnp
 
 from jaxvid.config.values import Count, Rate
 from jaxvid.layers import heads
-from jaxvid.layers.clip import FrameTransformer, quick_gelu
+from jaxvid.layers.clip import FrameTransformer, normal, quick_gelu
 from jaxvid.layers.conv import Conv, torch_uniform
 from jaxvid.layers.norm import BatchNorm
 from jaxvid.layers.transformer import Block, CrossAttention, Mlp, norm, remat
+from jaxvid.weights import inflate
 from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import clip, fixes
 
@@ -122,12 +124,21 @@ class UniFormerV2(FrameTransformer):
         linearly from 0 in the first.
       local: Times that tokens meet those of neighboring frames in each block: 0 for the published
         models here, 1 or 2.
+      temporal_downsample: Make tokens of every second frame only, from three frames each.
     """
 
     readers: Count = 4
     reader_dropout: Rate = 0.5
     drop_path: Rate = 0.0
     local: Literal[0, 1, 2] = 0
+    temporal_downsample: bool = False
+
+    def patches(self, video):
+        if not self.temporal_downsample:
+            return super().patches(video)
+        kernel, strides = (3, self.patch, self.patch), (2, self.patch, self.patch)
+        options: dict[str, Any] = dict(kernel_init=normal, dtype=self.dtype, name="patch_embed")
+        return Conv(self.width, kernel, strides, (1, 0, 0), **options)(video)
 
     @nn.compact
     def __call__(self, video, *, train):
@@ -205,9 +216,20 @@ ORDER = (
 )
 
 
+def adapt(net, path, value, shape):
+    """Begin with the patches of CLIP in the middle frame, and resize its positions."""
+    if path.endswith("patch_embed/kernel") and value.ndim == 4:
+        return inflate.middle_kernel(value, shape[0])
+    return clip.adapt(net, path, value, shape)
+
+
 READERS = r".*\.dec\.\d+\.attn\."
 FIX = fixes.chain(
-    fixes.without_ones(r"(backbone\.)?conv1\.weight", 2),
+    fixes.each(
+        r"(backbone\.)?conv1\.weight",
+        lambda x: x.squeeze(2) if x.shape[2] == 1 else x,
+        lambda x: x[:, :, None] if x.ndim == 4 else x,
+    ),
     fixes.without_ones(r".*temporal_cls_token", 0, 1),
     fixes.without_ones(r".*lmhra\d\.pos_embed\.[13]\.weight", 2, 3, 4),
     fixes.without_ones(r".*lmhra\d\.pos_embed\.2\.weight", 4),
@@ -221,4 +243,4 @@ SKIP = (
     "backbone.ln_post.*",
     ".*num_batches_tracked",
 )  # of CLIP, in the files to start from
-WEIGHTS = {"mmaction": Weights(ROWS, SKIP, ORDER, adapt=clip.adapt, fix=FIX)}
+WEIGHTS = {"mmaction": Weights(ROWS, SKIP, ORDER, adapt=adapt, fix=FIX)}

@@ -2,6 +2,7 @@
 
 import re
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,6 +58,41 @@ def test_tokens_may_meet_those_of_neighboring_frames():
         (10, 1, 3, 1, 1),
     ]
     assert tensors[f"{name}.0.running_var"].shape == (16,)
+
+
+def test_tokens_of_every_second_frame_span_three_frames():
+    class Patches(uniformerv2.UniFormerV2):
+        @nn.compact
+        def __call__(self, video, *, train):
+            return self.patches(video)
+
+    rng = np.random.default_rng(0)
+    kernel = rng.standard_normal((3, 8, 8, 3, 16), np.float32)
+    video = rng.standard_normal((1, 4, 32, 32, 3), np.float32)
+    variables = {"params": {"patch_embed": {"kernel": kernel}}}
+    net = Patches(width=16, patch=8, temporal_downsample=True)
+    found = net.apply(variables, video, train=False)
+    patches = video.reshape(4, 4, 8, 4, 8, 3)
+    each = np.einsum(
+        "tuivjc,aijcf->atuvf", patches, kernel
+    )  # of a place in the kernel, and a frame
+    want = each[1, ::2] + each[2, 1::2]
+    want[1] += each[0, 1]
+    np.testing.assert_allclose(found[0], want, rtol=1e-4, atol=1e-4)
+
+
+def test_three_frames_begin_as_the_middle_one_and_keep_their_published_form():
+    net = plug.load(
+        "models", dict(name="uniformerv2", variant="test", temporal_downsample=True), num_classes=3
+    )
+    image = np.ones((8, 8, 3, 16), np.float32)
+    table = uniformerv2.WEIGHTS["mmaction"]
+    found = table.adapt(net, "params/backbone/patch_embed/kernel", image, (3, 8, 8, 3, 16))
+    assert [float(x.sum()) for x in found] == [0, image.sum(), 0]
+    video = jax.ShapeDtypeStruct((1, 4, 32, 32, 3), jnp.float32)
+    variables = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), video)
+    tensors = export(fill(variables), table, net)
+    assert tensors["backbone.conv1.weight"].shape == (16, 3, 3, 8, 8)
 
 
 def test_branches_of_a_reader_begin_with_zero():
