@@ -37,7 +37,7 @@ def compare(workdir: str):
     """Print the first metric of the task in each order.
 
     Raises:
-      UserError: the recipe of the model does not play clips in another order.
+      UserError: the model recognizes nothing, or its recipe plays clips in no other order.
     """
     check(workdir)
     model, tables = load(workdir), {}
@@ -54,11 +54,12 @@ def compare(workdir: str):
 
 
 def check(workdir: str):
-    """Raise a UserError if the recipe of a model has no order of frames."""
+    """Raise a UserError if a model recognizes nothing, or its recipe has no order of frames."""
     origin = resolve.locate(workdir)
     config = origin.local_config
     recipe = config["data"]["recipe"]["name"]
-    if "order" not in plug.spec("data.recipes", recipe):
+    known = dataset.sample_labels(config["task"]) != "other"
+    if not known or "order" not in plug.spec("data.recipes", recipe):
         raise UserError(
             f"{origin.source}: a model of {config['task']['name']} whose data (recipe {recipe})"
             " cannot be played in another order; time_control is for recognizers of videos"

@@ -37,6 +37,7 @@ pytestmark = pytest.mark.long
 SHIPPED = {
     "recognition": "finetune:mini",
     "text_classes": "xclip_own:mini",
+    "masked": "videomae_pretrain:mini",
     "multi_label": "multi_label_own:mini",
     "audio": "audio_own:mini",
     "skeleton": "stgcn_ntu60",
@@ -47,6 +48,7 @@ SHIPPED = {
 METRICS = {
     "recognition": "top1",
     "text_classes": "top1",
+    "masked": "loss",
     "multi_label": "map",
     "audio": "top1",
     "skeleton": "top1",
@@ -69,6 +71,8 @@ REFUSALS = {
     ("time_control", "detection"): ORDER,
     ("time_control", "retrieval"): ORDER,
     ("time_control", "text_classes"): ORDER,
+    ("time_control", "masked"): ORDER,
+    ("predict", "masked"): "restores pixels and knows no classes: .* or use its features",
     (
         "predict",
         "skeleton",

@@ -98,6 +98,16 @@ def text_classes(root: Path) -> Any:
     return c
 
 
+def masked(root: Path) -> Any:
+    """Clips whose labels are not used."""
+    c = clips(root, lambda color, k: color)
+    shape = dict(width=16, depth=2, heads=2, frames=4, size=32, patch=(2, 8, 8))
+    c.model = dict(name="videomae_pretrain", variant="test", **shape)
+    c.task = plug.spec("tasks", "masked", patch=(2, 8, 8), ratio=0.75)
+    c.best = ""
+    return c
+
+
 def multi_label(root: Path) -> Any:
     c = clips(root, lambda color, k: color + " bright" * (k % 2), "multi_label")
     c.best = "val/map"
@@ -190,6 +200,7 @@ TASKS: dict[str, Make] = {
     "recognition": recognition,
     "audio": audio,
     "text_classes": text_classes,
+    "masked": masked,
     "multi_label": multi_label,
     "skeleton": skeleton,
     "localization": localization,
