@@ -35,10 +35,13 @@ def problems(title: str, lines: Sequence[str], most: int = 10) -> UserError:
     return UserError("\n  ".join([title, *first(lines, most)]))
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """' Did you mean "x"?' for the nearest known name; "" if none is near."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f' Did you mean "{near[0]}"?' if near else ""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """' Did you mean "x"?' for the nearest known name, else the list of all names."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if near:
-        return f' Did you mean "{near[0]}"?'
-    return f" Known: {', '.join(known)}." if known else ""
+    return nearest(name, known) or (f" Known: {', '.join(known)}." if known else "")

@@ -93,6 +93,7 @@ IMPORTS = {
     "checkpoints": ".errors .files .param_rules .checkpoints jax orbax flax.traverse_util numpy",
     "weights": ".errors .files .param_rules .pickles .weights jax flax numpy ml_dtypes",
     "weights.inflate": ".errors .ops.position flax numpy",
+    "weights.other_run": ".param_rules .checkpoints jax flax numpy",
     "weights.resolve": ".errors .class_names .compare .config .plug .param_rules"
     " .checkpoints .weights jax flax numpy",
     "versions": "packaging",

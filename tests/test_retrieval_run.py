@@ -115,6 +115,40 @@ def test_any_labels_do(run, data):
         model.predict(videos[0])
 
 
+@pytest.mark.parametrize(
+    "labels,problem",
+    [
+        ("golf", "give a list of texts"),
+        (None, "give a list of texts"),
+        ([""], "number 1 is '', not a text"),
+        (["a", 3], "number 2 is 3, not a text"),
+        (["a", "\ud800"], "number 2, .* is not Unicode"),
+        (["a", "b", "a"], '"a" is there twice'),
+    ],
+)
+def test_wrong_labels_are_refused(run, data, labels, problem):
+    video = data / "videos" / "val_red0.mp4"
+    with pytest.raises(UserError, match=f"^labels.*{problem}"):
+        jaxvid.load(run[0]).predict(video, labels=labels)
+
+
+@pytest.mark.parametrize("topk", [0, -1, 1.5])
+def test_a_wrong_number_of_labels_is_refused(run, data, topk):
+    with pytest.raises(UserError, match=f"topk={topk}: give a number of at least 1"):
+        jaxvid.load(run[0]).predict(data / "videos" / "val_red0.mp4", topk=topk)
+
+
+def test_texts_that_are_too_long_are_counted(run, caplog):
+    model = jaxvid.load(run[0])
+    with caplog.at_level("INFO", logger="jaxvid"):
+        model.texts(captions=("red " * 10, "red"))
+        assert "texts are cut" not in caplog.text
+        model.texts(captions=("red " * 11, "red"))
+    assert "1 of 2 texts are cut to 12 tokens" in caplog.text
+    with pytest.raises(UserError, match="either captions= or labels="):
+        model.texts(names=("red",))
+
+
 def test_class_names_of_its_own_are_the_labels_and_are_read_once(run, data, monkeypatch):
     model = jaxvid.load(run[0])
     model.names = tuple(sorted(COLORS))

@@ -4,7 +4,9 @@ import functools
 import inspect
 import logging
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import numpy as np
 from jaxvid import compare, plug
 from jaxvid.config import hashable
 from jaxvid.data.annotations import feature_files
-from jaxvid.data.transforms.text import Tokenize
+from jaxvid.data.transforms.text import Tokenize, check_texts
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.readers import ArrayReader
 from jaxvid.distributed import mesh as meshes
@@ -86,13 +88,19 @@ class Model:
           A result of `jaxvid.results`, such as Recognized or Localized, or a list for a list.
 
         Raises:
-          UserError: a file cannot be read, or an array has another shape or dtype.
+          UserError: a file cannot be read, an array has another shape or dtype, or `topk` or
+            `labels` are wrong.
         """
         if isinstance(video, list | tuple):
             return [self.predict(v, topk, fps, labels) for v in video]
         self._check_head()
-        if labels:
+        if topk is not None and (not isinstance(topk, int | np.integer) or topk < 1):
+            raise UserError(f"topk={topk!r}: give a number of at least 1, or None")
+        if not (isinstance(labels, Sequence) and len(labels) == 0):
             self._check_texts()
+            labels = check_texts("labels", labels)
+            if twice := [text for text, count in Counter(labels).items() if count > 1]:
+                raise UserError(f'labels: "{twice[0]}" is there twice; give each label once')
         names = tuple(labels) or self.names
         batch = self.batch(video, fps)
         text = self._label_texts(names) if labels or (self._tokenize and len(names) > 1) else None
@@ -133,9 +141,14 @@ class Model:
         batch, and their norm is not 1.
 
         Raises:
-          UserError: the model does not compare videos with texts.
+          UserError: the model does not compare videos with texts, or there are wrong texts.
         """
-        tokens = self._check_texts()(dict(sample), np.random.default_rng(0))["text"]
+        tokenize = self._check_texts()
+        if sample.keys() not in ({"captions"}, {"labels"}):
+            raise UserError("texts takes either captions= or labels=")
+        sample = {name: check_texts(name, texts) for name, texts in sample.items()}
+        tokens = tokenize(dict(sample), np.random.default_rng(0))["text"]
+        self._log_cut(tokenize, sample, tokens)
         # Attention looks back only, so what follows the longest text changes nothing.
         tokens = tokens[:, : (tokens > 0).sum(1).max()]
         rest = -len(tokens) % (at_once := min(64, len(tokens)))
@@ -145,6 +158,15 @@ class Model:
         if self.texts_see_videos:
             return found
         return found / np.linalg.norm(found, axis=-1, keepdims=True)
+
+    @staticmethod
+    def _log_cut(tokenize: Tokenize, sample: Mapping, tokens: np.ndarray) -> None:
+        """Log how many texts have more tokens than the model takes."""
+        if tokens[:, -1].any():
+            longer = replace(tokenize, length=20 * tokenize.length)
+            whole = longer(dict(sample), np.random.default_rng(0))["text"]
+            if cut := int(((whole > 0).sum(1) > tokenize.length).sum()):
+                logger.info(f"{cut} of {len(whole)} texts are cut to {tokenize.length} tokens")
 
     def _check_head(self) -> None:
         """Raise a UserError if there is an encoder alone."""

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxvid import errors
-from jaxvid.errors import UserError, did_you_mean
+from jaxvid.errors import UserError, nearest
 
 Table = tuple[tuple[str, str], ...]
 Fix = tuple[Callable[[Mapping], dict], Callable[[Mapping], dict]]
@@ -135,8 +136,8 @@ def convert(
       A tree like `variables`, with its dtypes, and the numbers of what was loaded.
 
     Raises:
-      UserError: a tensor has no variable, a variable has no tensor, or a shape differs. The message
-        lists all of them.
+      UserError: a tensor has no variable, a variable has no tensor, a shape differs, or values are
+        no finite floating-point numbers. The message lists all of them.
     """
     want: dict[str, Any] = flatten_dict(variables, sep="/")  # type: ignore[assignment]
     stays = {key for key in want if any(re.fullmatch(p, key.partition("/")[2]) for p in skip)}
@@ -150,7 +151,7 @@ def convert(
         path = rename(name, rows)
         key = path and leaf_key(path, want)
         if not key:
-            near = did_you_mean(path or name, want) if len(problems) < SHOWN else ""
+            near = nearest(path or name, want) if len(problems) < SHOWN else ""
             problems.append(f"no place for {name} {tuple(tensor.shape)}.{near}")
             continue
         if key in stays:
@@ -159,7 +160,11 @@ def convert(
         if value.shape != shape and weights.adapt:
             value = weights.adapt(net, key, value, shape)
             adapted.append(key)
-        if value.shape != shape:
+        if not jnp.issubdtype(value.dtype, jnp.floating):
+            problems.append(f"{name} is {value.dtype}: only floating-point numbers are weights")
+        elif not np.isfinite(value).all():
+            problems.append(f"{name} has values that are infinite or not a number")
+        elif value.shape != shape:
             problems.append(f"{name} {value.shape} does not fit {key} {shape}")
         elif key in got:
             problems.append(f"{name} and another tensor both map to {key}")

@@ -129,7 +129,8 @@ def position_table(table: np.ndarray, grid: Grid, published: Grid, first: int = 
 
     Args:
       table: (k + t h w, c). Its grid is the published one if that has as many tokens, otherwise one
-        with the height and width of `grid`, or a square one with its length in time.
+        with the height and width of `grid`, or a square one with its length in time. An axis of one
+        token in both is one in the table, too.
       grid: (t', h', w') of the result.
       published: Grid of the published model.
       first: Number k of rows that are kept, such as 1 for a class token.
@@ -144,6 +145,8 @@ def position_table(table: np.ndarray, grid: Grid, published: Grid, first: int = 
     (t, h, w), side = grid, math.isqrt(max(count // grid[0], 0))
     likely = {(count // (h * w), h, w), (t, side, side)}
     likely = {published} if math.prod(published) == count else likely
+    single = [axis for axis in range(3) if grid[axis] == published[axis] == 1]
+    likely = {old for old in likely if all(old[axis] == 1 for axis in single)}
     fitting = [old for old in likely if min(old) > 0 and math.prod(old) == count]
     if len(fitting) != 1:
         raise UserError(

@@ -10,7 +10,6 @@
 
 import json
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,12 +25,20 @@ from jaxvid.checkpoints import integrity, store
 from jaxvid.config import former_keys, hashable
 from jaxvid.config.settings import Settings
 from jaxvid.errors import UserError
-from jaxvid.weights import class_rows, download, local, safetensors_file, torch_file, zoo
+from jaxvid.weights import (
+    class_rows,
+    download,
+    local,
+    other_run,
+    safetensors_file,
+    torch_file,
+    zoo,
+)
 from jaxvid.weights.convert import Weights, convert, leaf_key, rename, to_flax
 
 logger = logging.getLogger(__name__)
 PUBLISHED = "published"  # init.weights: those of the zoo for config.model
-NO_HEAD = "the file has none"
+NO_HEAD = "the weights have none"
 NOT_PUBLISHED = "; not the published file of that name, by its hash"
 
 
@@ -218,7 +225,8 @@ def starting_from(
             gap = ""
         if not gap and tensors:
             gap = tensors.other_head(like, net)
-        if not tensors and (more := pretraining_only(origin, variables)):
+        about = origin.config or {}
+        if not tensors and (more := other_run.pretraining_only(origin.source, about, variables)):
             skip, gap = (*skip, *more), NO_HEAD
         if gap == NO_HEAD:
             fresh, heads = class_rows.head(variables, class_rows.HEAD)
@@ -230,8 +238,10 @@ def starting_from(
             if tensors:
                 loaded, line = load_tensors(origin, tensors, like, net, skip)
             else:
-                loaded = store.load_into(like, origin.source, skip)
-                line = f"started from {origin.source}"
+                changes = [table.adapt for table in tables(model, net).values() if table.adapt]
+                adapt = changes[0] if changes else other_run.keep
+                loaded, sized = other_run.load_into(like, origin.source, skip, net, adapt)
+                line = "\n  ".join([f"started from {origin.source}", *sized])
         except UserError as error:
             raise UserError(f"{error}{_other_family(origin, model)}") from None
         logger.info(line)
@@ -243,19 +253,6 @@ def starting_from(
         return loaded
 
     return initial
-
-
-def pretraining_only(origin: Origin, variables: Mapping) -> tuple[str, ...]:
-    """Return patterns of what a run of masked pre-training has and a recognizer does not.
-
-    They are its decoder, and what else the model of `variables` lacks; () for other runs.
-    """
-    task = origin.config["task"] if origin.config and "task" in origin.config else {}
-    if "name" not in task or task["name"] != "masked":
-        return ()
-    own = param_rules.flatten(variables)
-    saved = (key for key in store.saved_shapes(origin.source) if key.startswith("params/"))
-    return tuple(re.escape(key.partition("/")[2]) for key in saved if key not in own)
 
 
 def _other_family(origin: Origin, model: Mapping) -> str:
@@ -301,7 +298,7 @@ class Tensors:
         """Return how the head differs in shape from that of `like`; "" if it does not."""
         want = {k: v for k, v in param_rules.flatten(like).items() if k.startswith("params/head/")}
         rows, shapes = self.table.rows(net), {}
-        for name, tensor in self.named.items():
+        for name, tensor in self.table.fixes(net)[0](self.named).items():
             path = rename(name, rows)
             if path and (key := leaf_key(path, want)):
                 shapes[key] = to_flax(tensor, key).shape

@@ -111,7 +111,8 @@ def test_a_split_without_a_video(tmp_path):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
     clips = dict(name="user_clips")
-    with pytest.raises(UserError, match=f"^{tmp_path}: there are no videos for val in it$"):
+    lower = "train_share=0.8 leaves no videos for val; lower it in --config.data.train.train_share"
+    with pytest.raises(UserError, match=f"^{tmp_path}: {lower}"):
         dataset.build(root=str(tmp_path), train=clips, val=clips)
 
 

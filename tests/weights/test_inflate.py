@@ -151,6 +151,16 @@ def test_position_tables_find_their_grid(old, grid, published):
     np.testing.assert_array_equal(got, inflate.position_embedding(table, old, grid))
 
 
+@pytest.mark.parametrize(
+    "old,grid,published",
+    [((1, 16, 16), (1, 8, 8), (1, 56, 56)), ((16, 1, 1), (4, 1, 1), (8, 1, 1))],
+)
+def test_a_table_of_space_or_of_time_alone_stays_one(old, grid, published):
+    table = np.random.default_rng(0).standard_normal((np.prod(old), 3)).astype(np.float32)
+    got = inflate.position_table(table, grid, published)
+    np.testing.assert_array_equal(got, inflate.position_embedding(table, old, grid))
+
+
 @pytest.mark.parametrize("count", [4 * 6 * 6, 7])
 def test_position_tables_of_unknown_grids_are_refused(count):
     """4 x 6 x 6 tokens are also 1 x 12 x 12 and 16 x 3 x 3."""

@@ -151,6 +151,32 @@ def test_the_table_of_a_bare_file_is_found(upstream):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(
+    "change,problem",
+    [
+        (lambda x: (x * 10).astype(np.int8), "is int8: only floating-point numbers are weights"),
+        (lambda x: np.where(x == x.flat[0], np.nan, x), "has values that are infinite or not a"),
+        (lambda x: np.where(x == x.flat[0], np.inf, x), "has values that are infinite or not a"),
+    ],
+)
+def test_values_that_are_no_weights_are_refused(change, problem):
+    """As in a quantized or a broken file."""
+    net, variables = build()
+    tensors = export(variables, swin.WEIGHTS["mmaction"], net)
+    name = "backbone.patch_embed.proj.weight"
+    tensors[name] = change(tensors[name])
+    with pytest.raises(UserError, match=f"{name} {problem}"):
+        convert(tensors, variables, swin.WEIGHTS["mmaction"], net=net)
+
+
+def test_a_tensor_without_a_place_does_not_list_the_whole_model():
+    net, variables = build()
+    tensors = export(variables, swin.WEIGHTS["mmaction"], net) | {"queue": np.zeros(3)}
+    with pytest.raises(UserError, match=r"no place for queue \(3,\)\.$") as error:
+        convert(tensors, variables, swin.WEIGHTS["mmaction"], net=net)
+    assert "Known" not in str(error.value)
+
+
 def test_starting_from_published_weights_with_another_head(mirror, said):
     _, published, _ = mirror
     net = plug.load("models", dict(name="swin", variant="test"), num_classes=7)

@@ -16,6 +16,8 @@ from jaxvid.weights.convert import export
 from tests.conftest import fill
 from tests.weights.pickle_bytes import write_tensors
 
+LONG = pytest.mark.long
+
 
 def build(family, classes=3, seed=0, variant="test", **options):
     """A model of a family and variables for it, on one device."""
@@ -114,6 +116,57 @@ def test_the_head_takes_classes_by_their_names(tmp_path, monkeypatch, kind):
         np.testing.assert_array_equal(value, expected)
 
 
+@pytest.mark.parametrize(
+    "family,other,changed",
+    [
+        ("vivit", dict(frames=16), "pos_embed/table"),
+        pytest.param("timesformer", dict(frames=8, size=16), "_embed/table", marks=LONG),
+        pytest.param("mvit", dict(size=64), "rel_pos", marks=LONG),
+        pytest.param("videoprism", dict(frames=6), "time/table", marks=LONG),
+    ],
+)
+def test_a_run_of_other_frames_or_pixels_gets_its_tables_resized(
+    tmp_path, family, other, changed, said
+):
+    """As a file of the same weights does."""
+    net, variables = build(family)
+    workdir = save(tmp_path / "w", family, variables, ("a", "b", "c"))
+    tensors = export(variables, next(iter(resolve.tables(dict(name=family), net).values())), net)
+    safetensors_file.write(tmp_path / "w.safetensors", tensors)
+    larger = plug.load("models", dict(name=family, variant="test", **other), num_classes=3)
+    size = other.get("size", net.backbone.size)
+    video = jax.ShapeDtypeStruct((1, other.get("frames", net.backbone.frames), size, size, 3), "f4")
+    shapes = jax.eval_shape(lambda x: larger.init(jax.random.key(0), x, train=False), video)
+    fresh = jax.device_put(fill(shapes, 1), jax.devices()[0])
+    got = start(workdir, larger, family, fresh, names=("a", "b", "c"))
+    resized = {k for k, v in flatten(variables).items() if v.shape != got[k].shape}
+    assert resized and all(changed in key for key in resized)
+    assert all(any(line.startswith("started from") and k in line for line in said) for k in resized)
+    assert same(got, start(tmp_path / "w.safetensors", larger, family, fresh))
+
+
+def test_a_run_of_another_width_is_an_error(tmp_path):
+    _, variables = build("vivit")
+    net, fresh = build("vivit", width=8)
+    workdir = save(tmp_path / "w", "vivit", variables, ("a", "b", "c"))
+    with pytest.raises(UserError, match=r"in the checkpoint, .* in the model"):
+        start(workdir, net, "vivit", fresh)
+
+
+@pytest.mark.parametrize(
+    "family",
+    ["videoprism", pytest.param("vjepa2", marks=LONG), pytest.param("hiera", marks=LONG)],
+)
+def test_a_head_of_the_same_classes_is_kept_for_each_upstream(tmp_path, family, said):
+    """Also where the tensors of the head are stored in other shapes, such as with a batch axis."""
+    net, variables = build(family)
+    _, fresh = build(family, seed=1)
+    for upstream, table in plug.module("models", family).WEIGHTS.items():
+        safetensors_file.write(tmp_path / f"{upstream}.safetensors", export(variables, table, net))
+        got = start(tmp_path / f"{upstream}.safetensors", net, family, fresh)
+        assert same(got, flatten(variables)), said
+
+
 def test_a_class_that_the_weights_lack_is_an_error(tmp_path):
     net, variables = build("tsn")
     workdir = save(tmp_path / "w", "tsn", variables, ("a", "b", "c"))
@@ -156,7 +209,7 @@ def test_a_pretrained_encoder_has_no_head(tmp_path, prefix, upstream, norm, said
     got = start(file, net, "videomae", fresh)
     assert same({k: v for k, v in got.items() if "head" not in k}, flatten(variables))
     assert same({k: v for k, v in got.items() if "head" in k}, flatten(fresh))
-    assert "the file has none" in said[0]
+    assert "the weights have none" in said[0]
 
 
 @pytest.mark.parametrize("ema", [False, True])
@@ -175,7 +228,8 @@ def test_a_run_of_pretraining_starts_a_recognizer_without_its_decoder(tmp_path, 
     want = {k: v for k, v in flatten(variables).items() if k in got}
     assert same({k: v for k, v in got.items() if "head" not in k}, want)
     assert same({k: v for k, v in got.items() if "head" in k}, flatten(fresh))
-    assert "the head starts fresh" in said[0]
+    assert said[0].startswith("left out, as the pre-training alone has them: decoder")
+    assert "the head starts fresh" in said[1]
 
 
 def test_a_pattern_that_skips_nothing_is_an_error(tmp_path):
@@ -241,7 +295,7 @@ def test_a_compiled_backbone_and_a_backbone_alone(tmp_path, said):
         got = start(path, net, "tsn", fresh)
         params = {**variables["params"], "head": fresh["params"]["head"]}
         assert same(got, flatten({**variables, "params": params}))
-        assert said[0].endswith("the file has none")
+        assert said[0].endswith("the weights have none")
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model_state", "model", "ema", "state_dict_ema"])

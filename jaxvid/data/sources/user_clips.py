@@ -96,7 +96,13 @@ def _read(
     for other in ("train", "val"):
         if (base / other).is_dir():
             raise UserError(f"{base}: has {other}/ but no {split}/")
-    return class_folders.build(split, root=root, share=train_share, sounds=sounds, **known)
+    found = class_folders.build(split, root=root, share=train_share, sounds=sounds, **known)
+    if not len(found) and split != "train" and train_share < 1:
+        raise UserError(
+            f"{base}: train_share={train_share:g} leaves no videos for {split}; lower it in"
+            " --config.data.train.train_share and --config.data.val.train_share, or add videos"
+        )
+    return found
 
 
 def holds(root: str, split: str) -> bool:

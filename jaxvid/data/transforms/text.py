@@ -1,8 +1,10 @@
 """Conversion of the texts of a sample to tokens."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +12,31 @@ from jaxvid.data.sample import Sample
 from jaxvid.data.text import sentencepiece, tokenizer
 from jaxvid.data.text.tokenizer import LENGTH
 from jaxvid.errors import UserError
+
+
+def check_texts(name: str, given: Any) -> tuple[str, ...]:
+    """Return texts that a caller gives, such as labels, as a tuple.
+
+    Args:
+      name: what the texts are, for the error.
+      given: any collection of texts.
+
+    Raises:
+      UserError: it is a single text, is empty, or has an element that is no text or an empty one.
+    """
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise UserError(f'{name}={given!r:.100}: give a list of texts, such as ["golf", "cooking"]')
+    texts = tuple(str(text) if isinstance(text, str) else text for text in given)
+    if not texts:
+        raise UserError(f"{name}: there are none; give a list of texts")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            raise UserError(f"{name}: number {i + 1} is {text!r:.100}, not a text")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{name}: number {i + 1}, {text!a:.100}, is not Unicode") from None
+    return texts
 
 
 @dataclass(frozen=True)
