@@ -131,6 +131,7 @@ OTHERS = {
     "pretrain",
 }
 OTHERS |= {"audio", "hands"}  # `tools.extract_audio` and `tools.extract_poses` write them
+OTHERS |= {"skeleton"}  # `tools.make_skeletons` generates it
 
 
 def suffix(name: str) -> str:

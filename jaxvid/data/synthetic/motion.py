@@ -21,7 +21,7 @@ Shape letters: t frames, h height, w width.
 import colorsys
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -50,7 +50,7 @@ OPPOSITE = {
 }
 
 
-class _Phase(NamedTuple):
+class Phase(NamedTuple):
     """Range of one coordinate of the pose, and range of its change per frame, in the same units."""
 
     low: float
@@ -61,10 +61,10 @@ class _Phase(NamedTuple):
 
 # Images have y pointing down, so a growing angle turns clockwise.
 PHASES = {
-    "x": _Phase(10, 54, 1.4, 2.0),  # pixels
-    "y": _Phase(10, 54, 1.4, 2.0),
-    "log_radius": _Phase(np.log(16), np.log(32), 0.05, 0.075),
-    "angle": _Phase(0, 360, 5, 8),  # degrees; a small network learns faster turns much more slowly
+    "x": Phase(10, 54, 1.4, 2.0),  # pixels
+    "y": Phase(10, 54, 1.4, 2.0),
+    "log_radius": Phase(np.log(16), np.log(32), 0.05, 0.075),
+    "angle": Phase(0, 360, 5, 8),  # degrees; a small network learns faster turns much more slowly
 }
 MOVES = {
     "left": ("x", -1),
@@ -217,13 +217,26 @@ def label_of(split: str, index: int, seed: int) -> int:
 
 def draw_poses(name: str, rng: np.random.Generator) -> np.ndarray:
     """Return x, y, log radius and angle of every frame, (t, 4)."""
-    axis, sense = MOVES[name]
-    columns = []
-    for key, phase in PHASES.items():
+    return np.stack([*move(PHASES, *MOVES[name], FRAMES, rng).values()], axis=1)
+
+
+def move(
+    phases: Mapping[str, Phase], axis: str, sense: int, frames: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Return the value of each coordinate of a pose in each frame, (t,).
+
+    Every coordinate starts anywhere in its range. Only `axis` changes, and jumps back at the end of
+    its range, so that its values have the same distribution in all frames.
+
+    Args:
+      sense: 1 or -1, the direction of the change.
+    """
+    columns = {}
+    for key, phase in phases.items():
         start, step = rng.uniform(phase.low, phase.high), rng.uniform(phase.slow, phase.fast)
-        moved = start + np.arange(FRAMES) * (sense * step if key == axis else 0.0)
-        columns.append(phase.low + (moved - phase.low) % (phase.high - phase.low))
-    return np.stack(columns, axis=1)
+        moved = start + np.arange(frames) * (sense * step if key == axis else 0.0)
+        columns[key] = phase.low + (moved - phase.low) % (phase.high - phase.low)
+    return columns
 
 
 def _outline(rng: np.random.Generator) -> np.ndarray:
