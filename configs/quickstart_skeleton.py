@@ -3,7 +3,7 @@
     python -m jaxvid.tools.make_skeletons DIR
     python -m jaxvid.main --config quickstart_skeleton:stgcnpp_2d_j --config.data.root=DIR
 
-Variants are family (stgcn, stgcnpp), layout (2d: 17 joints of COCO; 3d: 25 of NTU RGB+D; hand: 21
+Variants are family (agcn2s, stgcn, stgcnpp), layout (2d: 17 joints of COCO; 3d: 25 of NTU RGB+D; hand: 21
 of a hand) and stream (j joints, b bones). `make_skeletons --layout` writes the skeletons of each
 layout, and `jaxvid.tools.fuse` joins the predictions of both streams.
 """
@@ -13,13 +13,12 @@ from itertools import product
 from configs import base, datasets
 from jaxvid import plug
 
-MODELS = {
-    "stgcn": dict(widths=(24, 24, 48, 48), strides=(1, 1, 2, 1)),
-    "stgcnpp": dict(widths=(24, 24, 48, 48), strides=(1, 1, 2, 1)),
-}
+# Widths and strides of the blocks, which all families take.
+BLOCKS = dict(widths=(24, 24, 48, 48), strides=(1, 1, 2, 1))
+FAMILIES = ("agcn2s", "stgcn", "stgcnpp")
 LAYOUTS = {"2d": "coco", "3d": "nturgb+d", "hand": "handmp"}
 STREAMS = ("j", "b")
-VARIANTS = {"_".join(each): each for each in product(MODELS, LAYOUTS, STREAMS)}
+VARIANTS = {"_".join(each): each for each in product(FAMILIES, LAYOUTS, STREAMS)}
 
 
 def get_config(variant="stgcnpp_2d_j"):
@@ -30,7 +29,7 @@ def get_config(variant="stgcnpp_2d_j"):
     c.epochs = 16.0
     c.batch = 16
     c.eval_batch = 40
-    c.model = dict(name=family, variant="test", layout=layout, dropout=0.0, **MODELS[family])
+    c.model = dict(name=family, variant="test", layout=layout, dropout=0.0, **BLOCKS)
     c.task = plug.spec("tasks", "recognition", keys=("keypoint",))
     c.data = datasets.own(dict(name="user_skeletons"))
     recipe = dict(layout=layout, streams=(stream,), frames=24, people=1, clips=4)
