@@ -3,9 +3,9 @@
     python -m jaxvid.tools.make_skeletons DIR
     python -m jaxvid.main --config quickstart_skeleton:stgcnpp_2d_j --config.data.root=DIR
 
-Variants are family (agcn2s, stgcn, stgcnpp), layout (2d: 17 joints of COCO; 3d: 25 of NTU RGB+D; hand: 21
-of a hand) and stream (j joints, b bones). `make_skeletons --layout` writes the skeletons of each
-layout, and `jaxvid.tools.fuse` joins the predictions of both streams.
+Variants are family (agcn2s, stgcn, stgcnpp), layout (2d: 17 joints of COCO; 3d: 25 of NTU RGB+D;
+hand: 21 of a hand) and stream (j joints, b bones). `make_skeletons --layout` writes the skeletons
+of each layout, and `jaxvid.tools.fuse` joins the predictions of both streams.
 """
 
 from itertools import product

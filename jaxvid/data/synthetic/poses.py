@@ -109,7 +109,7 @@ BODIES = {
             "right_arm": (6, 8),
         },
         moves=WALKS | ARM_MOVES,
-        shake=16.0,
+        shake=8.0,
         noise=1.5,
     ),
     "nturgb+d": Body(
@@ -128,7 +128,7 @@ BODIES = {
             "right_arm": (8, 9),
         },
         moves=WALKS | ARM_MOVES,
-        shake=0.15,
+        shake=0.08,
         noise=0.012,
         deep=True,
     ),
