@@ -130,8 +130,8 @@ FILES = {name: f"recognition/{file}" for name, file in RECOGNITION.items()} | {
     "audioonly": "recognition_audio/audioonly/"
     "audioonly_r50_8xb160-64x1x1-100e_kinetics400-audio-feature",
     **{
-        f"{g}:{d}_j": f"skeleton/{SKELETON.format(g, d)}"
-        for g in ("stgcn", "stgcnpp")
+        f"{g}:{d}_j": f"skeleton/{SKELETON.format(theirs, d)}"
+        for g, theirs in (("stgcn", "stgcn"), ("stgcnpp", "stgcnpp"), ("agcn2s", "2s-agcn"))
         for d in ("2d", "3d")
     },
     "bmn:400": "localization/bmn/bmn_2xb8-400x100-9e_activitynet-feature",

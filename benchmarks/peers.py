@@ -178,7 +178,8 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
         inputs = channels_first(arrays["video"]), torch.tensor(arrays["boxes"])
         return Peer(Detector(), inputs, lambda out: entropy(out.float(), torch.zeros_like(out)))
     model.cls_head.num_classes = classes
-    model.backbone.pretrained = None  # a constructor would download them
+    if "AAGCN" not in model.backbone.type:  # which takes no weights
+        model.backbone.pretrained = None  # a constructor would download them
     if family == "umt":  # VideoMAE's network on patches of single frames
         model.backbone.tubelet_size = 1
     if "neck" in model:

@@ -101,6 +101,7 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
     "slowfast": ("slowfast_k400", "r50_4x16", {}, dict(size=112)),
     "stgcn": ("stgcn_ntu60", "2d_j", {}, {}),
     "stgcnpp": ("stgcnpp_ntu60", "2d_j", {}, {}),
+    "agcn2s": ("agcn2s_ntu60", "2d_j", {}, {}),
     "tsn_audio": ("tsn_k400_audio", "", {}, {}),
     "audioonly": ("audioonly_k400", "", {}, {}),
     "bmn": ("bmn_anet", "400", {}, {}),

@@ -3,10 +3,13 @@
 import os
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from jaxvid import skeletons
+from jaxvid import plug, skeletons
+from jaxvid.config import loading, options, schema
+from jaxvid.data.transforms.skeleton import Streams
 from jaxvid.errors import UserError
 from jaxvid.skeletons import SKELETONS
 
@@ -93,3 +96,44 @@ def test_a_published_graph_given_as_ones_own_is_the_same():
 def test_a_wrong_graph_of_ones_own(layout, problem):
     with pytest.raises(UserError, match=problem):
         skeletons.get(layout)
+
+
+def test_a_config_takes_a_graph_of_ones_own():
+    """The model, the streams of the data and the check of the config agree on it."""
+    config = loading.load("skeleton_own:2d_b")
+    changes = {"model.layout": HAND, "data.recipe.layout": HAND}
+    options.admit(config, changes, {})
+    options.change(config, changes)
+    schema.check(config)
+    model = plug.load("models", config.model.to_dict(), num_classes=5)
+    keypoint = jax.ShapeDtypeStruct((2, 2, 8, 4, 3), np.float32)
+    out, _ = jax.eval_shape(
+        lambda x: model.init_with_output(jax.random.key(0), x, train=False), keypoint
+    )
+    assert out.shape == (2, 5)
+    transforms = plug.load("data.recipes", config.data.recipe.to_dict(), split="val")
+    streams = next(step for step in transforms if isinstance(step, Streams))
+    points = np.arange(8, dtype=np.float32).reshape(1, 1, 4, 2)
+    bones = streams({"keypoint": points}, np.random.default_rng(0))["keypoint"]
+    np.testing.assert_array_equal(bones[0, 0], [[-2, -2], [0, 0], [2, 2], [2, 2]])
+
+
+@pytest.mark.parametrize("key", ["model.layout", "data.recipe.layout"])
+@pytest.mark.parametrize(
+    "layout,problem",
+    [
+        ((4, 1), "layout.*it must be a text, or a tuple of 3"),
+        ((4, 1, ((0,), (1, 2))), "layout.*it must be a text, or a tuple of 3"),
+        (5, "layout.*it must be a text"),
+        ((4, 1, ((0, 1), (2, 1), (3, 4))), r"\(3, 4\) is no edge"),
+        ("coco17", 'no skeleton layout "coco17". Did you mean'),
+    ],
+)
+def test_a_config_with_a_wrong_graph(key, layout, problem):
+    config = loading.load("skeleton_own:2d_b")
+    changes = {key: layout}
+    options.admit(config, changes, {})
+    options.change(config, changes)
+    with pytest.raises(UserError, match=problem):
+        schema.check(config)
+        plug.load("models", config.model.to_dict(), num_classes=5)

@@ -56,6 +56,10 @@ class SkeletonNet(nn.Module):
     remat: bool = False
     dtype: Any = jnp.float32
 
+    def __post_init__(self):
+        skeletons.get(self.layout)  # raises an error for a wrong layout
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, keypoint, *, train):
         m, j = keypoint.shape[1], keypoint.shape[3]

@@ -94,7 +94,8 @@ class Streams:
         bones). The motion in the last frame is 0.
 
     Raises:
-      UserError: a stream is unknown, or the key points have another number of joints.
+      UserError: a stream is unknown, the layout is unknown or wrong, or the key points have another
+        number of joints.
     """
 
     layout: skeletons.Layout = "coco"
@@ -103,6 +104,7 @@ class Streams:
     def __post_init__(self):
         if not self.streams or set(self.streams) - set(STREAMS):
             raise UserError(f"streams are some of {', '.join(STREAMS)}, not {self.streams}")
+        skeletons.get(self.layout)  # raises an error for a wrong layout
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         skeleton = skeletons.get(self.layout)
