@@ -67,16 +67,23 @@ class SkeletonNet(nn.Module):
         if j != joints:
             raise ValueError(f'keypoint has {j} joints, layout "{self.layout}" has {joints}')
         norm = partial(BatchNorm, groups=self.bn_groups, frozen=self.bn_frozen)
-        block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
-        block = partial(block, self.spatial, self.temporal, self.layout, norm, self.dtype)
         flat = "b t (m j c)" if self.bn_by_person else "(b m) t (j c)"
         x = rearrange(keypoint, f"b m t j c -> {flat}")
         x = norm(dtype=self.dtype, name="data_bn")(x, train=train)
         x = rearrange(x, f"{flat} -> (b m) t j c", m=m, j=j)
         for i, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True)):
             dropout = self.tcn_dropout if i else 0.0
-            x = block(width, stride, dropout, residual=i > 0, name=f"block{i}")(x, train)
+            block = self.block(norm=norm, features=width, stride=stride, dropout=dropout)
+            x = block(residual=i > 0, name=f"block{i}")(x, train)
         return rearrange(x, "(b m) t j c -> b m t j c", m=m)
+
+    @nn.nowrap
+    def block(self, kind: Any = None, **fields) -> Callable:
+        """Return what makes one of the blocks, of class `Block` or `kind`."""
+        kind = kind or Block
+        kind = nn.remat(kind, static_argnums=(2,)) if self.remat else kind
+        shared: Any = dict(layout=self.layout, dtype=self.dtype)
+        return partial(kind, self.spatial, self.temporal, **shared, **fields)
 
 
 class GraphConv(nn.Module):

@@ -57,15 +57,19 @@ def stgcn_distance(layout: Layout, max_hop: int = 1) -> np.ndarray:
     return np.stack(subsets).astype(np.float32)
 
 
-def k_hop(layout: Layout, scales: int) -> np.ndarray:
+def k_hop(layout: Layout, scales: int, window: int = 1) -> np.ndarray:
     """The mean over the joint itself and all that are exactly k edges apart, for k below `scales`.
 
     The disentangled scales of MS-G3D (Liu et al., 2020).
 
+    Args:
+      window: Number of frames. In a window, a joint and its neighbors in all frames are neighbors.
+
     Returns:
-      (scales, j, j) float32.
+      (scales, window j, window j) float32.
     """
     (adjacency,) = binary_adj(layout)
+    adjacency = np.tile(adjacency + np.eye(len(adjacency), dtype=np.float32), (window, window))
     return np.stack([normalize(k_adjacency(adjacency, k, with_self=True)) for k in range(scales)])
 
 
@@ -81,7 +85,7 @@ def k_adjacency(
     """1 for joints exactly `k` edges apart (Liu et al., 2020, MS-G3D).
 
     Args:
-      adjacency: (j, j) of zeros and ones, without loops.
+      adjacency: (j, j) of zeros and ones.
       with_self: add `self_factor` to the diagonal; not at k = 0, which is the diagonal.
 
     Returns:

@@ -66,8 +66,11 @@ def test_matrices_are_upstreams_bit_for_bit(layout, name, options):
 @needs_goldens
 @pytest.mark.parametrize("layout,golden", [("coco", "msg3d_2d"), ("nturgb+d", "msg3d_3d")])
 def test_distances_are_the_scales_of_ms_g3d(layout, golden):
-    want = np.load(Path(GOLDENS) / f"{golden}.npz")["keep:backbone.sgcn1.0.A"]
+    stored = np.load(Path(GOLDENS) / f"{golden}.npz")
+    want = stored["keep:backbone.sgcn1.0.A"]
     np.testing.assert_allclose(graph.k_hop(layout, 13), want, rtol=1e-6)
+    want = stored["keep:backbone.gcn3d1.gcn3d.0.gcn3d.1.A"]
+    np.testing.assert_allclose(graph.k_hop(layout, 6, window=3), want, rtol=1e-6)
 
 
 @each_layout
@@ -117,6 +120,17 @@ def test_k_hop_is_a_mean_over_joints_so_far_away_and_itself(layout):
     apart = steps_apart(layout)
     for k, scale in enumerate(graph.k_hop(layout, 4)):
         there = (apart == k) | (apart == 0)
+        np.testing.assert_allclose(scale, there / there.sum(0), rtol=1e-6)
+
+
+@each_layout
+def test_in_a_window_neighbors_and_the_joint_itself_are_near_in_all_frames(layout):
+    joints = len(steps_apart(layout))
+    apart = np.tile(np.maximum(steps_apart(layout), 1), (3, 3))
+    np.fill_diagonal(apart, 0)
+    for k, scale in enumerate(graph.k_hop(layout, 3, window=3)):
+        there = (apart == k) | (apart == 0)
+        assert scale.shape == (3 * joints, 3 * joints)
         np.testing.assert_allclose(scale, there / there.sum(0), rtol=1e-6)
 
 
