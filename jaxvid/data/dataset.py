@@ -3,7 +3,7 @@
 import itertools
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,8 @@ from jaxvid.data import sources as formats
 from jaxvid.data.annotations import feature_files, lists
 from jaxvid.data.annotations.labels import FOR_SEVERAL, MultiLabels
 from jaxvid.data.identity import identity
-from jaxvid.data.sample import Source
+from jaxvid.data.sample import Sample, Source, Transform
+from jaxvid.data.video.decode import VideoError
 from jaxvid.data.video.video_files import missing
 from jaxvid.errors import UserError
 
@@ -197,7 +198,44 @@ def for_training(data: Mapping, task: Mapping | None = None, **options: Any) -> 
     Args:
       **options: arguments of `build` that replace those in `data`.
     """
-    return build(**{k: v for k, v in data.items() if k != "recipe"} | options, task=task)
+    found = build(**{k: v for k, v in data.items() if k != "recipe"} | options, task=task)
+    check_recipe(data.get("recipe"), found.splits)
+    return found
+
+
+def check_recipe(recipe: Mapping | None, sources: Mapping[str, Source]) -> None:
+    """Apply the recipe to the first sample of each source that asks for it, see `Source.tried`.
+
+    Raises:
+      UserError: the recipe cannot use the arrays of the sample, or gives arrays of another shape
+        than the model takes.
+    """
+    tried = [source for source in sources.values() if source.tried]
+    if not recipe or not tried:
+        return
+    transforms = plug.load("data.recipes", recipe, split="val")
+    expected = _transformed(plug.load("data.recipes", recipe, "example"), transforms)
+    for source in tried:
+        try:
+            found = _transformed(source[0], transforms)
+        except (VideoError, OSError):
+            continue  # "missing" names files that do not exist; the loader skips unreadable ones
+        except UserError as error:
+            raise UserError(f"{source.where(0)}: {error}") from None
+        for key, array in expected.items():
+            if array.shape != found[key].shape:
+                raise UserError(
+                    f'{source.where(0)}: "{key}" becomes {found[key].shape}; the model takes'
+                    f" {array.shape}"
+                )
+
+
+def _transformed(sample: Sample, transforms: Sequence[Transform]) -> dict[str, np.ndarray]:
+    """Return the arrays that the model gets of a sample."""
+    rng = np.random.default_rng(0)
+    for transform in transforms:
+        sample = transform(sample, rng)
+    return {key: np.asarray(sample[key]) for key in ("keypoint", "heatmap") if key in sample}
 
 
 def with_test(data: Mapping) -> Mapping:
@@ -250,6 +288,7 @@ def for_evaluation(
         )
     given |= dict(splits=(split,), checks=("labels", "missing"), known_names=names, task=task)
     source = build(num_classes=len(names), **given).splits[split]
+    check_recipe(data.get("recipe"), {split: source})
     check_about(source, about or {})
     found = _own_names(data, split, len(names), sample_labels(task) == "several")
     if not own and compare.named(names) and not compare.named(found):

@@ -59,7 +59,7 @@ batching.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -97,6 +97,8 @@ class Source(ABC):
       repeats: float (n,), number of times that a training epoch contains each row. None means once.
       about: facts about the data that are stored in checkpoints and must be the same when a
         checkpoint is used again, such as {"features": settings of the feature extraction}.
+      tried: whether the recipe is applied to the first sample before a run. Sources set it whose
+        arrays can have a form that the recipe cannot use.
     """
 
     names: tuple[str, ...]
@@ -104,6 +106,7 @@ class Source(ABC):
     labels: Any
     repeats: np.ndarray | None = None
     about: Mapping[str, Any] = MappingProxyType({})
+    tried: ClassVar[bool] = False
 
     def __len__(self) -> int:
         return len(self.labels)

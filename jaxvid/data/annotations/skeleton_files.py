@@ -11,7 +11,7 @@ annotation is a dict:
 | total_frames          | number of frames t                                                      |
 | img_shape             | (h, w) in pixels of the image of 2-D key points                         |
 | keypoint              | (m t j c): x, y or x, y, z; zeros for missing joints and people         |
-| keypoint_score        | (m t j), for 2-D key points                                             |
+| keypoint_score        | (m t j), for 2-D key points; without it, 1, and 0 for missing joints    |
 
 The compact form of Kinetics has one row for each of n poses. The number of poses differs between
 frames:

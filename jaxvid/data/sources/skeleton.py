@@ -10,6 +10,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -38,6 +39,8 @@ class Skeletons(Source):
         no file.
       box_thr: minimum score of the box of a pose. Other poses are left out.
     """
+
+    tried: ClassVar[bool] = True
 
     folder: str
     rows: np.ndarray
@@ -113,7 +116,13 @@ def build(
             f'{first}: no "img_shape" in it; 2-D key points need the {skeleton_files.IMAGE}'
         )
     rows = _subset(found, subset, split, path)
+    rows = _with_people(found, rows, split, path)
     _warn_of_nan(found, rows, path)
+    if not suffix and flat and not {"keypoint_score", "frame_inds"} & found.flat.keys():
+        warn_once(
+            logger,
+            f'{path}: no "keypoint_score" in it; the score of a joint is 1, and 0 at (0, 0)',
+        )
     if valid_ratio:
         rows = rows[_valid(found, rows, box_thr, path) >= valid_ratio]
         if not len(rows):
@@ -151,6 +160,24 @@ def _subset(found: skeleton_files.Poses, subset: str, split: str, path: Path) ->
             f' have no annotation and are left out, such as "{absent[0]}"',
         )
     return rows
+
+
+def _with_people(
+    found: skeleton_files.Poses, rows: np.ndarray, split: str, path: Path
+) -> np.ndarray:
+    """Return the rows with at least one pose; warn about those of the compact form without any."""
+    if "frame_inds.shape" not in found.table:
+        return rows
+    empty = rows[found.table["frame_inds.shape"][rows, 0] == 0]
+    if len(empty) == len(rows):
+        raise UserError(f"{path}: no annotation of {split} has a person")
+    if len(empty):
+        warn_once(
+            logger,
+            f"{path}: {len(empty):,} of {len(rows):,} annotations have nobody in them and are left"
+            f' out, such as annotation {empty[0]} ("{found.table["id"][empty[0]]}")',
+        )
+    return np.setdiff1d(rows, empty)
 
 
 def _warn_of_nan(found: skeleton_files.Poses, rows: np.ndarray, path: Path) -> None:

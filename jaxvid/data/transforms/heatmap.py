@@ -61,6 +61,11 @@ class Heatmaps:
                 f"key points have {points.shape[-2]} joints, {joints} in the layout"
                 f' "{self.layout}"; set config.data.recipe.layout'
             )
+        if points.shape[-1] != 2:
+            raise UserError(
+                f"key points have {points.shape[-1]} coordinates; heat maps need x, y in pixels,"
+                ' and the scores in "keypoint_score"'
+            )
         h, w = (int(side * self.scaling + 0.5) for side in (height, width))
         start, end = np.array(self.limbs or [(j, j) for j in range(joints)]).T
         a, b = (points[..., k, :2] * np.float32(self.scaling) for k in (start, end))

@@ -29,16 +29,19 @@ ENDINGS = (".pkl", ".npz", ".npy")
 class Load:
     """Read `keypoint` and related keys from `path`, unless the sample already has key points.
 
-    A .pkl or .npz file contains an annotation, see `data/annotations/skeleton_files.py`. A .npy
-    file, or a .pkl file with a single array, contains `keypoint`.
+    The score of 2-D joints without `keypoint_score` is 1, and 0 for missing joints. A .pkl or .npz
+    file contains an annotation, see `data/annotations/skeleton_files.py`. A .npy file, or a .pkl
+    file with a single array, contains `keypoint`.
 
     Raises:
       VideoError: the file cannot be read, or is invalid.
     """
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        if "keypoint" in sample:
-            return sample
+        return scored(sample if "keypoint" in sample else self.read(sample))
+
+    def read(self, sample: Sample) -> Sample:
+        """Return the sample with the arrays of its file."""
         path = sample["path"]
         if not has_ending(path, ENDINGS):
             raise VideoError(
@@ -59,6 +62,14 @@ class Load:
             raise VideoError(path, numpy_reason(error).removeprefix(f"{path}: ")) from None
         sample = sample | {key: found[key] for key in skeleton_files.ARRAYS if key in found}
         return sample | ({"size": np.array(found["img_shape"])} if "img_shape" in found else {})
+
+
+def scored(sample: Sample) -> Sample:
+    """Give 2-D key points without scores a `keypoint_score`: 1, and 0 for missing joints."""
+    points = sample["keypoint"]
+    if points.shape[-1] != 2 or {"keypoint_score", "frame_inds"} & sample.keys():
+        return sample
+    return sample | {"keypoint_score": np.any(points != 0, -1).astype(np.float32)}
 
 
 def _load_numpy(path: str) -> Any:

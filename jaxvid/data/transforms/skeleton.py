@@ -25,6 +25,11 @@ class Normalize2D:
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = coordinates.frame_size(sample)
         points = np.array(sample["keypoint"], np.float32)
+        if points.shape[-1] != 2:
+            raise UserError(
+                f"key points have {points.shape[-1]} coordinates; expected x, y, and the scores in"
+                ' "keypoint_score". For 3-D joints, set config.data.recipe.layout="nturgb+d"'
+            )
         points[..., :2] = points[..., :2] / np.array([width / 2, height / 2], np.float32) - 1
         return sample | {"keypoint": points}
 
@@ -49,6 +54,12 @@ class Normalize3D:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         points = np.array(sample["keypoint"], np.float32)
+        if points.shape[-1] != 3 or "keypoint_score" in sample:
+            scored = ' and a "keypoint_score"' if "keypoint_score" in sample else ""
+            raise UserError(
+                f"key points have {points.shape[-1]} coordinates{scored}; expected x, y, z without"
+                ' scores. For 2-D joints, set config.data.recipe.layout, such as "coco"'
+            )
         there = np.any(np.abs(points) > 1e-8, axis=(2, 3))  # (m t)
         if not there.any():
             return sample

@@ -306,6 +306,99 @@ def test_samples_of_a_split_without_annotation_are_told(tmp_path):
         assert len(build(tmp_path)) == 2
 
 
+# What a recipe cannot use is an error before a run, not in its first batch
+
+
+def try_recipe(folder: Path, recipe: str, **options):
+    """Read poses.pkl as a run does, for training and for evaluation."""
+    spec = dict(name="skeleton", file="poses.pkl")
+    data = dict(root=str(folder), train=spec, val=spec, recipe=dict(name=recipe, **options))
+    dataset.for_evaluation(data | {"checks": ()}, ("0", "1"))
+    return dataset.for_training(data, checks=())
+
+
+def joints(count: int, dims: int, score: bool) -> list[dict]:
+    points = RNG.uniform(1, 400, (1, 12, count, dims)).astype(np.float32)
+    change: Any = dict(keypoint=points, keypoint_score=points[..., 0] if score else None)
+    return [annotation("a", 0, **change), annotation("b", 1, **change)]
+
+
+@pytest.mark.parametrize(
+    "recipe,options,rows,message",
+    [
+        ("skeleton", {}, joints(18, 2, True), 'have 18 joints, 17 in the layout "coco"'),
+        ("heatmap", {}, joints(18, 2, True), 'have 18 joints, 17 in the layout "coco"'),
+        ("skeleton", {}, joints(25, 3, False), 'have 3 coordinates; .*layout="nturgb.d"'),
+        ("heatmap", {}, joints(17, 3, False), "have 3 coordinates; heat maps need x, y in pixels"),
+        ("skeleton", {"layout": "nturgb+d"}, joints(25, 2, True), "have 2 coordinates and a .*score"),
+        ("skeleton", {"layout": "nturgb+d"}, joints(25, 3, True), "have 3 coordinates and a .*score"),
+        ("skeleton", {"layout": "nturgb+d"}, joints(17, 3, False), "have 17 joints, 25 in the"),
+        ("skeleton", {"layout": "handmp"}, joints(17, 2, True), "have 17 joints, 21 in the"),
+    ],
+)
+def test_joints_of_another_layout_are_named_before_a_run(tmp_path, recipe, options, rows, message):
+    path = write(tmp_path, rows)
+    with pytest.raises(UserError, match=rf'^{path}: annotation 0 \("a"\): key points {message}'):
+        try_recipe(tmp_path, recipe, **options)
+
+
+@pytest.mark.parametrize(
+    "recipe,options,rows",
+    [
+        ("skeleton", {}, joints(17, 2, True)),
+        ("skeleton", {}, joints(17, 2, False)),
+        ("heatmap", {}, joints(17, 2, False)),
+        ("skeleton", {"layout": "nturgb+d"}, joints(25, 3, False)),
+        ("skeleton", {"layout": (3, 1, ((0, 1), (2, 1)))}, joints(3, 2, True)),
+    ],
+)
+def test_joints_of_the_layout_pass(tmp_path, recipe, options, rows):
+    write(tmp_path, rows)
+    assert len(try_recipe(tmp_path, recipe, **options).splits["train"]) == 2
+
+
+def test_files_of_key_points_are_tried_too(tmp_path):
+    content = kinetics("ab", tmp_path)
+    write(tmp_path, content)
+    spec = dict(name="skeleton", file="poses.pkl", subset="train", suffix=".pkl")
+    data = dict(root=str(tmp_path), train=spec, val=spec, checks=())
+    dataset.for_training(data | {"recipe": dict(name="heatmap")})
+    with pytest.raises(UserError, match=r'annotation 0 \("a"\): key points have 17 joints, 18'):
+        dataset.for_training(data | {"recipe": dict(name="skeleton", layout="openpose")})
+    (tmp_path / "a.pkl").unlink()  # the loader decides about it
+    dataset.for_training(data | {"recipe": dict(name="skeleton", layout="openpose")})
+
+
+def test_scores_that_are_missing_are_1_and_those_of_missing_joints_0(tmp_path):
+    rows = joints(17, 2, False)
+    rows[0]["keypoint"][0, 3, 5] = 0
+    write(tmp_path, rows)
+    with logs('no "keypoint_score" in it; the score of a joint is 1'):
+        score = Load()(build(tmp_path)[0], RNG)["keypoint_score"]
+    assert score.shape == (1, 12, 17) and score[0, 3, 5] == 0 and score.sum() == 12 * 17 - 1
+
+
+def test_annotations_without_anybody_are_left_out(tmp_path):
+    content = kinetics("abc")
+    rows = content["annotations"]
+    for key in ("frame_inds", "box_score", "keypoint"):
+        rows[1][key] = rows[1][key][:0]
+    write(tmp_path, content)
+    with logs(r'1 of 3 annotations have nobody in them .*annotation 1 \("b"\)'):
+        source = build(tmp_path)
+    assert [source.id(i) for i in range(len(source))] == ["a", "c"]
+    write(tmp_path, rows[1:2])
+    with pytest.raises(UserError, match=r"poses\.pkl: no annotation of train has a person"):
+        build(tmp_path)
+
+
+def test_a_name_that_occurs_twice_is_named(tmp_path):
+    write(tmp_path, [annotation("a", 0), annotation("b", 1), annotation("a", 1)])
+    spec = dict(name="skeleton", file="poses.pkl")
+    with pytest.raises(UserError, match=r'annotation 2 \("a"\): a is listed twice .*another label'):
+        dataset.build(root=str(tmp_path), train=spec, val=spec, checks=("duplicates",))
+
+
 # The cache
 
 
