@@ -36,9 +36,10 @@ def problems(title: str, lines: Sequence[str], most: int = 10) -> UserError:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """' Did you mean "x"?' for the nearest known name; "" if none is near."""
-    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    return f' Did you mean "{near[0]}"?' if near else ""
+    """' Did you mean "x"?' for the nearest known name, in any case; "" if none is near."""
+    lower = {other.lower(): other for other in sorted(known)}
+    near = difflib.get_close_matches(name.lower(), sorted(lower), n=1, cutoff=0.5)
+    return f' Did you mean "{lower[near[0]]}"?' if near else ""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 
+from jaxvid.errors import UserError
 from jaxvid.ops.attention import attention
 
 Init = nn.initializers.Initializer
@@ -55,6 +56,7 @@ class Qkv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         c, width = x.shape[-1], self.width or x.shape[-1]
+        check_heads(width, self.heads)
         kernel = self.param("kernel", self.kernel_init, (c, 3 * width)).astype(self.dtype)
         kernel = rearrange(kernel, "c (s g d) -> c s g d", s=3, g=self.heads)
         y = jnp.einsum("...nc,csgd->...nsgd", x.astype(self.dtype), kernel)
@@ -122,6 +124,7 @@ class CrossAttention(nn.Module):
     def __call__(self, x: jax.Array, others: jax.Array, **options: Any) -> jax.Array:
         """Apply `attention` with its keyword arguments, such as a mask."""
         c = x.shape[-1]
+        check_heads(c, self.heads)
         linear = partial(nn.Dense, dtype=self.dtype, kernel_init=self.kernel_init)
         q = linear(c, use_bias=self.qkv_bias, name="q")(x)
         q = rearrange(q, "... n (g d) -> ... n g d", g=self.heads)
@@ -129,6 +132,15 @@ class CrossAttention(nn.Module):
         k, v = rearrange(kv, "... m (s g d) -> s ... m g d", s=2, g=self.heads)
         y = rearrange(attention(q, k, v, **options), "... n g d -> ... n (g d)")
         return linear(c, kernel_init=self.proj_init or self.kernel_init, name="proj")(y)
+
+
+def check_heads(width: int, heads: int) -> None:
+    """Raise a UserError if the channels of tokens cannot be divided among heads."""
+    if width % heads:
+        raise UserError(
+            f"{width} channels cannot be divided among {heads} heads: change the heads or the"
+            " width of config.model"
+        )
 
 
 class Mlp(nn.Module):
@@ -251,12 +263,13 @@ class Block(nn.Module):
 class PatchEmbed(nn.Module):
     """Non-overlapping patches, each mapped to one token: (b, T, H, W, c) -> (b, t, h, w, width).
 
-    The video is padded with zeros at its end until patches fit. It is a strided convolution,
-    computed as one matrix product: much faster under XLA.
+    It is a strided convolution, computed as one matrix product: much faster under XLA.
 
     Attributes:
       width: Channels of the tokens.
       patch: Pixels that a token spans, in (T, H, W) or, frame by frame, in (H, W).
+      pad: Add zeros at the end of the video until patches fit. If False, a video that patches do
+        not fit is an error.
     """
 
     width: int
@@ -264,11 +277,19 @@ class PatchEmbed(nn.Module):
     use_bias: bool = True
     kernel_init: Init = lecun_normal
     dtype: Any = jnp.float32
+    pad: bool = False
 
     @nn.compact
     def __call__(self, video: jax.Array) -> jax.Array:
         kernel = self.param("kernel", self.kernel_init, (*self.patch, video.shape[-1], self.width))
         a, i, j = (1, *self.patch)[-3:]
+        t, height, width = video.shape[1:4]
+        if not self.pad and (t % a or height % i or width % j):
+            raise UserError(
+                f"patches of {a} x {i} x {j} (frames, height, width) do not fit into clips of {t}"
+                f" frames of {height} x {width} pixels: change the frames or the size in"
+                " config.model and config.data.recipe to multiples of the patch"
+            )
         x = pad_to_multiple(video.astype(self.dtype), (a, i, j))
         x = rearrange(x, "b (t a) (h i) (w j) c -> b t h w (a i j c)", a=a, i=i, j=j)
         x = x @ kernel.reshape(-1, self.width).astype(self.dtype)

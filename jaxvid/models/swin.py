@@ -87,7 +87,8 @@ class Swin(nn.Module):
         init = nn.initializers.truncated_normal(self.init_std) if self.init_std else lecun_normal
         block = remat(Block, self.remat)
         rates = iter(np.linspace(0, self.drop_path, sum(self.depths)))
-        x = PatchEmbed(self.width, self.patch, dtype=self.dtype, name="patch_embed")(video)
+        embed = PatchEmbed(self.width, self.patch, dtype=self.dtype, pad=True, name="patch_embed")
+        x = embed(video)
         x, lower = norm("patch_norm", self.dtype)(x), []
         for s, (depth, g) in enumerate(zip(self.depths, self.heads, strict=True)):
             if s:

@@ -21,7 +21,7 @@ from einops import rearrange
 from jaxvid.config.values import Count, Natural, Positive, Rate
 from jaxvid.errors import UserError
 from jaxvid.layers import heads, transformer
-from jaxvid.layers.transformer import Mlp, PatchEmbed, Remat, norm, normal, remat
+from jaxvid.layers.transformer import Mlp, PatchEmbed, Remat, check_heads, norm, normal, remat
 from jaxvid.ops.attention import attention
 from jaxvid.ops.position import rotate
 from jaxvid.weights.names import vjepa2 as names
@@ -261,6 +261,7 @@ class AttentionPool(nn.Module):
     @nn.compact
     def __call__(self, x):
         c = x.shape[-1]
+        check_heads(c, self.heads)
         linear = partial(nn.Dense, dtype=self.dtype, kernel_init=normal)
         query = self.param("query", normal, (1, 1, c)).astype(self.dtype)
         query = jnp.broadcast_to(query, (len(x), 1, c))

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvid.errors import UserError
+
 Method = Literal["linear", "cubic", "smooth"]
 METHODS: tuple[Method, Method, Method] = ("linear", "cubic", "cubic")  # for time, height and width
 
@@ -25,7 +27,12 @@ def sine_cosine(n: int, c: int) -> np.ndarray:
 
     Returns:
       float32 (n, c), computed in float64.
+
+    Raises:
+      UserError: the number of channels is odd.
     """
+    if c % 2:
+        raise UserError(f"a table of sines and cosines has an even number of channels, not {c}")
     # Python's powers are PyTorch's. NumPy's differ in the last bit, which one position shows.
     rates = np.array([10000.0 ** -(i / c) for i in range(0, c, 2)])
     angles = np.arange(n)[:, None] * rates

@@ -83,6 +83,9 @@ def missing(spec: str, path: Path, runs: Iterable[str]) -> UserError:
     """
     if "://" in spec:
         known = [row.name for row in zoo.rows() if spec in (row.url, *row.mirrors)]
+        repository = spec.partition("huggingface.co/")[2].strip("/")
+        if "/" in repository:
+            known += [row.name for row in zoo.rows() if f"huggingface.co/{repository}/" in row.url]
     else:
         known = [row.name for row in zoo.rows() if f"huggingface.co/{spec}/" in row.url]
     if known:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
+from jaxvid.errors import UserError
 from jaxvid.layers import transformer
 from tests.conftest import fill
 
@@ -189,7 +190,7 @@ def test_a_family_overrides_how_tokens_attend():
 def test_patches_are_tokens(patch, use_bias):
     """Also those that reach beyond the video, where it is padded with zeros."""
     video = draw(2, 4, 8, 9, 3)
-    layer = transformer.PatchEmbed(5, patch, use_bias)
+    layer = transformer.PatchEmbed(5, patch, use_bias, pad=True)
     variables = filled(layer, video)
     kernel = variables["params"]["kernel"]
     assert kernel.shape == (*patch, 3, 5)
@@ -220,3 +221,21 @@ def test_remat_computes_products_again_and_changes_no_gradient(policy, products)
     assert count[1] - count[0] == products
     for got, want in zip(*(jax.tree.leaves(loss(n)(variables)) for n in (net, block)), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(7, 8, 8), (1, 8, 8), (4, 9, 8), (4, 8, 10)])
+def test_clips_that_patches_do_not_fit_are_an_error_with_both(shape):
+    """Zeros at the end would be black frames and pixels that nobody has asked for."""
+    embed = transformer.PatchEmbed(5, (2, 4, 4))
+    t, h, w = shape
+    message = rf"patches of 2 x 4 x 4 .* do not fit into clips of {t} frames of {h} x {w} pixels"
+    with pytest.raises(UserError, match=message):
+        filled(embed, draw(2, *shape, 3))
+
+
+@pytest.mark.parametrize("kind", [transformer.Attention, transformer.CrossAttention])
+def test_heads_that_do_not_divide_the_channels_are_an_error(kind):
+    x = draw(2, 5, 8)
+    given = () if kind is transformer.Attention else (x,)
+    with pytest.raises(UserError, match="8 channels cannot be divided among 3 heads"):
+        filled(kind(3), x, *given)

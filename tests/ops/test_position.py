@@ -8,7 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
+from jaxvid.errors import UserError
 from jaxvid.ops.position import interpolation, sine_cosine
+
+
+def test_an_odd_number_of_channels_is_an_error():
+    with pytest.raises(UserError, match="even number of channels, not 5"):
+        sine_cosine(3, 5)
 
 
 def test_sine_cosine():

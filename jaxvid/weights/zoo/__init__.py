@@ -124,9 +124,12 @@ def get(name: str) -> Row:
     known = by_name()
     if name in known:
         return known[name]
-    family = name.partition("_")[0]
+    family = name.partition("_")[0].lower()
     families = {name.partition("_")[0] for name in known}
-    if family in families:
+    repository = rf"https://huggingface\.co/[^/]+/{re.escape(name)}/"
+    if same := [row.name for row in rows() if re.match(repository, row.url)]:
+        hint = f' Did you mean "{same[0]}"?'
+    elif family in families:
         hint = did_you_mean(name, [n for n in known if n.partition("_")[0] == family])
     else:
         hint = did_you_mean(family, families)
