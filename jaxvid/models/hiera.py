@@ -25,9 +25,7 @@ from jaxvid.layers.position import PositionTable, check_clip
 from jaxvid.layers.transformer import Init, Mlp, Qkv, Remat, lecun_normal, norm, normal, remat
 from jaxvid.ops.attention import attention
 from jaxvid.ops.pooling import max_pool
-from jaxvid.weights import inflate
-from jaxvid.weights.convert import Weights
-from jaxvid.weights.names import fixes
+from jaxvid.weights.names import hiera as names
 
 VARIANTS: dict[str, dict] = {
     "test": dict(width=8, depths=(1, 1, 2), heads=1, frames=4, size=32),
@@ -288,39 +286,4 @@ def build(
     return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
 
 
-# Weights
-
-# "blocks.2.attn.qkv.weight" -> "backbone/block2/attn/qkv/kernel"
-BACKBONE = (
-    ("pos_embed_spatial", "backbone/pos_embed_spatial/table"),
-    ("pos_embed_temporal", "backbone/pos_embed_temporal/table"),
-    ("patch_embed.proj", "backbone/patch_embed"),
-    ("blocks.{b}", "backbone/block{b}"),
-    ("blocks.{b}.proj", "backbone/block{b}/shortcut"),
-)
-HEAD = (("norm", "head/norm"), ("head.projection", "head/fc"))
-FIX = fixes.without_batch("pos_embed_(spatial|temporal)")
-PUBLISHED = (8, 56, 56)  # grid of files
-
-
-def resize(net, path, value, shape):
-    """A position table for clips of another size (`Weights.adapt`)."""
-    t, h, w = net.backbone.grid
-    if path.endswith("pos_embed_spatial/table"):
-        return inflate.position_table(value, (1, h, w), (1, *PUBLISHED[1:]))
-    if path.endswith("pos_embed_temporal/table"):
-        return inflate.position_table(value, (t, 1, 1), (PUBLISHED[0], 1, 1))
-    return value
-
-
-DECODER = ("mask_token", "encoder_norm.*", "decoder_.*", "multi_scale_fusion_heads.*")
-ORDER = (
-    "pos_embed pos_embed_spatial pos_embed_temporal mask_token decoder_pos_embed patch_embed blocks"
-    " norm1 attn qkv attn.proj norm2 mlp fc1 fc2 proj norm encoder_norm multi_scale_fusion_heads"
-    " decoder_embed decoder_blocks decoder_norm decoder_pred head projection weight bias"
-)
-WEIGHTS = {
-    "official": Weights(BACKBONE + HEAD, order=ORDER, adapt=resize, fix=FIX),
-    # files of masked pre-training, to start from
-    "pretraining": Weights(BACKBONE + HEAD, DECODER, adapt=resize, fix=FIX),
-}
+WEIGHTS = {"official": names.OFFICIAL, "pretraining": names.PRETRAINING}

@@ -24,6 +24,7 @@ from jaxvid.models.hiera import EPSILON, Hiera
 from jaxvid.ops import masking
 from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import fixes
+from jaxvid.weights.names import hiera as names
 
 XAVIER = nn.initializers.xavier_uniform()
 VARIANTS: dict[str, dict] = {
@@ -144,7 +145,7 @@ def build(
 
 # "decoder_blocks.0.mlp.fc1.weight" -> "decoder/block0/mlp/fc1/kernel"
 ROWS = (
-    *hiera.BACKBONE,
+    *names.BACKBONE,
     ("multi_scale_fusion_heads.{s}", "decoder/fusion{s}"),
     ("encoder_norm", "decoder/encoder_norm"),
     ("mask_token", "decoder/mask_token"),
@@ -155,4 +156,4 @@ ROWS = (
     ("decoder_pred", "decoder/fc"),
 )
 FIX = fixes.without_batch("(decoder_pos_embed|pos_embed_(spatial|temporal))")
-WEIGHTS = {"official": Weights(ROWS, order=hiera.ORDER, adapt=hiera.resize, fix=FIX)}
+WEIGHTS = {"official": Weights(ROWS, order=names.ORDER, adapt=names.resize, fix=FIX)}

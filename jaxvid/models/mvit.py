@@ -26,8 +26,7 @@ from jaxvid.layers.transformer import Init, Mlp, Qkv, Remat, lecun_normal, norm,
 from jaxvid.ops import conv, relative_position
 from jaxvid.ops.attention import attention
 from jaxvid.ops.pooling import max_pool
-from jaxvid.weights import inflate
-from jaxvid.weights.convert import Weights
+from jaxvid.weights.names import mvit as names
 
 Grid = tuple[int, int, int]
 VARIANTS: dict[str, dict] = {
@@ -287,34 +286,4 @@ def build(
     return heads.Recognizer(backbone(variant, dtype=dtype, output="both", **overrides), head)
 
 
-# "backbone.blocks.1.attn.pool_q.weight" -> "backbone/block1/attn/pool_q/kernel"
-OPENMMLAB = (
-    ("backbone.cls_token", "backbone/cls_token"),
-    ("backbone.patch_embed.projection", "backbone/patch_embed"),
-    ("backbone.blocks.{b}", "backbone/block{b}"),
-    ("backbone.blocks.{b}.proj", "backbone/block{b}/shortcut"),
-    ("backbone.norm3", "backbone/norm"),
-    ("cls_head.fc_cls", "head/fc"),
-)
-ORDER = (
-    "backbone cls_head cls_token patch_embed blocks norm1 attn norm2 mlp blocks.proj norm3"
-    " rel_pos_h rel_pos_w rel_pos_t qkv attn.proj pool_q norm_q pool_k norm_k pool_v norm_v"
-    " projection fc1 fc2 fc_cls weight bias"
-)
-
-
-def for_size(net, path, value, shape):
-    """A table of relative positions for clips of another size."""
-    return inflate.offset_table(value, shape[0]) if "/rel_pos_" in path else value
-
-
-WEIGHTS = {
-    "mmaction": Weights(OPENMMLAB, order=ORDER, adapt=for_size),
-    # MMSelfSup's pre-training, whose last stage does not halve the grid
-    "maskfeat": Weights(
-        OPENMMLAB,
-        ("backbone.mask_token", "backbone.norm2.*", "neck.*", "head.*", "target_generator.*"),
-        ORDER,
-        adapt=for_size,
-    ),
-}
+WEIGHTS = {"mmaction": names.MMACTION, "maskfeat": names.MASKFEAT}

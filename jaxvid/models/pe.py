@@ -7,7 +7,6 @@ those of its frames, each of which the tower sees by itself.
 Shapes: b batch, t frames, h w patches of a frame, n tokens, c channels, d channels of a head.
 """
 
-import math
 from functools import partial
 from typing import Any
 
@@ -32,9 +31,7 @@ from jaxvid.layers.transformer import (
 )
 from jaxvid.ops.attention import attention
 from jaxvid.ops.position import rotate
-from jaxvid.weights import inflate
-from jaxvid.weights.convert import Weights
-from jaxvid.weights.names import fixes
+from jaxvid.weights.names import pe as names
 
 VARIANTS: dict[str, dict] = {
     "test": dict(size=32, width=16, depth=2, heads=2, pool_heads=2),
@@ -186,40 +183,4 @@ def build(variant, *, num_classes, dropout: Rate = 0.0, dtype: Any = jnp.float32
     return heads.Recognizer(backbone(variant, dtype=dtype, **overrides), head)
 
 
-# Weights
-
-ORDER = (
-    "cls_token pos_embed patch_embed norm_pre blocks norm1 attn qkv norm2 norm attn_pool latent q"
-    " kv proj attn_pool.norm mlp fc1 fc2 head weight bias"
-)
-
-
-def tower(ours):
-    """Return the rename rows of an image tower, the module `ours`."""
-    # "attn_pool.kv.weight" -> "backbone/attn_pool/attn/kv/kernel"
-    same = ("cls_token", "patch_embed.proj", "norm_pre", "norm", "attn_pool")
-    return (
-        *((name, f"{ours}/{name.removesuffix('.proj')}") for name in same),
-        ("pos_embed", f"{ours}/pos_embed/table"),
-        ("blocks.{i}", f"{ours}/block{{i}}"),
-        *((f"attn_pool.{part}", f"{ours}/attn_pool/attn/{part}") for part in ("q", "kv", "proj")),
-    )
-
-
-def adapt(net: Any, path: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Resize the table of positions for frames of another size (`Weights.adapt`)."""
-    if path.endswith("pos_embed/table"):
-        first = int(math.isqrt(len(value)) ** 2 != len(value))  # a class token
-        old, new = (math.isqrt(rows - first) for rows in (len(value), shape[0]))
-        return inflate.position_embedding(value, (1, old, old), (1, new, new))
-    return value
-
-
-WEIGHTS = {
-    "timm": Weights(
-        (*tower("backbone"), ("head", "head/fc")),
-        order=ORDER,
-        adapt=adapt,
-        fix=fixes.without_batch(r"cls_token|pos_embed|attn_pool\.latent"),
-    )
-}
+WEIGHTS = {"timm": names.TIMM}

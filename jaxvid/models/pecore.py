@@ -20,6 +20,7 @@ from jaxvid.models.clip import BY_VARIANT, Text, TwoTowers
 from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import clip as names
 from jaxvid.weights.names import fixes
+from jaxvid.weights.names import pe as images
 
 VARIANTS: dict[str, dict] = {
     "test": dict(pe.VARIANTS["test"], features=8),
@@ -97,7 +98,7 @@ WEIGHTS = {
     "official": Weights(
         ROWS,
         names.SKIP,
-        adapt=pe.adapt,
+        adapt=images.adapt,
         fix=fixes.chain(
             fixes.parted(f"{POOL}weight", "in_proj_weight", {"q.weight": 1, "kv.weight": 2}),
             fixes.parted(f"{POOL}bias", "in_proj_bias", {"q.bias": 1, "kv.bias": 2}),

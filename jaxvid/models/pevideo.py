@@ -26,8 +26,7 @@ from jaxvid.layers.rotary import EPSILON, Block, mean_norm, rms_norm
 from jaxvid.layers.transformer import Remat, normal, remat
 from jaxvid.models import pe
 from jaxvid.models.clip import BY_VARIANT, Matched, Text
-from jaxvid.weights.convert import Weights
-from jaxvid.weights.names import fixes
+from jaxvid.weights.names import pe as names
 
 VARIANTS: dict[str, dict] = {
     "test": dict(
@@ -268,61 +267,4 @@ def build(variant, *, text: Text = BY_VARIANT, dtype: Any = jnp.float32, **overr
     return PEVideo(video, TextEncoder(**options, remat=video.remat, dtype=dtype), dtype)
 
 
-# Weights
-
-TIMM, VIDEO = "video_encoder.embedder.vision_model.timm_model", "video_encoder"
-RESNET = f"{VIDEO}.patch_embedder.resnet_block"
-# "video_encoder.layers.0.mlp.gate_up.weight" -> "backbone/block0/fc1/kernel"
-ROWS = (
-    *((f"{TIMM}.{torch}", f"backbone/{ours}") for torch, ours in pe.tower("frames")),
-    (f"{TIMM}.head", "backbone/head"),
-    (f"{VIDEO}.embedder.proj", "backbone/embed"),
-    (f"{VIDEO}.embedder.data_proj", "backbone/data_embed"),
-    (f"{VIDEO}.patch_embedder.class_embedding", "backbone/class_embedding"),
-    (f"{RESNET}.block{{i}}.groupnorm", "backbone/conv_block{i}"),
-    (f"{RESNET}.block{{i}}.project", "backbone/conv_block{i}/conv"),
-    (f"{VIDEO}.layers.{{i}}.self_attn", "backbone/block{i}/attn"),
-    (f"{VIDEO}.layers.{{i}}.self_attn.o_proj", "backbone/block{i}/attn/proj"),
-    (f"{VIDEO}.layers.{{i}}.mlp.gate_up", "backbone/block{i}/fc1"),
-    (f"{VIDEO}.layers.{{i}}.mlp.down_proj", "backbone/block{i}/fc2"),
-    (f"{VIDEO}.layers.{{i}}.input_layernorm", "backbone/block{i}/norm1"),
-    (f"{VIDEO}.layers.{{i}}.post_attention_layernorm", "backbone/block{i}/norm2"),
-    (f"{VIDEO}.norm", "backbone/norm"),
-    (f"{VIDEO}.output", "backbone/output"),
-    ("text_model.embeddings.tok_embeddings", "text/token_embedding"),
-    ("text_model.embeddings.norm", "text/token_norm"),
-    ("text_model.layers.{i}.attn_norm", "text/block{i}/norm1"),
-    ("text_model.layers.{i}.attn.Wqkv", "text/block{i}/attn/qkv"),
-    ("text_model.layers.{i}.attn.Wo", "text/block{i}/attn/proj"),
-    ("text_model.layers.{i}.mlp_norm", "text/block{i}/norm2"),
-    ("text_model.layers.{i}.mlp.Wi", "text/block{i}/fc1"),
-    ("text_model.layers.{i}.mlp.Wo", "text/block{i}/fc2"),
-    ("text_model.final_norm", "text/norm"),
-    ("text_video_head.layer_norm", "text_head/norm"),
-    ("text_video_head.proj", "text_head/fc"),
-    ("video_head.layer_norm", "video_head/norm"),
-    ("video_head.proj", "video_head/fc"),
-    ("text_video_logit_scale", "similarity/logit_scale"),
-    ("text_video_logit_bias", "similarity/logit_bias"),
-)
-ORDER = (
-    "text_video_logit_scale text_video_logit_bias text_model video_encoder text_video_head"
-    " video_head embeddings tok_embeddings embedder vision_model patch_embedder class_embedding"
-    " resnet_block block1 block2 groupnorm project layers cls_token pos_embed patch_embed norm_pre"
-    " blocks norm1 attn_norm self_attn q_proj k_proj v_proj o_proj q_norm k_norm attn qkv Wqkv Wi"
-    " Wo norm2 mlp_norm norm attn_pool latent q kv layer_norm proj data_proj attn_pool.norm mlp"
-    " fc1 fc2 gate_proj up_proj down_proj input_layernorm post_attention_layernorm output"
-    " final_norm head weight bias"
-)
-WEIGHTS = {
-    "transformers": Weights(
-        ROWS,
-        order=ORDER,
-        adapt=pe.adapt,
-        fix=fixes.chain(
-            fixes.joined(tuple(f"self_attn.{x}_proj" for x in "qkv"), "self_attn.qkv"),
-            fixes.joined(("gate_proj", "up_proj"), "gate_up"),
-            fixes.without_batch(r".*\.(cls_token|pos_embed|latent|class_embedding)"),
-        ),
-    )
-}
+WEIGHTS = {"transformers": names.VIDEO}

@@ -8,6 +8,7 @@ import pytest
 from jaxvid.errors import UserError
 from jaxvid.models import hiera
 from jaxvid.weights.convert import convert, export
+from jaxvid.weights.names import hiera as names
 from tests.conftest import fill
 
 NET = hiera.build("test", num_classes=3)
@@ -141,9 +142,9 @@ def test_tables_of_files_are_resized_to_the_model():
     """The published ones are for 8 x 56 x 56 tokens."""
     table = np.random.default_rng(2).standard_normal((56 * 56, 8)).astype(np.float32)
     path = "params/backbone/pos_embed_spatial/table"
-    assert hiera.resize(NET, path, table, (64, 8)).shape == (64, 8)
+    assert names.resize(NET, path, table, (64, 8)).shape == (64, 8)
     constant = np.ones((8, 8), np.float32)
     path = "params/backbone/pos_embed_temporal/table"
     np.testing.assert_allclose(
-        hiera.resize(NET, path, constant, (2, 8)), np.ones((2, 8)), atol=1e-6
+        names.resize(NET, path, constant, (2, 8)), np.ones((2, 8)), atol=1e-6
     )
