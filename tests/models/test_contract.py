@@ -94,14 +94,21 @@ def forward(model, train=False):
     return apply
 
 
-def trace_output(family, model, variables, train=False):
-    return jax.eval_shape(forward(model, train), variables, taken(model, inputs(family)))
+def trace_both(family, model, variant="test"):
+    """Shapes of the output, and of the variables."""
+    arrays = taken(model, inputs(family, variant))
+    start = functools.partial(model.init_with_output, jax.random.key(0), train=False)
+    return jax.eval_shape(lambda x: start(**x), arrays)
 
 
-def remats(family, model, variables):
-    """The number of parts that the backward pass computes again, also inside of others."""
-    jaxpr = jax.make_jaxpr(forward(model, train=True))(variables, inputs(family))
-    return len(re.findall(r"\bremat\w*\[", str(jaxpr)))
+def trace_training(family, model, variables):
+    """Shapes of the output in training, and the number of parts whose activations are not kept.
+
+    These are computed again by the backward pass; parts inside of others count, too.
+    """
+    traced = jax.make_jaxpr(forward(model, train=True), return_shape=True)
+    jaxpr, out = traced(variables, inputs(family))
+    return out, len(re.findall(r"\bremat\w*\[", str(jaxpr)))
 
 
 def names(tree):
@@ -112,6 +119,12 @@ def names(tree):
 def variables_of(family):
     """Of the test variant."""
     return trace(family, make(family))
+
+
+@functools.cache
+def trained(family):
+    """What `trace_training` gives for the test variant."""
+    return trace_training(family, make(family), variables_of(family))
 
 
 def load(tensors, variables, table, net=None):
@@ -137,9 +150,7 @@ def test_a_family_has_what_others_rely_on(family):
 @pytest.mark.parametrize("family,variant", VARIANTS)
 def test_every_variant_gives_logits(family, variant):
     """Or, for what knows no classes, such as localization and masked pre-training, others."""
-    model = make(family, variant)
-    variables = trace(family, model, variant)
-    out = jax.eval_shape(forward(model), variables, inputs(family, variant))
+    out, _ = trace_both(family, make(family, variant), variant)
     kinds = {(*x.shape[:1], x.dtype.name) for x in jax.tree.leaves(out)}
     assert kinds - {("float32",)} == {(2, "float32")}  # the scale of similarities is a number
     if not inputs(family).keys() & {"feature", "text", "hidden"}:
@@ -149,18 +160,15 @@ def test_every_variant_gives_logits(family, variant):
 
 @each_family
 def test_training_gives_the_shapes_of_evaluation(family):
-    model, variables = make(family), variables_of(family)
-    assert trace_output(family, model, variables, train=True) == trace_output(
-        family, model, variables
-    )
+    arrays, variables = inputs(family), variables_of(family)
+    assert trained(family)[0] == jax.eval_shape(forward(make(family)), variables, arrays)
 
 
 @each_family
 def test_the_backbone_gives_a_feature_map(family):
-    model = make(family, attr="backbone")
-    variables = trace(family, model)
+    maps, variables = trace_both(family, make(family, attr="backbone"))
     given = max(len(x.shape) for x in inputs(family).values())
-    for out in jax.tree.leaves(trace_output(family, model, variables)):  # a map a pathway
+    for out in jax.tree.leaves(maps):  # a map a pathway
         assert len(out.shape) == given
         assert out.shape[0] == 2
     # It is the backbone of the recognizer, so features can be had from a trained one.
@@ -170,23 +178,20 @@ def test_the_backbone_gives_a_feature_map(family):
 
 @each_family
 def test_bfloat16_keeps_float32_parameters_and_logits(family):
-    model = make(family, dtype=jnp.bfloat16)
-    variables = trace(family, model)
+    outputs, variables = trace_both(family, make(family, dtype=jnp.bfloat16))
     assert names(variables) == names(variables_of(family))
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    outputs = jax.tree.leaves(trace_output(family, model, variables))
-    assert {out.dtype for out in outputs} == {jnp.dtype("float32")}
-    features = make(family, attr="backbone", dtype=jnp.bfloat16)
-    maps = jax.tree.leaves(trace_output(family, features, trace(family, features)))
-    assert {out.dtype for out in maps} == {jnp.dtype("bfloat16")}
+    assert {out.dtype for out in jax.tree.leaves(outputs)} == {jnp.dtype("float32")}
+    maps, _ = trace_both(family, make(family, attr="backbone", dtype=jnp.bfloat16))
+    assert {out.dtype for out in jax.tree.leaves(maps)} == {jnp.dtype("bfloat16")}
 
 
 @each_family
 def test_remat_keeps_the_parameters(family):
-    model = make(family, remat=True)
-    assert names(trace(family, model)) == names(variables_of(family))
-    plain = remats(family, make(family), variables_of(family))  # some activations always are
-    assert remats(family, model, variables_of(family)) > plain
+    """The model takes those of the one without, or the trace would end in an error."""
+    out, parts = trace_training(family, make(family, remat=True), variables_of(family))
+    wanted, always = trained(family)  # some activations always are
+    assert out == wanted and parts > always
 
 
 # Overrides
