@@ -78,6 +78,7 @@ IMPORTS = {
     "inference.features": ".errors .data .distributed.mesh .inference.model jax numpy",
     "inference.model": ".errors .compare .config .plug .data .distributed .inference .train"
     " .weights jax numpy",
+    "inference.poses": ".errors .plug .models .weights jax numpy cv2",
     "inference.skeleton": ".errors .skeletons .data .inference .results numpy",
     "inference.tracking": ".results numpy",
     "samples": ".errors .skeletons .data .draw numpy",

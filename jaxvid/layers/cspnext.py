@@ -107,13 +107,11 @@ class CSPNeXt(NormalizedNet):
       stages: For each stage, its channels, the number of its blocks, and whether they have
         shortcuts.
       separable: Whether 3 x 3 convolutions after the stem are depthwise separable.
-      last_only: Whether to return the last feature map alone.
     """
 
     stem: Count = STEM
     stages: tuple[tuple[Count, Count, bool], ...] = STAGES
     separable: bool = False
-    last_only: bool = False
 
     @nn.compact
     def __call__(self, image, *, train):
@@ -135,7 +133,7 @@ class CSPNeXt(NormalizedNet):
             layer = CSPLayer(width, depth, True, **options, **known, name=f"stage{s}_{1 + last}")
             x = layer(x, train=train)
             maps.append(x)
-        return maps[-1] if self.last_only else tuple(maps[-3:])
+        return tuple(maps[-3:])
 
 
 def conv3(features, separable, strides=(1, 1), *, norm, dtype, name):

@@ -24,6 +24,7 @@ from jaxvid.weights.convert import Weights
 from jaxvid.weights.names.resnet import BUFFERS
 
 STRIDES = (8, 16, 32)  # of the maps, in pixels
+SIZES = {"test": 64, "nano": 320, "m": 640}  # side of the image in pixels
 LOGS = ("exponential",)
 TINY = tuple((c, 1, own) for c, own in ((8, True), (8, True), (16, True), (16, False)))
 VARIANTS: dict[str, dict] = {
@@ -167,5 +168,5 @@ def openmmlab(net):
     return tuple(rows)
 
 
-SKIPPED = (*BUFFERS, r"data_preprocessor\..*")
+SKIPPED = (*BUFFERS, "data_preprocessor.*")
 WEIGHTS = {"mmaction": Weights(openmmlab, SKIPPED, ORDER)}

@@ -21,15 +21,14 @@ from jaxvid.weights.names.resnet import BUFFERS
 
 BINS = 2  # bins of a pixel
 TINY = tuple((c, 1, own) for c, own in ((8, True), (8, True), (16, True), (16, False)))
-HAND, PERSON = (256, 256), (256, 192)  # height and width of the image
+PERSON = 256, 192  # height and width of the image; those of a hand are 256
 VARIANTS: dict[str, dict] = {
-    "test": dict(stem=8, stages=TINY, size=(64, 64), hidden=16, key=8, kernel=3),
-    "m-hand": dict(**cspnext.scaled(0.75, 0.67), size=HAND),
-    "m": dict(**cspnext.scaled(0.75, 0.67), size=PERSON),
-    "s": dict(**cspnext.scaled(0.5, 0.33), size=PERSON),
-    "t": dict(**cspnext.scaled(0.375, 0.167), size=PERSON),
+    "test": dict(stem=8, stages=TINY, hidden=16, key=8, kernel=3),
+    "m": cspnext.scaled(0.75, 0.67),
+    "s": cspnext.scaled(0.5, 0.33),
+    "tiny": cspnext.scaled(0.375, 0.167),
 }
-HEAD = ("size", "hidden", "key", "kernel")  # options of the head
+HEAD = ("hidden", "key", "kernel")  # options of the head
 
 
 class PoseNet(nn.Module):
@@ -39,7 +38,7 @@ class PoseNet(nn.Module):
     head: "SimCC"
 
     def __call__(self, image, *, train):
-        return self.head(self.backbone(image, train=train))
+        return self.head(self.backbone(image, train=train)[-1])
 
 
 class ScaleNorm(nn.Module):
@@ -119,19 +118,29 @@ class SimCC(nn.Module):
 
 def example(variant):
     """Shapes and dtypes of small inputs, by name: a batch of two."""
-    size = VARIANTS[variant]["size"]
-    return {"image": jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)}
+    return {"image": jax.ShapeDtypeStruct((2, *PERSON, 3), jnp.float32)}
 
 
 def backbone(variant, *, dtype=jnp.float32, **overrides):
     options = {k: v for k, v in VARIANTS[variant].items() if k not in HEAD}
-    return CSPNeXt(**{**options, **overrides}, last_only=True, dtype=dtype)
+    return CSPNeXt(**{**options, **overrides}, dtype=dtype)
 
 
-def build(variant, *, num_classes, dtype=jnp.float32, **overrides):
-    """Return the estimator of `num_classes` joints; other arguments are those of `CSPNeXt`."""
+def build(
+    variant,
+    *,
+    num_classes,
+    size: tuple[Count, Count] = PERSON,
+    dtype=jnp.float32,
+    **overrides,
+):
+    """Return the estimator of `num_classes` joints; other arguments are those of `CSPNeXt`.
+
+    Args:
+      size: Height and width of the image in pixels.
+    """
     options = {k: v for k, v in VARIANTS[variant].items() if k in HEAD}
-    head = SimCC(num_classes, **options, dtype=dtype)
+    head = SimCC(num_classes, size, **options, dtype=dtype)
     return PoseNet(backbone(variant, dtype=dtype, **overrides), head)
 
 
@@ -151,5 +160,5 @@ def openmmlab(net):
     return (*cspnext.names(net.backbone), *head, *scale)
 
 
-SKIPPED = (*BUFFERS, r"data_preprocessor\..*")
+SKIPPED = (*BUFFERS, "data_preprocessor.*")
 WEIGHTS = {"mmaction": Weights(openmmlab, SKIPPED, ORDER)}

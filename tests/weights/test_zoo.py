@@ -39,11 +39,13 @@ KINDS = {
     "retrieval",
     "question_answering",
     "hand_detection",
+    "person_detection",
+    "pose_estimation",
     "image",
     "pretraining",
 }
 WITHOUT_CLASSES = {"localization", "grounding", "retrieval", "question_answering", "pretraining"}
-WITHOUT_CLASS_NAMES = {"hand", "in1k", "in22k"}
+WITHOUT_CLASS_NAMES = {"hand", "coco", "in1k", "in22k"}
 HOSTS = (
     r"download\.openmmlab\.com|github\.com|download\.pytorch\.org|huggingface\.co"
     r"|dl\.fbaipublicfiles\.com|pjlab-gvm-data\.oss-cn-shanghai\.aliyuncs\.com"
@@ -158,7 +160,7 @@ WRONG_LINKS = {
 }
 WRONG_METRICS = {"mvit_base_32x3_k400", "mvit_large_40x3_k400"}
 OTHERS = re.compile(
-    r"https://(huggingface\.co|dl\.fbaipublicfiles\.com|\S+\.aliyuncs\.com)/"
+    r"https://(huggingface\.co|dl\.fbaipublicfiles\.com|\S+\.aliyuncs\.com|\S+/mmpose)/"
 )  # of other projects
 MORE = {"bsn_pem-400_anet"}  # an entry with two files
 
@@ -318,13 +320,13 @@ def test_an_unknown_name_is_an_error_with_a_hint(name, hint):
 
 @pytest.mark.parametrize("dataset", sorted({row.dataset for row in ROWS if row.num_classes}))
 def test_there_are_as_many_class_names_as_classes(dataset):
-    (count,) = {row.num_classes for row in ROWS if row.dataset == dataset and row.num_classes}
+    counts = {row.num_classes for row in ROWS if row.dataset == dataset and row.num_classes}
     if dataset in WITHOUT_CLASS_NAMES:
         with pytest.raises(UserError, match=f'"{dataset}"'):
             class_names.of(dataset)
     else:
         names = class_names.of(dataset)
-        assert len(names) == count
+        assert {len(names)} == counts
         assert all(name and name == name.strip() for name in names)
 
 

@@ -95,6 +95,11 @@ class Row:
         return self.kind in ("grounding", "question_answering", "retrieval")
 
     @property
+    def finds_people(self) -> bool:
+        """True for detectors and pose estimators, whose classes have no names."""
+        return self.kind in ("hand_detection", "person_detection", "pose_estimation")
+
+    @property
     def is_encoder(self) -> bool:
         """True for a backbone from pre-training whose features are of use without a classifier."""
         return self.kind == "pretraining" and bool(self.recipe)

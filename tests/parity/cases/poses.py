@@ -18,6 +18,10 @@ def boxes(out):
     return dict(zip(names, maps, strict=True))
 
 
+def last(maps):
+    return [rearrange(maps[-1], "n h w c -> n c h w")]
+
+
 def bins(out):
     x, y = (rearrange(score, "n w k -> n k w") for score in out)
     return {"simcc_x": x, "simcc_y": y}
@@ -28,11 +32,10 @@ CASES = {
         dict(name="rtmdet", variant="nano"), image, "n h w c -> n c h w", outputs=boxes, classes=1
     ),
     "gesture_rtmpose_m_hand": Case(
-        dict(name="rtmpose", variant="m-hand"),
+        dict(name="rtmpose", variant="m", size=(256, 256)),
         image,
-        "n h w c -> n c h w",
+        last,
         outputs=bins,
         classes=21,
-        in_tuple=True,
     ),
 }
