@@ -2,17 +2,19 @@
 
     from jaxvid.inference.skeleton import SkeletonPipeline
 
-    pipeline = SkeletonPipeline("stgcnpp_2d_joint_ntu60", detector, estimator)
+    pipeline = SkeletonPipeline("stgcnpp_2d_joint_ntu60", "rtmdet_m_coco", "rtmpose_m_coco")
     found = pipeline("clip.mp4")  # a jaxvid.results.SkeletonActions
     found = pipeline("clip.mp4", poses="clip.pkl")  # with key points from a file
 
 A detector is a function from frames uint8 (t, h, w, 3) RGB to a list of t arrays of boxes (n, 5):
 x1, y1, x2, y2 in pixels and the score, best first. An estimator is a function from frames and their
-boxes to a list of t arrays of poses (n, k, 3): x, y in pixels and the score of each joint.
+boxes to a list of t arrays of poses (n, k, 3): x, y in pixels and the score of each joint. The name
+or the file of published weights stands for a function of `inference/poses.py`.
 
 Shapes: t frames, h height, w width, n boxes or people, k joints, m people.
 """
 
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -28,18 +30,25 @@ from jaxvid.data.annotations.video_poses import VideoPoses
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.readers import ArrayReader
 from jaxvid.data.video.timeline import Reader
-from jaxvid.errors import UserError
-from jaxvid.inference import tracking
+from jaxvid.errors import UserError, problems
+from jaxvid.inference import poses, tracking
 from jaxvid.inference.model import Model, load
 from jaxvid.inference.tracking import USUAL, Tracking
 from jaxvid.results import Person, SkeletonActions, TrackReport, Window
 
+LEAST = 0.5  # usual minimum score of a box
 RECIPES = ("skeleton", "heatmap")  # whose models take key points and nothing else
+POSES = "--poses FILE.pkl, in Python poses="
 NUMBER = np.float16  # of key points in files, as MMAction2 stores them
 # Options of the tasks. Jester's key points were found with this score of a hand.
 TASKS: dict[str, dict[str, Any]] = {
-    "skeleton": {},
-    "gesture": dict(least=0.3, tracking=Tracking(shortest=1, single=True)),
+    "skeleton": dict(detector="rtmdet_m_coco", estimator="rtmpose_m_coco"),
+    "gesture": dict(
+        detector="rtmdet_nano_hand",
+        estimator="rtmpose_m_hand",
+        least=0.3,
+        tracking=Tracking(shortest=1, single=True),
+    ),
 }
 
 Detect = Callable[[np.ndarray], Sequence[Any]]
@@ -60,7 +69,7 @@ class PoseFinder:
 
     detector: Detect
     estimator: Estimate
-    least: float = 0.5
+    least: float = LEAST
     most: int = 20
     batch: int = 32
 
@@ -93,6 +102,38 @@ class PoseFinder:
     def _best(self, boxes: np.ndarray) -> np.ndarray:
         boxes = boxes[boxes[:, 4] >= self.least]
         return boxes[np.argsort(-boxes[:, 4], kind="stable")][: self.most]
+
+
+def finder(detector: Any, estimator: Any, least: float) -> PoseFinder:
+    """Return what finds people and their joints.
+
+    Args:
+      detector, estimator: functions, or names or files of published weights.
+      least: minimum score of a box.
+
+    Raises:
+      UserError: weights cannot be loaded; the message names all that are missing.
+    """
+    return PoseFinder(*together(_loads(detector, estimator)), least=least)
+
+
+def _loads(detector: Any, estimator: Any) -> list[Callable[[], Any]]:
+    """Return functions that load the detector and the estimator."""
+    kinds = (poses.Detector, detector), (poses.PoseEstimator, estimator)
+    return [lambda k=kind, s=spec: s if callable(s) else k(s) for kind, spec in kinds]
+
+
+def together(loads: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Return what the functions return. Raises one UserError with all problems."""
+    found, lines = [], []
+    for call in loads:
+        try:
+            found.append(call())
+        except UserError as error:
+            lines.append(str(error))
+    if lines:
+        raise problems(f"weights are missing, or give key points in a file ({POSES}):", lines)
+    return found
 
 
 def _expect(given: Any, count: int, who: str, what: str) -> list[Any]:
@@ -149,8 +190,8 @@ class SkeletonPipeline:
 
     Args:
       checkpoint: a model of skeletons: a workdir, a file, a name of the zoo, or a Model.
-      detector, estimator: find people and their joints, see the module. They are not needed for
-        key points from files.
+      detector, estimator: find people and their joints, see the module. They are loaded when they
+        are needed: not for key points from files.
       window: length of the windows that are recognized, in seconds; 0 takes the whole video.
       every: time between the starts of windows, in seconds; 0 takes half of `window`.
       topk: number of classes of a window.
@@ -164,24 +205,36 @@ class SkeletonPipeline:
     def __init__(
         self,
         checkpoint: str | Path | Model,
-        detector: Detect | None = None,
-        estimator: Estimate | None = None,
+        detector: Detect | str | Path | None = None,
+        estimator: Estimate | str | Path | None = None,
         *,
         window: float = 5.0,
         every: float = 0.0,
         topk: int = 3,
-        least: float = 0.5,
+        least: float = LEAST,
         tracking: Tracking = USUAL,
     ):
         if window < 0 or every < 0:
             raise UserError(f"window={window:g}, every={every:g}: seconds are at least 0")
         if topk < 1:
             raise UserError(f"topk={topk}: it must be at least 1")
-        self.model = checkpoint if isinstance(checkpoint, Model) else load(checkpoint)
+        self.model = _model(checkpoint)
         self.layout = _layout(self.model)
         self.window, self.every, self.topk = window, every, topk
         self.tracking = tracking
-        self.find = PoseFinder(detector, estimator, least) if detector and estimator else None
+        self._finder = detector, estimator, least
+
+    @functools.cached_property
+    def find(self) -> PoseFinder:
+        """What finds the poses in frames.
+
+        Raises:
+          UserError: there are no such weights, or no detector or estimator was given.
+        """
+        detector, estimator, least = self._finder
+        if detector is None or estimator is None:
+            raise UserError("nothing finds the people; give poses=, or detector= and estimator=")
+        return finder(detector, estimator, least)
 
     def __call__(self, video: Any, poses: Any = None, fps: float = 0.0) -> SkeletonActions:
         """Recognize what happens in a video.
@@ -207,19 +260,15 @@ class SkeletonPipeline:
             )
         return SkeletonActions(found, people, self.layout, times, report)
 
-    def people(self, reader: Any, poses: Any = None) -> tuple[tuple[Person, ...], TrackReport]:
+    def people(self, reader: Any, key_points: Any = None) -> tuple[tuple[Person, ...], TrackReport]:
         """Return the people in a video, and what became of their poses."""
-        if poses is None and self.find is None:
-            raise UserError(
-                f"{reader.path}: nothing finds the people; give poses=, or detector= and estimator="
-            )
-        if poses is None:
-            found = self.find(reader)  # type: ignore[misc]
+        if key_points is None:
+            found = self.find(reader)
             joints = {pose.shape[1] for pose in found if len(pose)}
             self._check_joints(joints, "the estimator")
             return tracking.track(found, self.tracking)
-        where = str(poses) if isinstance(poses, str | os.PathLike) else "poses"
-        given = _read(poses, reader.path)
+        where = str(key_points) if isinstance(key_points, str | os.PathLike) else "poses"
+        given = _read(key_points, reader.path)
         if given.points.shape[1] != reader.frames:
             raise UserError(
                 f"{where}: key points of {given.points.shape[1]} frames, but {reader.path} has"
@@ -271,6 +320,10 @@ class SkeletonPipeline:
         return Window(start, end, found.labels, found.scores, len(keypoint))
 
 
+def _model(checkpoint: str | Path | Model) -> Model:
+    return load(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
+
+
 def _layout(model: Model) -> str:
     """Return the layout of the joints that a model takes. Raises UserError if it takes others."""
     recipe = model.config["data"]["recipe"]
@@ -305,13 +358,19 @@ def _read(poses: Any, name: str) -> VideoPoses:
     return video_poses.of(poses, "poses", name)
 
 
-def build(task: str, checkpoint: str | Path | Model, **options: Any) -> SkeletonPipeline:
+def build(
+    task: str, checkpoint: str | Path | Model, *, now: bool = False, **options: Any
+) -> SkeletonPipeline:
     """Return the pipeline of a task, "skeleton" or "gesture".
 
     A gesture is that of one hand with 21 joints: the best hand of each frame.
 
     Args:
+      now: load the detector and the estimator now, so that one message names all missing weights.
       **options: arguments of `SkeletonPipeline`; None means the default of the task.
     """
-    given = {key: value for key, value in options.items() if value is not None}
-    return SkeletonPipeline(checkpoint, **{**TASKS[task], **given})
+    given = {**TASKS[task], **{key: value for key, value in options.items() if value is not None}}
+    if not now:
+        return SkeletonPipeline(checkpoint, **given)
+    finders = _loads(given.pop("detector"), given.pop("estimator"))
+    return SkeletonPipeline(*together([lambda: _model(checkpoint), *finders]), **given)

@@ -1,7 +1,6 @@
 """Write the key points of people in videos to a pickle, as MMAction2 stores them.
 
-    python -m jaxvid.tools.extract_poses VIDEOS --out DATA/skeletons.pkl --detector my:people \\
-        --estimator my:pose
+    python -m jaxvid.tools.extract_poses VIDEOS --out DATA/skeletons.pkl
 
 VIDEOS is a folder, or one video. Each video becomes an annotation, whose frame_dir is its path
 below the folder without the ending; `data/annotations/skeleton_files.py` describes annotations. Its
@@ -39,7 +38,7 @@ from jaxvid.inference import skeleton, tracking
 from jaxvid.inference.skeleton import PoseFinder
 from jaxvid.tools import extraction, jobs
 from jaxvid.tools.extraction import Extraction
-from jaxvid.tools.skeleton import add_finders, load_finder
+from jaxvid.tools.skeleton import add_finders, function_or_name
 
 logger = logging.getLogger("jaxvid.tools.extract_poses")
 
@@ -52,7 +51,7 @@ class Settings:
     """Settings of the extraction, which all annotations of a pickle share.
 
     Attributes:
-      detector, estimator: functions MODULE:FUNCTION, see `inference.skeleton`.
+      detector, estimator: names of weights, or MODULE:FUNCTION, see `inference.skeleton`.
       task: "skeleton" or "gesture".
       least: minimum score of a box; None for the usual one of the task.
       people: maximum number of people in an annotation.
@@ -115,8 +114,12 @@ def extract(job: Job) -> tuple[int, bool]:
 
 @lru_cache  # a worker process loads the models once
 def _finder(settings: Settings) -> PoseFinder:
-    least = settings.least or skeleton.TASKS[settings.task].get("least", 0.5)
-    return load_finder(settings.detector, settings.estimator, least)
+    least = settings.least or skeleton.TASKS[settings.task].get("least", skeleton.LEAST)
+    return skeleton.finder(
+        function_or_name(settings.detector, "--detector"),
+        function_or_name(settings.estimator, "--estimator"),
+        least,
+    )
 
 
 def run(
@@ -134,7 +137,7 @@ def run(
     if not settings.people >= 1:
         raise UserError(f"--people={settings.people}: it must be at least 1")
     files.probe_file(out, lists)
-    load_finder(settings.detector, settings.estimator, settings.least or 0.5)  # fails early
+    _finder(settings)  # so that what is missing is reported before the start
     names = names_of(source)
     labels = read_lists(lists, names) if lists else of_folders(names)
     check_classes(out, labels.classes)
@@ -252,10 +255,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_command(args: argparse.Namespace) -> int:
     """Do what the arguments of the command say, and return the number of videos that failed."""
-    if not (args.detector and args.estimator):
-        raise UserError("name --detector and --estimator, which find the people and their joints")
     task = "gesture" if args.gesture else "skeleton"
-    settings = Settings(args.detector, args.estimator, task, args.least, args.people)
+    usual = skeleton.TASKS[task]
+    names = args.detector or usual["detector"], args.estimator or usual["estimator"]
+    settings = Settings(*names, task, args.least, args.people)
     return run(args.source, args.out, settings, lists=args.lists, workers=args.workers)
 
 

@@ -1,10 +1,11 @@
 """Recognize actions from the skeletons of people in a video, and draw both on it.
 
+    python -m jaxvid.tools.skeleton VIDEO --checkpoint stgcnpp_2d_joint_ntu60 --out seen.mp4
     python -m jaxvid.tools.skeleton VIDEO --checkpoint RUN --poses poses.pkl --out seen.mp4
     python -m jaxvid.tools.skeleton VIDEO --checkpoint RUN --detector my:people --estimator my:pose
 
-The command finds people, estimates their joints, follows them over the frames and recognizes what
-they do, in windows of a few seconds. With --gesture, it does this for the hand of one person.
+The command finds people by RTMDet, estimates their joints by RTMPose, follows them over the frames
+and recognizes what they do, in windows of a few seconds. With --gesture, it does this for one hand.
 
 --poses names a pickle of key points instead, in MMAction2's form or as a list with an array
 (people, joints, 3) for each frame; `data/annotations/video_poses.py` lists all forms. A function
@@ -21,12 +22,12 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 from jaxvid import cli, files
 from jaxvid.data.video import video_files
 from jaxvid.errors import UserError
 from jaxvid.inference import draw, skeleton
-from jaxvid.inference.skeleton import PoseFinder
 from jaxvid.results import SkeletonActions
 
 logger = logging.getLogger("jaxvid.tools.skeleton")
@@ -51,20 +52,21 @@ def main(argv: list[str] | None = None) -> int:
 def add_finders(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say how people and their joints are found."""
     add = parser.add_argument
-    add("--detector", metavar="MODULE:FUNCTION", help="finds the boxes of people")
-    add("--estimator", metavar="MODULE:FUNCTION", help="finds the joints in boxes")
+    usual, hand = skeleton.TASKS["skeleton"], skeleton.TASKS["gesture"]
+    for key, what in (("detector", "finds the boxes"), ("estimator", "finds the joints in boxes")):
+        names = f"({usual[key]}; {hand[key]} of a hand)"
+        add(f"--{key}", metavar="NAME", help=f"{what}: weights, or MODULE:FUNCTION {names}")
     add("--gesture", action="store_true", help="find one hand with 21 joints instead of people")
     add("--least", type=float, help="minimum score of a box (0.5; 0.3 of a hand)")
 
 
-def load_finder(detector: str, estimator: str, least: float) -> PoseFinder:
-    """Return what finds people and their joints, from the values of the flags.
+def function_or_name(value: str | None, flag: str) -> Any:
+    """Return the function of MODULE:FUNCTION, and any other value as it is.
 
     Raises:
-      UserError: one of them cannot be loaded.
+      UserError: the function does not exist.
     """
-    found = cli.function(detector, "--detector"), cli.function(estimator, "--estimator")
-    return PoseFinder(*found, least=least)
+    return cli.function(value, flag) if value and ":" in value else value
 
 
 def report(args: argparse.Namespace):
@@ -76,16 +78,12 @@ def report(args: argparse.Namespace):
         files.probe_file(path, filter(None, (args.video, args.poses)))
     if args.poses and (args.detector or args.estimator):
         raise UserError("--poses has key points, so leave out --detector and --estimator")
-    if not args.poses and not (args.detector and args.estimator):
-        raise UserError(
-            "nothing finds the people; name --poses FILE.pkl, a file of key points, or functions"
-            " for --detector and --estimator"
-        )
     pipeline = skeleton.build(
         "gesture" if args.gesture else "skeleton",
         args.checkpoint,
-        detector=args.detector and cli.function(args.detector, "--detector"),
-        estimator=args.estimator and cli.function(args.estimator, "--estimator"),
+        now=not args.poses,
+        detector=function_or_name(args.detector, "--detector"),
+        estimator=function_or_name(args.estimator, "--estimator"),
         least=args.least,
         window=args.window,
         every=args.every,

@@ -13,7 +13,7 @@ from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.encode import write_video
 from jaxvid.data.video.readers import ArrayReader
 from jaxvid.errors import UserError
-from jaxvid.inference import draw, skeleton, tracking
+from jaxvid.inference import draw, poses, skeleton, tracking
 from jaxvid.inference.skeleton import PoseFinder, SkeletonPipeline
 from jaxvid.results import Recognized
 from jaxvid.tools import skeleton as tool
@@ -107,10 +107,10 @@ def test_a_video_without_people_has_windows_without_labels(model):
 
 
 def test_key_points_of_a_file_or_of_the_caller(model, video, tmp_path):
-    poses = [body(20.0 + 2 * t)[None] for t in range(FRAMES)]
+    given = [body(20.0 + 2 * t)[None] for t in range(FRAMES)]
     path = tmp_path / "poses.pkl"
-    path.write_bytes(pickle.dumps(poses))
-    one, two = (SkeletonPipeline("runs/st")(video, given) for given in (poses, path))
+    path.write_bytes(pickle.dumps(given))
+    one, two = (SkeletonPipeline("runs/st")(video, each) for each in (given, path))
     assert one.windows == two.windows and one.windows[0].labels[0] == "right"
     assert one.report.interpolated == 0
     with VideoReader(video) as reader:
@@ -153,16 +153,16 @@ def test_other_models_are_refused(recipe, message, model):
 
 
 @pytest.mark.parametrize(
-    "poses,message",
+    "given,message",
     [
         ([body(1.0)[None]] * 3, r"poses: key points of 3 frames, but .*walk\.mp4 has 24"),
         ([np.ones((1, 21, 3))] * FRAMES, r'21 joints, but runs/st takes 17, the layout "coco"'),
         (None, r"nothing finds the people; give poses="),
     ],
 )
-def test_key_points_that_do_not_fit(poses, message, model, video):
+def test_key_points_that_do_not_fit(given, message, model, video):
     with pytest.raises(UserError, match=message):
-        SkeletonPipeline("runs/st")(video, poses)
+        SkeletonPipeline("runs/st")(video, given)
 
 
 @pytest.mark.parametrize(
@@ -196,16 +196,28 @@ def test_uncertain_boxes_are_left_out():
 # The command
 
 
+def test_missing_weights_are_named_in_one_message(video, monkeypatch, capsys):
+    def locate(spec):
+        raise UserError(f"cannot fetch {spec}: put the file at W/{spec}.pth")
+
+    monkeypatch.setattr(poses.resolve, "locate", locate)
+    assert tool.main([str(video), "--checkpoint", "stgcnpp_2d_joint_ntu60"]) == 1
+    error = capsys.readouterr().err
+    assert "--poses FILE.pkl" in error
+    for name in ("stgcnpp_2d_joint_ntu60", "rtmdet_m_coco", "rtmpose_m_coco"):
+        assert f"put the file at W/{name}.pth" in error
+
+
 @pytest.fixture
-def poses(tmp_path):
+def points(tmp_path):
     path = tmp_path / "poses.pkl"
     path.write_bytes(pickle.dumps([body(20.0 + 2 * t)[None] for t in range(FRAMES)]))
     return path
 
 
-def test_the_command_draws_and_writes(model, video, poses, tmp_path, capsys):
+def test_the_command_draws_and_writes(model, video, points, tmp_path, capsys):
     out = tmp_path / "seen.mp4"
-    flags = ["--checkpoint", "runs/st", "--poses", str(poses), "--window", "2", "--out", str(out)]
+    flags = ["--checkpoint", "runs/st", "--poses", str(points), "--window", "2", "--out", str(out)]
     assert tool.main([str(video), *flags]) == 0
     assert "80.0% right, 20.0% left" in capsys.readouterr().out
     found = json.loads((tmp_path / "seen.json").read_text())
@@ -240,11 +252,11 @@ def test_the_command_takes_functions(model, video, tmp_path, capsys, monkeypatch
         (["--poses", "POSES", "--out", "VIDEO"], "this is an input"),
         (["--poses", "POSES", "--out", "seen.json"], "--out=seen.json: name a video"),
         (["--poses", "POSES", "--topk", "0"], "topk=0"),
-        (["--detector", "a:b"], "nothing finds the people; name --poses FILE.pkl"),
+        (["--detector", "a:b"], "--detector=a:b: No module"),
     ],
 )
-def test_mistakes_are_one_line(flags, message, model, video, poses, capsys):
-    names = {"POSES": str(poses), "VIDEO": str(video)}
+def test_mistakes_are_one_line(flags, message, model, video, points, capsys):
+    names = {"POSES": str(points), "VIDEO": str(video)}
     arguments = [names.get(flag, flag) for flag in flags]
     assert tool.main([str(video), "--checkpoint", "runs/st", *arguments]) == 1
     error = capsys.readouterr().err

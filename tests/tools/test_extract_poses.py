@@ -9,7 +9,6 @@ from jaxvid.data.sources import skeleton, user_skeletons
 from jaxvid.data.video.encode import write_video
 from jaxvid.errors import UserError
 from jaxvid.tools import extract_poses
-from jaxvid.tools import skeleton as tool
 from jaxvid.tools.extract_poses import Job, Settings
 
 HERE = "tests.tools.test_extract_poses"
@@ -149,7 +148,6 @@ def test_a_gesture_is_one_hand(videos, tmp_path):
 @pytest.mark.parametrize(
     "flags,message",
     [
-        ([], "name --detector and --estimator"),
         (["--detector", "nothing:f", "--estimator", "x:y"], "--detector=nothing:f: No module"),
         ([*FOUND, "--list", "none.txt"], "none.txt: no such list"),
         ([*FOUND, "--list", "wrong.txt"], "wrong.txt:2: no such video: x"),
@@ -185,4 +183,3 @@ def test_worker_processes_load_the_functions(videos, tmp_path, monkeypatch):
     out = tmp_path / "train.pkl"
     assert extract_poses.run(videos, out, SETTINGS, workers=2) == 0
     assert len(pickle.loads(out.read_bytes())) == 3
-    assert tool.load_finder(SETTINGS.detector, SETTINGS.estimator, 0.5).detector is not None
