@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from configs import datasets
 from jaxvid import plug
 from jaxvid.config.settings import Settings
+from jaxvid.data.recipes import heatmap
 from jaxvid.errors import UserError, did_you_mean
 
 
@@ -109,6 +110,43 @@ def graph_run(model: dict, data: dict) -> ConfigDict:
     c.optim = sgd(0.1, 128, weight_decay=5e-4, clip=0.0) | dict(nesterov=True)
     c.schedule = dict(name="cosine", by="step")
     c.eval_every = 5.0
+    return c
+
+
+def heatmap_run(data: dict, limbs: bool = False, variant: str = "r50", **recipe) -> ConfigDict:
+    """Return the run of PoseC3D on heat maps, by the recipe that most data sets share.
+
+    Heat maps of training are drawn on the device, unless the recipe has `drawn=True`.
+
+    Args:
+      data: the data set, see `datasets.poses`.
+      limbs: limbs are drawn instead of joints.
+      variant: of the model.
+      recipe: options of the data recipe.
+    """
+    c = config()
+    c.epochs = 240.0
+    c.batch = 128
+    c.model = dict(name="posec3d", variant=variant, dropout=0.5, remat=False)
+    drawn = dict(drawn=False, limbs=limbs) | recipe
+    size = dict(size=drawn["size"]) if "size" in drawn else {}
+    drawing = dict(limbs=heatmap.LIMBS if limbs else (), **size)
+    c.task = plug.spec("tasks", "recognition", keys=("heatmap",), heatmap=drawing)
+    c.data = data | dict(recipe=plug.spec("data.recipes", "heatmap", **drawn))
+    c.optim = sgd(0.2, 128, weight_decay=3e-4)
+    c.schedule = dict(name="cosine", by="step")
+    c.eval_every = 10.0
+    return c
+
+
+def heatmap_finetune(data: dict) -> ConfigDict:
+    """Return the run of PoseC3D on a small data set, from its weights of Kinetics-400."""
+    c = heatmap_run(data, drawn=True, size=48, test_size=56)
+    c.epochs = 120.0
+    c.model.depths = (3, 4, 6)
+    c.init.weights = "posec3d_r50_u48_keypoint_k400"
+    c.optim.lr = 0.01
+    c.schedule = multistep(90.0, 110.0)
     return c
 
 

@@ -175,6 +175,22 @@ def skeletons(names: str, classes: int, file: str, subset: str = "", **recipe) -
     return data
 
 
+def poses(names: str, classes: int, splits: tuple[str, str], file: str = "", **source) -> dict:
+    """Return a data set of a pickle of 2-D key points in data/skeleton, without a recipe.
+
+    Args:
+      names: its class names.
+      splits: names of its splits for training and validation.
+      file: the pickle; by default, it has the name of the class names.
+      source: options of both sources.
+    """
+    data = dict(root="data/skeleton", num_classes=classes, names=names, checks=CHECKS)
+    for split, subset in zip(("train", "val"), splits, strict=True):
+        file = file or f"{names}_2d.pkl"
+        data[split] = dict(name="skeleton", file=file, subset=subset, **source)
+    return data
+
+
 def msrvtt() -> dict:
     """Return MSR-VTT's split of 9,000 videos for training and 1,000 for validation."""
     data = dict(root="data/video_retrieval/msrvtt", num_classes=None, names="", checks=CHECKS)

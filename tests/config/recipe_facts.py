@@ -13,7 +13,17 @@ import numpy as np
 
 from jaxvid import plug
 from jaxvid.config import options
-from jaxvid.data.transforms import audio, color, policies, pose, repeat, sampling, skeleton, spatial
+from jaxvid.data.transforms import (
+    audio,
+    color,
+    heatmap,
+    policies,
+    pose,
+    repeat,
+    sampling,
+    skeleton,
+    spatial,
+)
 from jaxvid.train import optim
 from jaxvid.weights import zoo
 from tests.config import rates
@@ -24,7 +34,7 @@ Facts = dict[str, Any]
 SPLITS = ("train", "val", "test")
 # Names of data sets in names of published configs, and in our folders and lists.
 DATASETS = re.compile(
-    r"kinetics\d+|sthv[12]|ucf101|hmdb51|ava2[12]|multisports|ntu\d+|activitynet|msrvtt|jester"
+    r"kinetics\d+|sthv[12]|ucf101|hmdb51|ava2[12]|multisports|ntu\d+|activitynet|msrvtt|jester|gym(?=-|_2d)"
     r"|(?<![a-z])mit(?=v1|[/ ])"
 )
 AVA = re.compile(r"ava_train_v2\.(\d)")
@@ -117,6 +127,9 @@ def _steps(steps: Mapping[str, Record], split: str) -> Facts:
         facts["streams"] = (step["dataset"], step["feats"])
     if step := given("AudioFeatureSelector"):
         facts["rows"] = step.get("fixed_length", 128)
+    if step := given("GeneratePoseTarget"):
+        drawn = step.get("sigma", 0.6), step.get("with_limb", False), step.get("scaling", 1)
+        facts["heatmap"] = (*drawn, step.get("double", False))
     if step := given("FormatGCNInput"):
         facts["people"] = step["num_person"]
     return facts
@@ -221,6 +234,10 @@ def configured(config) -> Facts:
     for split in SPLITS:
         for step in plug.load("data.recipes", recipe, split=split):
             facts |= {f"{split}.{key}": value for key, value in _transform(step, split).items()}
+    if recipe["name"] == "heatmap" and not recipe["drawn"]:  # the device draws
+        drawing = task["heatmap"]
+        assert drawing["size"] == recipe["size"] and facts.pop("train.people")
+        facts["train.heatmap"] = (drawing["sigma"], bool(drawing["limbs"]), 1, False)
     if recipe.get("policy"):
         facts["train.policy_first"] = recipe["policy_first"]
     augment = task.get("augment", {})
@@ -239,6 +256,7 @@ def configured(config) -> Facts:
     facts["drop_path"] = backbone.get("drop_path", 0.0)
     data = given["data"]
     text = " ".join(map(str, (data["root"], data["names"], data["train"])))
+    text = text.replace("k400_2d", "kinetics400")
     facts["dataset"] = DATASETS.findall(AVA.sub(r"ava2\1", text.lower()))[0]
     classes = data["num_classes"] or 1
     if task["name"] in ("recognition", "omnisource", "detection"):
@@ -305,6 +323,8 @@ def _transform(step, split: str) -> Facts:
             return dict(color=("ColorJitter", brightness, contrast, saturation, hue))
         case skeleton.Streams(layout, streams):
             return dict(streams=(layout, streams))
+        case heatmap.Heatmaps(sigma, _, limbs, scaling, double):
+            return dict(heatmap=(sigma, bool(limbs), scaling, double))
         case skeleton.People(people):
             return dict(people=people)
     return {}

@@ -48,9 +48,10 @@ CONFIGS = {
 }
 # Patterns of configs that no published one is like.
 UNPUBLISHED = {
-    r"quickstart(:.*)?|finetune:.*|\w+_own(:.*)?": "for generated clips or own data",
+    r"quickstart(_\w+)?(:.*)?|finetune:.*|\w+_own(:.*)?": "for generated clips or own data",
     r"stgcnpp_jester:hand": "published with a graph of 17 joints",
     r"(stgcnpp|agcn2s)_ntu120:.*": "published for NTU RGB+D 60 alone",
+    r"posec3d_ntu60:(c3d|x3d)_.*|posec3d_ntu120:.*": "published by PYSKL alone",
     r"hiera_(k400|pretrain):.*": "the authors published no training code",
     r"vjepa2_\w+(:.*)?": "published by the authors alone",
     r"videoprism_\w+(:.*)?": "ours, on published encoders",
@@ -79,6 +80,9 @@ DIFFERENCES = {
         "the file of 2022 is not among the published ones; ours is its successor"
     ),
     ("uniformer_k400:.*", "smoothing"): "upstream only tests; the official repository trains so",
+    ("posec3d_(ucf101|hmdb51)", "weights"): (
+        "the file of version 0.x has no config; ours is its successor"
+    ),
     ("tpn_k400:.*", "val.color"): "upstream changes colors at random in validation, too",
     ("tpn_.*", "train.short_side"): "frames are made smaller before a random part of them is cut",
     ("tin_k400", "weights"): "the TSM of version 0.x is no longer published; ours is its successor",

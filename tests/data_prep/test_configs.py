@@ -131,12 +131,15 @@ OTHERS = {
     "pretrain",
 }
 OTHERS |= {"audio", "hands"}  # `tools.extract_audio` and `tools.extract_poses` write them
+OTHERS |= {"poses"}  # pickles that MMAction2 publishes, see data_prep/skeletons
 OTHERS |= {"skeleton"}  # `tools.make_skeletons` generates it
 
 
 def suffix(name: str) -> str:
     if "audio" in name and not name.endswith("_own"):
         return "audio"
+    if name.startswith("posec3d"):
+        return "poses"
     if name == "stgcnpp_jester":
         return "hands"
     return "own" if name.endswith("_own") else name.partition("_")[2] or name
