@@ -132,7 +132,10 @@ def together(loads: Sequence[Callable[[], Any]]) -> list[Any]:
         except UserError as error:
             lines.append(str(error))
     if lines:
-        raise problems(f"weights are missing, or give key points in a file ({POSES}):", lines)
+        raise problems(
+            f"some weights cannot be loaded; mend it, or give key points in a file ({POSES}):",
+            lines,
+        )
     return found
 
 
