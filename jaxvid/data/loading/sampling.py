@@ -21,6 +21,7 @@ from jaxvid.data.annotations.labels import MultiLabels
 from jaxvid.data.sample import Source
 from jaxvid.errors import UserError
 
+ENDLESS = 2**62  # rows of a stream, more than any run draws
 GOLDEN = 0x9E3779B97F4A7C15  # the golden ratio as a fraction of 2**64
 
 
@@ -33,7 +34,9 @@ def build(source: Source, balance: float, seed: int) -> grain.MapDataset:
     """
     each = wanted(source, balance)
     count = length(source, balance)
-    slots = grain.MapDataset.range(count).seed(seed).shuffle().repeat()
+    # Endless streams have sys.maxsize rows, which Grain cannot divide into batches of one row.
+    epochs = ENDLESS // max(count, 1)
+    slots = grain.MapDataset.range(count).seed(seed).shuffle().repeat(epochs)
     if each is None:
         return slots
     # Sort by class, so that rounding happens once per class and not once per row.

@@ -146,6 +146,14 @@ def test_a_batch_can_be_larger_than_the_set():
     assert sorted(batch["index"][:3]) == sorted(batch["index"][3:6]) == [0, 1, 2]
 
 
+def test_batches_of_one_sample_are_those_of_larger_batches(reference):
+    """Also one sample of each process."""
+    ones = take(train(Numbers(10), batch=1), 8)
+    assert indices(ones) == indices(reference[:2])
+    second = take(train(Numbers(10), batch=2, process=(1, 2)), 4)
+    assert indices(second) == indices(reference[:2])[1::2]
+
+
 def test_nothing_gives_nothing():
     assert take(test(Numbers(0))) == take(train(Numbers(0), stop=3)) == []
 
