@@ -37,13 +37,14 @@ def normalize(
 def _forward(x, scale, bias, epsilon, dtype):
     axes = tuple(range(1, x.ndim - 1))
     # Behind the barrier, XLA computes both sums in one pass over x. On a GPU, it otherwise reads
-    # the result of a matrix product twice.
-    values = jax.lax.optimization_barrier(x).astype(jnp.float32)
+    # the result of a matrix product twice. On a CPU, it would compute x again for every use.
+    x = jax.lax.optimization_barrier(x)
+    values = x.astype(jnp.float32)
     mean = values.mean(axes, keepdims=True)
     var = jnp.square(values).mean(axes, keepdims=True) - jnp.square(mean)
     var = jnp.where(var > 0, var, 0)  # rounding may make it negative
     rate = jax.lax.rsqrt(var + epsilon)
-    y = (x.astype(jnp.float32) - mean) * (rate * scale) + bias
+    y = (values - mean) * (rate * scale) + bias
     shape = (len(x), x.shape[-1])
     return (y.astype(dtype), mean.reshape(shape), var.reshape(shape)), (x, scale, mean, var)
 
@@ -51,7 +52,10 @@ def _forward(x, scale, bias, epsilon, dtype):
 def _backward(epsilon, dtype, saved, gradients):
     x, scale, mean, var = saved
     axes = tuple(range(1, x.ndim - 1))
-    gradient = gradients[0].astype(jnp.float32)
+    of_y = gradients[0]
+    if jax.default_backend() == "cpu":  # it would be computed from all later blocks for every use
+        of_y = jax.lax.optimization_barrier(of_y)
+    gradient = of_y.astype(jnp.float32)
     centered = x.astype(jnp.float32) - mean
     rate = jax.lax.rsqrt(var + epsilon)
     of_bias = gradient.sum(axes, keepdims=True)

@@ -169,16 +169,7 @@ def patches(x: jax.Array, kernel: jax.Array, conv: Convolution) -> jax.Array:
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def shifted(x: jax.Array, kernel: jax.Array, conv: Convolution) -> jax.Array:
     """A sum of shifted inputs, each times one number a channel: for depthwise kernels."""
-    return _shifted(x.astype(_wide(x)), kernel, conv).astype(x.dtype)
-
-
-def _shifted(x, kernel, conv):
-    # The barriers keep XLA for CPUs from computing the input again for every tap, and the result
-    # again for every use of it. They make a training step of X3D several times as fast.
-    x = lax.optimization_barrier(x)
-    weights = kernel.reshape(-1, kernel.shape[-1])
-    taps = zip(_taps(x, conv), weights, strict=True)
-    return lax.optimization_barrier(_sum(tap * w for tap, w in taps))
+    return _weighted(_stored(_padded(x, conv)), kernel, conv, conv.lengths(x.shape[1:-1]))
 
 
 def _shifted_forward(x, kernel, conv):
@@ -187,20 +178,40 @@ def _shifted_forward(x, kernel, conv):
 
 def _shifted_backward(conv, saved, gradient):
     x, kernel = saved
-    wide, gradient = x.astype(_wide(x)), gradient.astype(_wide(x))
-    wide, gradient = lax.optimization_barrier((wide, gradient))
-    _, transpose = jax.vjp(lambda x: _shifted(x, kernel, conv), wide)
-    (of_x,) = transpose(gradient)
-    # One reduction for all taps reads the gradient once. On a CPU it takes a quarter of the time.
+    space, out = x.shape[1:-1], gradient.shape[1:-1]
+    padded, gradient = _stored(_padded(x, conv)), _stored(gradient)
+
+    # The gradient of x is a convolution with the reversed kernel, without strides.
+    each = (space, out, conv.size, conv.strides, conv.padding, conv.dilation)
+    edges = [
+        (d * (k - 1) - p, n + p - 1 - (m - 1) * s, s - 1)
+        for n, m, k, s, p, d in zip(*each, strict=True)
+    ]
+    spread = _stored(lax.pad(gradient, _zero(gradient), [NO_EDGE, *edges, NO_EDGE]))
+    reverse = jnp.flip(kernel, range(len(conv.size)))
+    of_x = _weighted(spread, reverse, conv._replace(strides=(1,) * len(space)), space)
+
+    # One reduction for many taps reads the gradient once. On a CPU it takes a quarter of the time.
     # It leaves the batch, so that devices add their parts like those of any other gradient.
-    terms = [tap * gradient for tap in _taps(wide, conv)]
-    zeros, space = [_zero(wide)] * len(terms), tuple(range(1, x.ndim - 1))
-    of_taps = lax.reduce(terms, zeros, lambda a, b: [*map(jnp.add, a, b)], space)
+    of_taps, axes = list[jax.Array](), tuple(range(1, x.ndim - 1))
+    for taps in _groups(_slices(padded, conv, out)):
+        terms = [tap.astype(_wide(x)) * gradient for tap in taps]
+        zeros = [_zero(term) for term in terms]
+        of_taps += lax.reduce(terms, zeros, lambda a, b: [*map(jnp.add, a, b)], axes)
     of_kernel = jnp.stack(of_taps).sum(1).reshape(kernel.shape)
-    return of_x.astype(x.dtype), of_kernel.astype(kernel.dtype)
+    return of_x, of_kernel.astype(kernel.dtype)
 
 
 shifted.defvjp(_shifted_forward, _shifted_backward)
+
+
+def _weighted(padded: jax.Array, kernel: jax.Array, conv: Convolution, out: Ints) -> jax.Array:
+    """Return the sum over the taps of a padded input, each times its numbers in the kernel."""
+    pairs = zip(_slices(padded, conv, out), kernel.reshape(-1, kernel.shape[-1]), strict=True)
+    total = jnp.zeros((), _wide(padded))
+    for group in _groups(pairs):
+        total = _stored(sum((tap.astype(total.dtype) * w for tap, w in group), total))
+    return total.astype(padded.dtype)
 
 
 class Formulation(NamedTuple):
@@ -241,22 +252,48 @@ def _taps(x: jax.Array, conv: Convolution) -> Iterator[jax.Array]:
     space, later = x.shape[1 : 1 + many], x.shape[1 + many :]
     out = conv.lengths(space)
     wide = x.astype(_wide(x))  # the gradient of x is a sum over taps, in this dtype
-    strided = max(conv.strides) > 1
-    if strided:
-        for axis, pad in enumerate(conv.padding, 1):
-            wide = _pad(wide, axis, pad, pad)
-    for index in itertools.product(*map(range, conv.size)):
-        starts = [i * d for i, d in zip(index, conv.dilation, strict=True)]
-        if strided:
-            ends = [a + (n - 1) * s + 1 for a, n, s in zip(starts, out, conv.strides, strict=True)]
-            none, ones = (0,) * len(later), (1,) * len(later)
-            limits = (len(x), *ends, *later)
-            tap = lax.slice(wide, (0, *starts, *none), limits, (1, *conv.strides, *ones))
-        else:  # one operation, which XLA fuses with what follows
-            lows = [p - start for p, start in zip(conv.padding, starts, strict=True)]
-            edges = [(low, n - m - low, 0) for low, n, m in zip(lows, out, space, strict=True)]
-            tap = lax.pad(wide, _zero(wide), [NO_EDGE, *edges, *(NO_EDGE for _ in later)])
+    if max(conv.strides) > 1:
+        yield from (tap.astype(x.dtype) for tap in _slices(_padded(wide, conv), conv, out))
+        return
+    for starts in _starts(conv):  # one operation, which XLA fuses with what follows
+        lows = [p - start for p, start in zip(conv.padding, starts, strict=True)]
+        edges = [(low, n - m - low, 0) for low, n, m in zip(lows, out, space, strict=True)]
+        tap = lax.pad(wide, _zero(wide), [NO_EDGE, *edges, *(NO_EDGE for _ in later)])
         yield tap.astype(x.dtype)
+
+
+def _slices(padded: jax.Array, conv: Convolution, out: Ints) -> Iterator[jax.Array]:
+    """Yield the taps as slices of the padded input; `out` are the lengths of the result."""
+    later = padded.shape[1 + len(out) :]
+    none, ones = (0,) * len(later), (1,) * len(later)
+    for starts in _starts(conv):
+        ends = [a + (n - 1) * s + 1 for a, n, s in zip(starts, out, conv.strides, strict=True)]
+        limits = (len(padded), *ends, *later)
+        yield lax.slice(padded, (0, *starts, *none), limits, (1, *conv.strides, *ones))
+
+
+def _starts(conv: Convolution) -> Iterator[Ints]:
+    """Yield the position of each tap in the padded input, in the order of the kernel's elements."""
+    for index in itertools.product(*map(range, conv.size)):
+        yield tuple(i * d for i, d in zip(index, conv.dilation, strict=True))
+
+
+def _padded(x: jax.Array, conv: Convolution) -> jax.Array:
+    for axis, pad in enumerate(conv.padding, 1):
+        x = _pad(x, axis, pad, pad)
+    return x
+
+
+def _groups(taps: Iterable) -> Iterator[list]:
+    """Divide taps into groups of 27: XLA for CPUs does not vectorize sums of many more terms."""
+    rest = list(taps)
+    for start in range(0, len(rest), 27):
+        yield rest[start : start + 27]
+
+
+def _stored(x: jax.Array) -> jax.Array:
+    """Return the argument. A barrier keeps XLA for CPUs from computing it again for every use."""
+    return lax.optimization_barrier(x)
 
 
 NO_EDGE = (0, 0, 0)  # of `lax.pad`: low, high, between elements
