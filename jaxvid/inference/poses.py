@@ -33,10 +33,29 @@ logger = logging.getLogger(__name__)
 MEAN, STD = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])  # of RGB
 SMALL = 64  # side of an image that all maps of a detector fit
 GRAY = 114  # of the border beside frames
-LEAST, OVERLAP, MOST, PER_MAP = 0.05, 0.6, 100, 1000  # as published
+# Of the published detector of hands: least score, greatest overlap, most boxes of a frame. The
+# others are published with 0.001, 0.65 and 300, which serve to measure their precision.
+LEAST, OVERLAP, MOST = 0.05, 0.6, 100
+PER_MAP = 1000  # best positions of a map that are looked at
 MARGIN = 1.25  # size of the part of the frame that is looked at, as a multiple of the box
-# Joints of COCO that are exchanged in a mirror, by the number of joints.
-MIRRORS = {17: (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)}
+# Parts of the 68 points of a face. In a mirror, a part is in reverse order.
+FACE = ((0, 17), (17, 27), (31, 36), (48, 55), (55, 60), (60, 65), (65, 68))
+EYES = [(36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)]
+BODY = [(left, left + 1) for left in range(1, 17, 2)]
+FEET = [(17, 20), (18, 21), (19, 22)]
+HANDS = [(91 + i, 112 + i) for i in range(21)]
+
+
+def mirror(joints: int) -> tuple[int, ...]:
+    """Return the joint at the place of each one in a mirror, of COCO, COCO-WholeBody or a hand."""
+    pairs = {17: BODY, 21: [], 133: [*BODY, *FEET, *_face(), *HANDS]}[joints]
+    other = {**dict(pairs), **{right: left for left, right in pairs}}
+    return tuple(other.get(joint, joint) for joint in range(joints))
+
+
+def _face() -> list[tuple[int, int]]:
+    parts = [(start + i, end - 1 - i) for start, end in FACE for i in range((end - start) // 2)]
+    return [(23 + left, 23 + right) for left, right in (*parts, *EYES)]
 
 
 class Network:
@@ -49,14 +68,16 @@ class Network:
       variables: parameters and running statistics, read on first use; a log line names them.
     """
 
-    def __init__(self, spec: str | Path, family: str):
+    def __init__(self, spec: str | Path, family: str, dtype: str):
         self._origin = origin = resolve.locate(spec)
         self.config = origin.local_config["model"]
         if (name := self.config["name"]) != family:
             raise UserError(f"{spec}: a model of the family {name}; expected one of {family}")
         self.source = origin.source
         self.classes = zoo.get(origin.meta["zoo"]).num_classes
-        self.net = plug.load("models", self.config, num_classes=self.classes, dtype=jnp.float32)
+        self.net = plug.load(
+            "models", self.config, num_classes=self.classes, dtype=jnp.dtype(dtype)
+        )
 
     @functools.cached_property
     def variables(self) -> dict:
@@ -74,31 +95,55 @@ class Detector:
     Args:
       spec: a name of the zoo, such as "rtmdet_m_coco" or "rtmdet_nano_hand", or a file of it.
       batch: number of frames that are processed at once.
+      dtype: type in which the network computes, "float32" or "bfloat16".
+      classes: the classes to find. Class 0 of all published detectors is the person or the hand.
+      least: smallest score of a box.
+      overlap: greatest intersection over union of two boxes of a class.
+      most: greatest number of boxes of a frame.
 
     Raises:
       UserError: there are no such weights, or they are of another family.
     """
 
-    def __init__(self, spec: str | Path, batch: int = 8):
-        self._network, self._batch = Network(spec, "rtmdet"), batch
-        self._size = rtmdet.SIZES[self._network.config["variant"]]
-        self._step = jax.jit(functools.partial(_boxes, self._network.net))
+    def __init__(
+        self,
+        spec: str | Path,
+        batch: int = 8,
+        dtype: str = "float32",
+        classes: Sequence[int] = (0,),
+        least: float = LEAST,
+        overlap: float = OVERLAP,
+        most: int = MOST,
+    ):
+        self._network, self._batch = Network(spec, "rtmdet", dtype), batch
+        if not classes or not set(classes) <= set(range(self._network.classes)):
+            count = self._network.classes
+            raise UserError(f"{spec}: classes={list(classes)}: give numbers from 0 to {count - 1}")
+        self._size = rtmdet.SIZES.get(self._network.config["variant"], 640)
+        self._limits = least, overlap, most
+        self._step = jax.jit(functools.partial(_boxes, self._network.net, tuple(classes)))
 
     def __call__(self, frames: np.ndarray) -> list[np.ndarray]:
         """Return x1, y1, x2, y2 in pixels and the score of each box, float32, for each frame."""
-        height, width = frames.shape[1:3]
-        images, scale = zip(*(letterbox(f, self._size) for f in frames), strict=True)
-        found = []
-        for part in batches(np.stack(images), self._batch):
-            rows = self._step(self._network.variables, jnp.asarray(part))
-            found += list(np.array(rows))
-        limits = np.array([width, height, width, height], np.float32)
-        result = []
-        for rows, factor in zip(found[: len(frames)], scale, strict=True):
-            rows = suppress(rows[rows[:, 4] > LEAST])
-            rows[:, :4] = np.clip(rows[:, :4] / np.tile(factor, 2), 0, limits)
-            result.append(rows)
-        return result
+        return [
+            rows
+            for start in range(0, len(frames), self._batch)
+            for rows in self._detect(frames[start : start + self._batch])
+        ]
+
+    def _detect(self, frames: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the boxes of each frame of a batch."""
+        least, overlap, most = self._limits
+        size = np.array(frames.shape[2:0:-1], np.float32)  # width and height
+        images, scales = zip(*(letterbox(f, self._size) for f in frames), strict=True)
+        found = self._step(self._network.variables, jnp.asarray(filled(images, self._batch)))
+        for rows, scale in zip(np.array(found), scales, strict=False):
+            rows = rows[rows[..., 4] > least]
+            rows[:, :4] = np.clip(rows[:, :4] / np.tile(scale, 2), 0, np.tile(size, 2))
+            rows = rows[(rows[:, 2:4] > rows[:, :2]).all(1)]
+            kept = [suppress(rows[rows[:, 5] == c], overlap, most) for c in np.unique(rows[:, 5])]
+            best = np.concatenate([np.zeros((0, 6), np.float32), *kept])
+            yield best[np.argsort(-best[:, 4], kind="stable")][:most, :5]
 
 
 class PoseEstimator:
@@ -107,18 +152,20 @@ class PoseEstimator:
     Args:
       spec: a name of the zoo, such as "rtmpose_m_coco" or "rtmpose_m_hand", or a file of it.
       batch: number of boxes that are processed at once.
+      dtype: type in which the network computes, "float32" or "bfloat16".
       flip: also look at the mirror image, and take the mean of the scores, as published.
 
     Raises:
       UserError: there are no such weights, or they are of another family.
     """
 
-    def __init__(self, spec: str | Path, batch: int = 16, flip: bool = True):
-        self._network, self._batch = Network(spec, "rtmpose"), batch
+    def __init__(
+        self, spec: str | Path, batch: int = 16, flip: bool = True, dtype: str = "float32"
+    ):
+        self._network, self._batch = Network(spec, "rtmpose", dtype), batch
         self._size = self._network.net.head.size
-        joints = self._network.classes
-        mirror = MIRRORS.get(joints, tuple(range(joints)))
-        self._step = jax.jit(functools.partial(_joints, self._network.net, mirror, flip))
+        exchange = mirror(self._network.classes)
+        self._step = jax.jit(functools.partial(_joints, self._network.net, exchange, flip))
 
     def __call__(self, frames: np.ndarray, boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return x, y in pixels and the score of each joint, float32, for the boxes of each frame.
@@ -126,23 +173,30 @@ class PoseEstimator:
         A joint whose score is not above 0 is missing, and zeros.
         """
         crops = [(frame, box[:4]) for frame, own in zip(frames, boxes, strict=True) for box in own]
-        joints, found = self._network.classes, []
-        if crops:
-            windows = [window(box, self._size) for _, box in crops]
-            pairs = zip(crops, windows, strict=True)
-            images = np.stack([cut(frame, *where, self._size) for (frame, _), where in pairs])
-            for part in batches(images, self._batch):
-                found += list(np.array(self._step(self._network.variables, jnp.asarray(part))))
-            for pose, (corner, scale) in zip(found, windows, strict=False):
-                pose[:, :2] = np.where(pose[:, 2:] > 0, pose[:, :2] / scale + corner, 0)
-                pose[:, 2] = np.maximum(pose[:, 2], 0)
-        ends = np.cumsum([len(own) for own in boxes])
-        poses = np.stack(found[: len(crops)]) if crops else np.zeros((0, joints, 3), np.float32)
-        return np.split(poses, ends[:-1])
+        poses = np.zeros((len(crops), self._network.classes, 3), np.float32)
+        for start in range(0, len(crops), self._batch):
+            part = slice(start, start + self._batch)
+            poses[part] = self._estimate(crops[part])
+        return np.split(poses, np.cumsum([len(own) for own in boxes])[:-1])
+
+    def _estimate(self, crops: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Return the poses (b, k, 3) in boxes of frames."""
+        windows = [window(box, self._size) for _, box in crops]
+        pairs = zip(crops, windows, strict=True)
+        images = [cut(frame, *where, self._size) for (frame, _), where in pairs]
+        found = self._step(self._network.variables, jnp.asarray(filled(images, self._batch)))
+        poses = np.array(found)[: len(crops)]
+        for pose, (corner, scale) in zip(poses, windows, strict=True):
+            pose[:, :2] = np.where(pose[:, 2:] > 0, pose[:, :2] / scale + corner, 0)
+            pose[:, 2] = np.maximum(pose[:, 2], 0)
+        return poses
 
 
-def _boxes(net: Any, variables: Any, images: jax.Array) -> jax.Array:
-    """Return boxes with scores of images uint8 (b, h, w, 3), float32 (b, p, 5), in their pixels."""
+def _boxes(net: Any, classes: tuple[int, ...], variables: Any, images: jax.Array) -> jax.Array:
+    """Return the best boxes of images uint8 (b, h, w, 3), float32 (b, p, 6), in their pixels.
+
+    The last two numbers of a box are its score and its class.
+    """
     images = (images.astype(jnp.float32) - MEAN) / STD
     out = net.apply(variables, images[..., ::-1], train=False)  # the published order is BGR
     rows = []
@@ -150,19 +204,22 @@ def _boxes(net: Any, variables: Any, images: jax.Array) -> jax.Array:
         y, x = jnp.meshgrid(*(jnp.arange(n) * stride for n in logits.shape[1:3]), indexing="ij")
         at = jnp.stack([x, y], -1).astype(jnp.float32)
         corners = jnp.concatenate([at - sides[..., :2], at + sides[..., 2:]], -1)
-        score = jax.nn.sigmoid(logits.max(-1, keepdims=True))
-        flat = jnp.concatenate([corners, score], -1).reshape(len(images), -1, 5)
-        best = jax.lax.top_k(flat[..., 4], min(PER_MAP, flat.shape[1]))[1]
-        rows.append(jnp.take_along_axis(flat, best[..., None], 1))
+        score = jax.nn.sigmoid(logits[..., list(classes)]).reshape(len(images), -1)
+        best, where = jax.lax.top_k(score, min(PER_MAP, score.shape[1]))
+        place, kind = where // len(classes), jnp.array(classes)[where % len(classes)]
+        boxes = jnp.take_along_axis(corners.reshape(len(images), -1, 4), place[..., None], 1)
+        rows.append(jnp.concatenate([boxes, best[..., None], kind[..., None]], -1))
     return jnp.concatenate(rows, 1)
 
 
-def _joints(net: Any, mirror: tuple, flip: bool, variables: Any, images: jax.Array) -> jax.Array:
+def _joints(net: Any, exchange: tuple, flip: bool, variables: Any, images: jax.Array) -> jax.Array:
     """Return joints of images uint8 (b, h, w, 3): float32 (b, k, 3), in their pixels."""
     images = (images.astype(jnp.float32) - MEAN) / STD
     scores = net.apply(variables, images, train=False)
     if flip:
-        x, y = (s[..., list(mirror)] for s in net.apply(variables, images[:, :, ::-1], train=False))
+        x, y = (
+            s[..., list(exchange)] for s in net.apply(variables, images[:, :, ::-1], train=False)
+        )
         scores = (scores[0] + x[:, ::-1]) / 2, (scores[1] + y) / 2
     places = [score.argmax(1) / rtmpose.BINS for score in scores]
     return jnp.stack([*places, jnp.minimum(*(score.max(1) for score in scores))], -1)
@@ -178,19 +235,22 @@ def letterbox(frame: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return image, new / np.array([width, height], np.float32)
 
 
-def suppress(rows: np.ndarray) -> np.ndarray:
-    """Return the best boxes (n, 5) of which no two overlap by more than `OVERLAP`, best first."""
+def suppress(rows: np.ndarray, overlap: float = OVERLAP, most: int = MOST) -> np.ndarray:
+    """Return the best boxes (n, 5 or more) of which no two overlap by more than `overlap`.
+
+    The fifth number of a box is its score. The best box is the first.
+    """
     rows = rows[np.argsort(-rows[:, 4], kind="stable")]
-    kept: list[np.ndarray] = []
-    while len(rows) and len(kept) < MOST:
+    kept = []
+    while len(rows) and len(kept) < most:
         best = rows[0]
         kept.append(best)
         inside = np.minimum(best[2:4], rows[:, 2:4]) - np.maximum(best[:2], rows[:, :2])
         common = inside.clip(0).prod(1)
         areas = (rows[:, 2:4] - rows[:, :2]).prod(1)
-        apart = common <= OVERLAP * (areas + areas[0] - common)
+        apart = common <= overlap * (areas + areas[0] - common)
         rows = rows[1:][apart[1:]]
-    return np.array(kept, np.float32).reshape(-1, 5)
+    return np.array(kept, np.float32).reshape(-1, rows.shape[1])
 
 
 def window(box: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float]:
@@ -207,8 +267,7 @@ def cut(frame: np.ndarray, corner: np.ndarray, scale: float, size: tuple[int, in
     return cv2.warpAffine(frame, matrix, size[::-1], flags=cv2.INTER_LINEAR)
 
 
-def batches(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Yield parts of `size` images. The last one is filled up with zeros."""
-    for start in range(0, len(images), size):
-        part = images[start : start + size]
-        yield np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), part.dtype)])
+def filled(images: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Return images as a batch of `size`. Black images fill it up."""
+    rest = np.zeros((size - len(images), *images[0].shape), np.uint8)
+    return np.concatenate([np.stack(images), rest])

@@ -2,6 +2,7 @@
 
 It classifies the x and the y of each joint into bins of half a pixel (SimCC, Li et al., 2022). A
 gated attention unit (Hua et al., "Transformer Quality in Linear Time", 2022) relates the joints.
+This is for inference: there is no task that trains it.
 
 Shapes: b batch, h height, w width, c channels, k joints.
 """
@@ -24,6 +25,7 @@ TINY = tuple((c, 1, own) for c, own in ((8, True), (8, True), (16, True), (16, F
 PERSON = 256, 192  # height and width of the image; those of a hand are 256
 VARIANTS: dict[str, dict] = {
     "test": dict(stem=8, stages=TINY, hidden=16, key=8, kernel=3),
+    "l": cspnext.scaled(1.0, 1.0),
     "m": cspnext.scaled(0.75, 0.67),
     "s": cspnext.scaled(0.5, 0.33),
     "tiny": cspnext.scaled(0.375, 0.167),

@@ -39,13 +39,14 @@ KINDS = {
     "retrieval",
     "question_answering",
     "hand_detection",
+    "object_detection",
     "person_detection",
     "pose_estimation",
     "image",
     "pretraining",
 }
 WITHOUT_CLASSES = {"localization", "grounding", "retrieval", "question_answering", "pretraining"}
-WITHOUT_CLASS_NAMES = {"hand", "coco", "in1k", "in22k"}
+WITHOUT_CLASS_NAMES = {"hand", "coco", "coco80", "wholebody", "in1k", "in22k"}
 HOSTS = (
     r"download\.openmmlab\.com|github\.com|download\.pytorch\.org|huggingface\.co"
     r"|dl\.fbaipublicfiles\.com|pjlab-gvm-data\.oss-cn-shanghai\.aliyuncs\.com"
@@ -160,7 +161,7 @@ WRONG_LINKS = {
 }
 WRONG_METRICS = {"mvit_base_32x3_k400", "mvit_large_40x3_k400"}
 OTHERS = re.compile(
-    r"https://(huggingface\.co|dl\.fbaipublicfiles\.com|\S+\.aliyuncs\.com|\S+/mmpose)/"
+    r"https://(huggingface\.co|dl\.fbaipublicfiles\.com|\S+\.aliyuncs\.com|\S+/mm(pose|detection))/"
 )  # of other projects
 MORE = {"bsn_pem-400_anet"}  # an entry with two files
 

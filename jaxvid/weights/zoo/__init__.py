@@ -97,7 +97,8 @@ class Row:
     @property
     def finds_people(self) -> bool:
         """True for detectors and pose estimators, whose classes have no names."""
-        return self.kind in ("hand_detection", "person_detection", "pose_estimation")
+        kinds = "hand_detection", "object_detection", "person_detection", "pose_estimation"
+        return self.kind in kinds
 
     @property
     def is_encoder(self) -> bool:
