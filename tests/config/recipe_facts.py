@@ -69,7 +69,7 @@ def published(name: str, record: Record) -> Facts:
     weights = _weights(record)
     facts |= {"weights": weights} if weights else {}
     spelled = re.sub(r"kinetics-(?=\d)|(?<=_)k(?=\d+-)", "kinetics", name)
-    facts["dataset"] = DATASETS.findall(spelled)[-1]
+    facts["dataset"] = (DATASETS.findall(spelled) or DATASETS.findall(str(record["train"])))[-1]
     if "train" in record:
         facts["flow"] = record["train"]["dataset"].get("modality") == "Flow"
         facts |= _training(name, record)
@@ -94,6 +94,9 @@ def _steps(steps: Mapping[str, Record], split: str) -> Facts:
         facts["sampler"] = ("UniformSample", step["clip_len"], step.get("num_clips", 1))
     if step := given("UniformSampleFrames"):
         facts["sampler"] = ("UniformSampleFrames", step["clip_len"], step.get("num_clips", 1))
+    if step := given("MMUniformSampleFrames"):
+        frames = [step["clip_len"][key] for key in ("RGB", "Pose")]
+        facts["sampler"] = ("UniformSampleFrames", frames, step["num_clips"])
     if step := given("SampleAVAFrames"):
         facts["sampler"] = ("SampleAVAFrames", step["clip_len"], step["frame_interval"])
     if (step := given("Resize")) and step["scale"][0] == -1:
@@ -140,7 +143,7 @@ def _model(model: Record) -> Facts:
     normalize = model.get("data_preprocessor")
     if isinstance(normalize, dict):
         normalize = normalize.get("preprocessors", {}).get("imgs", normalize)
-        facts |= {key: _channels(normalize[key]) for key in ("mean", "std")}
+        facts |= {key: _channels(normalize[key]) for key in ("mean", "std") if key in normalize}
         if blending := normalize.get("blending"):
             alphas = {blend["type"]: blend["alpha"] for blend in blending["augments"]}
             facts["blending"] = [alphas[f"{name}Blending"] for name in ("Mixup", "Cutmix")]
@@ -232,8 +235,13 @@ def configured(config) -> Facts:
     model, task, recipe = given["model"], given["task"], given["data"]["recipe"]
     facts: Facts = {}
     for split in SPLITS:
-        for step in plug.load("data.recipes", recipe, split=split):
+        steps = plug.load("data.recipes", recipe, split=split)
+        for step in steps:
             facts |= {f"{split}.{key}": value for key, value in _transform(step, split).items()}
+        clips = [step for step in steps if isinstance(step, pose.UniformClips)]
+        if len(clips) == 2:  # of the video and of the pose
+            frames = [step.frames for step in clips]
+            facts[f"{split}.sampler"] = ("UniformSampleFrames", frames, clips[0].clips)
     if recipe["name"] == "heatmap" and not recipe["drawn"]:  # the device draws
         drawing = task["heatmap"]
         assert drawing["size"] == recipe["size"] and facts.pop("train.people")
@@ -259,14 +267,14 @@ def configured(config) -> Facts:
     text = text.replace("k400_2d", "kinetics400")
     facts["dataset"] = DATASETS.findall(AVA.sub(r"ava2\1", text.lower()))[0]
     classes = data["num_classes"] or 1
-    if task["name"] in ("recognition", "omnisource", "detection"):
+    if task["name"] in ("recognition", "omnisource", "rgbpose", "detection"):
         facts["classes"] = classes
     head = ("background", "mlp", "pool", "context") if task["name"] == "detection" else ()
     for key in ("dropout", *head):
         facts |= {key: model[key]} if key in model else {}
     for key in ("smoothing", "average", "multi_label", "focal", "rois", "match"):
         facts |= {key: task[key]} if key in task else {}
-    if task.get("keys", ("video",)) == ("video",) and "mean" in task:
+    if "video" in task.get("keys", ("video",)) and "mean" in task:
         facts |= {key: _channels(task[key]) for key in ("mean", "std")}
     net = plug.load("models", model, num_classes=classes)
     if hasattr(net, "neck"):

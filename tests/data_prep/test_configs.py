@@ -138,7 +138,7 @@ OTHERS |= {"skeleton"}  # `tools.make_skeletons` generates it
 def suffix(name: str) -> str:
     if "audio" in name and not name.endswith("_own"):
         return "audio"
-    if name.startswith("posec3d"):
+    if name.startswith(("posec3d", "rgbposeconv3d")):
         return "poses"
     if name == "stgcnpp_jester":
         return "hands"
