@@ -134,6 +134,7 @@ FILES = {name: f"recognition/{file}" for name, file in RECOGNITION.items()} | {
         for g, theirs in (("stgcn", "stgcn"), ("stgcnpp", "stgcnpp"), ("agcn2s", "2s-agcn"))
         for d in ("2d", "3d")
     },
+    "posec3d:keypoint": "skeleton/posec3d/slowonly_r50_8xb16-u48-240e_ntu60-xsub-keypoint",
     "bmn:400": "localization/bmn/bmn_2xb8-400x100-9e_activitynet-feature",
     "bmn:2048": "localization/bmn/bmn_2xb8-2048x100-9e_activitynet-slowonly-k700-feature",
     "fast_rcnn:r50_4x16": "detection/slowonly/"

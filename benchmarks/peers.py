@@ -190,6 +190,8 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
         model.backbone.update({key: n for key, n in sizes.items() if key in model.backbone})
     if "keypoint" in arrays:
         data = torch.tensor(arrays["keypoint"])
+    elif "heatmap" in arrays:
+        data = channels_first(arrays["heatmap"])
     elif "audio" in arrays:
         data = torch.tensor(np.moveaxis(arrays["audio"], -1, 1).copy())
     else:

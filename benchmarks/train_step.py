@@ -102,6 +102,7 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
     "stgcn": ("stgcn_ntu60", "2d_j", {}, {}),
     "stgcnpp": ("stgcnpp_ntu60", "2d_j", {}, {}),
     "agcn2s": ("agcn2s_ntu60", "2d_j", {}, {}),
+    "posec3d": ("posec3d_ntu60", "keypoint", {}, dict(frames=8, drawn=True)),
     "tsn_audio": ("tsn_k400_audio", "", {}, {}),
     "audioonly": ("audioonly_k400", "", {}, {}),
     "bmn": ("bmn_anet", "400", {}, {}),
@@ -167,7 +168,7 @@ def noise(sample: dict[str, Any], batch: int) -> dict[str, np.ndarray]:
     """A batch like this sample, with something to see."""
     rng = np.random.default_rng(0)
     arrays = {k: np.repeat(np.asarray(x)[None], batch, 0) for k, x in sample.items()}
-    for key in arrays.keys() & {"video", "audio", "feature", "keypoint"}:
+    for key in arrays.keys() & {"video", "audio", "feature", "keypoint", "heatmap"}:
         value = rng.standard_normal(arrays[key].shape, np.float32)
         pixels = arrays[key].dtype == np.uint8
         arrays[key] = (128 + 40 * value).clip(0, 255).astype(np.uint8) if pixels else value

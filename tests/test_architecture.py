@@ -84,6 +84,7 @@ IMPORTS = {
     "samples": ".errors .skeletons .data .draw numpy",
     "tasks": ".errors .config.values .ops .metrics .results .tasks.base jax optax numpy",
     "tasks.omnisource": ".config.values .ops .tasks jax",
+    "tasks.rgbpose": ".config.values .errors .metrics .tasks jax numpy",
     "tasks.multi_label": ".errors .config.values .metrics .ops .tasks jax numpy optax",
     "tasks.prompted": ".metrics .ops .tasks jax numpy",
     "tasks.text_classes": ".errors .config.values .metrics .ops .tasks jax numpy optax",
