@@ -23,7 +23,7 @@ from jaxvid.weights.convert import Weights
 from jaxvid.weights.names import resnet as names
 
 VARIANTS: dict[str, dict] = {
-    "test": dict(depths=(1, 2), width=4, time=(1, 3), time_strides=(1, 2)),
+    "test": dict(depths=(1, 2, 1), width=4),
     "r50": dict(depths=(4, 6, 3)),
     "c3d-light": dict(widths=((32,), (64,), (128, 128), (256, 256))),
     "x3d-shallow": dict(depths=(2, 5, 3), strides=(2, 2, 2)),
