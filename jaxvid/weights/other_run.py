@@ -76,10 +76,10 @@ def pretraining_only(folder: Path, config: Mapping, variables: Mapping) -> tuple
 
     Args:
       folder: Folder of one checkpoint.
-      config: The config of its run.
+      config: The config of its run, or {} if it is not known.
       variables: Of the recognizer.
     """
-    if config.get("task", {}).get("name") != "masked":
+    if not config or config["task"]["name"] != "masked":
         return ()
     own = param_rules.flatten(variables)
     saved = (key for key in store.saved_shapes(folder) if key.startswith("params/"))
