@@ -14,49 +14,26 @@ from jaxvid.data import dataset
 from jaxvid.data.annotations import skeleton_files
 from jaxvid.data.loading import loader
 from jaxvid.data.recipes import skeleton as recipe
-from jaxvid.data.sources import skeleton, video_list
+from jaxvid.data.sources import video_list
 from jaxvid.data.transforms.pose import Decompress, Load
 from jaxvid.errors import UserError
 from tests.conftest import logs
+from tests.data.sources.skeleton_pickles import (
+    RNG,
+    annotation,
+    build,
+    joints,
+    kinetics,
+    published,
+    write,
+)
 from tests.data.transforms.test_pose import Trap
-
-RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("JAXVID_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "skeletons"
-
-
-def annotation(name: str, number: int, frames=12, people=1, **changes: Any) -> dict:
-    """One as MMAction2 writes it; a change to None removes a key."""
-    rng = np.random.default_rng(sum(name.encode()))
-    whole = {
-        "frame_dir": name,
-        "label": number,
-        "img_shape": (480, 640),
-        "original_shape": (1080, 1920),
-        "total_frames": frames,
-        "keypoint": rng.uniform(1, 400, (people, frames, 17, 2)).astype(np.float16),
-        "keypoint_score": rng.random((people, frames, 17)).astype(np.float16),
-    }
-    return {key: value for key, value in (whole | changes).items() if value is not None}
-
-
-def published(**changes) -> dict:
-    names = ["a", "b", "c", "d"]
-    annotations = [annotation(n, i % 2, 10 + i, 1 + i % 2) for i, n in enumerate(names)]
-    return {"split": {"train": ["c", "a"], "xsub_val": ["b", "d"]}, "annotations": annotations}
-
-
-def write(folder: Path, content, name="poses.pkl", protocol=4) -> Path:
-    (folder / name).write_bytes(pickle.dumps(content, protocol))
-    return folder / name
-
-
-def build(folder: Path, split="train", **options) -> Any:
-    return skeleton.build(split, root=str(folder), **{"file": "poses.pkl", **options})
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -306,69 +283,6 @@ def test_samples_of_a_split_without_annotation_are_told(tmp_path):
         assert len(build(tmp_path)) == 2
 
 
-# What a recipe cannot use is an error before a run, not in its first batch
-
-
-def try_recipe(folder: Path, recipe: str, **options):
-    """Read poses.pkl as a run does, for training and for evaluation."""
-    spec = dict(name="skeleton", file="poses.pkl")
-    data = dict(root=str(folder), train=spec, val=spec, recipe=dict(name=recipe, **options))
-    dataset.for_evaluation(data | {"checks": ()}, ("0", "1"))
-    return dataset.for_training(data, checks=())
-
-
-def joints(count: int, dims: int, score: bool) -> list[dict]:
-    points = RNG.uniform(1, 400, (1, 12, count, dims)).astype(np.float32)
-    change: Any = dict(keypoint=points, keypoint_score=points[..., 0] if score else None)
-    return [annotation("a", 0, **change), annotation("b", 1, **change)]
-
-
-@pytest.mark.parametrize(
-    "recipe,options,rows,message",
-    [
-        ("skeleton", {}, joints(18, 2, True), 'have 18 joints, 17 in the layout "coco"'),
-        ("heatmap", {}, joints(18, 2, True), 'have 18 joints, 17 in the layout "coco"'),
-        ("skeleton", {}, joints(25, 3, False), 'have 3 coordinates; .*layout="nturgb.d"'),
-        ("heatmap", {}, joints(17, 3, False), "have 3 coordinates; heat maps need x, y in pixels"),
-        ("skeleton", {"layout": "nturgb+d"}, joints(25, 2, True), "have 2 coordinates and a"),
-        ("skeleton", {"layout": "nturgb+d"}, joints(25, 3, True), "have 3 coordinates and a"),
-        ("skeleton", {"layout": "nturgb+d"}, joints(17, 3, False), "have 17 joints, 25 in the"),
-        ("skeleton", {"layout": "handmp"}, joints(17, 2, True), "have 17 joints, 21 in the"),
-    ],
-)
-def test_joints_of_another_layout_are_named_before_a_run(tmp_path, recipe, options, rows, message):
-    path = write(tmp_path, rows)
-    with pytest.raises(UserError, match=rf'^{path}: annotation 0 \("a"\): key points {message}'):
-        try_recipe(tmp_path, recipe, **options)
-
-
-@pytest.mark.parametrize(
-    "recipe,options,rows",
-    [
-        ("skeleton", {}, joints(17, 2, True)),
-        ("skeleton", {}, joints(17, 2, False)),
-        ("heatmap", {}, joints(17, 2, False)),
-        ("skeleton", {"layout": "nturgb+d"}, joints(25, 3, False)),
-        ("skeleton", {"layout": (3, 1, ((0, 1), (2, 1)))}, joints(3, 2, True)),
-    ],
-)
-def test_joints_of_the_layout_pass(tmp_path, recipe, options, rows):
-    write(tmp_path, rows)
-    assert len(try_recipe(tmp_path, recipe, **options).splits["train"]) == 2
-
-
-def test_files_of_key_points_are_tried_too(tmp_path):
-    content = kinetics("ab", tmp_path)
-    write(tmp_path, content)
-    spec = dict(name="skeleton", file="poses.pkl", subset="train", suffix=".pkl")
-    data = dict(root=str(tmp_path), train=spec, val=spec, checks=())
-    dataset.for_training(data | {"recipe": dict(name="heatmap")})
-    with pytest.raises(UserError, match=r'annotation 0 \("a"\): key points have 17 joints, 18'):
-        dataset.for_training(data | {"recipe": dict(name="skeleton", layout="openpose")})
-    (tmp_path / "a.pkl").unlink()  # the loader decides about it
-    dataset.for_training(data | {"recipe": dict(name="skeleton", layout="openpose")})
-
-
 def test_scores_that_are_missing_are_1_and_those_of_missing_joints_0(tmp_path):
     rows = joints(17, 2, False)
     rows[0]["keypoint"][0, 3, 5] = 0
@@ -390,13 +304,6 @@ def test_annotations_without_anybody_are_left_out(tmp_path):
     write(tmp_path, rows[1:2])
     with pytest.raises(UserError, match=r"poses\.pkl: no annotation of train has a person"):
         build(tmp_path)
-
-
-def test_a_name_that_occurs_twice_is_named(tmp_path):
-    write(tmp_path, [annotation("a", 0), annotation("b", 1), annotation("a", 1)])
-    spec = dict(name="skeleton", file="poses.pkl")
-    with pytest.raises(UserError, match=r'annotation 2 \("a"\): a is listed twice .*another label'):
-        dataset.build(root=str(tmp_path), train=spec, val=spec, checks=("duplicates",))
 
 
 # The cache
@@ -443,22 +350,6 @@ def test_what_travels_to_a_worker_is_small(tmp_path):
 
 
 # The compact form, and files of their own
-
-
-def kinetics(names, files: Path | None = None, seed=0):
-    """Annotations like those of Kinetics, with key points in files or inside."""
-    rng, rows = np.random.default_rng(seed), []
-    for i, name in enumerate(names):
-        frames = np.sort(rng.integers(1, 30, 40)).astype(np.int16)
-        points = rng.uniform(1, 300, (40, 17, 3)).astype(np.float16)
-        score = rng.random(40).astype(np.float16)
-        row = dict(frame_dir=name, label=i, img_shape=(340, 256), total_frames=30)
-        valid = {t: len(np.unique(frames[score >= t])) for t in (0.5, 0.9, 0.99)}
-        row |= dict(frame_inds=frames, box_score=score, valid=valid)
-        if files:
-            (files / f"{name}.pkl").write_bytes(pickle.dumps({"keypoint": points}))
-        rows.append(row if files else row | {"keypoint": points})
-    return {"split": {"train": list(names)}, "annotations": rows}
 
 
 def dense(sample):
