@@ -99,11 +99,18 @@ class Plan:
         """Return the model's floating-point operations in a training step on one device."""
         rng = jax.random.key(0)
         ready = jax.eval_shape(lambda b: self.task.prepare(rng, b, train=True), batch)
-        in_training = functools.partial(forward, self.model, self.task)
-        operations = flops(
-            in_training, self.state_shapes.params, self.state_shapes.model_state, ready, rng
-        )
-        return TRAINING * operations / self.mesh.size
+        in_training = functools.partial(forward, self.model, self.task, freeze=self.freeze)
+        arguments = (self.state_shapes.params, self.state_shapes.model_state, ready, rng)
+        operations = TRAINING * flops(in_training, *arguments)
+        if self.freeze:  # frozen layers have fewer products in the backward pass, or none
+
+            def total(*arguments):
+                out, _ = in_training(*arguments)
+                leaves = (x for x in jax.tree.leaves(out) if jnp.issubdtype(x.dtype, jnp.inexact))
+                return sum(x.astype(jnp.float32).sum() for x in leaves)
+
+            operations = min(operations, flops(jax.grad(total), *arguments))
+        return operations / self.mesh.size
 
 
 def check_batch(config: Any, mesh: jax.sharding.Mesh) -> None:

@@ -101,3 +101,13 @@ def test_operations_of_a_step_are_six_a_published_multiply_add():
     planned, _, batch = rehearse(config, meshes.build())
     published = zoo.get("stgcnpp_2d_joint_ntu60").flops_g * 1e9
     assert planned.flops(batch) == pytest.approx(6 * published * 16 / 8, rel=0.05)
+
+
+def test_frozen_layers_have_no_operations_in_the_backward_pass():
+    config = quickstart.get_config()
+    config.model = dict(name="tsn", variant="test")
+    planned, _, batch = rehearse(config, meshes.build())
+    whole = planned.flops(batch)
+    config.optim.freeze = ("backbone/.*",)
+    # They are the forward pass of the backbone, and three passes of the head.
+    assert 1 / 3 < planned.flops(batch) / whole < 0.34
