@@ -190,8 +190,8 @@ ROWS = (
     ("cls_head.fc_pose", "head/pose/fc"),
 )
 ORDER = (
-    "backbone cls_head rgb_path pose_path conv1 layer1 layer1_lateral layer2 layer2_lateral layer3"
-    " layer3_lateral layer4 conv2 conv3 downsample fc_rgb fc_pose conv bn weight bias running_mean"
-    " running_var"
+    "backbone cls_head rgb_path pose_path conv1 layer1 layer2 layer3 layer4 layer1_lateral"
+    " layer2_lateral layer3_lateral conv2 conv3 downsample fc_rgb fc_pose conv bn weight bias"
+    " running_mean running_var"
 )
 WEIGHTS = {"mmaction": Weights(ROWS, names.BUFFERS, ORDER)}
