@@ -23,8 +23,8 @@ DENSE_2D = (("keypoint", 4), ("keypoint_score", 3))  # (m t j 2) and (m t j)
 DENSE_3D = (("keypoint", 4),)  # (m t j 3)
 COMPACT = (("keypoint", 3), ("frame_inds", 1))  # (n j 3) and (n,)
 
-# Class names and arrays of each pickle.
-FILES = {
+# Class names, or the number of classes without names, and arrays of each pickle.
+FILES: dict[str, tuple[str | int, tuple[tuple[str, int], ...]]] = {
     "ntu60_2d": ("ntu60", DENSE_2D),
     "ntu60_3d": ("ntu60", DENSE_3D),
     "ntu120_2d": ("ntu120", DENSE_2D),
@@ -34,6 +34,9 @@ FILES = {
     "hmdb51_2d": ("hmdb51", DENSE_2D),
     "diving48_2d": ("diving48", DENSE_2D),
     "k400_2d": ("k400", COMPACT),
+    "babel60_3d": (60, DENSE_3D),
+    "babel120_3d": (120, DENSE_3D),
+    "jester": ("jester", DENSE_2D),
 }
 
 
@@ -114,7 +117,8 @@ class Skeletons(VideoBuilder):
 
     @property
     def names(self):
-        return class_names.of(FILES[self.variant][0])
+        known = FILES[self.variant][0]
+        return class_names.of(known) if isinstance(known, str) else tuple(map(str, range(known)))
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:
         table = skeleton_files.read(

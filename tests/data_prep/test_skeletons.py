@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_prep import build
-from data_prep.skeletons import ntu
+from data_prep.skeletons import babel, ntu
 from jaxvid.data.annotations import skeleton_files
 from jaxvid.data.sources import skeleton
 from jaxvid.data.sources import tfds as source
@@ -242,3 +242,66 @@ def test_kinetics_with_a_file_for_each_sample(tmp_path, data_folder):
         np.testing.assert_array_equal(stored[i]["keypoint"], points)
         np.testing.assert_array_equal(stored[i]["frame_inds"], row["frame_inds"])
         assert tuple(stored[i]["size"]) == row["img_shape"] and stored[i]["label"] == row["label"]
+
+
+# BABEL and Jester
+
+
+def write_babel(folder: Path, classes: int, frames: int = 6) -> dict[str, np.ndarray]:
+    """Write the features of both splits as their authors name them, and return the joints."""
+    found = {}
+    for split, count in (("train", 3), ("val", 2)):
+        points = np.random.default_rng(count).normal(size=(count, 3, frames, 25, 1))
+        np.save(folder / f"{split}_ntu_sk_{classes}.npy", points)
+        ids = [f"{split}{i}" for i in range(count)]
+        rest = ([i + 7 for i in range(count)], [100 + i for i in range(count)], [0] * count, ids)
+        (folder / f"{split}_label_{classes}.pkl").write_bytes(pickle.dumps((ids, rest)))
+        found[split] = points
+    return found
+
+
+def test_babel(tmp_path, capsys):
+    points = write_babel(tmp_path, 60)
+    babel.main(["--source", str(tmp_path), "--out", str(tmp_path / "babel60_3d.pkl")])
+    assert "3 for train, 2 for val" in capsys.readouterr().out
+    content = skeleton_files.load(tmp_path / "babel60_3d.pkl")
+    assert content["split"]["val"] == ["val0_100_0_val0", "val1_101_0_val1"]
+    last = content["annotations"][-1]
+    assert last["label"] == 8 and last["total_frames"] == 6
+    moved = np.moveaxis(points["val"][1], 0, -1)  # (t j m c)
+    np.testing.assert_array_equal(last["keypoint"][0], moved[:, :, 0].astype(np.float16))
+    same("babel60_3d", tmp_path, "val")
+
+
+def test_files_that_are_not_babels_are_named(tmp_path):
+    out = tmp_path / "out.pkl"
+    with pytest.raises(UserError, match=r"train_ntu_sk_120\.npy: no such file of BABEL-120"):
+        babel.convert(tmp_path, out, 120)
+    write_babel(tmp_path, 60)
+    table, points = tmp_path / "val_label_60.pkl", tmp_path / "val_ntu_sk_60.npy"
+    ids, rest = skeleton_files.load(table)
+    for content, message in (
+        ((ids, ([7, 60], *rest[1:])), "sample 1: label 60 is outside 0..59"),
+        ((ids[:1], rest), "a column has 1 entries, but the joints have 2"),
+        ((ids, rest[:3]), r"expected a pair \(ids, "),
+    ):
+        table.write_bytes(pickle.dumps(content))
+        with pytest.raises(UserError, match=f"^{table}: {message}"):
+            babel.convert(tmp_path, out, 60)
+    np.save(points, np.zeros((2, 3, 6, 17, 1)))
+    with pytest.raises(UserError, match=rf"^{points}: has shape \(2, 3, 6, 17, 1\)"):
+        babel.convert(tmp_path, out, 60)
+    points.write_bytes(b"text")
+    with pytest.raises(UserError, match=rf"^{points}: not a \.npy file"):
+        babel.convert(tmp_path, out, 60)
+    assert not out.exists()
+
+
+def test_hands_of_jester(tmp_path):
+    rows = [annotation(name, label, 1, 4) for label, name in enumerate(("12", "7", "30"))]
+    for row in rows:
+        row["keypoint"] = np.ones((1, 4, 21, 2), np.float32) * row["label"] + 2
+        row["keypoint_score"] = np.ones((1, 4, 21), np.float32)
+    content = {"split": {"train": ["12", "7"], "val": ["30"]}, "annotations": rows}
+    (tmp_path / "jester.pkl").write_bytes(pickle.dumps(content))
+    same("jester", tmp_path, "train")
