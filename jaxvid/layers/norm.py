@@ -4,7 +4,7 @@ Shapes: b batch, c channels.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import flax.linen as nn
@@ -89,4 +89,9 @@ class NormalizedNet(nn.Module):
     @property
     def norm(self) -> Callable:
         """Makes the normalization layers."""
-        return partial(BatchNorm, groups=self.bn_groups, frozen=self.bn_frozen)
+        return _maker(self.bn_groups, self.bn_frozen)
+
+
+@cache  # modules that have the same options as attributes are equal
+def _maker(groups: int, frozen: bool) -> Callable:
+    return partial(BatchNorm, groups=groups, frozen=frozen)

@@ -30,6 +30,7 @@ VARIANTS: dict[str, dict] = {
     "3d": dict(layout="nturgb+d", widths=(96, 192, 384), strides=STRIDES),
 }
 WINDOWS = 3, 5
+TemporalConv = partial(MultiScaleConv, residual=True)
 
 
 class MSG3D(gcn.SkeletonNet):
@@ -138,7 +139,7 @@ def example(variant):
 
 def backbone(variant, **overrides):
     options = {"bn_by_person": True, **VARIANTS[variant], **overrides}
-    return MSG3D(GraphConv, partial(MultiScaleConv, residual=True), **options)
+    return MSG3D(GraphConv, TemporalConv, **options)
 
 
 def build(variant, *, num_classes, dropout: Rate = 0.0, dtype=jnp.float32, **overrides):

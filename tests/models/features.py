@@ -81,8 +81,8 @@ def shapes(family: str, variant: str) -> tuple[str, str]:
 
 
 def published(family: str, variant: str, small: dict, backbone: Any) -> dict[str, Any]:
-    """Return a clip of the size of the published recipe, if the model takes videos."""
-    if "video" not in small:
+    """Return a clip of the size of the published recipe, if the model takes videos alone."""
+    if "video" not in small or "heatmap" in small:
         return {}
     _, frames, height, _, channels = small["video"].shape
     rows = [row for row in zoo.rows() if (row.family, row.variant) == (family, variant)]

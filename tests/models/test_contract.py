@@ -353,7 +353,7 @@ def test_the_longest_row_wins_and_prefixes_end_at_dots():
 def test_batch_statistics_go_to_their_collection():
     table = Weights((("bn", "bn"),), skip=(".*num_batches_tracked",))
     leaves = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-    tensors = {f"bn.{leaf}": np.full(2, i) for i, leaf in enumerate(leaves)}
+    tensors = {f"bn.{leaf}": np.full(2, i, np.float32) for i, leaf in enumerate(leaves)}
     zeros = np.zeros(2, np.float32)
     variables = {
         "params": {"bn": {"scale": zeros, "bias": zeros}},
