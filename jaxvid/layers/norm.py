@@ -66,6 +66,8 @@ class BatchNorm(nn.Module):
         return y.reshape(x.shape)
 
     def _normalize(self, x, mean, var, scale, bias):
+        if jax.default_backend() == "cpu":  # XLA would compute x again for every use
+            x = jax.lax.optimization_barrier(x)
         y = (x.astype(jnp.float32) - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
         return y.astype(self.dtype)
 
