@@ -52,7 +52,8 @@ CONFIGS = {
 UNPUBLISHED = {
     r"quickstart(_\w+)?(:.*)?|finetune:.*|\w+_own(:.*)?": "for generated clips or own data",
     r"stgcnpp_jester:hand": "published with a graph of 17 joints",
-    r"(stgcnpp|agcn2s)_ntu120:.*": "published for NTU RGB+D 60 alone",
+    r"(stgcnpp|agcn2s|ctrgcn|msg3d)_ntu120:.*": "published for NTU RGB+D 60 alone",
+    r"(ctrgcn|msg3d)_ntu60:.*_(b|jm|bm)": "published for the stream of joints alone",
     r"posec3d_ntu60:(c3d|x3d)_.*|posec3d_ntu120:.*": "published by PYSKL alone",
     r"hiera_(k400|pretrain):.*": "the authors published no training code",
     r"vjepa2_\w+(:.*)?": "published by the authors alone",
