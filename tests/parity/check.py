@@ -50,7 +50,11 @@ def table(case: Case, net: nn.Module) -> Weights:
 def build(case: Case, num_classes: int, **overrides) -> nn.Module:
     if case.make:
         return case.make(**overrides)
-    return plug.load("models", {**case.model, **overrides}, num_classes=num_classes)
+    # As an argument and not a part of the spec, the dtype reaches a backbone by spec, too.
+    known = {"num_classes": num_classes} | {
+        k: overrides.pop(k) for k in ("dtype",) if k in overrides
+    }
+    return plug.load("models", {**case.model, **overrides}, **known)
 
 
 def shapes(net: nn.Module, inputs: Mapping) -> Any:
