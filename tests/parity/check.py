@@ -51,9 +51,8 @@ def build(case: Case, num_classes: int, **overrides) -> nn.Module:
     if case.make:
         return case.make(**overrides)
     # As an argument and not a part of the spec, the dtype reaches a backbone by spec, too.
-    known = {"num_classes": num_classes} | {
-        k: overrides.pop(k) for k in ("dtype",) if k in overrides
-    }
+    given = {key: overrides.pop(key) for key in ("dtype",) if key in overrides}
+    known: dict[str, Any] = dict(num_classes=num_classes, **given)
     return plug.load("models", {**case.model, **overrides}, **known)
 
 
