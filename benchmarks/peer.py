@@ -1,4 +1,4 @@
-"""What a comparison needs of PyTorch's side: the module, its inputs, and the loss of both sides."""
+"""The side of PyTorch in a comparison: its module, its inputs, and the losses of both sides."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

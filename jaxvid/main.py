@@ -179,14 +179,14 @@ def build(config: Any) -> Parts:
     import jax.numpy as jnp
 
     from jaxvid import writers
-    from jaxvid.data import dataset
+    from jaxvid.data import dataset, source_checks
     from jaxvid.data.recipes.base import still
 
     writers.check(config.writers)
     data = dataset.for_training(config.data, config.task)
     classes = data.num_classes
     if config.task.get("class_balance") and not config.task.get("class_counts"):
-        each = dataset.counts(data.splits["train"].labels, classes)
+        each = source_checks.counts(data.splits["train"].labels, classes)
         with config.unlocked():
             config.task.class_counts = tuple(each.tolist())
     model = plug.load("models", config.model, num_classes=classes, dtype=jnp.dtype(config.dtype))

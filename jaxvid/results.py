@@ -100,7 +100,7 @@ class Person:
 
 @dataclass(frozen=True)
 class TrackReport:
-    """What became of the poses of a video.
+    """Counts of how the poses of a video became tracks.
 
     Attributes:
       frames: frames of the video.

@@ -1,30 +1,27 @@
 """The data of a run: the sources, the class names, and the checks before anything compiles."""
 
-import itertools
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from jaxvid import class_names, compare, errors, plug
 from jaxvid.config.values import Count, Natural
+from jaxvid.data import source_checks
 from jaxvid.data import sources as formats
-from jaxvid.data.annotations import feature_files, lists
-from jaxvid.data.annotations.labels import FOR_SEVERAL, MultiLabels
+from jaxvid.data.annotations import lists
+from jaxvid.data.annotations.labels import MultiLabels
 from jaxvid.data.identity import identity
 from jaxvid.data.sample import Sample, Source, Transform
+from jaxvid.data.source_checks import CHECKS, Check
 from jaxvid.data.video.decode import VideoError
-from jaxvid.data.video.video_files import missing
 from jaxvid.errors import UserError
 
 logger = logging.getLogger(__name__)
-
-Check = Literal["labels", "empty", "missing", "duplicates", "overlap"]
-CHECKS = ("labels", "empty", "missing", "duplicates", "overlap")
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Dataset:
             if split == "images":
                 yield f"images: {len(source):,}, {_largest(source.labels):,} classes"
                 continue
-            each = counts(source.labels, self.num_classes)
+            each = source_checks.counts(source.labels, self.num_classes)
             low, high = int(each.argmin()), int(each.argmax())
             spread = f"{each[low]:,} ({self.names[low]}) to {each[high]:,} ({self.names[high]})"
             each = f"{each[low]:,} each" if each[low] == each[high] else spread
@@ -118,7 +115,7 @@ def build(
         sources[split] = formats.read(specs[split], split, several, **known)
         if not len(sources[split]):
             raise UserError(f"{sources[split].origin}: there are no videos for {split} in it")
-        check_kind(sources[split], kind)
+        source_checks.check_kind(sources[split], kind)
         if sources[split].names and not listed and split != splits[0]:
             raise UserError(
                 f"{sources[split].origin}: labels are names here, but numbers in"
@@ -127,7 +124,7 @@ def build(
         listed = listed or sources[split].names  # the first split, training, settles the names
         if several and num_classes is None:  # and the number of classes of 0/1
             num_classes = len(listed) or _largest(sources[split].labels)
-        check_about(sources[split], sources[splits[0]].about)
+        source_checks.check_about(sources[split], sources[splits[0]].about)
     if num_classes is None:
         num_classes = len(listed) or _largest(sources[splits[0]].labels)
     if listed and len(listed) != num_classes:
@@ -137,9 +134,8 @@ def build(
         )
     if unknown := set(checks) - set(CHECKS):
         raise UserError(f"config.data.checks: {unknown.pop()} is none of {', '.join(CHECKS)}")
-    problems = [
-        p for name in checks for p in globals()[f"check_{name}"](sources, num_classes, listed)
-    ]
+    given = sources, num_classes, listed
+    problems = [p for name in checks for p in getattr(source_checks, f"check_{name}")(*given)]
     if problems:
         raise errors.problems("the data has problems:", problems)
     listed = listed or tuple(map(str, range(num_classes)))
@@ -170,7 +166,7 @@ def images(data: Mapping, num_classes: int) -> Source:
         for i in np.flatnonzero((labels < 0) | (labels >= num_classes)).tolist()
     ]
     if "missing" in wanted:
-        problems += check_missing({"images": source}, num_classes, ())
+        problems += source_checks.check_missing({"images": source}, num_classes, ())
     if problems:
         raise errors.problems("the images have problems:", problems)
     return source
@@ -289,7 +285,7 @@ def for_evaluation(
     given |= dict(splits=(split,), checks=("labels", "missing"), known_names=names, task=task)
     source = build(num_classes=len(names), **given).splits[split]
     check_recipe(data.get("recipe"), {split: source})
-    check_about(source, about or {})
+    source_checks.check_about(source, about or {})
     found = _own_names(data, split, len(names), sample_labels(task) == "several")
     if not own and compare.named(names) and not compare.named(found):
         said = f'{found[0] if found else 0} counts as "{names[0]}", as in the checkpoint'
@@ -308,96 +304,6 @@ def sample_labels(task: Mapping | None) -> str:
     """Return the kind of labels that `config.task` needs, see `jaxvid.tasks.base.Task`."""
     name = (task or {}).get("name")
     return plug.module("tasks", name).build.sample_labels if name else "other"
-
-
-def check_kind(source: Source, kind: str):
-    """Raise a UserError if samples have several labels and the task needs one, or the reverse."""
-    labels: Any = source.labels
-    has_several = isinstance(labels, MultiLabels) or labels.ndim == 2
-    if kind == "other" or has_several == (kind == "several"):
-        return
-    if has_several:
-        raise UserError(f"{source.origin}: samples have several labels, which need {FOR_SEVERAL}")
-    raise UserError(
-        f"{source.origin}: samples have one label, but config.task.name=multi_label needs lists"
-        " with several labels per line"
-    )
-
-
-def check_about(source: Source, about: Mapping):
-    """Raise a UserError if facts about the data differ between a source and a checkpoint."""
-    for key, value in source.about.items():
-        if found := feature_files.differing(about.get(key, value), value):
-            differ = ", ".join(f"{k} was {there}, now {here}" for k, there, here in found)
-            raise UserError(f"{source.origin}: {key} differ from those of training: {differ}")
-
-
-def check_labels(sources: dict[str, Source], num_classes: int, names):
-    """Yield labels that are out of range. JAX would silently clamp them or treat them as zeros."""
-    for source in sources.values():
-        labels = source.labels
-        if not isinstance(labels, MultiLabels) and labels.ndim == 1:
-            for i in np.flatnonzero((labels < 0) | (labels >= num_classes)).tolist():
-                yield (
-                    f"{source.where(i)}: label {labels[i]} is outside 0..{num_classes - 1}"
-                    f" (config.data.num_classes={num_classes})"
-                )
-
-
-def check_empty(sources: dict[str, Source], num_classes: int, names):
-    """Yield classes without a training video, because a model never learns to predict them."""
-    if "train" in sources:
-        for i in np.flatnonzero(counts(sources["train"].labels, num_classes) == 0):
-            name = names[i] if names else str(i)
-            rest = 'leave "empty" out of config.data.checks'
-            if Path(sources["train"].origin, name).is_dir():
-                rest = "remove the folder"
-            if not name.isdecimal():  # a decimal name is the number in the file, possibly from 1
-                name = f'{i} "{name}"'
-            yield (
-                f"{sources['train'].origin}: class {name} has no training video;"
-                f" add some, or {rest}"
-            )
-
-
-def check_missing(sources: dict[str, Source], num_classes: int, names):
-    """Yield files that do not exist."""
-    for source in sources.values():
-        paths = [source[i].get("path") for i in range(len(source))]
-        for i in missing(paths):
-            yield f"{source.where(i)}: no such file: {paths[i]}"
-
-
-def check_duplicates(sources: dict[str, Source], num_classes: int, names):
-    """Yield files that a split lists twice. They would count double, or have two labels."""
-    for source in sources.values():
-        seen: dict[str, int] = {}
-        for i in range(len(source)):
-            j = seen.setdefault(os.path.realpath(source.id(i)), i)
-            if i != j:
-                same = np.array_equal(source.labels[i], source.labels[j])
-                other = "" if same else ", with another label"
-                first = source.where(j)
-                yield f"{source.where(i)}: {source.id(i)} is listed twice ({first}){other}"
-
-
-def check_overlap(sources: dict[str, Source], num_classes: int, names):
-    """Yield files that two splits have in common."""
-    for (split, one), (_, two) in itertools.combinations(sources.items(), 2):
-        seen = {os.path.realpath(one.id(i)): i for i in range(len(one))}
-        where = "training" if split == "train" else split
-        for i in range(len(two)):
-            if (j := seen.get(os.path.realpath(two.id(i)))) is not None:
-                yield f"{two.where(i)}: {two.id(i)} is also in {where} ({one.where(j)})"
-
-
-def counts(labels: Any, num_classes: int) -> np.ndarray:
-    """Return the number of samples of each class, int (classes,), without labels out of range."""
-    if isinstance(labels, MultiLabels):
-        return np.bincount(labels.values, minlength=num_classes)
-    if labels.ndim == 2:
-        return labels.sum(0).astype(int)
-    return np.bincount(labels[(labels >= 0) & (labels < num_classes)], minlength=num_classes)
 
 
 def _largest(labels: Any) -> int:

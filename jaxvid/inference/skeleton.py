@@ -229,7 +229,7 @@ class SkeletonPipeline:
 
     @functools.cached_property
     def find(self) -> PoseFinder:
-        """What finds the poses in frames.
+        """The function that finds the poses in frames.
 
         Raises:
           UserError: there are no such weights, or no detector or estimator was given.

@@ -18,6 +18,7 @@ from jaxvid.config.values import Rate
 from jaxvid.layers import gcn, heads
 from jaxvid.layers.norm import BatchNorm
 from jaxvid.layers.tcn import MultiScaleConv, normal
+from jaxvid.models.agcn2s import graph_buffers
 from jaxvid.ops import graph
 from jaxvid.weights.names import fixes
 from jaxvid.weights.names.gcn import branches, upstreams
@@ -96,12 +97,6 @@ def build(variant, *, num_classes, dropout: Rate = 0.0, dtype=jnp.float32, **ove
 
 
 # Weights
-
-
-def graph_buffers(net, names):
-    """The graph that upstream stores beside those that the blocks learn."""
-    return {"backbone.A": graph.spatial(net.backbone.layout)}
-
 
 ROWS = (
     (".gcn1", "/gcn"),

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxvid import cli
-from jaxvid.data import dataset
+from jaxvid.data import dataset, source_checks
 from jaxvid.data.annotations import manifests
 from jaxvid.data.annotations.manifests import Row
 from jaxvid.data.dataset import Dataset
@@ -43,7 +43,9 @@ MEANING = {
 def run_checks(data: Dataset, manifest: Mapping[str, Row] | None = None) -> dict[str, list[str]]:
     """Return {check: problems, one line each} of the checks that can be made."""
     known = data.splits, data.num_classes, data.names
-    found = {name: list(getattr(dataset, f"check_{name}")(*known)) for name in dataset.CHECKS}
+    found = {
+        name: list(getattr(source_checks, f"check_{name}")(*known)) for name in source_checks.CHECKS
+    }
     if manifest is not None:
         found["unreadable"] = list(unreadable(data, manifest))
         if any(row.sha256 for row in manifest.values()):
@@ -83,7 +85,7 @@ def split_table(data: Dataset) -> Table:
     for name in ("split", "videos", "classes", "smallest", "median", "largest"):
         table.add_column(name, justify="left" if name == "split" else "right")
     for split, source in data.splits.items():
-        each = dataset.counts(source.labels, data.num_classes)
+        each = source_checks.counts(source.labels, data.num_classes)
         ends = (f"{each[i]:,} ({data.names[i]})" for i in (each.argmin(), each.argmax()))
         low, high = ends
         some = f"{(each > 0).sum():,} of {data.num_classes:,}"
@@ -96,7 +98,9 @@ def class_table(data: Dataset) -> Table:
     table = Table(box=None, padding=(0, 3, 0, 0))
     table.add_column("label", justify="right")
     table.add_column("class")
-    each = [dataset.counts(source.labels, data.num_classes) for source in data.splits.values()]
+    each = [
+        source_checks.counts(source.labels, data.num_classes) for source in data.splits.values()
+    ]
     for split in data.splits:
         table.add_column(split, justify="right")
     for label, name in enumerate(data.names):
@@ -125,7 +129,7 @@ def check(config: Any, manifest: Path | None, classes: bool, lines: int):
     splits = tuple(split for split in SPLITS if given.get(split))
     data = dataset.for_training(given, config.task, splits=splits, checks=())
     found = run_checks(data, manifests.read(manifest) if manifest else None)
-    left_out = set(dataset.CHECKS) - set(config.data.get("checks", dataset.CHECKS))
+    left_out = set(source_checks.CHECKS) - set(config.data.get("checks", source_checks.CHECKS))
     console = Console(highlight=False, soft_wrap=True)
     for table in (
         split_table(data),

@@ -11,7 +11,7 @@ from jaxvid.config import loading, schema
 from jaxvid.config.keys import keys_of
 from jaxvid.config.settings import Loader, Settings
 from jaxvid.config.values import describe
-from jaxvid.data import dataset
+from jaxvid.data import dataset, source_checks
 from jaxvid.data.loading import loader
 from jaxvid.distributed import mesh
 from jaxvid.errors import UserError
@@ -218,7 +218,7 @@ def test_choices_are_those_of_the_code():
     assert kinds["offload"] == set(plan.OFFLOADS)
     assert kinds["nonfinite"] == set(nonfinite.POLICIES)
     assert set(typing.get_args(keys_of(Loader)["on_error"].kind)) == set(loader.POLICIES)
-    assert set(typing.get_args(dataset.Check)) == set(dataset.CHECKS)
+    assert set(typing.get_args(source_checks.Check)) == set(source_checks.CHECKS)
     (each, _) = typing.get_args(settings["writers"].kind)
     assert set(typing.get_args(each)) == set(plug.names("writers"))
     assert Settings().writers == writers.DEFAULT

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jaxvid.data import dataset
+from jaxvid.data import dataset, source_checks
 from jaxvid.errors import UserError
 
 
@@ -187,7 +187,7 @@ def test_multi_label(folder):
     assert "class 1 has no training video" in problems(folder, num_classes=3, **specs)[1]
     write(folder, "train.txt", "a.mp4 0 2", "b.mp4 1 2", "c.mp4 0")
     data = build(folder, num_classes=3, **specs)
-    assert dataset.counts(data.splits["train"].labels, 3).tolist() == [2, 1, 2]
+    assert source_checks.counts(data.splits["train"].labels, 3).tolist() == [2, 1, 2]
     assert next(data.summary()) == "train: 3 videos, 3 classes of 1 (1) to 2 (0)"
 
 
@@ -206,7 +206,9 @@ def test_summary(folder):
 def config(**more) -> dict:
     specs = {s: dict(name="video_list", file=f"{s}.txt") for s in ("train", "val")}
     recipe = dict(name="clip", frames=4, stride=2)
-    return dict(num_classes=None, names="", checks=dataset.CHECKS, recipe=recipe) | specs | more
+    return (
+        dict(num_classes=None, names="", checks=source_checks.CHECKS, recipe=recipe) | specs | more
+    )
 
 
 def test_evaluation_does_not_read_training(folder):

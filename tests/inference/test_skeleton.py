@@ -58,7 +58,10 @@ def estimate(frames, boxes):
 
 @pytest.fixture
 def model(monkeypatch):
-    """What a pipeline loads: it knows the direction of the first person. `seen` has its samples."""
+    """Replace the model of a pipeline by one that recognizes the direction of the first person.
+
+    Its attribute `seen` has the samples that it received.
+    """
     seen = []
 
     def predict(sample, topk):

@@ -123,7 +123,7 @@ def variables_of(family):
 
 @functools.cache
 def trained(family):
-    """What `trace_training` gives for the test variant."""
+    """Return the trace of a training step of the test variant."""
     return trace_training(family, make(family), variables_of(family))
 
 

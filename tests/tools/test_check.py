@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jaxvid.data import dataset
+from jaxvid.data import dataset, source_checks
 from jaxvid.data.annotations import manifests
 from jaxvid.data.annotations.manifests import Row
 from jaxvid.errors import UserError
@@ -55,7 +55,7 @@ def test_good_data(folder):
     assert lines[2][:5] == ["val", "2", "2", "of", "2"]
     assert ["0", "run", "1", "1"] in lines and ["1", "sit", "2", "1"] in lines
     checks = [line for line in lines if line[0] in check.MEANING]
-    assert [line[0] for line in checks] == list(dataset.CHECKS)
+    assert [line[0] for line in checks] == list(source_checks.CHECKS)
     assert all(line[-1] == "ok" for line in checks)
 
 

@@ -160,7 +160,7 @@ def test_the_table_of_a_bare_file_is_found(upstream):
     ],
 )
 def test_values_that_are_no_weights_are_refused(change, problem):
-    """As in a quantized or a broken file."""
+    """Such values are in quantized and in broken files."""
     net, variables = build()
     tensors = export(variables, swin.WEIGHTS["mmaction"], net)
     name = "backbone.patch_embed.proj.weight"

@@ -128,7 +128,7 @@ def test_the_head_takes_classes_by_their_names(tmp_path, monkeypatch, kind):
 def test_a_run_of_other_frames_or_pixels_gets_its_tables_resized(
     tmp_path, family, other, changed, said
 ):
-    """As a file of the same weights does."""
+    """The result equals that of a file with the same weights."""
     net, variables = build(family)
     workdir = save(tmp_path / "w", family, variables, ("a", "b", "c"))
     tensors = export(variables, next(iter(resolve.tables(dict(name=family), net).values())), net)

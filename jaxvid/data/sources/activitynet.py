@@ -240,7 +240,7 @@ def inspect_features(
 ) -> tuple[dict, np.ndarray]:
     """Read the settings of the features of a split, and the seconds that they cover.
 
-    Missing files are ignored here, because `dataset.check_missing` reports them.
+    Missing files are ignored here, because `source_checks.check_missing` reports them.
 
     Returns:
       {"features": settings of the feature extraction}, empty if unknown, and the durations.

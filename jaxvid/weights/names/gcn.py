@@ -9,14 +9,14 @@ BLOCKS = (("backbone.gcn.{i}", "backbone/block{i}"),)
 
 
 def upstreams(
-    rows: Table, words: str, graph: str = "", buffers=None, *, blocks: Table = BLOCKS, fix=None
+    rows: Table, words: str, fixed: str = "", buffers=None, *, blocks: Table = BLOCKS, fix=None
 ) -> dict[str, Weights]:
     """Return the tables of MMAction2 and PYSKL, which differ in the name of the head's layer.
 
     Args:
       rows: The rename rows inside a block.
       words: The words of the names inside a block, in upstream's order.
-      graph: Pattern of the tensors of fixed graphs, which are not loaded.
+      fixed: Pattern of the tensors of fixed graphs, which are not loaded.
       buffers: Such tensors for export, see `Weights`.
       blocks: The rename rows of the blocks.
       fix: For tensors that are joined, see `Weights`.
@@ -26,7 +26,7 @@ def upstreams(
     order = (
         f"backbone cls_head A data_bn gcn tcn residual {words} weight bias running_mean running_var"
     )
-    skip = (".*num_batches_tracked", *([graph] if graph else []))
+    skip = (".*num_batches_tracked", *([fixed] if fixed else []))
     options: dict[str, Any] = dict(skip=skip, order=order, buffers=buffers, fix=fix)
     return {
         name: Weights((*table, (head, "head/fc")), **options)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxvid.data import dataset
+from jaxvid.data import dataset, source_checks
 from jaxvid.data.annotations.feature_files import Made, write
 from jaxvid.data.sources import activitynet
 from jaxvid.errors import UserError
@@ -96,7 +96,7 @@ def test_mmactions_sample_file():
     assert source.names == ("Drinking beer", "Rock climbing")
     assert source.durations.tolist() == [1, 2]
     assert source[0]["segments"].tolist() == [[np.float32(0.3), np.float32(0.6)]]
-    assert list(dataset.check_missing({"val": source}, 2, source.names)) == []
+    assert list(source_checks.check_missing({"val": source}, 2, source.names)) == []
 
 
 def test_the_official_file(tmp_path):

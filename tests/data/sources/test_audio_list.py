@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxvid.data import dataset
+from jaxvid.data import source_checks
 from jaxvid.data.recipes import audio
 from jaxvid.data.sources import audio_list, user_clips
 from jaxvid.data.transforms.audio import Load
@@ -45,11 +45,11 @@ def test_a_wrong_line_is_named(line, message, tmp_path):
 def test_missing_files_are_errors_or_count_as_silence(tmp_path):
     given = write(tmp_path, "a 163 1\nb 122 0\nc 9 0\n", "a.npy")
     source = audio_list.build("train", **given)
-    problems = list(dataset.check_missing({"train": source}, 2, ()))
+    problems = list(source_checks.check_missing({"train": source}, 2, ()))
     assert [p.split(": ")[0] for p in problems] == [f"{tmp_path}/train.txt:{n}" for n in (2, 3)]
     with logs("2 of 3 sounds are missing and count as silence, such as .*b.npy"):
         source = audio_list.build("train", **given, missing="silence")
-    assert not list(dataset.check_missing({"train": source}, 2, ()))
+    assert not list(source_checks.check_missing({"train": source}, 2, ()))
     assert source.total.tolist() == [163, 122, 9]
     for settings in ({}, {"bins": 40, "hop": 160}):  # silence has the size of the recipe's features
         transforms = audio.build("val", rows=16, **settings)

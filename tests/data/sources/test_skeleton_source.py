@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxvid.data import dataset
+from jaxvid.data import dataset, source_checks
 from jaxvid.data.annotations import skeleton_files
 from jaxvid.data.loading import loader
 from jaxvid.data.recipes import skeleton as recipe
@@ -368,7 +368,7 @@ def test_compact_key_points_inside_and_in_files_are_the_same(tmp_path):
         np.testing.assert_array_equal(one["keypoint"], other["keypoint"], strict=True)
         assert one["keypoint"].shape[2:] == (17, 2) and one["keypoint"].shape[1] <= 29
     (tmp_path / "kp" / "b.pkl").unlink()
-    problems = list(dataset.check_missing({"train": files}, 3, ()))
+    problems = list(source_checks.check_missing({"train": files}, 3, ()))
     assert problems == [f"{files.where(1)}: no such file: {tmp_path}/kp/b.pkl"]
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxvid.data import dataset
+from jaxvid.data import source_checks
 from jaxvid.data.loading import loader
 from jaxvid.data.recipes import clip
 from jaxvid.data.sources import concat, tag_list
@@ -62,7 +62,7 @@ def test_it_can_be_a_part_of_other_sets(tmp_path):
     read(tmp_path, {"filename": "a.mp4", "label": {"scene": [0]}})
     spec = dict(name="tag_list", file="tags.json")
     whole = concat.build("train", root=str(tmp_path), names=NAMES, one=spec, two=spec)
-    assert dataset.counts(whole.labels, 5).tolist() == [0, 0, 2, 0, 0]
+    assert source_checks.counts(whole.labels, 5).tolist() == [0, 0, 2, 0, 0]
 
 
 @pytest.mark.parametrize(
