@@ -3,9 +3,9 @@
     python -m jaxvid.tools.make_skeletons DIR
     python -m jaxvid.main --config quickstart_skeleton:stgcnpp_2d_j --config.data.root=DIR
 
-Variants are family (agcn2s, stgcn, stgcnpp), layout (2d: 17 joints of COCO; 3d: 25 of NTU RGB+D;
-hand: 21 of a hand) and stream (j joints, b bones). `make_skeletons --layout` writes the skeletons
-of each layout, and `jaxvid.tools.fuse` joins the predictions of both streams.
+Variants are family (agcn2s, ctrgcn, stgcn, stgcnpp), layout (2d: 17 joints of COCO; 3d: 25 of NTU
+RGB+D; hand: 21 of a hand) and stream (j joints, b bones). `make_skeletons --layout` writes the
+skeletons of each layout, and `jaxvid.tools.fuse` joins the predictions of both streams.
 """
 
 from itertools import product
@@ -15,7 +15,7 @@ from jaxvid import plug
 
 # Widths and strides of the blocks, which all families take.
 BLOCKS = dict(widths=(24, 24, 48, 48), strides=(1, 1, 2, 1))
-FAMILIES = ("agcn2s", "stgcn", "stgcnpp")
+FAMILIES = ("agcn2s", "ctrgcn", "stgcn", "stgcnpp")
 LAYOUTS = {"2d": "coco", "3d": "nturgb+d", "hand": "handmp"}
 STREAMS = ("j", "b")
 VARIANTS = {"_".join(each): each for each in product(FAMILIES, LAYOUTS, STREAMS)}

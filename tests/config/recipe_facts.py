@@ -95,7 +95,8 @@ def _steps(steps: Mapping[str, Record], split: str) -> Facts:
     if step := given("UniformSampleFrames"):
         facts["sampler"] = ("UniformSampleFrames", step["clip_len"], step.get("num_clips", 1))
     if step := given("MMUniformSampleFrames"):
-        frames = [step["clip_len"][key] for key in ("RGB", "Pose")]
+        frames = [*step["clip_len"].values()]
+        frames = frames if len(frames) > 1 else frames[0]
         facts["sampler"] = ("UniformSampleFrames", frames, step["num_clips"])
     if step := given("SampleAVAFrames"):
         facts["sampler"] = ("SampleAVAFrames", step["clip_len"], step["frame_interval"])

@@ -18,6 +18,7 @@ WITHOUT_CHECKPOINT = {
     "audioonly_k400": "audioonly_r50_8xb160-64x1x1-100e_kinetics400-audio-feature",
     "rgbposeconv3d_ntu60:both": "rgbpose_conv3d",
     "rgbposeconv3d_ntu60:pose": "pose_only",
+    "rgbposeconv3d_ntu60:rgb": "rgb_only",
     "slowonly_k400_flow": "slowonly_r50_8xb16-16x4x1-256e_kinetics400-flow",
     "tsm_k400:mobileone_s4_u16_deploy": (
         "tsm_imagenet-pretrained-mobileone-s4_deploy_8xb16-1x1x16-50e_kinetics400-rgb"
@@ -86,6 +87,14 @@ DIFFERENCES = {
     **{
         ("rgbposeconv3d_ntu60:pose", f"train.{fact}"): "the sheet nests these steps of this config"
         for fact in ("heatmap", "crop", "flip", "short_side")
+    },
+    **{
+        ("rgbposeconv3d_ntu60:rgb", f"train.{fact}"): "the sheet nests these steps of this config"
+        for fact in ("sampler", "crop", "flip")
+    },
+    **{
+        ("rgbposeconv3d_ntu60:rgb", fact): "the sheet has those of the two pathways"
+        for fact in ("mean", "std")
     },
     ("rgbposeconv3d_ntu60:both", "weights"): "upstream merges both pathways into a file",
     ("posec3d_(ucf101|hmdb51)", "weights"): (

@@ -208,6 +208,14 @@ class Select:
 
 
 @dataclass(frozen=True)
+class Remove:
+    """Remove the key points, for models that see only the video."""
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return {key: value for key, value in sample.items() if key not in POINTS}
+
+
+@dataclass(frozen=True)
 class FitVideo:
     """Convert key points from pixels of the annotated image to pixels of `video`."""
 

@@ -223,3 +223,7 @@ def test_video_and_maps_show_the_same(split, views, side):
         bright = np.argwhere(out["video"][0, 0, :, :, 0] > 200).mean(0) / 4
         peak = np.unravel_index(out["heatmap"][0, 0, :, :, 0].argmax(), (side // 4,) * 2)
         np.testing.assert_allclose(bright, peak, atol=1)
+    cropped = run(rgbpose.build(split, clips=3, pose_frames=0), sample, 3)
+    assert cropped.keys() == {"video"}
+    assert cropped["video"].shape == out["video"].shape
+    assert (cropped["video"] > 200).any()
