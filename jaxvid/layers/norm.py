@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvid.config.values import Count
-from jaxvid.ops.batch_norm import normalize
+from jaxvid.ops.batch_norm import normalize, normalize_masked
 
 
 class BatchNorm(nn.Module):
@@ -43,7 +43,15 @@ class BatchNorm(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, *, train):  # (b, ..., c) -> the same
+    def __call__(self, x, *, train, mask=None):  # (b, ..., c) -> the same
+        """Normalize.
+
+        Args:
+          x: The features.
+          train: Use the statistics of the batch, and update the running ones.
+          mask: Which elements count in the statistics of the batch; it broadcasts to (b, ...). None
+            means all of them.
+        """
         shape = (x.shape[-1],)
         scale = self.param("scale", self.scale_init, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
@@ -54,10 +62,16 @@ class BatchNorm(nn.Module):
         if len(x) % self.groups:
             raise ValueError(f"a batch of {len(x)} has no {self.groups} equal groups")
         parts = x.reshape(self.groups, len(x) // self.groups, *x.shape[1:])
-        y, mean, var = normalize(parts, scale, bias, self.epsilon, self.dtype)
+        given = scale, bias, self.epsilon, self.dtype
+        n = parts[0, ..., 0].size
+        if mask is None:
+            y, mean, var = normalize(parts, *given)
+        else:
+            mask = jnp.broadcast_to(mask, x.shape[:-1]).reshape(parts.shape[:-1])
+            y, mean, var = normalize_masked(parts, mask, *given)
+            n = mask.reshape(self.groups, -1).sum(1, keepdims=True)
         if self.update and not self.is_initializing():
-            n = parts[0, ..., 0].size
-            kept = (running_mean, mean), (running_var, var * (n / max(n - 1, 1)))
+            kept = (running_mean, mean), (running_var, var * (n / jnp.maximum(n - 1, 1)))
             for running, now in kept:
                 running.value = self.momentum * running.value + (1 - self.momentum) * now.mean(0)
             if self.is_mutable_collection("batch_moments"):

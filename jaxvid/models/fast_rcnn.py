@@ -31,6 +31,9 @@ class RoIHead(nn.Module):
       stride: Pixels of a frame from one feature to the next.
       background, pool, context, mlp, dropout: See `build`.
       dtype: Compute dtype; parameters and logits are float32.
+      relation: Relates boxes to more than themselves, before they are classified. It takes their
+        features (b, n, 8, 8, c), the maps of the frames (b, h, w, c), and `valid` and `bank` of
+        `FastRCNN`. None leaves the features as they are.
     """
 
     num_classes: int
@@ -41,15 +44,18 @@ class RoIHead(nn.Module):
     mlp: bool
     dropout: float
     dtype: Any
+    relation: nn.Module | None = None
 
     @nn.compact
-    def __call__(self, features, boxes, *, train):
+    def __call__(self, features, boxes, valid=None, bank=None, *, train):
         over_time = {"avg": jnp.mean, "max": jnp.max}[self.pool]
         maps = jnp.concatenate([over_time(x, axis=1) for x in jax.tree.leaves(features)], -1)
         x = roi_align(maps, boxes, BINS, 1 / self.stride)
         if self.context:
             whole = bin_means(maps, BINS)[:, None]
             x = jnp.concatenate([x, jnp.broadcast_to(whole, x.shape)], -1)
+        if self.relation:
+            x = self.relation(x, maps, valid, bank, train=train)
         x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
         x = x.max((2, 3))
         init = nn.initializers.glorot_normal()
@@ -75,13 +81,24 @@ class FastRCNN(nn.Module):
     """video (b, t, h, w, 3), boxes (b, n, 4) x1 y1 x2 y2 in its pixels -> logits (b, n, classes).
 
     Boxes may be padding. Their logits are meaningless, and they do not change those of other boxes.
+    `valid` (b, n) is False for them. `bank` (b, m, c) has features of other times, for the model
+    lfb.
+
+    Raises:
+      UserError: the head needs a bank and there is none, or the reverse.
     """
 
     backbone: nn.Module
-    head: nn.Module
+    head: RoIHead
 
-    def __call__(self, video, boxes, *, train):
-        return self.head(self.backbone(video, train=train), boxes, train=train)
+    def __call__(self, video, boxes, valid=None, bank=None, *, train):
+        if (bank is None) == getattr(self.head.relation, "needs_bank", False):
+            raise UserError(
+                "the model lfb, and no other, needs a feature bank: set config.data.train.bank,"
+                " config.data.val.bank and config.data.recipe.bank_window for it alone"
+            )
+        features = self.backbone(video, train=train)
+        return self.head(features, boxes, valid, bank, train=train)
 
 
 def example(variant):
@@ -119,11 +136,19 @@ def build(
     Raises:
       UserError: the backbone gives no map of the frame.
     """
+    return detector(backbone, num_classes, background, pool, context, mlp, dropout, dtype)
+
+
+def detector(backbone: Any, num_classes: int, *options: Any, **relation: Any) -> FastRCNN:
+    """Return the detector with the fields of its head.
+
+    Raises:
+      UserError: the backbone gives no map of the frame.
+    """
     if not hasattr(backbone, "stride"):
         kind = type(backbone).__name__
         raise UserError(f"config.model.backbone: a detector needs a map of the frame; not {kind}")
-    options = background, pool, context, mlp, dropout, dtype
-    return FastRCNN(backbone, RoIHead(num_classes, backbone.stride, *options))
+    return FastRCNN(backbone, RoIHead(num_classes, backbone.stride, *options, **relation))
 
 
 # Weights

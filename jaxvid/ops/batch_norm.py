@@ -71,3 +71,17 @@ def _backward(epsilon, dtype, saved, gradients):
 
 
 normalize.defvjp(_forward, _backward)
+
+
+def normalize_masked(
+    x: jax.Array, mask: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float, dtype: Any
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Normalize like `normalize`, with the statistics of the elements in `mask` (g, b, ...)."""
+    axes = tuple(range(1, x.ndim - 1))
+    values, weight = x.astype(jnp.float32), mask[..., None].astype(jnp.float32)
+    count = jnp.maximum(weight.sum(axes, keepdims=True), 1)
+    mean = (weight * values).sum(axes, keepdims=True) / count
+    var = (weight * jnp.square(values - mean)).sum(axes, keepdims=True) / count
+    y = (values - mean) * (jax.lax.rsqrt(var + epsilon) * scale) + bias
+    shape = (len(x), x.shape[-1])
+    return y.astype(dtype), mean.reshape(shape), var.reshape(shape)

@@ -32,7 +32,7 @@ class Detection:
 
     The batch has `video` uint8 (b, 1, t, h, w, 3), `proposals` (b, n, 4) in its pixels with
     `proposal_mask` (b, n), and in training `boxes` (b, k, 4), `box_mask` (b, k) and `box_label`
-    (b, k, c).
+    (b, k, c). With a feature bank, it also has `bank` (b, m, c).
 
     Attributes:
       mean: Mean of the pixel values 0..255, for each channel (RGB).
@@ -85,20 +85,22 @@ class Detection:
         video = augment.normalize(batch["video"], self.mean, self.std)
         batch = batch | {"video": video}
         if "boxes" not in batch:  # a video to predict
-            return batch | {"rois": batch["proposals"]}
+            return batch | {"rois": batch["proposals"], "valid": batch["proposal_mask"] > 0}
         keys = ("boxes", "box_mask", "box_label", "proposals", "proposal_mask")
         rois, target, usable = jax.vmap(self._labeled)(*(batch[key] for key in keys))
         if not train:  # the boxes of a sample count alike
             weight = usable / jnp.maximum(usable.sum(1, keepdims=True), 1)
-            return batch | {"rois": rois, "target": target, "weight": weight}
+            valid = jnp.concatenate([batch["box_mask"], batch["proposal_mask"]], 1) > 0
+            return batch | {"rois": rois, "valid": valid, "target": target, "weight": weight}
         rngs = jax.random.split(rng, len(video))
         rois, target, weight = jax.vmap(self._draw)(rngs, rois, target, usable)
         # Boxes count alike over the whole batch, so that the loss of a sample is a sum, and their
         # mean is right also where the batch goes through in parts.
         mask = batch["mask"]
         weight = weight * mask[:, None]
+        valid = weight > 0
         weight = weight * (mask.sum() / jnp.maximum(weight.sum(), 1))
-        return batch | {"rois": rois, "target": target, "weight": weight}
+        return batch | {"rois": rois, "valid": valid, "target": target, "weight": weight}
 
     def _labeled(self, annotated, box_mask, label, proposals, proposal_mask):
         """Label the annotated boxes and the proposals of one key frame, in this order.
@@ -117,7 +119,8 @@ class Detection:
         return rois[chosen], targets[chosen], weight
 
     def inputs(self, batch):
-        return {"video": batch["video"][:, 0], "boxes": batch["rois"]}
+        given = {"video": batch["video"][:, 0], "boxes": batch["rois"], "valid": batch["valid"]}
+        return given | ({"bank": batch["bank"]} if "bank" in batch else {})
 
     def loss(self, out, batch):  # out (b, r, c)
         target, weight = batch["target"], batch["weight"]

@@ -84,7 +84,12 @@ class Weights:
         named = tuple(row for row in named if row[1].split("/")[0] != "backbone")
         lost = (row[0] for row in rows if row not in kept + named)
         gone = [re.sub(r"{\w+}", r"\\w+", name) + ".*" for name in lost]
-        return replace(self, rename=kept + named, skip=(*self.skip, *gone))
+        fix = self.fixes(net)
+        if head and head.fix:
+            (there, back), (of_head, from_head) = fix, head.fixes(net)
+            fix = (lambda x: of_head(there(x))), (lambda x: back(from_head(x)))
+        order = f"{self.order} {head.order if head else ''}"
+        return replace(self, rename=kept + named, skip=(*self.skip, *gone), order=order, fix=fix)
 
 
 @dataclass(frozen=True)

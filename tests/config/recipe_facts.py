@@ -26,7 +26,7 @@ from jaxvid.data.transforms import (
 )
 from jaxvid.train import optim
 from jaxvid.weights import zoo
-from tests.config import rates
+from tests.config import rates, relation_facts
 from tests.config.sheet import Record
 
 Facts = dict[str, Any]
@@ -175,6 +175,7 @@ def _model(model: Record) -> Facts:
         extractor = model["roi_head"]["bbox_roi_extractor"]
         facts["pool"] = extractor.get("temporal_pool_mode", "avg")
         facts["context"] = extractor.get("with_global", False)
+        facts |= relation_facts.published(model["roi_head"].get("shared_head", {}))
         sampler = model["train_cfg"]["rcnn"]
         facts["rois"] = sampler["sampler"]["num"]
         facts["match"] = sampler["assigner"]["pos_iou_thr"]
@@ -270,14 +271,16 @@ def configured(config) -> Facts:
     classes = data["num_classes"] or 1
     if task["name"] in ("recognition", "omnisource", "rgbpose", "detection"):
         facts["classes"] = classes
-    head = ("background", "mlp", "pool", "context") if task["name"] == "detection" else ()
-    for key in ("dropout", *head):
-        facts |= {key: model[key]} if key in model else {}
+    facts |= {"dropout": model["dropout"]} if "dropout" in model else {}
     for key in ("smoothing", "average", "multi_label", "focal", "rois", "match"):
         facts |= {key: task[key]} if key in task else {}
     if "video" in task.get("keys", ("video",)) and "mean" in task:
         facts |= {key: _channels(task[key]) for key in ("mean", "std")}
     net = plug.load("models", model, num_classes=classes)
+    if task["name"] == "detection":
+        head = net.head
+        facts |= {key: getattr(head, key) for key in ("background", "mlp", "pool", "context")}
+        facts |= relation_facts.configured(head.relation, data["recipe"])
     if hasattr(net, "neck"):
         facts["auxiliary"] = task["auxiliary"]
     if spread := getattr(getattr(net, "head", None), "init_std", None):

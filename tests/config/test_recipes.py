@@ -103,7 +103,7 @@ DIFFERENCES = {
     ("tpn_k400:.*", "val.color"): "upstream changes colors at random in validation, too",
     ("tpn_.*", "train.short_side"): "frames are made smaller before a random part of them is cut",
     ("tin_k400", "weights"): "the TSM of version 0.x is no longer published; ours is its successor",
-    (r"slowfast_(ava2.:.*|multisports)|slowonly_ava21:(.*_nl|r101.*)", "weights"): (
+    (r"slowfast_(ava2.:.*|multisports)|acrn_ava2.|slowonly_ava21:(.*_nl|r101.*)", "weights"): (
         "the checkpoint of version 0.x is no longer published; ours is its successor"
     ),
     ("slowonly_k400_flow", "val.sampler"): "the validation of our recipes has one clip, not two",

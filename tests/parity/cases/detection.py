@@ -1,5 +1,7 @@
 """Goldens of networks that classify the actions of people in boxes."""
 
+from dataclasses import replace
+
 import numpy as np
 from einops import rearrange
 
@@ -43,6 +45,14 @@ def of_boxes(family, variant, head=None, **options):
     )
 
 
+def beside(case, model, **others):
+    """A case with another head, whose inputs are those of `case` and `others`."""
+    model = dict(case.model, **model)
+    return replace(case, model=model, inputs=lambda x: key_frames(x) | others)
+
+
+# Of 60 seconds with 5 people each.
+BANK = np.random.default_rng(99).standard_normal((1, 300, 2048)).astype(np.float32)
 RICH = dict(context=True, pool="max", mlp=True)
 CASES = {
     "ava_slowonly_r50_4x16": of_boxes("slowonly", "r50"),
@@ -57,6 +67,15 @@ CASES = {
     ),
     "ava_slowfast_r50_multisports": of_boxes("slowfast", "r50"),
     "ava_slowfast_r50_context": of_boxes("slowfast", "r50", dict(context=True)),
+    "ava_lfb_nl": beside(of_boxes("slowonly", "r50"), model=dict(name="lfb"), bank=BANK),
+    "ava_lfb_max": beside(
+        of_boxes("slowonly", "r50"), model=dict(name="lfb", operator="max"), bank=BANK
+    ),
+    "ava_slowfast_acrn": beside(
+        of_boxes("slowfast", "r50", alpha=4, fusion=7),
+        model=dict(name="acrn"),
+        valid=np.ones((1, 5), bool),
+    ),
     "ava_slowonly_context_tmax_mlp": of_boxes("slowonly", "r50", RICH),
     "ava_slowonly_16x4_tricks": of_boxes("slowonly", "r50", RICH),
 }
