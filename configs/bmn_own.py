@@ -2,7 +2,7 @@
 
     python -m jaxvid.tools.extract_features DIR/videos DIR/features --checkpoint MODEL
     python -m jaxvid.main --config configs/bmn_own.py --config.data.root=DIR
-    python -m jaxvid.predict VIDEO --checkpoint runs/bmn_own --out timeline.png
+    python -m jaxvid.tools.localize VIDEO --checkpoint runs/bmn_own --out timeline.png
 
 DIR also holds train.json and val.json, {"VIDEO": {"duration": 9.5, "annotations": [{"segment":
 [1.0, 4.5], "label": "jump"}]}} in seconds, see jaxvid/data/sources/activitynet.py. If it also holds

@@ -21,9 +21,10 @@ from jaxvid.data.synthetic import untrimmed
 from jaxvid.data.transforms.sampling import ClipsEvery
 from jaxvid.errors import UserError
 from jaxvid.inference.features import Extractor
+from jaxvid.inference.localize import read_features
 from jaxvid.models import swin
 from jaxvid.results import Localized
-from jaxvid.tools import extract_features
+from jaxvid.tools import extract_features, localize
 from jaxvid.weights import safetensors_file, torch_file
 from jaxvid.weights.convert import export
 from tests.conftest import fill
@@ -226,6 +227,51 @@ def test_the_predict_command(workdir, data, tmp_path, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 5
     with open_video(tmp_path / "drawn.mp4") as drawn, open_video(video) as original:
         assert len(drawn) == len(original)
+
+
+def test_the_localize_command(workdir, data, tmp_path, capsys):
+    video, picture = data / "videos" / "val_0002.mp4", tmp_path / "timeline.png"
+    command = [str(video), f"--checkpoint={workdir}"]
+    stored = f"--features={tmp_path}/v.npz"
+    assert localize.main([*command, "--topk=4", f"--out={picture}", stored, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert json.loads((tmp_path / "timeline.json").read_text()) == found
+    whole = jaxvid.load(workdir).predict(video, topk=4)
+    np.testing.assert_allclose(found["segments"], whole.segments, atol=1e-4)
+    with open_video(picture) as image:
+        assert image[0].std() > 1
+
+    seconds = whole.duration / 3
+    wide = [*command, stored, "--json", f"--window={seconds}"]
+    assert localize.main(wide) == 0  # reads the stored features
+    parts = np.array(json.loads(capsys.readouterr().out)["segments"])
+    assert 0 < np.diff(parts).min() and np.diff(parts).max() <= seconds + 1
+    assert parts.max() > whole.duration * 2 / 3
+
+    feature, made = feature_files.read(tmp_path / "v.npz")
+    feature_files.write(tmp_path / "v.npz", feature, replace(made, weights="123456789abc"))
+    shutil.copy(video, tmp_path / "copy.mp4")
+    (tmp_path / "f.npy").write_bytes(b"")
+    np.save(tmp_path / "f.npy", feature)
+    for changed, message in (
+        ([*command, stored], r"v\.npz: extracted in another way than in training: weights"),
+        ([*command, "--features=v.npy"], r"stored in a file \.npz"),
+        ([*command, "--window=-1"], "a window is 0 seconds or more"),
+        ([*command, f"--out={tmp_path}/x.txt"], "name a picture"),
+        ([str(tmp_path / "f.npy"), command[1]], "how many seconds does it cover"),
+    ):
+        assert localize.main(changed) == 1
+        assert re.search(message, capsys.readouterr().err)
+
+
+def test_localizing_needs_a_localizer_and_its_backbone(workdir, backbone, data, capsys):
+    video = str(data / "videos" / "val_0001.mp4")
+    assert localize.main([video, f"--checkpoint={backbone}"]) == 1
+    assert "a model of recognition, not a localizer" in capsys.readouterr().err
+    model = jaxvid.load(workdir)
+    del model.meta["features"]
+    with pytest.raises(UserError, match="does not name the backbone that computes the features"):
+        read_features(model, video)
 
 
 def test_features_made_in_another_way_are_refused(workdir, data, tmp_path):

@@ -40,8 +40,9 @@ class Dataset:
 
     @property
     def about(self) -> dict[str, Any]:
-        """Facts about the training data that are stored in checkpoints, see `Source.about`."""
-        return dict(self.splits["train"].about)
+        """Facts about the training data that are stored in checkpoints: `about` and `longest`."""
+        source = self.splits["train"]
+        return dict(source.about) | ({"longest": source.longest} if source.longest else {})
 
     @property
     def identity(self) -> dict[str, Any]:

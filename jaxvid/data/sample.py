@@ -108,6 +108,11 @@ class Source(ABC):
     about: Mapping[str, Any] = MappingProxyType({})
     tried: ClassVar[bool] = False
 
+    @property
+    def longest(self) -> float:
+        """Duration of the longest video in seconds, for untrimmed videos; 0 if it is unknown."""
+        return 0.0
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -216,14 +216,20 @@ class Model:
             kind = type(video).__name__
             raise UserError(f"a video is a path, the bytes of a file, or an array, not a {kind}")
         if "features" in self.meta and "feature" not in sample:
-            sample |= self._video_features(sample)
+            sample |= self.video_features(sample)
         rng = np.random.default_rng(0)
         for transform in self.pipeline:
             sample = transform(sample, rng)
         return sample
 
-    def _video_features(self, sample: Mapping) -> dict[str, Any]:
-        """Return the features of a video for its sample; {} if the sample is a feature file."""
+    def video_features(self, sample: Mapping) -> dict[str, Any]:
+        """Return `feature` (t, c) and `duration` of a video, by the backbone of the training.
+
+        The result is {} if the path of the sample is a file of features.
+
+        Raises:
+          UserError: the backbone is missing or has changed, or the file has other features.
+        """
         made = feature_files.Made(**self.meta["features"])
         if "path" in sample and Path(sample["path"]).suffix in feature_files.ENDINGS:
             feature_files.check(sample["path"], made)

@@ -58,6 +58,10 @@ class Untrimmed(Source):
     origin: str
     about: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def longest(self) -> float:
+        return float(self.durations.max())
+
     def __getitem__(self, index: int) -> Sample:
         return {
             "path": self.paths[index],

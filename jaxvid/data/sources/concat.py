@@ -51,6 +51,10 @@ class Concat(Source):
         self.origin = " + ".join(p.origin for p in parts)
         self.names = parts[0].names
 
+    @property
+    def longest(self) -> float:
+        return max(part.longest for part in self.parts)
+
     def __getitem__(self, index: int) -> Sample:
         part, inner = self._locate(index)
         return part[inner]
