@@ -17,7 +17,9 @@ GROUPS = {
         "make_skeletons",
     ),
     "Plan a run": ("show_config", "find_batch", "bench_loader", "doctor"),
-    "Use a trained model": ("localize", "skeleton", "detect", "retrieve", "report", "fuse", "time_control"),
+    "Use a trained model": (
+        "skeleton", "localize", "detect", "retrieve", "report", "fuse", "time_control",
+    ),
     "Weights": ("zoo", "export_weights"),
 }  # fmt: skip
 USAGE = """\

@@ -76,6 +76,8 @@ IMPORTS = {
     "inference.detect": ".errors .data .inference.model .results numpy",
     "inference.draw": ".errors .data .draw .results .skeletons cv2 numpy",
     "inference.features": ".errors .data .distributed.mesh .inference.model jax numpy",
+    "inference.localize": ".errors .files .provenance .data .inference.model .ops.segments"
+    " .results numpy",
     "inference.model": ".errors .compare .config .plug .data .distributed .inference .train"
     " .weights jax numpy",
     "inference.poses": ".errors .plug .models .weights jax numpy cv2",

@@ -6,8 +6,8 @@
     model = jaxvid.load("runs/bmn_own")
     print(*localize(model, "match.mp4").lines(), sep="\n")
 
-A localizer stretches its input to a fixed number of rows, or has seen videos up to some duration. So a
-longer video is divided into windows that overlap, and the model sees one window at a time. A
+A localizer stretches its input to a fixed number of rows, or has seen videos up to some duration.
+So a longer video is divided into windows that overlap, and the model sees one window at a time. A
 segment counts in the window whose middle is nearest to the middle of the segment. Segments that
 are shorter than the overlap are complete in that window.
 
@@ -77,17 +77,16 @@ def localize(
     if not hasattr(model.task, "proposals"):
         task = model.config["task"]["name"]
         raise UserError(f"{model.source}: a model of {task}, not a localizer such as bmn_own")
-    if window is None:
-        window = model.meta.get("longest", 0.0)
-    if not window >= 0 or not 0 <= overlap <= 0.9:
+    seconds = float(model.meta.get("longest", 0) if window is None else window)
+    if not seconds >= 0 or not 0 <= overlap <= 0.9:
         raise UserError(
-            f"window={window:g}, overlap={overlap:g}: a window is 0 seconds or more, and the"
+            f"window={seconds:g}, overlap={overlap:g}: a window is 0 seconds or more, and the"
             " overlap is a share from 0 to 0.9"
         )
     sample = read_features(model, video, features)
     rows, duration = len(sample["feature"]), float(sample["duration"])
     each = duration / rows
-    spans = windows(rows, round(window / each) if window else rows, overlap)
+    spans = windows(rows, round(seconds / each) if seconds else rows, overlap)
     if len(spans) == 1:
         return model.predict(sample, topk)
     parts = []
