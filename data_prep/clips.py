@@ -1,7 +1,8 @@
 """Clips of a data set, and the content that is stored for them: a video or a folder of images.
 
 Each kind of content is a frozen dataclass, which reads it, estimates its size and declares its TFDS
-features. `jaxvid/data/sources/tfds.py` reads what was stored.
+features. `Annotated` adds segments, boxes or captions to another content.
+`jaxvid/data/sources/tfds.py` reads what was stored.
 """
 
 import os
@@ -14,6 +15,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import tensorflow_datasets as tfds
 
+from jaxvid.data.annotations import feature_files
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -25,12 +28,14 @@ class Clip:
         clip.
       labels: class numbers: one, or any number in a multi-label data set.
       row: row of the annotation, if the annotations are a table.
+      annotation: what is known besides the labels, as JSON: segments, boxes or captions.
     """
 
     folder: str
     path: str
     labels: tuple[int, ...]
     row: int = 0
+    annotation: str = ""
 
     @property
     def file(self) -> str:
@@ -59,6 +64,14 @@ class Content(Protocol):
         ...
 
 
+def file_size(clip: Clip) -> int:
+    """Return the size of the file of a clip in bytes; 0 if there is no such file."""
+    try:
+        return os.stat(clip.file).st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
 @dataclass(frozen=True)
 class Videos:
     """The unchanged bytes of a video file."""
@@ -69,10 +82,7 @@ class Videos:
         return {"video": tfds.features.Tensor(shape=(), dtype=np.object_)}
 
     def size(self, clip: Clip) -> int:
-        try:
-            return os.stat(clip.file).st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return 0
+        return file_size(clip)
 
     def read(self, clip: Clip) -> dict[str, Any]:
         return {"video": Path(clip.file).read_bytes()}
@@ -116,3 +126,38 @@ class Frames:
         while (name := self.template.format(*axis, number)) in names:
             yield os.path.join(clip.file, name)
             number += 1
+
+
+@dataclass(frozen=True)
+class Features:
+    """The rows of a file of features, see `jaxvid/data/annotations/feature_files.py`."""
+
+    options: ClassVar[str] = "group_size:1"
+
+    def features(self) -> dict[str, Any]:
+        shape = (None, None)
+        return {"feature": tfds.features.Tensor(shape=shape, dtype=np.float32, encoding="bytes")}
+
+    def size(self, clip: Clip) -> int:
+        return file_size(clip)
+
+    def read(self, clip: Clip) -> dict[str, Any]:
+        return {"feature": feature_files.read(clip.file)[0]}
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A content together with the annotation of the clip as JSON."""
+
+    content: Content
+
+    options: ClassVar[str] = "group_size:1,uncompressed"
+
+    def features(self) -> dict[str, Any]:
+        return self.content.features() | {"annotation": tfds.features.Text()}
+
+    def size(self, clip: Clip) -> int:
+        return self.content.size(clip)
+
+    def read(self, clip: Clip) -> dict[str, Any]:
+        return self.content.read(clip) | {"annotation": clip.annotation}

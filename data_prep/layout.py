@@ -26,13 +26,21 @@ def first_existing(source: Path, *names: str) -> Path:
     )
 
 
-def stems(folder: Path) -> dict[str, str]:
-    """Return {name without extension: path below the folder} of all videos below a folder."""
-    found = {}
-    for path in video_files.walk(folder):
-        if video_files.has_ending(path.name):
-            found[path.stem] = os.path.relpath(path, folder)
-    return found
+def below(folder: Path, endings: tuple[str, ...] = video_files.VIDEOS) -> list[str]:
+    """Return the paths of all files below a folder, relative to it.
+
+    Args:
+      endings: extensions of the files; by default those of videos.
+    """
+    found = (
+        path for path in video_files.walk(folder) if video_files.has_ending(path.name, endings)
+    )
+    return [os.path.relpath(path, folder) for path in found]
+
+
+def stems(folder: Path, endings: tuple[str, ...] = video_files.VIDEOS) -> dict[str, str]:
+    """Return {name without extension: path below the folder} of all files below a folder."""
+    return {Path(path).stem: path for path in below(folder, endings)}
 
 
 def lines(path: Path) -> list[str]:

@@ -67,14 +67,17 @@ def write(
                 print(f"{path}: not replaced, because the clips were read from it, prefix={prefix}")
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(made.list_text(clips, counts), encoding="utf-8")
-            print(f"{path}: {len(clips):,} lines, prefix={prefix}")
+            path.write_text(made.list_text(name, clips, counts), encoding="utf-8")
+            print(f"{path}: {len(clips):,} clips, prefix={prefix}")
+    for name in made.companions:
+        if (source / name).exists() and not (out / name).exists():
+            _link(out / name, source / name)
     if made.label_file:
         files.write_text(out / made.label_file, "".join(f"{name}\n" for name in made.names))
 
 
 def _link(link: Path, folder: Path) -> None:
-    """Make `link` a symbolic link to `folder`.
+    """Make `link` a symbolic link to `folder`, which can also be a file.
 
     Raises:
       UserError: `link` is another file or folder, or the file system has no links.

@@ -16,6 +16,7 @@ from typing import Any
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from data_prep.clips import Clip, Content
+from jaxvid.data.video.containers import VideoError
 from jaxvid.errors import UserError
 
 BYTES = 1 << 29  # approximate size of a shard
@@ -85,7 +86,10 @@ def contents(splits: dict[str, Split]) -> dict[str, dict]:
     """Return the number and a hash of the clips of each split, independent of their folder."""
 
     def describe(split: Split) -> dict:
-        rows = [(c.path, c.labels, n) for c, n in zip(split.clips, split.sizes, strict=True)]
+        rows = [
+            (c.path, c.labels, n, *([c.annotation] if c.annotation else []))
+            for c, n in zip(split.clips, split.sizes, strict=True)
+        ]
         digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
         return {"clips": len(rows), "sha256": digest[:12]}
 
@@ -123,3 +127,5 @@ def _read(clip: Clip, content: Content) -> dict[str, Any]:
         raise UserError(
             f"{clip.file}: {error.strerror}; fix this and run the same command again"
         ) from error
+    except VideoError as error:  # of a file of features
+        raise UserError(str(error)) from None

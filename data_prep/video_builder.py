@@ -43,6 +43,7 @@ class VideoBuilder(FileReaderBuilder):
       content: what is stored for a clip.
       multi_label: whether a clip can have any number of labels.
       label_file: file of class names that the configs of this data set read; "" if there is none.
+      companions: files and folders of the source that configs read as they are, if they exist.
       inputs: lists that `clips` has read and that `data_prep.lists` must not replace.
     """
 
@@ -58,6 +59,7 @@ class VideoBuilder(FileReaderBuilder):
     content: Content = Videos()
     multi_label = False
     label_file = ""
+    companions: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs):
         # TFDS has data sets of the same names; these are found by their files, not by registration.
@@ -107,14 +109,16 @@ class VideoBuilder(FileReaderBuilder):
         del name
         return ""
 
-    def list_text(self, clips: list[Clip], counts: list[int]) -> str:
+    def list_text(self, name: str, clips: list[Clip], counts: list[int]) -> str:
         """Return the text of a list.
 
         Paths are quoted if they contain spaces or quotes, or begin like a comment.
 
         Args:
+          name: name of the list.
           counts: number of frames of each clip in lists of folders of frames; else empty.
         """
+        del name
         about = [[count] for count in counts] or [[]] * len(clips)
         rows = [(_word(c.path), *a, *c.labels) for c, a in zip(clips, about, strict=True)]
         return "".join(" ".join(map(str, row)) + "\n" for row in rows)

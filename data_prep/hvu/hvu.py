@@ -51,7 +51,7 @@ class Hvu(VideoBuilder):
     def list_files(self, split, kind, clips):
         return {f"hvu_{split}{'_video' if kind == 'videos' else ''}.json": clips}
 
-    def list_text(self, clips, counts):
+    def list_text(self, name, clips, counts):
         """The list as MMAction2 writes it: tags by category, which are numbered within it."""
         tags = {
             number: (category, tag)

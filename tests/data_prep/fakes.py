@@ -4,6 +4,7 @@ The gray level of a clip tells it from the others after it went through a build.
 """
 
 import json
+import pickle
 import tempfile
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 
 from data_prep import build, lists
+from jaxvid import class_names
 from jaxvid.data.video.encode import write_video
 
 FRAMES = 5
@@ -70,6 +72,94 @@ def ucf101_clips(classes: Sequence[str], groups: Iterable[int]) -> list[str]:
     return [f"{name}/v_{name}_g{group:02}_c01.avi" for name in classes for group in groups]
 
 
+# Segments, boxes and captions
+
+SEGMENT = {"segment": [0.2, 0.8], "label": "Surfing"}
+
+
+def official(path: Path, videos: dict[str, str]) -> None:
+    """A file in ActivityNet's format: videos of one second, with these subsets."""
+    about = {"duration": 1.0, "url": "x", "resolution": "16x16", "annotations": [SEGMENT]}
+    database = {name: about | {"subset": subset} for name, subset in videos.items()}
+    json_text(path, {"version": "1", "taxonomy": [], "database": database})
+
+
+def features(folder: Path, *names: str) -> None:
+    for name in names:
+        text(folder / f"{name}.csv", "f0,f1", "0.5,1", "0.5,1")
+
+
+def activitynet(raw: Path) -> dict[str, dict]:
+    """Features of v_a for training and of v_b for validation; those of v_c are missing."""
+    for folder in ("activitynet_feature_cuhk/csv_mean_100", "slowonly_k700_feature"):
+        features(raw / folder, "v_a", "v_b")
+    about = {"duration_second": 1, "duration_frame": 30, "feature_frame": 24}
+    videos = {v: about | {"annotations": [SEGMENT]} for v in ("v_a", "v_b", "v_c")}
+    json_text(raw / "anet_anno_action.json", videos)
+    header = "video,numFrame,seconds,fps,rfps,subset,featureFrame"
+    rows = [f"v_{v},30,1,30,30,{s},24" for v, s in (("a", "training"), ("b", "validation"))]
+    text(raw / "video_info_new.csv", header, *rows, "v_c,30,1,30,30,training,24")
+    return videos
+
+
+def ava(raw: Path) -> None:
+    """Both editions, with a movie and its frames in each split; one movie is missing."""
+    folder, box = raw / "annotations", np.array([[0.1, 0.2, 0.3, 0.4, 0.9]])
+    for edition in ("v2.1", "v2.2"):
+        text(
+            folder / f"ava_train_{edition}.csv",
+            "m1,0902,0.077,0.151,0.283,0.811,80,1",
+            "m1,0903,0.1,0.2,0.3,0.4,9,1",
+            "gone,0902,0.1,0.2,0.3,0.4,9,1",
+        )
+        text(folder / f"ava_val_{edition}.csv", "m2,0902,0.1,0.2,0.3,0.4,12,0")
+        for split in ("train", "val"):
+            text(folder / f"ava_{split}_excluded_timestamps_{edition}.csv", "m1,0903")
+    videos(raw / "videos_15min", ["m1.mp4", "m2.mkv"])
+    frames(raw / "rawframes", ["m1", "m2"], "img_{:05}.jpg")
+    for split, key in (("train", "m1,0902"), ("val", "m2,0902")):
+        path = folder / f"ava_dense_proposals_{split}.FAIR.recall_93.9.pkl"
+        path.write_bytes(pickle.dumps({key: box}))
+
+
+def tubes(path: Path, names: Sequence[str], folder: Path, ending: str) -> None:
+    """Tubes of two frames, one in c/a and two in d/b; c/gone is in the second split only."""
+    tube = np.array([[1, 4, 4, 8, 8], [2, 0, 0, 16, 8]], np.float32)
+    content = {
+        "labels": list(names),
+        "train_videos": [["c/a"], ["c/a", "c/gone"]],
+        "test_videos": [["d/b"]] * 2,
+        "nframes": dict.fromkeys(("c/a", "d/b"), 5),
+        "gttubes": {"c/a": {3: [tube]}, "d/b": {0: [tube, tube]}, "c/gone": {0: [tube]}},
+        "resolution": dict.fromkeys(("c/a", "d/b", "c/gone"), (16, 16)),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps(content))
+    videos(folder, [f"c/a{ending}", f"d/b{ending}"])
+
+
+def multisports(raw: Path) -> None:
+    folder, box = raw / "annotations", np.array([[0.1, 0.2, 0.3, 0.4, 0.9]])
+    names = class_names.of("multisports")
+    tubes(folder / "multisports_GT.pkl", names, raw / "trainval", ".mp4")
+    for split, video in (("train", "c/a"), ("val", "d/b")):
+        boxes = {f"{video}.mp4,{frame:04}": box for frame in (1, 2)}
+        path = folder / f"multisports_proposals_{split}.pkl"
+        path.write_bytes(pickle.dumps(boxes))
+
+
+def msrvtt(raw: Path) -> None:
+    sentences = [{"video_id": "video0", "caption": c} for c in ("a", "b c")]
+    sentences += [{"video_id": "video7", "caption": "other"}]
+    folder = raw / "msrvtt_data"
+    json_text(folder / "MSRVTT_data.json", {"videos": [], "sentences": sentences})
+    text(folder / "MSRVTT_train.9k.csv", "video_id", "video0")
+    text(folder / "MSRVTT_train.7k.csv", "video_id", "video1")
+    header = "key,vid_key,video_id,sentence"
+    text(folder / "MSRVTT_JSFUSION_test.csv", header, 'ret0,msr7,video7,"x, y"')
+    videos(raw / "videos", ["video0.mp4", "video7.mp4"])
+
+
 # What comes of them
 
 
@@ -82,11 +172,12 @@ def listed(name: str, raw: Path) -> dict[str, list[tuple[str, tuple[int, ...]]]]
 def written(name: str, raw: Path, *more: str) -> dict[str, list[str]]:
     """The lines of the lists, sorted: they are in the order of the built data set.
 
-    Not of class names, which lie beside some lists.
+    Not of class names and links to published files, which lie beside some lists.
     """
     out = raw / "lists"
     lists.main([name, "--source", str(raw), "--out", str(out), *more])
-    paths = (path for path in sorted(out.rglob("*.*")) if not path.name.startswith("label_map"))
+    paths = (path for path in sorted(out.rglob("*.*")) if not path.is_symlink())
+    paths = (path for path in paths if not path.name.startswith("label_map"))
     return {path.name: sorted(path.read_text().splitlines()) for path in paths}
 
 

@@ -119,20 +119,21 @@ LISTED: dict[str, tuple[str, Callable, tuple, str, tuple]] = {
 }
 PICKLED = {"ntu60": 60, "ntu120": 120}
 # Without a folder of data_prep: published in the form that the configs read, or one's own.
-OTHERS = {
-    "ava21",
-    "ava22",
-    "multisports",
-    "anet",
-    "msrvtt",
-    "own",
-    "quickstart",
-    "finetune",
-    "pretrain",
-}
+OTHERS = {"own", "quickstart", "finetune", "pretrain"}
 OTHERS |= {"audio", "hands"}  # `tools.extract_audio` and `tools.extract_poses` write them
 OTHERS |= {"poses"}  # pickles that MMAction2 publishes, see data_prep/skeletons
 OTHERS |= {"skeleton"}  # `tools.make_skeletons` generates it
+
+
+FRAMES = ("--rawframes", "RAW/rawframes")
+# With segments, boxes or captions: data set, function that makes its archives, options, samples.
+ANNOTATED: dict[str, tuple[str, Callable, tuple, tuple[int, int]]] = {
+    "anet": ("activitynet/features", fakes.activitynet, (), (1, 1)),
+    "ava21": ("ava/v21", fakes.ava, FRAMES, (1, 1)),
+    "ava22": ("ava/v22", fakes.ava, FRAMES, (1, 1)),
+    "multisports": ("multisports", fakes.multisports, (), (2, 2)),
+    "msrvtt": ("msrvtt/9k", fakes.msrvtt, (), (2, 1)),
+}
 
 
 def suffix(name: str) -> str:
@@ -151,8 +152,9 @@ def configs(ending: str) -> list[str]:
 
 def test_every_config_of_a_prepared_data_set_is_tested():
     found = {suffix(row.name) for row in loading.shipped()}
-    assert found == LISTED.keys() | PICKLED.keys() | OTHERS
     prepared = {folder.name for folder in Path(build.__file__).parent.iterdir() if folder.is_dir()}
+    tested = LISTED.keys() | PICKLED.keys() | ANNOTATED.keys() | OTHERS
+    assert tested <= found <= tested | prepared
     assert not prepared & OTHERS
 
 
@@ -177,6 +179,21 @@ def test_lists_are_what_the_configs_read(ending, beside, tmp_path):
             if options:
                 assert source[0]["total"] == fakes.FRAMES
     assert data.names == class_names.of(ending.partition("_")[0])
+
+
+@pytest.mark.parametrize("ending", ANNOTATED)
+def test_annotations_are_what_the_configs_read(ending, tmp_path):
+    name, make, options, counts = ANNOTATED[ending]
+    make(tmp_path / "raw")
+    options = [option.replace("RAW", str(tmp_path / "raw")) for option in options]
+    lists.main([name, "--source", str(tmp_path / "raw"), "--out", str(tmp_path / "out"), *options])
+    assert configs(ending)
+    for config in map(loading.load, configs(ending)):
+        given = config.data.to_dict() | dict(root=str(tmp_path / "out"))
+        recipe = given.pop("recipe")
+        checks = tuple(check for check in given.pop("checks") if check != "empty")
+        data = dataset.build(**given, checks=checks, task=config.task.to_dict())
+        assert recipe and tuple(map(len, data.splits.values())) == counts
 
 
 @pytest.mark.parametrize("ending", PICKLED)
