@@ -14,7 +14,7 @@ GROUPS = {
     "Prepare and check data": (
         "scan", "transcode", "extract_frames", "split", "check", "browse", "extract_features",
         "extract_audio", "extract_poses", "filter", "make_untrimmed", "make_sounds",
-        "make_skeletons",
+        "make_skeletons", "make_bank",
     ),
     "Plan a run": ("show_config", "find_batch", "bench_loader", "doctor"),
     "Use a trained model": (

@@ -73,8 +73,9 @@ IMPORTS = {
     "draw.overlays": ".draw .skeletons numpy cv2",
     "results": "numpy",
     "inference": "",
-    "inference.detect": ".errors .data .inference.model .results numpy",
+    "inference.detect": ".errors .data .inference.feature_bank .inference.model .results numpy",
     "inference.draw": ".errors .data .draw .results .skeletons cv2 numpy",
+    "inference.feature_bank": ".errors .data .inference.model jax numpy",
     "inference.features": ".errors .data .distributed.mesh .inference.model jax numpy",
     "inference.localize": ".errors .files .provenance .data .inference.model .ops.segments"
     " .results numpy",
@@ -419,6 +420,9 @@ def test_every_config_trains_what_it_says(file, variant):
         batch["video"] = batch["video"].astype(np.uint8)
     if "boxes" in batch:
         batch["proposals"] = batch.pop("boxes")[:, 0]
+        batch["proposal_mask"] = batch.pop("valid", np.ones((2, 1, 5), bool))[:, 0]
+    if "bank" in batch:
+        batch["bank"] = batch["bank"][:, 0]
     shapes = jax.eval_shape(lambda b: init_variables(net, task, b, 0), batch)
     factor = optim.schedule(steps_per_epoch=10, epochs=config.epochs, **config.schedule)
     settings = scale_rate(config.optim, config.batch)

@@ -20,7 +20,8 @@ from jaxvid.data.annotations import boxes as files
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.timeline import Reader
 from jaxvid.errors import UserError, did_you_mean
-from jaxvid.inference.model import Model
+from jaxvid.inference.feature_bank import needs_bank, with_banks
+from jaxvid.inference.model import Model, load
 from jaxvid.results import Moments
 
 Detector = Callable[[np.ndarray], Any]
@@ -51,7 +52,8 @@ def detect(
 
     Raises:
       UserError: the model is of another task, the video or the file cannot be read, the file has no
-        boxes of this video, or the detector returns no boxes.
+        boxes of this video, the detector returns no boxes, or the detector that makes the feature
+        bank of the model is not known.
     """
     if (task := model.config["task"]["name"]) != "detection":
         raise UserError(f"{model.source}: a model of {task}; detection takes one trained for that")
@@ -63,7 +65,27 @@ def detect(
         {"path": str(video), "time": time, "proposals": files.certain(rows, least).astype("f4")}
         for time, rows in boxes
     ]
+    if needs_bank(model):
+        samples = with_banks(bank_maker(model), samples)
     return Moments(tuple(model.predict(samples, topk)))
+
+
+def bank_maker(model: Model) -> Model:
+    """Return the detector that made the feature bank of a model's training.
+
+    Raises:
+      UserError: It is not known, or its weights have changed.
+    """
+    made = model.meta.get("bank")
+    if not made:
+        raise UserError(f"{model.source}: it does not say which detector makes its feature bank")
+    maker = load(made["backbone"])
+    if made["weights"] and made["weights"] != maker.identity:
+        raise UserError(
+            f"{made['backbone']}: its weights ({maker.identity}) are not those that made the"
+            f" feature bank for the training of {model.source} ({made['weights']})"
+        )
+    return maker
 
 
 def run(detector: Detector, video: str | Path, every: float) -> Iterator[tuple[float, np.ndarray]]:

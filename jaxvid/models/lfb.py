@@ -2,7 +2,7 @@
 
 https://arxiv.org/abs/1812.05038. A Fast R-CNN on clips whose boxes are joined with features of
 people at other times. These come from a bank, which a detector without a bank has filled before
-(a folder or a file of features). A feature bank operator makes one vector of them.
+(`jaxvid.tools.make_bank`). A feature bank operator makes one vector of them.
 
 Shapes: b batch, t frames, n boxes, m entries of the bank, c channels, d latent channels, p q bins
 of a box, h height, w width.

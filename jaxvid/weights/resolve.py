@@ -114,6 +114,7 @@ def published(row: zoo.Row, path: Path) -> Origin:
     )
     meta = dict(step=0, epoch=0.0, published=dict(row.metrics), zoo=row.name)
     meta |= {"headless": True} if row.is_encoder else {}
+    meta |= {"bank": dict(backbone=row.bank, weights="")} if row.bank else {}
     nameless = row.is_start or row.has_texts or row.finds_people
     names = () if nameless else class_names.of(row.dataset)
     return Origin(path, hashable(config), names, meta, row.upstream)

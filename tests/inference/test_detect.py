@@ -15,12 +15,15 @@ from configs import base, datasets, fast_rcnn_own
 from jaxvid import main, plug
 from jaxvid.checkpoints import store
 from jaxvid.data import dataset
+from jaxvid.data.annotations import feature_bank
 from jaxvid.data.sources import ava
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.encode import write_video
 from jaxvid.errors import UserError
 from jaxvid.inference.detect import detect
+from jaxvid.inference.feature_bank import BoxFeatures
 from jaxvid.tools import detect as tool
+from jaxvid.tools import make_bank
 from tests.conftest import logs
 from tests.data import people
 
@@ -321,3 +324,68 @@ def test_proposals_that_fit_nothing_are_diagnosed(root, run, tmp_path):
     with logs(r"0% of the true boxes overlap a proposal by 0\.5 or more"):
         metrics = main.evaluate(config, tmp_path / "w", run[0])
     assert metrics["test/map"] < 0.05
+
+
+# A feature bank
+
+
+@pytest.fixture(scope="module")
+def with_bank(root, run, tmp_path_factory):
+    """A run that reads the banks that the first run has made."""
+    c = make_config(root, canvas=people.SIZE, bank_window=4, bank_entries=2, bank_channels=64)
+    c.model = dict(c.model, name="lfb", latent=8)
+    c.epochs = 1.0
+    for split in ("train", "val"):
+        c.data[split].bank = "bank_{split}"
+    for split in ("train", "val"):
+        args = SimpleNamespace(checkpoint=str(run[0]), splits=split, least=0.9)
+        make_bank.make(c, args)
+    workdir = tmp_path_factory.mktemp("bank") / "w"
+    metrics = main.train(c, workdir)
+    return c, workdir, metrics
+
+
+def test_a_bank_has_what_its_detector_sees(root, model, with_bank):
+    folder = root / "bank_val"
+    bank = feature_bank.read(folder, ["val_003"], [root / "val.csv"])
+    assert bank.made["weights"] == model.identity
+    found = bank.around("val_003", 901.0)
+    assert found.times.tolist() == [0, 0, 1, 1]
+    source = ava.build("val", root=str(root), **without_name(people.split("val")), num_classes=4)
+    batch = model.batch({k: source[6][k] for k in ("path", "time", "proposals")})
+    features = BoxFeatures(model)(batch)[0, :2]
+    np.testing.assert_allclose(found.features[found.rows[:2]], features, rtol=2e-2, atol=1e-2)
+    scores = model.step(model.variables, batch)["score"][0, :2]
+    fc = model.variables["params"]["head"]["fc"]
+    logits = features.astype("f4") @ fc["kernel"] + fc["bias"]
+    np.testing.assert_allclose(jax.nn.sigmoid(logits), scores, atol=1e-2)
+
+
+def test_prediction_makes_the_bank_of_its_video(root, run, with_bank):
+    config, workdir, metrics = with_bank
+    tested = main.evaluate(None, workdir, workdir)
+    assert tested["test/map"] == pytest.approx(metrics["val/map"])
+    dumped = np.load(workdir / "eval" / "predictions.npz")
+    model = jaxvid.load(workdir)
+    assert model.meta["bank"]["backbone"] == str(run[0].resolve())
+    video = root / "videos" / "val_003.mp4"
+    found = detect(model, video, root / "val_proposals.pkl", start=people.START)
+    for moment, i in zip(found.moments, (6, 7), strict=True):
+        want = -np.sort(-dumped["score"][i][:2], 1)[:, :3]
+        np.testing.assert_allclose(moment.scores, want, rtol=1e-2)
+    with pytest.raises(UserError, match="a feature bank is made by a detector that needs none"):
+        BoxFeatures(model)
+    config.data.recipe.bank_window = 0
+    with pytest.raises(UserError, match="bank_window=0 does not use"):
+        main.train(config, workdir.parent / "other")
+
+
+def test_a_bank_of_other_weights_is_an_error(root, with_bank):
+    _, workdir, _ = with_bank
+    index = root / "bank_val" / "index.npz"
+    with np.load(index) as found:
+        arrays = dict(found)
+    about = json.loads(str(arrays["about"]))
+    np.savez(index, **arrays | {"about": json.dumps(about | {"weights": "0" * 12})})
+    with pytest.raises(UserError, match="bank differ from those of training: weights was"):
+        main.evaluate(None, workdir, workdir)

@@ -31,7 +31,7 @@ class Boxes(nn.Module):
     """Scores for each box, by its corners."""
 
     @nn.compact
-    def __call__(self, video, boxes, *, train):
+    def __call__(self, video, boxes, valid, *, train):
         return (
             jnp.sin(boxes[..., :1] + jnp.arange(CLASSES)) + video.mean((1, 2, 3, 4))[:, None, None]
         )

@@ -7,14 +7,15 @@ Shape letters: n key frames, v videos, k boxes of all key frames, c classes.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxvid.data.annotations.feature_bank import Bank
 from jaxvid.data.sample import Sample, Source
 from jaxvid.data.video import video_files
 from jaxvid.errors import UserError
@@ -78,6 +79,8 @@ class KeyFrames(Source):
       excluded: int32 (c,), annotated boxes of each class in key frames that are left out. AVA still
         counts them.
       tube: int32 (k,), number of the tube of each annotated box, over all videos.
+      bank: features of people at all times of the videos.
+      made_from: the files of the annotations and of the proposals.
     """
 
     videos: tuple[str, ...]
@@ -95,12 +98,17 @@ class KeyFrames(Source):
     template: str = ""
     excluded: np.ndarray | None = None
     tube: np.ndarray | None = None
+    bank: Bank | None = None
+    made_from: tuple[Path, ...] = ()
     labels: np.ndarray = field(init=False)
+    about: Mapping[str, Any] = field(init=False)
 
     def __post_init__(self):
         starts = np.concatenate([[0], self.true_boxes.ends])[: len(self.video)]
         labels = np.maximum.reduceat(self.box_label, starts) if len(starts) else self.box_label
         object.__setattr__(self, "labels", labels)
+        about = {"bank": dict(self.bank.made)} if self.bank else {}
+        object.__setattr__(self, "about", about)
 
     def __getitem__(self, index: int) -> Sample:
         own = self.true_boxes.of(index)
@@ -120,6 +128,8 @@ class KeyFrames(Source):
             sample["excluded"] = self.excluded * np.int32(index == 0)
         if self.tube is not None:
             sample["tube"] = self.tube[own]
+        if self.bank:
+            sample["bank"] = self.bank.around(*self.key(index))
         return sample
 
     def key(self, index: int) -> Key:

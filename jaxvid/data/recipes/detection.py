@@ -6,11 +6,12 @@ Sources give the corners of boxes as shares of the frame. The recipe returns the
 
 import numpy as np
 
-from jaxvid.config.values import Count, Probability
+from jaxvid.config.values import Count, Natural, Probability
+from jaxvid.data.annotations.feature_bank import Entries
 from jaxvid.data.recipes import clip
 from jaxvid.data.sample import Sample, Transform, check_split
+from jaxvid.data.transforms import bank, sampling, spatial, video
 from jaxvid.data.transforms import boxes as box
-from jaxvid.data.transforms import sampling, spatial, video
 
 
 def build(
@@ -25,6 +26,9 @@ def build(
     flip: Probability = 0.5,
     boxes: Count = 100,
     canvas: tuple[Count, ...] = (),
+    bank_window: Natural = 0,
+    bank_entries: Count = 5,
+    bank_channels: Count = 2048,
 ) -> list[Transform]:
     """The transforms of one split.
 
@@ -45,6 +49,11 @@ def build(
         videos of different shapes. With (), frames are not padded. Then all videos must have the
         same shape, or a batch must contain one key frame (config.eval_batch=1 on one device), as
         published. Prediction does not pad.
+      bank_window: Number of seconds around the key frame whose entries of a feature bank go to the
+        model, or of other units in which the annotations have their times. 0 is for models without
+        a bank.
+      bank_entries: Number of people at each of these times.
+      bank_channels: Number of channels of the bank.
     """
     check_split(split)
     train = split == "train"
@@ -62,13 +71,18 @@ def build(
         video.Decode(),
         box.ToPixels(),
         *shape,
+        bank.SampleBank(bank_window, bank_entries, bank_channels, train),
         box.PackBoxes(boxes, crowd=train, canvas=() if train else canvas),
         video.Pack(),
     ]
 
 
-def example(num_classes: int = 1, **_) -> Sample:
+def example(num_classes: int = 1, bank_window: int = 0, bank_channels: int = 2048, **_) -> Sample:
     """Return a sample as sources return it, a black video and a box, to infer shapes from."""
     box = np.array([[0, 0, 1, 1]], np.float32)
     annotated = {"boxes": box, "box_label": np.ones((1, num_classes), np.uint8)}
-    return clip.example() | annotated | {"time": np.float32(0), "proposals": box}
+    sample = clip.example() | annotated | {"time": np.float32(0), "proposals": box}
+    if bank_window:
+        empty = Entries(np.zeros((0, bank_channels)), np.zeros(0, int), np.zeros(0))
+        sample["bank"] = empty
+    return sample

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxvid.config.values import Natural, NonNegative, Probability
 from jaxvid.data.annotations import boxes as files
-from jaxvid.data.annotations import lists
+from jaxvid.data.annotations import feature_bank, lists
 from jaxvid.data.annotations.entries import csv_lines, csv_numbers, is_numeric
 from jaxvid.data.annotations.key_frames import Boxes, Key, KeyFrames, check_boxes, find_files, flat
 from jaxvid.data.annotations.labels import to_numbers
@@ -43,6 +43,7 @@ def build(
     first_class: Natural = 1,
     meaning: str = "",
     least: Probability = 0.9,
+    bank: str = "",
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> KeyFrames:
@@ -73,6 +74,8 @@ def build(
         other classes are left out.
       least: Minimum score of a proposal. If no proposal of a key frame reaches it, the one with the
         highest score is used.
+      bank: Folder of a feature bank, for models that need one (`jaxvid.tools.make_bank`).
+        "{split}" in its name stands for the name of the split.
       names: class names by label.
 
     Raises:
@@ -115,6 +118,10 @@ def build(
     index = {video: i for i, video in enumerate(videos)}
     folder = Path(root, prefix)
     paths = [str(folder / v) for v in videos] if template else find_files(folder, videos, suffix)
+    made_from = (path, Path(root, proposals)) if proposals not in ("", "true") else (path,)
+    known = None
+    if bank:
+        known = feature_bank.read(Path(root, lists.of_split(bank, split)), videos, made_from)
     return KeyFrames(
         videos=tuple(videos),
         files=tuple(paths),
@@ -130,6 +137,8 @@ def build(
         fps=fps,
         template=template,
         excluded=excluded,
+        bank=known,
+        made_from=made_from,
     )
 
 

@@ -45,6 +45,7 @@ class Row:
       default_for: the shorter name that stands for this row, or "".
       published: what upstream calls it.
       note: what to know about it, such as an error upstream.
+      bank: the row of the detector that makes its feature bank, or "".
     """
 
     name: str
@@ -68,6 +69,7 @@ class Row:
     default_for: str = ""
     published: str
     note: str = ""
+    bank: str = ""
 
     @property
     def backbone(self) -> Mapping[str, Any]:
