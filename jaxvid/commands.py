@@ -13,8 +13,8 @@ MAIN = {"train": "jaxvid.main", "eval": "jaxvid.main", "predict": "jaxvid.predic
 GROUPS = {
     "Prepare and check data": (
         "scan", "transcode", "extract_frames", "split", "check", "browse", "extract_features",
-        "extract_audio", "extract_poses", "filter", "make_untrimmed", "make_sounds",
-        "make_skeletons", "make_bank",
+        "extract_audio", "extract_poses", "filter", "convert_annotations", "make_untrimmed",
+        "make_sounds", "make_skeletons", "make_bank",
     ),
     "Plan a run": ("show_config", "find_batch", "bench_loader", "doctor"),
     "Use a trained model": (
