@@ -1,31 +1,28 @@
-"""Classification metrics against small cases worked out with MMAction2 1.2 and by definition."""
+"""Classification metrics against MMAction2's published cases and by definition."""
 
 import numpy as np
 import pytest
 
 from jaxvid.errors import UserError
 from jaxvid.metrics import classification as m
-
-SCORES = np.array(
-    [
-        [0.1, 0.2, 0.3, 0.4],
-        [0.2, 0.3, 0.4, 0.1],
-        [0.3, 0.4, 0.1, 0.2],
-        [0.4, 0.1, 0.2, 0.3],
-        [0.25, 0.1, 0.3, 0.35],
-        [0.2, 0.15, 0.3, 0.35],
-    ],
-    np.float32,
-)
-LABELS = np.array([3, 2, 2, 1, 3, 3])
-MULTI = np.array(
-    [[0, 0, 1, 1], [1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 1]]
-)
+from tests.conftest import CASES
 
 
-@pytest.mark.parametrize("k, expected", [(1, 4 / 6), (2, 4 / 6), (3, 4 / 6), (4, 1.0)])
-def test_top_k_accuracy(k, expected):
-    assert m.top_k_accuracy(SCORES, LABELS, k) == pytest.approx(expected)
+def scored(name):
+    """Scores and labels of a case."""
+    given = CASES[name]["input"]
+    return np.array(given["scores"], np.float32), np.array(given["labels"])
+
+
+SCORES, LABELS = scored("Metrics-01")
+MULTI = scored("Metrics-07")[1]
+
+
+def test_top_k_accuracy():
+    case = CASES["Metrics-01"]
+    found = [m.top_k_accuracy(SCORES, LABELS, k) for k in case["args"]["topk"]]
+    assert found == pytest.approx(case["expected"])
+    assert m.top_k_accuracy(SCORES, LABELS, 4) == 1
 
 
 def test_of_equal_scores_the_lower_class_is_better():
@@ -41,38 +38,25 @@ def test_scores_of_nan_are_never_right(k):
     assert m.mean_class_accuracy(nan, np.array([0, 0, 0])) == 0
 
 
-@pytest.mark.parametrize(
-    "scores, labels, expected",
-    [
-        (SCORES, LABELS, 0.375),
-        ([[0.9, 0.1, 0], [0.1, 0.9, 0], [0.1, 0.9, 0]], [0, 0, 1], 0.75),  # 2 occurs nowhere
-        ([[0.9, 0.1, 0], [0, 0.1, 0.9], [0.1, 0.9, 0]], [0, 0, 1], 0.5),  # 2 is only predicted
-    ],
-)
-def test_mean_class_accuracy(scores, labels, expected):
-    assert m.mean_class_accuracy(np.array(scores), np.array(labels)) == pytest.approx(expected)
+@pytest.mark.parametrize("name", ["Metrics-02", "Metrics-03", "Metrics-04"])
+def test_mean_class_accuracy(name):
+    assert m.mean_class_accuracy(*scored(name)) == pytest.approx(CASES[name]["expected"])
 
 
-def test_top_k_classes():
-    assert m.top_k_classes(SCORES, LABELS, 3) == [(3, 1.0), (2, 0.5), (1, 0.0)]
-    labels = np.array([3, 2, 1, 1, 3, 0])
-    assert m.top_k_classes(SCORES, labels, 3, worst=True) == [(0, 0.0), (1, 0.5), (2, 1.0)]
+@pytest.mark.parametrize("name", ["Metrics-05", "Metrics-06"])
+def test_top_k_classes(name):
+    args = CASES[name]["args"]
+    found = m.top_k_classes(*scored(name), args["k"], worst=args["mode"] == "inaccurate")
+    assert found == [tuple(row) for row in CASES[name]["expected"]]
 
 
-@pytest.mark.parametrize(
-    "normalize, expected",
-    [
-        (None, [[1, 0, 0], [1, 1, 0], [0, 1, 2]]),
-        ("true", [[1, 0, 0], [1 / 2, 1 / 2, 0], [0, 1 / 3, 2 / 3]]),
-        ("pred", [[1 / 2, 0, 0], [1 / 2, 1 / 2, 0], [0, 1 / 2, 1]]),
-        ("all", [[1 / 6, 0, 0], [1 / 6, 1 / 6, 0], [0, 1 / 6, 2 / 6]]),
-    ],
-)
-def test_confusion_matrix(normalize, expected):
-    pred, label = np.array([0, 2, 2, 5, 5, 0]), np.array([0, 2, 5, 5, 5, 2])
-    matrix = m.confusion_matrix(pred, label, 6, normalize)
-    occurring = [0, 2, 5]
-    np.testing.assert_allclose(matrix[np.ix_(occurring, occurring)], expected, rtol=1e-12)
+@pytest.mark.parametrize("name", ["Metrics-10", "Metrics-11", "Metrics-12", "Metrics-13"])
+def test_confusion_matrix(name):
+    given, expected = CASES[name]["input"], CASES[name]["expected"]
+    pred, label = np.array(given["pred"]), np.array(given["real"])
+    matrix = m.confusion_matrix(pred, label, 6, CASES[name]["args"]["normalize"])
+    occurring = np.unique(np.concatenate([pred, label]))
+    np.testing.assert_allclose(matrix[np.ix_(occurring, occurring)], expected, rtol=1e-7)
     assert matrix.sum() == pytest.approx(np.sum(expected))  # and nothing, not even NaN, elsewhere
 
 
@@ -96,11 +80,10 @@ def test_per_class_report():
 
 
 def test_precision_recall_curve():
-    scores, truth = np.array([0.1, 0.4, 0.35, 0.8, 0.4]), np.array([0, 0, 1, 1, 1])
-    precision, recall, thresholds = m.precision_recall_curve(scores, truth)
-    np.testing.assert_allclose(precision, [3 / 4, 2 / 3, 1, 1])
-    np.testing.assert_allclose(recall, [1, 2 / 3, 1 / 3, 0])
-    np.testing.assert_allclose(thresholds, [0.35, 0.4, 0.8])
+    given = CASES["Metrics-09"]["input"]
+    found = m.precision_recall_curve(np.array(given["y_score"]), np.array(given["y_true"]))
+    for array, expected in zip(found, CASES["Metrics-09"]["expected"], strict=True):
+        np.testing.assert_allclose(array, expected)
 
 
 def test_average_precision_is_its_definition():
@@ -117,8 +100,11 @@ def test_average_precision_is_its_definition():
 
 
 def test_mean_average_precision():
-    assert m.mean_average_precision(SCORES, MULTI) == pytest.approx(0.88333333, abs=1e-8)
-    assert m.sample_mean_average_precision(SCORES, MULTI) == pytest.approx(0.97222222, abs=1e-8)
+    for name, function in (
+        ("Metrics-07", m.mean_average_precision),
+        ("Metrics-08", m.sample_mean_average_precision),
+    ):
+        assert function(*scored(name)) == pytest.approx(CASES[name]["expected"], abs=1e-8)
 
 
 def test_classes_and_samples_without_a_positive_do_not_count():
@@ -132,8 +118,9 @@ def test_classes_and_samples_without_a_positive_do_not_count():
 
 
 def test_weighted_score():
-    a, b = np.array([[0.1, 0.9], [0.4, 0.6]]), np.array([[0.5, 0.5], [0.2, 0.8]])
-    np.testing.assert_allclose(m.weighted_score([a, b], [2, 1]), [[0.7, 2.3], [1.0, 2.0]])
+    case = CASES["Metrics-22"]
+    a, b = (np.array(case["input"][key]) for key in ("a", "b"))
+    np.testing.assert_allclose(m.weighted_score([a, b], case["args"]["coeff"]), case["expected"])
     with pytest.raises(UserError, match="2 scores"):
         m.weighted_score([a, b], [1])
 
