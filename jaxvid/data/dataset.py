@@ -126,6 +126,7 @@ def build(
         if several and num_classes is None:  # and the number of classes of 0/1
             num_classes = len(listed) or _largest(sources[split].labels)
         source_checks.check_about(sources[split], sources[splits[0]].about)
+        source_checks.check_width(sources[split], sources[splits[0]])
     if num_classes is None:
         num_classes = len(listed) or _largest(sources[splits[0]].labels)
     if listed and len(listed) != num_classes:

@@ -109,6 +109,11 @@ class Source(ABC):
     tried: ClassVar[bool] = False
 
     @property
+    def channels(self) -> int:
+        """Number of channels of features; 0 for other data, or if it is unknown."""
+        return 0
+
+    @property
     def longest(self) -> float:
         """Duration of the longest video in seconds, for untrimmed videos; 0 if it is unknown."""
         return 0.0

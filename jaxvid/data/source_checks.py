@@ -44,6 +44,16 @@ def check_about(source: Source, about: Mapping):
             raise UserError(f"{source.origin}: {key} differ from those of training: {differ}")
 
 
+def check_width(source: Source, first: Source):
+    """Raise a UserError if features have another number of channels than those of another split."""
+    one, other = first.channels, source.channels
+    if one and other and one != other:
+        raise UserError(
+            f"{source.origin}: features of {other} channels, but those of {first.origin} have"
+            f" {one}: are they of another model?"
+        )
+
+
 def check_labels(sources: dict[str, Source], num_classes: int, names):
     """Yield labels that are out of range. JAX would silently clamp them or treat them as zeros."""
     for source in sources.values():

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -101,7 +101,7 @@ def read(path: str | Path) -> tuple[np.ndarray, Made | None]:
     with readable(path):
         if path.suffix == ".csv":
             text: Any = dict(delimiter=",", encoding="utf-8-sig", ndmin=2)
-            feature = np.loadtxt(path, np.float32, skiprows=_header(path), **text)
+            feature = np.loadtxt(path, np.float32, skiprows=_first_line(path)[0], **text)
         elif path.suffix in (".npy", ".npz"):
             found = np.load(path, allow_pickle=False)
             feature = found if isinstance(found, np.ndarray) else found["feature"]
@@ -124,19 +124,46 @@ def read(path: str | Path) -> tuple[np.ndarray, Made | None]:
     return feature, made
 
 
-def read_made(path: str | Path) -> tuple[Made | None, int]:
-    """Read the settings of the features of an .npz and their number of rows, but not the features.
+class Header(NamedTuple):
+    """What a file of features has besides the features.
+
+    Attributes:
+      made: settings of the extraction; None if unknown.
+      rows: number of rows; 0 for a csv, which would have to be read.
+      channels: number of channels.
+      made_from: properties of the video, see `provenance.describe`; None if unknown.
+    """
+
+    made: Made | None
+    rows: int
+    channels: int
+    made_from: Mapping | None = None
+
+
+def read_header(path: str | Path) -> Header:
+    """Read everything but the features from a file.
 
     Raises:
       VideoError: the file cannot be read.
     """
-    with readable(path), np.load(path, allow_pickle=False) as found:
-        with found.zip.open("feature.npy") as file:
-            np.lib.format.read_magic(file)
-            shape, _, _ = np.lib.format.read_array_header_1_0(file)
+    path, made, made_from = Path(path), None, None
+    with readable(path):
+        if path.suffix == ".csv":
+            return Header(None, 0, _first_line(path)[1])
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as found:
+                with found.zip.open("feature.npy") as file:
+                    np.lib.format.read_magic(file)
+                    shape, _, _ = np.lib.format.read_array_header_1_0(file)
+                made = _made(found)
+                if made:
+                    made_from = json.loads(str(found["about"])).get("made_from")
+        else:
+            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
         if len(shape) != 2:
             raise VideoError(str(path), f"features must be (rows, channels), not {shape}")
-        return _made(found), shape[0]
+        rows, channels = shape
+        return Header(made, rows, channels, made_from)
 
 
 @contextmanager
@@ -170,7 +197,7 @@ def read_about(path: str | Path) -> dict:
 
 def check(path: str | Path, made: Made):
     """Raise a UserError if the settings of the features in a file differ from `made`."""
-    own = read_made(path)[0] if Path(path).suffix == ".npz" else None
+    own = read_header(path).made if Path(path).suffix == ".npz" else None
     if own and (differences := own.differences(made)):
         raise UserError(f"{path}: extracted in another way than in training: {differences}")
 
@@ -193,14 +220,16 @@ def _made(found: Any) -> Made | None:
     )
 
 
-def _header(path: Path) -> int:
-    """Return the number of header lines of a csv: 1 if the first line has names, otherwise 0.
+def _first_line(path: Path) -> tuple[int, int]:
+    """Return the number of header lines of a csv, 1 if the first line has names, and of columns.
 
     Numbers that count the channels from 0 are names, too, because data frames write such headers.
     Data frames can also write an index column before the channels, whose name is empty.
     """
     with path.open(encoding="utf-8-sig") as file:
         cells = [cell.strip().strip('"') for cell in file.readline().split(",")]
+    if not any(cells):
+        raise ValueError("the first line is empty")
     if len(cells) > 1 and not cells[0] and all(cells[1:]):
         raise ValueError(
             "the first column has no name: it looks like an index; write the file without it"
@@ -209,4 +238,4 @@ def _header(path: Path) -> int:
     numeric = [*map(is_numeric, cells)]
     if any(numeric) and not all(numeric):
         raise ValueError(f'the first line has "{cells[numeric.index(False)]}" beside numbers')
-    return int(counted or not any(numeric))
+    return int(counted or not any(numeric)), len(cells)

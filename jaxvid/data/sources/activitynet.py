@@ -8,21 +8,19 @@ features of a video are a file with its name (see `data/annotations/feature_file
 """
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from jaxvid import errors
 from jaxvid.data.annotations import lists
 from jaxvid.data.annotations.entries import POSITIVE, Entry, entry, is_number
-from jaxvid.data.annotations.feature_files import Made, read_made
+from jaxvid.data.annotations.feature_checks import inspect_features, width
 from jaxvid.data.sample import Sample, Source
-from jaxvid.data.video.decode import VideoError
 from jaxvid.errors import UserError, did_you_mean
 from jaxvid.log import warn_once
 
@@ -58,9 +56,15 @@ class Untrimmed(Source):
     origin: str
     about: Mapping[str, Any] = field(default_factory=dict)
 
+    tried: ClassVar[bool] = True
+
     @property
     def longest(self) -> float:
         return float(self.durations.max())
+
+    @property
+    def channels(self) -> int:
+        return width(self.paths)
 
     def __getitem__(self, index: int) -> Sample:
         return {
@@ -117,13 +121,11 @@ def build(
         raise errors.problems("the data has problems:", problems)
     if not any(v["annotations"] for v in videos.values()):
         raise UserError(f'{path}: no video of {split} has a segment; all "annotations" are empty')
-    warn_of_repeats(videos, path, outside)
+    warn_of_segments(videos, path, outside)
     names = names or tuple(sorted({a["label"] for v in videos.values() for a in v["annotations"]}))
     number = {name: i for i, name in enumerate(names)}
 
     kept = [[a for a in v["annotations"] if _length(a) > 0] for v in videos.values()]
-    if dropped := sum(len(v["annotations"]) for v in videos.values()) - sum(map(len, kept)):
-        warn_once(logger, f"{path}: {dropped} segments without a length are left out")
     most = max(1, *map(len, kept))
     segments = np.zeros((len(kept), most, 2), np.float32)
     segment_labels = np.full((len(kept), most), -1, np.int32)
@@ -135,9 +137,7 @@ def build(
             labels[row, number[annotation["label"]]] = 1
     paths = tuple(str(Path(root, features, f"{prefix}{name}{suffix}")) for name in videos)
     durations = np.array([covered(video) for video in videos.values()])
-    about = {}
-    if suffix == ".npz":
-        about, durations = inspect_features(paths, durations, path)
+    about, durations = inspect_features(paths, durations, path)
     return Untrimmed(
         tuple(videos), paths, durations, segments, segment_labels, labels, names, str(path), about
     )
@@ -193,6 +193,10 @@ def check_lengths(video: Entry) -> float:
     for key in ("duration_frame", "feature_frame"):
         if key in video.values or "feature_frame" in video.values:
             video.number(key, "a number of frames above 0", low=POSITIVE)
+    if "feature_frame" in video.values:
+        frames = float(video.values["duration_frame"])
+        most = f"a number up to duration_frame, {frames:g}: features cover no more than the video"
+        video.number("feature_frame", most, high=frames)
     return second
 
 
@@ -214,67 +218,45 @@ def check_segment(segment: Entry, second: float, names: tuple[str, ...], outside
         )
 
 
-def warn_of_repeats(videos: Mapping[str, dict], path: Path, outside: str) -> None:
-    """Warn about repeated segments. They count several times. Published files contain some."""
-    if outside != "error":
-        return
-    repeats = []
+def warn_of_segments(videos: Mapping[str, dict], path: Path, outside: str) -> None:
+    """Warn about segments that are valid but may be mistakes, with their number and the first.
+
+    Published files contain some of them. With `outside="kept"`, segments that are repeated or
+    overlap are not mentioned.
+    """
+    found: dict[str, list[str]] = {}
     for name, video in videos.items():
-        seen = Counter((*a["segment"], a["label"]) for a in video["annotations"])
-        repeats += [(name, segment) for segment, count in seen.items() if count > 1]
-    if repeats:
-        name, (start, end, label) = repeats[0]
-        warn_once(
-            logger,
-            f"{path}: {len(repeats):,} segments are repeated and count several times, such as"
-            f' {start:g} to {end:g} s "{label}" of video "{name}"; remove the repeats',
-        )
+        second, seen = length(video), Counter()
+        own = sorted(enumerate(video["annotations"]), key=lambda item: item[1]["segment"])
+        last: dict[str, float] = {}
+        for number, annotation in own:
+            (start, end), label = annotation["segment"], annotation["label"]
+            where = f'{start:g} to {end:g} s "{label}", segment {number} of video "{name}"'
+            seen[start, end, label] += 1
+            if end <= start:
+                found.setdefault("have no length and are left out", []).append(where)
+            elif outside == "kept" and end > second + SLACK:
+                found.setdefault("end after their video", []).append(where)
+            elif outside == "error" and seen[start, end, label] == 2:
+                what = "are repeated and count several times; remove the repeats"
+                found.setdefault(what, []).append(where)
+            elif outside == "error" and seen[start, end, label] == 1 and start < last.get(label, 0):
+                found.setdefault("overlap another segment of their class", []).append(where)
+            last[label] = max(end, last.get(label, 0))
+    for what, places in found.items():
+        warn_once(logger, f"{path}: {len(places):,} segments {what}, such as {places[0]}")
+
+
+def length(video: Mapping) -> float:
+    """Return the length of a video in seconds."""
+    return float(video.get("duration_second", video.get("duration")))
 
 
 def covered(video: Mapping) -> float:
     """Return the seconds that the features of a video cover. They may end before the video."""
-    second = float(video.get("duration_second", video.get("duration")))
     if "feature_frame" not in video:
-        return second
-    return video["feature_frame"] / video["duration_frame"] * second
-
-
-def inspect_features(
-    paths: tuple[str, ...], durations: np.ndarray, origin: Path
-) -> tuple[dict, np.ndarray]:
-    """Read the settings of the features of a split, and the seconds that they cover.
-
-    Missing files are ignored here, because `source_checks.check_missing` reports them.
-
-    Returns:
-      {"features": settings of the feature extraction}, empty if unknown, and the durations.
-
-    Raises:
-      UserError: settings differ between files, or the length of features does not fit the video.
-    """
-    first: tuple[str, Made] | None = None
-    durations, problems = durations.copy(), []
-    for row, path in enumerate(paths):
-        try:
-            made, rows = read_made(path) if os.path.exists(path) else (None, 0)
-        except VideoError as error:
-            problems.append(str(error))
-            continue
-        if made is None:
-            continue
-        first = first or (path, made)
-        if differences := made.differences(first[1]):
-            problems.append(f"{path}: extracted in another way than {first[0]}: {differences}")
-        seconds = made.seconds(rows)
-        if abs(seconds - durations[row]) > max(1, 0.05 * durations[row], made.every / made.fps):
-            problems.append(
-                f"{path}: features of {seconds:.1f} s, but {origin} says that the video has"
-                f" {durations[row]:.1f} s"
-            )
-        durations[row] = seconds
-    if problems:
-        raise errors.problems("the features have problems:", problems)
-    return {"features": asdict(first[1])} if first else {}, durations
+        return length(video)
+    return video["feature_frame"] / video["duration_frame"] * length(video)
 
 
 def _where(path: Path | str, video: str) -> str:

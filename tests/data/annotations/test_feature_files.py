@@ -31,7 +31,7 @@ def test_what_is_written_is_read(tmp_path):
     found, made = feature_files.read(path)
     np.testing.assert_array_equal(found, rows())
     assert made == MADE
-    assert feature_files.read_made(path) == (MADE, 5)
+    assert feature_files.read_header(path)[:3] == (MADE, 5, 6)
     assert [p.name for p in tmp_path.iterdir()] == ["v.npz"]
     assert MADE.seconds(5) == pytest.approx(3.2)
 
@@ -135,7 +135,7 @@ def test_other_arrays_are_no_features(tmp_path):
     with pytest.raises(VideoError, match=r"\(rows, channels\), not float32 \(6,\)"):
         feature_files.read(tmp_path / "v.npy")
     with pytest.raises(VideoError, match="not a file of features"):
-        feature_files.read_made(tmp_path / "v.npz")
+        feature_files.read_header(tmp_path / "v.npz")
 
 
 def test_features_made_in_another_way_are_an_error(tmp_path):

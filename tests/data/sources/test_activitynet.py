@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from jaxvid.data import dataset, source_checks
 from jaxvid.data.annotations.feature_files import Made, write
 from jaxvid.data.sources import activitynet
 from jaxvid.errors import UserError
+from jaxvid.provenance import describe
 from tests.conftest import logs
 
 MADE = Made("swin_tiny_k400", frames=32, stride=2, every=10, fps=10.0, channels=3)
@@ -125,6 +127,10 @@ def test_the_official_file(tmp_path):
         (VIDEOS | {"v_d": {"annotations": []}}, 'video "v_d": no "duration" in it'),
         (changed("v_b", feature_frame=8), 'video "v_b": no "duration_frame" in it'),
         (changed("v_b", feature_frame="8", duration_frame=9), '"feature_frame" is .8.; expected'),
+        (
+            changed("v_b", feature_frame=90, duration_frame=9),
+            '"feature_frame" is 90; expected a number up to duration_frame, 9',
+        ),
         (changed("v_b", subset="validation"), 'video "v_a": no "subset" in it'),
         (changed("v_b", annotations=[3]), "segment 0: expected a dict, found a int"),
         (with_segment(1, float("nan")), 'segment 1: "segment" is .1, nan.; expected .start, end.'),
@@ -170,7 +176,8 @@ def test_segments_outside_can_be_kept(tmp_path):
     """Those of no length cannot."""
     videos = with_segment(-1, 40)
     videos["v_c"] = {"duration": 8, "annotations": [{"segment": [3, 3], "label": "surf"}]}
-    with logs("1 segments without a length are left out"):
+    left_out = r'1 segments have no length and are left out, such as 3 to 3 s "surf", segment 0 of'
+    with logs(left_out), logs('1 segments end after their video, such as -1 to 40 s "surf", seg'):
         source = build(tmp_path, videos, outside="kept")
     assert source[1]["segments"].tolist() == [[0, 5], [-1, 40], [0, 0]]
     assert source[2]["segment_label"].tolist() == [-1, -1, -1]
@@ -200,8 +207,30 @@ def test_an_unknown_subset_is_named(tmp_path):
 
 
 def test_segments_that_are_there_twice_are_counted(tmp_path):
-    with logs(r'1 segments .* such as 0 to 5 s "surf" of video "v_b"'):
+    with logs(r'1 segments are repeated .* such as 0 to 5 s "surf", segment 1 of video "v_b"'):
         assert build(tmp_path, with_segment(0, 5))[1]["segment_label"].tolist() == [1, 1, -1]
+
+
+@pytest.mark.parametrize(
+    "segment,label,counted",
+    [
+        ((4, 9), "surf", "segment 1"),
+        ((1, 2), "surf", "segment 1"),  # inside the other
+        ((5, 9), "surf", ""),  # after the other
+        ((4, 9), "jump", ""),  # two actions at the same time
+    ],
+)
+def test_segments_that_overlap_are_counted(tmp_path, segment, label, counted):
+    with logs(counted) as lines:
+        build(tmp_path, with_segment(*segment, label=label))
+    expected = [
+        f'1 segments overlap another segment of their class, such as .* "{label}", {counted}'
+    ]
+    assert len(lines) == bool(counted)
+    assert all(re.search(expected[0], line) for line in lines)
+    with logs() as lines:
+        build(tmp_path, with_segment(*segment, label=label), outside="kept")
+    assert lines == []
 
 
 def test_a_missing_file_says_which_key_to_set(tmp_path):
@@ -282,7 +311,7 @@ def test_splits_made_in_two_ways_are_an_error(tmp_path):
     build(tmp_path)
     data = config(tmp_path, features="g")
     found = dataset.for_training(config(tmp_path))
-    assert found.about == {"features": asdict(MADE)}
+    assert found.about["features"] == asdict(MADE)
     assert found.names == ("dive", "jump", "surf")
     Path(tmp_path, "g").mkdir()
     for name, video in VIDEOS.items():
@@ -296,3 +325,57 @@ def test_splits_made_in_two_ways_are_an_error(tmp_path):
     with pytest.raises(UserError, match="every was 10, now 20"):
         dataset.for_evaluation(data, found.names, found.about)
     assert len(dataset.for_evaluation(data, found.names)) == 3  # a model that knows nothing
+
+
+def arrays(root, suffix, **widths):
+    """Feature files without settings: 100 rows, with these numbers of channels."""
+    Path(root, "f").mkdir(exist_ok=True)
+    for name, channels in widths.items():
+        path = Path(root, "f", f"{name}{suffix}")
+        if suffix == ".npy":
+            np.save(path, np.zeros((100, channels), np.float32))
+        else:
+            row = ",".join(["0.5"] * channels)
+            path.write_text("\n".join([",".join(f"f{i}" for i in range(channels)), *[row] * 100]))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npy"])
+def test_widths_are_compared_before_a_run(tmp_path, suffix):
+    arrays(tmp_path, suffix, v_a=4, v_b=4, v_c=3, v_a2=3, v_b2=3, v_c2=3)
+    with pytest.raises(UserError, match=rf"v_c{suffix}: 3 channels, but .*v_a{suffix} has 4"):
+        build(tmp_path, suffix=suffix)
+    arrays(tmp_path, suffix, v_c=4)
+    assert build(tmp_path, suffix=suffix).channels == 4
+    (tmp_path / "b.json").write_text(json.dumps({f"{k}2": v for k, v in VIDEOS.items()}))
+    spec = dict(name="activitynet", file="a.json", features="f", suffix=suffix)
+    data = dict(root=str(tmp_path), num_classes=None, names="", train=spec)
+    data |= dict(val=spec | {"file": "b.json"})
+    with pytest.raises(UserError, match=r"b\.json: features of 3 channels, .*a\.json have 4"):
+        dataset.for_training(data)
+    data |= dict(val=spec, checks=(), recipe=dict(name="localization", channels=5))
+    with pytest.raises(UserError, match=rf'a\.json: video "v_a": .*v_a{suffix}: 4 channels, but 5'):
+        dataset.for_training(data)
+    data |= dict(recipe=dict(name="localization", frames=50))
+    with pytest.raises(UserError, match=rf"v_a{suffix}: 100 rows, but 50 are expected"):
+        dataset.for_training(data)
+    Path(tmp_path, "f", f"v_b{suffix}").write_bytes(b"")
+    with pytest.raises(UserError, match=rf"v_b{suffix}: not a file of features"):
+        build(tmp_path, suffix=suffix)
+
+
+def test_features_of_a_video_that_has_changed_are_counted(tmp_path):
+    fill(tmp_path)
+    video, path = tmp_path / "v_a.mp4", tmp_path / "f/v_a.npz"
+    video.write_bytes(b"one")
+    write(path, np.zeros((20, 3)), MADE, made_from=describe(video))
+    with logs() as lines:
+        build(tmp_path, suffix=".npz")
+    assert lines == []
+    video.write_bytes(b"another")
+    changed = rf"1 files of features are from videos that have changed since, such as {path} from"
+    with logs(changed):
+        build(tmp_path, suffix=".npz")
+    video.unlink()  # features are used without the videos
+    with logs() as lines:
+        build(tmp_path, suffix=".npz")
+    assert lines == []
