@@ -139,4 +139,10 @@ FILES = {name: f"recognition/{file}" for name, file in RECOGNITION.items()} | {
     "bmn:2048": "localization/bmn/bmn_2xb8-2048x100-9e_activitynet-slowonly-k700-feature",
     "fast_rcnn:r50_4x16": "detection/slowonly/"
     "slowonly_kinetics400-pretrained-r50_8xb16-4x16x1-20e_ava21-rgb",
+    "acrn": "detection/acrn/"
+    "slowfast-acrn_kinetics400-pretrained-r50_8xb8-8x8x1-cosine-10e_ava21-rgb",
+    "lfb:non_local": "detection/lfb/"
+    "slowonly-lfb-nl_kinetics400-pretrained-r50_8xb12-4x16x1-20e_ava21-rgb",
+    "lfb:max": "detection/lfb/"
+    "slowonly-lfb-max_kinetics400-pretrained-r50_8xb12-4x16x1-20e_ava21-rgb",
 }

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peer import Peer, channels_first, classification, our_classification
+from benchmarks.peer_detectors import detector
 from benchmarks.peer_tables import AVAILABLE, FILES, IMAGES, PIP, TRANSFORMERS
 from benchmarks.peer_towers import towers
 
@@ -117,7 +118,6 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
     from torch import nn
-    from torchvision.ops import roi_align
 
     class Recognizer(nn.Module):
         def __init__(self):
@@ -134,20 +134,6 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
             if self.neck is None:
                 return self.cls_head(x, num_segs=frames)
             return self.cls_head(self.neck(x)[0]), self.neck.aux_head(x[-2])
-
-    class Detector(nn.Module):
-        """Its own head needs compiled operators, and works on lists."""
-
-        def __init__(self):
-            super().__init__()
-            self.backbone = MODELS.build(model.backbone)
-            self.dropout, self.head = nn.Dropout(0.5), nn.Linear(2048, classes + 1)
-
-        def forward(self, video, boxes):
-            maps = self.backbone(video).mean(2).float()
-            x = roi_align(maps, list(boxes), 8, 1 / 16, aligned=True)
-            x = self.head(self.dropout(x).amax((2, 3)))
-            return x.reshape(*boxes.shape[:2], -1)
 
     class Localizer(nn.Module):
         def __init__(self):
@@ -173,10 +159,8 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
             return net.net.loss_cls(*(x.float() for x in out), *given, net.net.bm_mask)[0]
 
         return Peer(net, (feature,), loss)
-    if family == "fast_rcnn":
-        entropy = nn.functional.binary_cross_entropy_with_logits
-        inputs = channels_first(arrays["video"]), torch.tensor(arrays["boxes"])
-        return Peer(Detector(), inputs, lambda out: entropy(out.float(), torch.zeros_like(out)))
+    if "roi_head" in model:
+        return detector(model, arrays, classes)
     model.cls_head.num_classes = classes
     if "AAGCN" not in model.backbone.type:  # which takes no weights
         model.backbone.pretrained = None  # a constructor would download them

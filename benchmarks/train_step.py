@@ -106,6 +106,8 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
     "tsn_audio": ("tsn_k400_audio", "", {}, {}),
     "audioonly": ("audioonly_k400", "", {}, {}),
     "bmn": ("bmn_anet", "400", {}, {}),
+    "acrn": ("acrn_ava21", "", {}, dict(size=64)),
+    "lfb": ("lfb_ava21", "non_local", {}, dict(size=96)),
     "fast_rcnn": ("slowonly_ava21", "r50_4x16", {}, dict(size=96)),
     "clip": ("clip4clip_msrvtt", "vitb32", dict(name="clip"), dict(frames=2)),
     "clip4clip": ("clip4clip_msrvtt", "vitb32", {}, dict(frames=2)),
