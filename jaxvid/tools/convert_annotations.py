@@ -17,8 +17,9 @@
 | elan              | ELAN's .eaf: tiers of segments                                   |
 
 Names and numbers of classes are converted with --names. CVAT and VIA have pixels, and CVAT numbers
-of frames, so these need --videos. So do lengths of videos that IN lacks. A file of CVAT and ELAN
-has one video; for several videos, OUT is a folder with a file for each.
+of frames, so these need --videos. So do lengths of videos that IN lacks. The class is the label of
+a track in CVAT and the first attribute in VIA, unless --attribute names another attribute. A file
+of CVAT and ELAN has one video; for several videos, OUT is a folder with a file for each.
 """
 
 import sys
@@ -39,7 +40,14 @@ ENDINGS = {"cvat": ".xml", "elan": ".eaf"}  # of the files of single videos
 
 
 def run(
-    source: Path, out: Path, one: str, other: str, names: str = "", videos: Path | None = None
+    source: Path,
+    out: Path,
+    one: str,
+    other: str,
+    *,
+    names: str = "",
+    videos: Path | None = None,
+    attribute: str = "",
 ) -> Annotations:
     """Convert a file, or all files in a folder if the format has one video per file.
 
@@ -50,6 +58,7 @@ def run(
       one, other: names of the formats.
       names: file of class names, one per line, or the name of a data set.
       videos: folder of the videos.
+      attribute: attribute of CVAT or VIA that has the class; "" for the default.
 
     Returns:
       What was written.
@@ -57,7 +66,7 @@ def run(
     Raises:
       UserError: a file is invalid, a fact is missing, or `other` has no annotations of this kind.
     """
-    known = Known(_names(names), videos)
+    known = Known(_names(names), videos, attribute)
     if videos and not videos.is_dir():
         raise UserError(f"--videos={videos}: no such folder")
     if out.exists() and source.exists() and out.samefile(source):
@@ -135,10 +144,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", dest="other", required=True, choices=FORMATS, help="format of OUT")
     parser.add_argument("--names", default="", help="class names: a file, or a data set like ava")
     parser.add_argument("--videos", type=Path, help="folder of the videos")
+    parser.add_argument("--attribute", default="", help="attribute of CVAT or VIA with the class")
     args = parser.parse_args(argv)
 
     def convert() -> None:
-        found = run(args.source, args.out, args.one, args.other, args.names, args.videos)
+        found = run(**vars(args))
         counts = ", ".join(f"{len(items):,} {k}" for k in KINDS if (items := getattr(found, k)))
         print(f"{args.out}: {counts} of {len(found.videos()):,} videos")
 

@@ -108,8 +108,9 @@ ELAN = """<?xml version="1.0" encoding="UTF-8"?>
 </ANNOTATION_DOCUMENT>
 """
 VIA = """# Exported using VGG Image Annotator (http://www.robots.ox.ac.uk/~vgg/software/via)
+# ATTRIBUTE = {"1":{"aname":"Comment","options":{}},"3":{"aname":"Kind","options":{"0":"wave"}}}
 # CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,metadata
-"1_uK3kFCxs","[""a.mp4""]",0,"[0.5,1.5]","[]","{""1"":""run""}"
+"1_uK3kFCxs","[""a.mp4""]",0,"[0.5,1.5]","[]","{""1"":""run"",""3"":""0""}"
 "1_x","[""a.mp4""]",0,"[]","[]","{""2"":""a whole file""}"
 """
 
@@ -122,11 +123,24 @@ def written(path: Path, text: str) -> Path:
 def test_files_as_the_tools_export_them(videos, tmp_path):
     known = Known(NAMES, videos)
     cvat = convert.read(written(tmp_path / "a.xml", CVAT), "cvat", known)
-    assert cvat.boxes == [Box("a.mp4", 0.25, (0.25, 0.5, 0.5, 1.0), "run", 0)]
+    assert [box.label for box in cvat.boxes] == ["person"]
+    named = Known(NAMES, videos, attribute="action")
+    assert convert.read(tmp_path / "a.xml", "cvat", named).boxes == [
+        Box("a.mp4", 0.25, (0.25, 0.5, 0.5, 1.0), "run", 0)
+    ]
     elan = convert.read(written(tmp_path / "a.eaf", ELAN), "elan", known)
     assert elan.segments == [Segment("b c.mp4", 0.25, 1.5, "wave")]
     via = convert.read(written(tmp_path / "a.csv", VIA), "via_csv", known)
     assert via.segments == [Segment("a.mp4", 0.5, 1.5, "run")]
+    named = Known(attribute="Kind")
+    assert convert.read(tmp_path / "a.csv", "via_csv", named).segments[0].label == "wave"
+    slots = ELAN.replace(
+        '<TIME_SLOT TIME_SLOT_ID="ts2"',
+        '<TIME_SLOT TIME_SLOT_ID="x"/>\n<TIME_SLOT TIME_SLOT_ID="ts2"',
+    )
+    slots = slots.replace('REF1="ts1"', 'REF1="x"')  # a time in the middle of its neighbors
+    slots = convert.read(written(tmp_path / "b.eaf", slots), "elan", known)
+    assert slots.segments == [Segment("b c.mp4", 0.875, 1.5, "wave")]
     assert [found.ignored for found in (cvat, elan, via)] == [1, 1, 1]
     options = {"1": {"aname": "action", "type": 4, "options": {"0": "run", "1": "wave"}}}
     project = {"project": {}, "attribute": options, "view": {"1": {"fid_list": [7]}}}
@@ -169,8 +183,8 @@ BAD = [
     ("elan", ELAN.replace('TIME_VALUE="1500"', ""), 'out.csv:6: <TIME_SLOT> has no "TIME_VALUE"'),
     ("elan", ELAN.replace('"1500"', '"250"'), "out.csv:8: it ends at 0.25 s and starts at 0.25 s"),
     ("elan", '<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>', "out.csv:1: entities are not supported"),
-    ("via_csv", VIA.replace("[0.5,1.5]", "[0.5,"), "out.csv:3: a cell is not json"),
-    ("via_csv", VIA.replace("run", ""), "out.csv:3: the name of the class is missing"),
+    ("via_csv", VIA.replace("[0.5,1.5]", "[0.5,"), "out.csv:4: a cell is not json"),
+    ("via_csv", VIA.replace("run", ""), "out.csv:4: the name of the class is missing"),
     ("via_json", '{"file": {}}', 'out.csv: no "view" in it'),
 ]
 

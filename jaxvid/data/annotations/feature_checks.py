@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from jaxvid import errors
 from jaxvid.data.annotations.feature_files import ENDINGS, Header, Made, read_header
 from jaxvid.data.video.decode import VideoError
+from jaxvid.errors import UserError
 from jaxvid.log import warn_once
 from jaxvid.provenance import describe
 
@@ -42,6 +44,8 @@ def inspect_features(
     with ThreadPoolExecutor(16) as pool:  # hides the latency of network file systems
         headers = list(pool.map(_header, paths))
     found = {p: h for p, h in zip(paths, headers, strict=True) if isinstance(h, Header)}
+    if paths and not any(headers) and (hint := _other_name(paths[0])):
+        raise UserError(f"{origin}: no video has features, such as {paths[0]}; {hint}")
     problems = [str(header) for header in headers if isinstance(header, VideoError)]
     problems += _differences(found)
     durations = durations.copy()
@@ -78,6 +82,17 @@ def _header(path: str) -> Header | VideoError | None:
         return read_header(path) if known else None
     except VideoError as error:
         return error
+
+
+def _other_name(path: str) -> str:
+    """Return how a file with a longer name, or with another ending, can be used instead."""
+    file = Path(path)
+    for other in sorted(file.parent.glob(f"*{escape(file.stem)}.*")):
+        if other.suffix in ENDINGS:
+            options = {"prefix": other.stem.removesuffix(file.stem), "suffix": other.suffix}
+            shown = " and ".join(f'{key}="{value}"' for key, value in options.items() if value)
+            return f"there is {other}: set {shown} in config.data"
+    return ""
 
 
 def _differences(found: Mapping[str, Header]) -> Iterator[str]:

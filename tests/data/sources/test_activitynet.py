@@ -363,6 +363,20 @@ def test_widths_are_compared_before_a_run(tmp_path, suffix):
         build(tmp_path, suffix=suffix)
 
 
+@pytest.mark.parametrize(
+    "name,message",
+    [
+        ("v_v_a.csv", r'there is .*v_v_a\.csv: set prefix="v_" and suffix="\.csv" in'),
+        ("v_a.npy", r'there is .*v_a\.npy: set suffix="\.npy" in config\.data'),
+    ],
+)
+def test_features_of_another_name_are_suggested(tmp_path, name, message):
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / name).write_text("")
+    with pytest.raises(UserError, match=rf"a\.json: no video has features, such as .*; {message}"):
+        build(tmp_path)
+
+
 def test_features_of_a_video_that_has_changed_are_counted(tmp_path):
     fill(tmp_path)
     video, path = tmp_path / "v_a.mp4", tmp_path / "f/v_a.npz"

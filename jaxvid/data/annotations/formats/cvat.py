@@ -1,6 +1,6 @@
 """CVAT's XML for videos (version 1.1): tracks of boxes in pixels, by number of the frame from 0.
 
-The class of a box is the label of its track, or the value of its attribute "action". Frames become
+The class of a box is the label of its track, or the value of a chosen attribute. Frames become
 seconds by the times of the frames in the video.
 """
 
@@ -13,7 +13,6 @@ from jaxvid.data.annotations.formats.items import Annotations, Box, Format, Know
 from jaxvid.data.annotations.formats.xml import Element, parse
 from jaxvid.errors import UserError
 
-ACTION = "action"
 CORNERS = ("xtl", "ytl", "xbr", "ybr")
 
 
@@ -22,9 +21,13 @@ def read(path: Path, known: Known) -> Annotations:
     root = parse(path)
     if not root.first("annotations"):
         raise UserError(f"{path}:1: there is no <annotations>: this is not the XML of CVAT")
-    source, found = root.first("source"), Annotations()
-    if source is None or not source.text.strip():
-        raise UserError(f"{path}:1: there is no <source>: export a task as CVAT for video 1.1")
+    sources, found = list(root.all("source")), Annotations()
+    if len(sources) != 1 or not sources[0].text.strip():
+        raise UserError(
+            f"{path}:1: {len(sources)} videos (<source>) in it; export one task as CVAT for video"
+            " 1.1"
+        )
+    (source,) = sources
     if image := root.first("image"):
         raise UserError(f"{image.where}: this is CVAT for images; export CVAT for video 1.1")
     name = source.text.strip()
@@ -44,7 +47,7 @@ def read(path: Path, known: Known) -> Annotations:
                 )
             corners = [box.number(key) / size[i % 2] for i, key in enumerate(CORNERS)]
             time = float(times[int(frame)])
-            found.box(name, time, corners, _label(track, box), box.where, number)
+            found.box(name, time, corners, _label(track, box, known.attribute), box.where, number)
     return found
 
 
@@ -77,11 +80,14 @@ def write(found: Annotations, known: Known) -> str:
     return "\n".join([*lines, "</annotations>"]) + "\n"
 
 
-def _label(track: Element, box: Element) -> str:
-    for attribute in box.all("attribute"):
-        if attribute.attributes.get("name") == ACTION and attribute.text.strip():
-            return attribute.text.strip()
-    return track.get("label")
+def _label(track: Element, box: Element, name: str) -> str:
+    """Return the class of a box: the label of its track, or the value of the attribute `name`."""
+    if not name:
+        return track.get("label")
+    found = (a for a in box.all("attribute") if a.attributes.get("name") == name)
+    if (attribute := next(found, None)) is None:
+        raise UserError(f'{box.where}: the box has no attribute "{name}"')
+    return attribute.text.strip()
 
 
 def _size(root: Element) -> tuple[float, float] | None:

@@ -1,12 +1,15 @@
 """ELAN's .eaf: segments on tiers, with times in milliseconds.
 
-A segment has the text of its annotation as class. Tiers that refer to annotations of other tiers
+A segment has the text of its annotation as class. Time slots without a time are spread evenly
+between their neighbors, as in ELAN. Tiers that refer to annotations of other tiers
 have no times of their own, and are counted.
 """
 
 from pathlib import Path, PureWindowsPath
 from urllib.parse import unquote, urlparse
 from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
 
 from jaxvid.data.annotations.formats.items import Annotations, Format, Known
 from jaxvid.data.annotations.formats.xml import Element, parse
@@ -18,15 +21,14 @@ def read(path: Path, known: Known) -> Annotations:
     root, found = parse(path), Annotations()
     if not root.first("ANNOTATION_DOCUMENT"):
         raise UserError(f"{path}:1: there is no <ANNOTATION_DOCUMENT>: this is not an .eaf of ELAN")
-    slots = {slot.get("TIME_SLOT_ID"): slot for slot in root.all("TIME_SLOT")}
+    slots = _times(list(root.all("TIME_SLOT")))
     video = _video(root, path)
 
     def seconds(annotation: Element, key: str) -> float:
-        slot = slots.get(annotation.get(key))
-        if slot is None:
-            name = annotation.get(key)
-            raise UserError(f'{annotation.where}: there is no time slot "{name}"')
-        return slot.number("TIME_VALUE") / 1000
+        slot = annotation.get(key)
+        if slot not in slots:
+            raise UserError(f'{annotation.where}: there is no time slot "{slot}"')
+        return slots[slot]
 
     for tier in root.all("TIER"):
         for annotation in tier.all("ALIGNABLE_ANNOTATION"):
@@ -70,6 +72,17 @@ def write(found: Annotations, known: Known) -> str:
         "</ANNOTATION_DOCUMENT>",
     )
     return "\n".join(lines) + "\n"
+
+
+def _times(slots: list[Element]) -> dict[str, float]:
+    """Return the time of each slot in seconds."""
+    known = [i for i, slot in enumerate(slots) if "TIME_VALUE" in slot.attributes]
+    for i, slot in enumerate(slots):
+        if not known or not known[0] <= i <= known[-1]:
+            slot.get("TIME_VALUE")  # which is missing, and so is a neighbor
+    values = [slots[i].number("TIME_VALUE") / 1000 for i in known]
+    times = np.interp(np.arange(len(slots)), known, values).tolist() if known else []
+    return {slot.get("TIME_SLOT_ID"): time for slot, time in zip(slots, times, strict=True)}
 
 
 def _video(root: Element, path: Path) -> str:

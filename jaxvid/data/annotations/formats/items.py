@@ -139,15 +139,17 @@ class Annotations:
 
 @dataclass(frozen=True)
 class Known:
-    """Facts that a file may lack: class names, and the videos themselves.
+    """Facts that a file may lack: class names, the videos, and where its classes are.
 
     Attributes:
       names: class names by number; () if they are not known.
       videos: folder of the videos; None if they are not available.
+      attribute: name of the attribute that has the class, in CVAT and VIA; "" for the default.
     """
 
     names: tuple[str, ...] = ()
     videos: Path | None = None
+    attribute: str = ""
 
     def name(self, cell: str, first: int, where: str) -> str:
         """Return the name of a class from its number, if the names are known and it is a number.

@@ -1,12 +1,14 @@
 """VIA's annotations of videos (VGG Image Annotator 3), as project json or as csv.
 
 An entry with two times is a segment, and an entry with one time and a rectangle is a box in pixels.
-The class is the value of the first attribute. Options of a list are stored by number in the json.
+The class is the value of the first attribute, or of a chosen one. Options of a list are stored by
+number.
 """
 
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ from jaxvid.data.annotations.formats.items import Annotations, Format, Known
 from jaxvid.errors import UserError
 
 RECTANGLE = 2  # number of the shape in "xy"
+ATTRIBUTES = re.compile(r"^# ATTRIBUTES? = (\{.*\})\s*$", re.MULTILINE)
+# Attributes of what is written: those of segments and of rectangles.
+WRITTEN = {"1": "FILE1_Z2_XY0", "2": "FILE1_Z1_XY1"}
 HEADER = (
     "metadata_id",
     "file_list",
@@ -32,31 +37,23 @@ def read_json(path: Path, known: Known) -> Annotations:
     found, sizes = Annotations(), Sizes(known)
     project = entry(lists.parse_json(lists.read_text(path), path), str(path), "a project of VIA 3")
     files, views = project.entry("file"), project.entry("view")
-    options = {
-        key: attribute.get("options", {})
-        for key, attribute in project.entry("attribute").values.items()
-        if isinstance(attribute, Mapping)
-    }
+    attributes = project.entry("attribute").values
     for key in (metadata := project.entry("metadata")).values:
         own = metadata.entry(key)
         view = views.entry(own.name("vid"))
         videos = [files.entry(str(f)).text("fname") for f in view.items("fid_list")]
-        values = own.entry("av")
-        labels = [
-            options.get(name, {}).get(str(value), value) for name, value in values.values.items()
-        ]
-        _add(found, sizes, own, videos, labels)
+        label = _label(own.entry("av").values, attributes, known.attribute)
+        _add(found, sizes, own, videos, label)
     return found
 
 
 def write_json(found: Annotations, known: Known) -> str:
     """Return a project with all videos."""
     numbers = {video: str(i) for i, video in enumerate(found.videos(), 1)}
-    attribute = {"aname": "action", "anchor_id": "FILE1_Z2_XY0", "type": 1, "desc": ""}
     metadata = {}
     for i, (video, z, xy, label) in enumerate(_entries(found, Sizes(known))):
         number = numbers[video]
-        values = {"vid": number, "flg": 0, "z": z, "xy": xy, "av": {"1": label}}
+        values = {"vid": number, "flg": 0, "z": z, "xy": xy, "av": {"2" if xy else "1": label}}
         metadata[f"{number}_{i:08}"] = values
     files = {
         n: {"fid": n, "fname": video, "type": 4, "loc": 1, "src": video}
@@ -66,7 +63,7 @@ def write_json(found: Annotations, known: Known) -> str:
     project = {
         "project": about | {"vid_list": list(numbers.values())},
         "config": {},
-        "attribute": {"1": attribute | {"options": {}, "default_option_id": ""}},
+        "attribute": _attributes(),
         "file": files,
         "view": {n: {"fid_list": [n]} for n in numbers.values()},
         "metadata": metadata,
@@ -77,6 +74,8 @@ def write_json(found: Annotations, known: Known) -> str:
 def read_csv(path: Path, known: Known) -> Annotations:
     """Read a csv, whose cells are json."""
     found, sizes = Annotations(), Sizes(known)
+    match = ATTRIBUTES.search(lists.read_text(path))
+    attributes = lists.parse_json(match[1], path) if match else {}
     for number, cells in lists.rows(path, header=True):
         where = f"{path}:{number}"
         if tuple(cells) == HEADER:
@@ -90,19 +89,27 @@ def read_csv(path: Path, known: Known) -> Annotations:
         own = Entry({"z": z, "xy": xy}, where)
         if not isinstance(values, dict) or not isinstance(videos, list):
             raise UserError(f"{where}: expected a list of files, and a dict of values")
-        _add(found, sizes, own, videos, list(values.values()))
+        _add(found, sizes, own, videos, _label(values, attributes, known.attribute))
     return found
 
 
 def write_csv(found: Annotations, known: Known) -> str:
     """Return a csv as VIA exports it."""
     text = io.StringIO()
-    text.write(f"# Exported using VGG Image Annotator\n# CSV_HEADER = {','.join(HEADER)}\n")
+    text.write("# Exported using VGG Image Annotator\n")
+    text.write(f"# ATTRIBUTE = {json.dumps(_attributes())}\n# CSV_HEADER = {','.join(HEADER)}\n")
     table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     for i, (video, z, xy, label) in enumerate(_entries(found, Sizes(known))):
-        files, values = (json.dumps(v, ensure_ascii=False) for v in ([video], {"1": label}))
+        own = {"2" if xy else "1": label}
+        files, values = (json.dumps(v, ensure_ascii=False) for v in ([video], own))
         table.writerow((f"1_{i:08}", files, 0, json.dumps(z), json.dumps(xy), values))
     return text.getvalue()
+
+
+def _attributes() -> dict[str, dict[str, Any]]:
+    """Return the attributes of a project, which have the class as text."""
+    about = {"aname": "action", "type": 1, "desc": "", "options": {}, "default_option_id": ""}
+    return {key: about | {"anchor_id": anchor} for key, anchor in WRITTEN.items()}
 
 
 class Sizes:
@@ -119,12 +126,28 @@ class Sizes:
         return self._sizes[video]
 
 
-def _add(found: Annotations, sizes: Sizes, own: Entry, videos: list, labels: list[Any]) -> None:
+def _label(values: Mapping, attributes: Mapping, name: str) -> str:
+    """Return the class among the values of an entry; "" if there is none.
+
+    Args:
+      values: value, or number of an option, by the id of the attribute.
+      attributes: name and options of each attribute.
+      name: name of the attribute to choose; "" for the first one.
+    """
+    for key, value in values.items():
+        about = attributes.get(key)
+        about = about if isinstance(about, Mapping) else {"aname": about}
+        if name in ("", key, about.get("aname")):
+            value = (about.get("options") or {}).get(str(value), value)
+            return value.strip() if isinstance(value, str) else ""
+    return ""
+
+
+def _add(found: Annotations, sizes: Sizes, own: Entry, videos: list, label: str) -> None:
     """Add one entry of VIA, or count it if it is neither a segment nor a box."""
     times, shape = own.finite("z").tolist(), own.finite("xy").tolist()
     if len(videos) != 1 or not isinstance(videos[0], str):
         raise UserError(f"{own.where}: expected one video, found {videos}")
-    label = labels[0].strip() if labels and isinstance(labels[0], str) else ""
     if len(times) == 2 and not shape:
         start, end = times
         found.segment(videos[0], start, end, label, own.where)
