@@ -299,7 +299,7 @@ def config(root, **val):
 
 def test_missing_features_are_named(tmp_path):
     fill(tmp_path)
-    build(tmp_path)
+    build(tmp_path, suffix=".npz")
     data = config(tmp_path)
     Path(tmp_path, "f", "v_b2.npz").unlink()
     with pytest.raises(UserError, match=r'b.json: video "v_b2": no such file: .*v_b2.npz'):
@@ -308,7 +308,7 @@ def test_missing_features_are_named(tmp_path):
 
 def test_splits_made_in_two_ways_are_an_error(tmp_path):
     fill(tmp_path)
-    build(tmp_path)
+    build(tmp_path, suffix=".npz")
     data = config(tmp_path, features="g")
     found = dataset.for_training(config(tmp_path))
     assert found.about["features"] == asdict(MADE)
