@@ -1,6 +1,5 @@
 """Convolutions against `lax.conv_general_dilated`, in every formulation."""
 
-import importlib.util
 import json
 import math
 import re
@@ -22,6 +21,7 @@ from jaxvid.ops.conv_formulations import FORMULATIONS, Convolution
 from jaxvid.ops.formulation import forced
 from jaxvid.weights import zoo
 from tests.conftest import gathers
+from tests.models import test_contract
 
 MOST_TAPS = 130  # products over more taps are programs of that many operations
 
@@ -229,28 +229,47 @@ def test_the_choice_accepts_every_published_convolution(backend, monkeypatch):
     assert len(names) == {"cpu": 8, "gpu": 9, "tpu": 3}[backend]
 
 
+def families() -> dict[str, list[dict]]:
+    """Return the distinct models of the zoo's rows, by family."""
+    found = {json.dumps(row.model, sort_keys=True): row.model for row in zoo.rows()}
+    return {
+        name: [
+            model
+            for model in found.values()
+            if model["name"] == name and model.get("variant") in family.VARIANTS
+        ]
+        for name, family in test_contract.FAMILIES.items()
+    }
+
+
 @pytest.mark.long
 def test_the_list_has_every_convolution_of_the_zoo(monkeypatch):
     """Of all published models whose family and variant there are."""
-    used, choose = set(), convs.choose
+    choose = convs.choose
 
-    def record(shape, what):
-        used.add(what)
-        return choose(shape, what)
+    def convolutions(spec, inputs):
+        """Return the convolutions of a model."""
+        used = set()
 
-    monkeypatch.setattr(convs, "choose", record)
-    for model in {json.dumps(row.model): row.model for row in zoo.rows()}.values():
-        if not importlib.util.find_spec(f"jaxvid.models.{model['name']}"):
-            continue
-        family = plug.module("models", model["name"])
-        if model.get("variant") not in family.VARIANTS:
-            continue
-        net = plug.load("models", model, num_classes=7, dtype=jnp.float32)
-        key, inputs = jax.random.key(0), family.example(model["variant"])
-        if frames := model.get("frames"):
-            batch, _, *others = inputs["video"].shape
-            inputs["video"] = jax.ShapeDtypeStruct((batch, frames, *others), jnp.float32)
-        jax.eval_shape(lambda x, net=net, key=key: net.init(key, **x, train=False), inputs)
+        def record(shape, what):
+            used.add(what)
+            return choose(shape, what)
+
+        monkeypatch.setattr(convs, "choose", record)
+        net = plug.load("models", spec, num_classes=7, dtype=jnp.float32)
+        jax.eval_shape(lambda x: net.init(jax.random.key(0), **x, train=False), inputs)
+        return used
+
+    used = set()
+    for name, models in families().items():
+        if not convolutions(test_contract.spec(name), test_contract.inputs(name)):
+            continue  # nor have its published variants any
+        for model in models:
+            inputs = test_contract.inputs(name, model["variant"])
+            if frames := model.get("frames"):
+                batch, _, *others = inputs["video"].shape
+                inputs["video"] = jax.ShapeDtypeStruct((batch, frames, *others), jnp.float32)
+            used |= convolutions(model, inputs)
     assert len(used) > 100
     assert used - {row.conv for row in ROWS} == set()
 
