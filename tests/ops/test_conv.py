@@ -1,6 +1,5 @@
 """Convolutions against `lax.conv_general_dilated`, in every formulation."""
 
-import json
 import math
 import re
 
@@ -12,16 +11,13 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from benchmarks.conv import ROWS
-from jaxvid import plug
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
 from jaxvid.ops import conv as convs
 from jaxvid.ops.conv import conv
 from jaxvid.ops.conv_formulations import FORMULATIONS, Convolution
 from jaxvid.ops.formulation import forced
-from jaxvid.weights import zoo
 from tests.conftest import gathers
-from tests.models import test_contract
 
 MOST_TAPS = 130  # products over more taps are programs of that many operations
 
@@ -227,51 +223,6 @@ def test_the_choice_accepts_every_published_convolution(backend, monkeypatch):
         names.add(found := convs.choose((8 * row.batch, *row.space, channels), row.conv))
         assert FORMULATIONS[found].accepts(row.conv), row
     assert len(names) == {"cpu": 8, "gpu": 9, "tpu": 3}[backend]
-
-
-def families() -> dict[str, list[dict]]:
-    """Return the distinct models of the zoo's rows, by family."""
-    found = {json.dumps(row.model, sort_keys=True): row.model for row in zoo.rows()}
-    return {
-        name: [
-            model
-            for model in found.values()
-            if model["name"] == name and model.get("variant") in family.VARIANTS
-        ]
-        for name, family in test_contract.FAMILIES.items()
-    }
-
-
-@pytest.mark.long
-def test_the_list_has_every_convolution_of_the_zoo(monkeypatch):
-    """Of all published models whose family and variant there are."""
-    choose = convs.choose
-
-    def convolutions(spec, inputs):
-        """Return the convolutions of a model."""
-        used = set()
-
-        def record(shape, what):
-            used.add(what)
-            return choose(shape, what)
-
-        monkeypatch.setattr(convs, "choose", record)
-        net = plug.load("models", spec, num_classes=7, dtype=jnp.float32)
-        jax.eval_shape(lambda x: net.init(jax.random.key(0), **x, train=False), inputs)
-        return used
-
-    used = set()
-    for name, models in families().items():
-        if not convolutions(test_contract.spec(name), test_contract.inputs(name)):
-            continue  # nor have its published variants any
-        for model in models:
-            inputs = test_contract.inputs(name, model["variant"])
-            if frames := model.get("frames"):
-                batch, _, *others = inputs["video"].shape
-                inputs["video"] = jax.ShapeDtypeStruct((batch, frames, *others), jnp.float32)
-            used |= convolutions(model, inputs)
-    assert len(used) > 100
-    assert used - {row.conv for row in ROWS} == set()
 
 
 def operations(function, *arrays, kind="conv_general_dilated"):

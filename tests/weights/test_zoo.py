@@ -1,7 +1,6 @@
 """The table of published weights: its grammar, its facts, and the tool that prints it."""
 
 import dataclasses
-import functools
 import importlib
 import json
 import os
@@ -13,11 +12,14 @@ import jax
 import numpy as np
 import pytest
 
+from benchmarks.conv import ROWS as MEASURED
 from jaxvid import class_names, plug
 from jaxvid.config import flat, hashable
 from jaxvid.errors import UserError
 from jaxvid.tools import zoo as tool
 from jaxvid.weights import licences, resolve, zoo
+from tests.models import test_contract
+from tests.weights.traces import traced
 
 FILES = sorted(Path(zoo.__file__).parent.glob("*.json"))
 ROWS = zoo.rows()
@@ -212,22 +214,26 @@ def test_metrics_are_the_published_ones():
 # The rows that this version loads
 
 
-@functools.cache
-def parameters(model, num_classes):
-    spec = hashable(json.loads(model))
-    net = plug.load("models", spec, num_classes=num_classes)
-    example = plug.module("models", spec["name"]).example(spec.get("variant", "test"))
-    if frames := spec.get("frames", spec.get("span")):  # layers of the network depend on it
-        b, _, *frame = example["video"].shape
-        example["video"] = jax.ShapeDtypeStruct((b, frames, *frame), np.float32)
-    shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), **x, train=False), example)
-    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes["params"]))
-
-
 @pytest.mark.parametrize("row", LOADABLE, ids=by_id)
 def test_parameters_are_those_of_the_model(row):
-    count = parameters(json.dumps(row.model), row.num_classes)  # many rows share a model
+    count, _ = traced(json.dumps(row.model), row.num_classes)  # many rows share a model
     assert round(count / 1e6, 4) == pytest.approx(row.params_m, abs=1e-9)
+
+
+def test_every_convolution_is_measured():
+    """Those of all published models are in benchmarks/convolutions.csv."""
+    classes = {json.dumps(row.model): 7 for row in ROWS}  # a classifier may be a convolution
+    classes |= {json.dumps(row.model): row.num_classes for row in LOADABLE}  # traced above
+    used = set()
+    for model, num_classes in classes.items():
+        spec = json.loads(model)
+        family = test_contract.FAMILIES.get(spec["name"])
+        if family is None or spec.get("variant") not in family.VARIANTS:
+            continue
+        if traced(json.dumps(test_contract.spec(spec["name"])), 7)[1]:  # else the family has none
+            used |= traced(model, num_classes)[1]
+    assert len(used) > 100
+    assert used - {row.conv for row in MEASURED} == set()
 
 
 @pytest.mark.parametrize("row", LOADABLE, ids=by_id)
