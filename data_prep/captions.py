@@ -1,7 +1,9 @@
 """The base class of data sets of videos with captions.
 
-Their lists are json files {"VIDEO": ["CAPTION", ...]}, which `jaxvid/data/sources/video_text.py`
-reads. A built data set stores each video with its captions as JSON.
+Their lists are json files, which `jaxvid/data/sources/video_text.py` reads: {"VIDEO": ["CAPTION",
+...]}, as MMAction2 writes them, and in the folder `annotations` [{"video": "VIDEO", "caption":
+"CAPTION"}, ...], as VindLU publishes them. A built data set stores each video with its captions as
+JSON.
 """
 
 import abc
@@ -15,6 +17,8 @@ from data_prep import layout
 from data_prep.clips import Annotated, Clip, Videos
 from data_prep.video_builder import VideoBuilder
 
+SMALL = "videos_2fps_224"  # folder of the small videos that VindLU reads
+
 
 class CaptionBuilder(VideoBuilder):
     """A builder whose clips have captions and a single class.
@@ -22,11 +26,14 @@ class CaptionBuilder(VideoBuilder):
     Attributes:
       folders: places of the videos.
       suffix: extension of videos that are missing.
+      lists: names of the lists of each split, the one in MMAction2's format first.
     """
 
     names = ("text",)
     folders: tuple[str, ...]
     suffix = ".mp4"
+    lists: Mapping[str, tuple[str, ...]]
+    companions = (SMALL,)
 
     @cached_property
     def content(self):
@@ -41,6 +48,7 @@ class CaptionBuilder(VideoBuilder):
         """
 
     def clips(self, source: Path) -> dict[str, list[Clip]]:
+        self.small = (source / SMALL).is_dir()
         folder = layout.first_existing(source, *self.folders)
         found = layout.stems(folder)
         return {
@@ -56,7 +64,20 @@ class CaptionBuilder(VideoBuilder):
             for split, videos in self.captions(source).items()
         }
 
+    def list_files(self, split, kind, clips):
+        del kind
+        return dict.fromkeys(self.lists[split], clips)
+
+    def prefix(self, name):
+        if "/" not in name:
+            return "videos"
+        return "" if self.small else SMALL
+
     def list_text(self, name, clips, counts):
-        del name, counts
+        del counts
         found = {clip.path: json.loads(clip.annotation)["captions"] for clip in clips}
-        return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+        content: Any = found
+        if "/" in name:
+            pairs = ((video, caption) for video, each in found.items() for caption in each)
+            content = [{"video": video, "caption": caption} for video, caption in pairs]
+        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -68,6 +68,10 @@ class Charades(CaptionBuilder):
         lists = {f"Charades_sta_{'train' if split == 'train' else 'test'}.txt": clips}
         return lists | ({DURATIONS: clips} if self.lengths else {})
 
+    def prefix(self, name):
+        del name
+        return ""
+
     def list_text(self, name, clips, counts):
         del counts
         if name == DURATIONS:

@@ -3,9 +3,12 @@
 import tensorflow_datasets as tfds
 
 from data_prep import layout
-from data_prep.captions import CaptionBuilder
+from data_prep.captions import SMALL, CaptionBuilder
 from jaxvid.data.annotations.entries import entry
 from jaxvid.errors import UserError
+
+# VindLU's annotations that are read as they are published: questions, and multiple choice.
+ANNOTATIONS = ("qa_train", "qa_val", "qa_test", "qa_answer_list", "mc_test")
 
 
 class Msrvtt(CaptionBuilder):
@@ -24,6 +27,12 @@ class Msrvtt(CaptionBuilder):
   booktitle={CVPR}, year={2016}
 }"""
     folders = ("videos", "MSRVTT/videos/all")
+    companions = (SMALL, *(f"annotations/msrvtt_{name}.json" for name in ANNOTATIONS))
+
+    @property
+    def lists(self):
+        train = f"train_{self.variant}.json", f"annotations/msrvtt_ret_train{self.variant}.json"
+        return {"train": train, "val": ("test_JSFUSION.json", "annotations/msrvtt_ret_test1k.json")}
 
     @property
     def expected(self):
@@ -45,11 +54,3 @@ class Msrvtt(CaptionBuilder):
                 raise UserError(f'{path}: there is no caption of "{video}", which is in {table}')
         test = layout.records(path.with_name("MSRVTT_JSFUSION_test.csv"), "video_id", "sentence")
         return {"train": train, "val": {row["video_id"]: [row["sentence"]] for row in test}}
-
-    def list_files(self, split, kind, clips):
-        del kind
-        return {f"train_{self.variant}.json" if split == "train" else "test_JSFUSION.json": clips}
-
-    def prefix(self, name):
-        del name
-        return "videos"

@@ -20,6 +20,10 @@ class Msvd(CaptionBuilder):
     expected = {"train": 1_200, "val": 100, "test": 670}  # noqa: RUF012
     folders = ("videos", "YouTubeClips")
     suffix = ".avi"
+    lists = {  # noqa: RUF012
+        split: (f"{split}.json", f"annotations/msvd_ret_{split}.json")
+        for split in ("train", "val", "test")
+    }
 
     def captions(self, source):
         path = layout.first_existing(source, "msvd_data/raw-captions.pkl", "raw-captions.pkl")
@@ -32,11 +36,3 @@ class Msvd(CaptionBuilder):
             }
             for split in ("train", "val", "test")
         }
-
-    def list_files(self, split, kind, clips):
-        del kind
-        return {f"{split}.json": clips}
-
-    def prefix(self, name):
-        del name
-        return "videos"

@@ -233,7 +233,13 @@ def test_tubes(tmp_path, name, file, folder, ending, stem):
 
 def test_msrvtt(tmp_path):
     fakes.msrvtt(tmp_path)
-    assert sorted(written("msrvtt/9k", tmp_path)) == ["test_JSFUSION.json", "train_9k.json"]
+    pairs = ["msrvtt_ret_test1k.json", "msrvtt_ret_train9k.json"]
+    assert sorted(written("msrvtt/9k", tmp_path)) == [*pairs, "test_JSFUSION.json", "train_9k.json"]
+    folder = tmp_path / "lists/annotations"
+    assert json.loads((folder / pairs[1]).read_text()) == [
+        {"video": "video0.mp4", "caption": caption} for caption in ("a", "b c")
+    ]
+    assert (tmp_path / "lists/videos_2fps_224/video7.mp4").is_file()
     root = str(tmp_path / "lists")
     train = video_text.build("train", root=root, file="train_9k.json", prefix="videos")
     assert [sample["captions"] for sample in train] == [("a",), ("b c",)]
