@@ -211,6 +211,25 @@ def activitynet(features: str, channels: int) -> dict:
     return data
 
 
+def charades() -> dict:
+    """Return Charades-STA as MMAction2 prepares it, with the C3D features of DRN's authors."""
+    data = dict(root="data/CharadesSTA", num_classes=None, names="")
+    data["checks"] = ("labels", "missing", "overlap")
+    for split, file in (("train", "train"), ("val", "test")):
+        data[split] = dict(
+            name="grounding",
+            file=f"Charades_sta_{file}.txt",
+            features="C3D_unit16_overlap0.5_merged",
+            suffix=".npy",
+            durations="Charades_duration.json",
+            frame_counts="Charades_frames_info.json",
+            vocabulary="Charades_word2id.json",
+            outside="kept",
+        )
+    data["recipe"] = plug.spec("data.recipes", "grounding", channels=4096)
+    return data
+
+
 def ava(version: str, frames: int, stride: int) -> dict:
     """Return AVA in MMAction2's layout: folders of frames at 30 a second, from second 900 on."""
     data = dict(root="data/ava", num_classes=80, names="ava", checks=("labels", "missing"))

@@ -413,7 +413,7 @@ def test_every_config_trains_what_it_says(file, variant):
         config.model.span = 0
     net, task, _ = parts(config)
     inputs = plug.module("models", config.model.name).example(config.model.get("variant", "test"))
-    views = {k: () if k == "feature" else (1,) for k in inputs}
+    views = dict.fromkeys(inputs, () if "feature" in inputs else (1,))
     batch = {
         **{k: np.zeros((2, *views[k], *x.shape[1:]), x.dtype) for k, x in inputs.items()},
         "label": np.zeros(2, np.int32),

@@ -57,6 +57,7 @@ def localize(
     overlap: float = 0.5,
     topk: int | None = None,
     features: str | Path | None = None,
+    query: str = "",
 ) -> Localized:
     """Find the segments of a video.
 
@@ -69,31 +70,45 @@ def localize(
       topk: Number of segments; None means 10.
       features: A file .npz of the features of `video`. It is written if it is missing or older than
         the video, so that a second call does not read the video.
+      query: A sentence that describes what to find, for models of language grounding.
 
     Raises:
       UserError: the model is no localizer, its features cannot be computed or were made in another
-        way than in its training, an option is out of range, or a file cannot be read.
+        way than in its training, an option is out of range, a file cannot be read, or the model
+        takes a query and there is none, or the reverse.
     """
     if not hasattr(model.task, "proposals"):
         task = model.config["task"]["name"]
         raise UserError(f"{model.source}: a model of {task}, not a localizer such as bmn_own")
+    if query and not model.takes_query:
+        raise UserError(f"{model.source}: this model finds all actions and takes no query")
+    if model.takes_query and not query.strip():
+        raise UserError(
+            f"{model.source}: this model finds what a sentence describes; give it with --query, in"
+            " Python query="
+        )
     seconds = float(model.meta.get("longest", 0) if window is None else window)
     if not seconds >= 0 or not 0 <= overlap <= 0.9:
         raise UserError(
             f"window={seconds:g}, overlap={overlap:g}: a window is 0 seconds or more, and the"
             " overlap is a share from 0 to 0.9"
         )
-    sample = read_features(model, video, features)
+    sample = read_features(model, video, features) | ({"query": query} if query else {})
     rows, duration = len(sample["feature"]), float(sample["duration"])
     each = duration / rows
     spans = windows(rows, round(seconds / each) if seconds else rows, overlap)
     if len(spans) == 1:
-        return model.predict(sample, topk)
+        return _named(model.predict(sample, topk), query)
     parts = []
     for start, end in spans:
         part = sample | {"feature": sample["feature"][start:end], "duration": (end - start) * each}
         parts.append(Part(start * each, end * each, model.predict(part, EACH)))
-    return merge(parts, duration, topk or 10)
+    return _named(merge(parts, duration, topk or 10), query)
+
+
+def _named(found: Localized, query: str) -> Localized:
+    """Return segments with the query as their label, if there is one."""
+    return replace(found, labels=(query,) * len(found.labels)) if query else found
 
 
 def windows(rows: int, size: int, overlap: float) -> list[tuple[int, int]]:

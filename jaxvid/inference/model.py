@@ -18,6 +18,7 @@ from jaxvid import compare, plug
 from jaxvid.config import hashable
 from jaxvid.data.annotations import feature_files
 from jaxvid.data.transforms.text import Tokenize, check_texts
+from jaxvid.data.transforms.words import NumberWords
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.readers import ArrayReader
 from jaxvid.distributed import mesh as meshes
@@ -217,10 +218,17 @@ class Model:
             raise UserError(f"a video is a path, the bytes of a file, or an array, not a {kind}")
         if "features" in self.meta and "feature" not in sample:
             sample |= self.video_features(sample)
+        if self.takes_query:
+            sample = {"vocabulary": self.names, **sample}
         rng = np.random.default_rng(0)
         for transform in self.pipeline:
             sample = transform(sample, rng)
         return sample
+
+    @property
+    def takes_query(self) -> bool:
+        """True if the model looks for what a sentence describes, the key "query" of a sample."""
+        return any(isinstance(step, NumberWords) for step in self.pipeline)
 
     def video_features(self, sample: Mapping) -> dict[str, Any]:
         """Return `feature` (t, c) and `duration` of a video, by the backbone of the training.

@@ -1,6 +1,10 @@
 """Find the start and the end of actions in a video, and draw them on a timeline.
 
     python -m jaxvid.tools.localize VIDEO --checkpoint RUN --out timeline.png
+    python -m jaxvid.tools.localize VIDEO --checkpoint RUN --query "a person opens a door"
+
+The second command is for models of language grounding, such as drn_own. It finds the parts of the
+video that the sentence describes.
 
 RUN is a run of a localizer, such as bmn_own. It names the backbone that made its features, and the
 command computes those of VIDEO with it. VIDEO can also be a file of features.
@@ -34,9 +38,10 @@ def main(argv: list[str] | None = None) -> int:
     add = parser.add_argument
     add("video", metavar="VIDEO", help="a video, or a file of its features")
     add("--checkpoint", required=True, help="localizer: workdir, file or name of the zoo")
+    add("--query", default="", help="sentence that describes what to find, for language grounding")
     add("--window", type=float, help="seconds of a window; 0: all (longest video of the training)")
     add("--overlap", type=float, default=0.5, help="share that windows overlap (%(default)s)")
-    add("--topk", type=int, default=10, help="number of segments (%(default)s)")
+    add("--topk", type=int, help="number of segments (10; 5 of a query)")
     stored = "features of VIDEO, to read again in later calls; written if missing or too old"
     add("--features", metavar="FILE.npz", help=stored)
     add("--json", action="store_true", help="print what timeline.json contains")
@@ -59,8 +64,10 @@ def report(args: argparse.Namespace):
         overlap=args.overlap,
         topk=args.topk,
         features=args.features,
+        query=args.query,
     )
-    content = {"video": args.video, **asdict(found)}
+    content = {"video": args.video, **({"query": args.query} if args.query else {})}
+    content |= asdict(found)
     print(json.dumps(content) if args.json else "\n".join([args.video, *found.lines()]))
     if summary:
         draw.write(args.video, found, args.out)

@@ -20,13 +20,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--train", type=int, default=160, help="videos (%(default)s)")
     parser.add_argument("--val", type=int, default=40, help="videos (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
+    sentences = "also write sentences, train.csv and val.csv, for language grounding"
+    parser.add_argument("--sentences", action="store_true", help=sentences)
     args = parser.parse_args(argv)
-    return cli.guard(lambda: run(args.folder, args.train, args.val, args.seed))
+    return cli.guard(lambda: run(args.folder, args.train, args.val, args.seed, args.sentences))
 
 
-def run(folder: Path, train: int, val: int, seed: int):
+def run(folder: Path, train: int, val: int, seed: int, sentences: bool = False):
     """Write the videos, and print what to do with them."""
-    untrimmed.generate(folder, train, val, seed)
+    untrimmed.generate(folder, train, val, seed, sentences)
     root = shlex.quote(str(folder))
     print(f"{folder} has {train:,} videos for training and {val:,} for validation")
     print(f"next: python -m jaxvid.tools.extract_features {root}/videos {root}/features", end="")

@@ -109,6 +109,7 @@ class Fit:
         for split, what in (("val", "validation"), ("test", "the test on all views")):
             try:
                 sample = example_sample(planned.config, split, planned.task)
+                sample = _with_channels(sample, batch)
                 yield from self._of_split(planned, split, what, sample, at_once)
             except UserError as error:  # this run may never need it
                 yield f"{what} will not run: {error}"
@@ -169,3 +170,17 @@ def in_words(changes: Mapping[str, Any], needed: int) -> str:
         f"By estimate it fits ({log.size(needed)}) with {flags}\n"
         "`python -m jaxvid.tools.find_batch --config ...` with these flags finds the largest batch"
     )
+
+
+def _with_channels(sample: Sample, batch: Mapping[str, Any]) -> Sample:
+    """Return a sample whose inputs have as many channels as those of training.
+
+    Only the data know the number of channels of features, if the config leaves it out.
+    """
+
+    def like(key: str, x: Any) -> Any:
+        if key not in batch or np.ndim(x) < 2 or x.shape[-1] == batch[key].shape[-1]:
+            return x
+        return np.zeros((*x.shape[:-1], batch[key].shape[-1]), x.dtype)
+
+    return {key: like(key, x) for key, x in sample.items()}

@@ -4,6 +4,7 @@ Shape letters: t feature vectors (rows), c channels, k segments.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -83,7 +84,12 @@ class Pack:
     """Keep the keys to batch: `feature`, `duration`, `segments` (k, 2), `segment_label` (k,).
 
     A video without annotations gets one segment of padding.
+
+    Attributes:
+      others: names of further arrays to keep.
     """
+
+    others: tuple[str, ...] = ()
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         return {
@@ -91,4 +97,35 @@ class Pack:
             "duration": np.float32(sample["duration"]),
             "segments": np.asarray(sample.get("segments", np.zeros((1, 2))), np.float32),
             "segment_label": np.asarray(sample.get("segment_label", [-1]), np.int32),
+            **{name: sample[name] for name in self.others},
         }
+
+
+@dataclass(frozen=True)
+class PoolParts:
+    """Divide a video into equal parts, and take the maximum of the rows of `feature` in each.
+
+    The result is `feature` (parts, c) and `position` (parts, 2), start and end of each part as
+    shares of the video. A row on the border of two parts belongs to both, as published for DRN.
+
+    Attributes:
+      parts: number of parts.
+      interval: frames between rows, for samples that contain `frame_count`, the number of frames of
+        the video. The parts of other samples are computed from rows alone.
+    """
+
+    parts: int
+    interval: int = 8
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        feature, edges = sample["feature"], np.arange(self.parts + 1)
+        rows = len(feature)
+        if count := sample.get("frame_count"):
+            frames = ((count - 1) / self.parts * edges).astype(int)
+            at, shares = frames // self.interval, frames / count
+        else:
+            at, shares = edges * rows // self.parts, edges / self.parts
+        at = np.minimum(at, rows - 1)
+        pooled = [feature[start : end + 1].max(0) for start, end in pairwise(at)]
+        position = np.stack([shares[:-1], shares[1:]], 1).astype(np.float32)
+        return {**sample, "feature": np.stack(pooled), "position": position}
