@@ -281,6 +281,13 @@ def test_features_made_in_another_way_are_refused(workdir, data, tmp_path):
         UserError, match=r"v\.npz: extracted in another way than in training: every 4 and 8"
     ):
         jaxvid.load(workdir).predict(tmp_path / "v.npz")
+    model, narrow = jaxvid.load(workdir), feature[:, 1:]
+    np.save(tmp_path / "v.npy", narrow)
+    expected = feature.shape[1]
+    message = f"{expected - 1} channels, but the features of training had {expected}"
+    for video in (tmp_path / "v.npy", {"feature": narrow, "duration": 5.0}):
+        with pytest.raises(UserError, match=message):
+            model.predict(video)
 
 
 def test_a_backbone_that_moved_is_named(workdir, backbone, data):

@@ -40,9 +40,10 @@ class Dataset:
 
     @property
     def about(self) -> dict[str, Any]:
-        """Facts about the training data that are stored in checkpoints: `about` and `longest`."""
+        """Facts about the training data that are stored in checkpoints, see `Source`."""
         source = self.splits["train"]
-        return dict(source.about) | ({"longest": source.longest} if source.longest else {})
+        facts = {"longest": source.longest, "channels": source.channels}
+        return dict(source.about) | {key: value for key, value in facts.items() if value}
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -126,7 +127,8 @@ def build(
         if several and num_classes is None:  # and the number of classes of 0/1
             num_classes = len(listed) or _largest(sources[split].labels)
         source_checks.check_about(sources[split], sources[splits[0]].about)
-        source_checks.check_width(sources[split], sources[splits[0]])
+        first = sources[splits[0]]
+        source_checks.check_width(sources[split], first.channels, f"those of {first.origin}")
     if num_classes is None:
         num_classes = len(listed) or _largest(sources[splits[0]].labels)
     if listed and len(listed) != num_classes:
@@ -288,6 +290,7 @@ def for_evaluation(
     source = build(num_classes=len(names), **given).splits[split]
     check_recipe(data.get("recipe"), {split: source})
     source_checks.check_about(source, about or {})
+    source_checks.check_width(source, (about or {}).get("channels", 0), "those of training")
     found = _own_names(data, split, len(names), sample_labels(task) == "several")
     if not own and compare.named(names) and not compare.named(found):
         said = f'{found[0] if found else 0} counts as "{names[0]}", as in the checkpoint'

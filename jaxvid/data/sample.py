@@ -110,7 +110,7 @@ class Source(ABC):
 
     @property
     def channels(self) -> int:
-        """Number of channels of features; 0 for other data, or if it is unknown."""
+        """Number of channels of features, which checkpoints store; 0 for other data."""
         return 0
 
     @property

@@ -44,13 +44,13 @@ def check_about(source: Source, about: Mapping):
             raise UserError(f"{source.origin}: {key} differ from those of training: {differ}")
 
 
-def check_width(source: Source, first: Source):
-    """Raise a UserError if features have another number of channels than those of another split."""
-    one, other = first.channels, source.channels
-    if one and other and one != other:
+def check_width(source: Source, channels: int, where: str):
+    """Raise a UserError if features have another number of channels than others, of `where`."""
+    found = source.channels
+    if channels and found and found != channels:
         raise UserError(
-            f"{source.origin}: features of {other} channels, but those of {first.origin} have"
-            f" {one}: are they of another model?"
+            f"{source.origin}: features of {found} channels, but {where} have {channels}: are they"
+            " of another model?"
         )
 
 

@@ -223,6 +223,9 @@ class Model:
         rng = np.random.default_rng(0)
         for transform in self.pipeline:
             sample = transform(sample, rng)
+        if "feature" in sample:
+            found, expected = sample["feature"].shape[-1], self.meta.get("channels", 0)
+            feature_files.check_width(sample.get("path", "the features"), found, expected)
         return sample
 
     @property

@@ -196,10 +196,20 @@ def read_about(path: str | Path) -> dict:
 
 
 def check(path: str | Path, made: Made):
-    """Raise a UserError if the settings of the features in a file differ from `made`."""
-    own = read_header(path).made if Path(path).suffix == ".npz" else None
-    if own and (differences := own.differences(made)):
+    """Raise a UserError if the settings or the width of the features in a file are not `made`."""
+    header = read_header(path)
+    if header.made and (differences := header.made.differences(made)):
         raise UserError(f"{path}: extracted in another way than in training: {differences}")
+    check_width(path, header.channels, made.channels)
+
+
+def check_width(path: str | Path, channels: int, expected: int):
+    """Raise a UserError if features have another number of channels than those of training."""
+    if expected and channels != expected:
+        raise UserError(
+            f"{path}: {channels} channels, but the features of training had {expected}: are they of"
+            " another model?"
+        )
 
 
 def _made(found: Any) -> Made | None:

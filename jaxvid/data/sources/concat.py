@@ -52,6 +52,10 @@ class Concat(Source):
         self.names = parts[0].names
 
     @property
+    def channels(self) -> int:
+        return max(part.channels for part in self.parts)
+
+    @property
     def longest(self) -> float:
         return max(part.longest for part in self.parts)
 

@@ -355,6 +355,9 @@ def test_widths_are_compared_before_a_run(tmp_path, suffix):
     data |= dict(val=spec, checks=(), recipe=dict(name="localization", channels=5))
     with pytest.raises(UserError, match=rf'a\.json: video "v_a": .*v_a{suffix}: 4 channels, but 5'):
         dataset.for_training(data)
+    about = {"channels": 3}
+    with pytest.raises(UserError, match=r"a\.json: features of 4 channels, but those of training"):
+        dataset.for_evaluation(data | dict(recipe=None), ("dive", "jump", "surf"), about)
     data |= dict(recipe=dict(name="localization", frames=50))
     with pytest.raises(UserError, match=rf"v_a{suffix}: 100 rows, but 50 are expected"):
         dataset.for_training(data)
