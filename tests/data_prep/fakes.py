@@ -148,6 +148,21 @@ def multisports(raw: Path) -> None:
         path.write_bytes(pickle.dumps(boxes))
 
 
+def charades(raw: Path) -> None:
+    """A sentence in each split, with the files of DRN's authors."""
+    text(raw / "charades_sta_train.txt", "AO8RW 0.0 6.9##a person opens a door.")
+    text(raw / "charades_sta_test.txt", "3MSZA 24.3 30.4##a person opens it.")
+    for split, row in (("train", "AO8RW,33.67"), ("test", "3MSZA,30.96")):
+        text(raw / f"Charades_v1_{split}.csv", "id,length", row)
+    clips = ["AO8RW", "3MSZA"]
+    videos(raw / "Charades_v1_480", [f"{clip}.mp4" for clip in clips])
+    json_text(raw / "Charades_frames_info.json", dict.fromkeys(clips, 900))
+    json_text(raw / "Charades_word2id.json", {"person": 1, "opens": 2, "a": 3})
+    (raw / "C3D_unit16_overlap0.5_merged").mkdir()
+    for clip in clips:
+        np.save(raw / f"C3D_unit16_overlap0.5_merged/{clip}.npy", np.zeros((2, 4096), np.float32))
+
+
 def msrvtt(raw: Path) -> None:
     sentences = [{"video_id": "video0", "caption": c} for c in ("a", "b c")]
     sentences += [{"video_id": "video7", "caption": "other"}]

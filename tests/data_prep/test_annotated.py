@@ -265,14 +265,10 @@ def test_msvd(tmp_path):
 
 
 def test_charades(tmp_path):
-    fakes.text(tmp_path / "charades_sta_train.txt", "AO8RW 0.0 6.9##a person opens a door.")
-    fakes.text(tmp_path / "charades_sta_test.txt", "3MSZA 24.3 30.4##person turn a light on.")
-    for split, row in (("train", "AO8RW,33.67"), ("test", "3MSZA,30.96")):
-        fakes.text(tmp_path / f"Charades_v1_{split}.csv", "id,length", row)
-    fakes.videos(tmp_path / "Charades_v1_480", ["AO8RW.mp4", "3MSZA.mp4"])
+    fakes.charades(tmp_path)
     lists = written("charades", tmp_path)
     assert lists["Charades_sta_train.txt"] == ["AO8RW 0.0 6.9##a person opens a door."]
-    assert lists["Charades_sta_test.txt"] == ["3MSZA 24.3 30.4##person turn a light on."]
+    assert lists["Charades_sta_test.txt"] == ["3MSZA 24.3 30.4##a person opens it."]
     assert json.loads(lists["Charades_duration.json"][0]) == {"AO8RW": 33.67, "3MSZA": 30.96}
     fakes.text(tmp_path / "charades_sta_test.txt", "3MSZA 24.3##person turn a light on.")
     with pytest.raises(UserError, match=r"sta_test\.txt:1: expected \"VIDEO START END##SENTENCE"):

@@ -23,8 +23,9 @@ import numpy as np
 from jaxvid import errors
 from jaxvid.data.annotations import lists
 from jaxvid.data.annotations.entries import POSITIVE, Entry, entry, is_number, is_numeric
+from jaxvid.data.annotations.feature_checks import inspect_features, width
 from jaxvid.data.sample import Sample, Source
-from jaxvid.data.sources.activitynet import SLACK, inspect_features
+from jaxvid.data.sources.activitynet import SLACK
 from jaxvid.data.transforms.words import numbers, read_vocabulary, split_words, vocabulary_of
 from jaxvid.errors import UserError
 
@@ -70,6 +71,10 @@ class Grounded(Source):
     @property
     def longest(self) -> float:
         return float(self.durations.max())
+
+    @property
+    def channels(self) -> int:
+        return width(self.paths)
 
     def __getitem__(self, index: int) -> Sample:
         row = self.rows[index]
@@ -139,9 +144,8 @@ def build(
     seconds = {row.video: known.get(row.video, row.duration) for row in rows}
     videos = tuple(seconds)
     paths = {video: str(Path(root, features, video + suffix)) for video in videos}
-    about, found = {}, np.array([seconds[video] for video in videos])
-    if suffix == ".npz":
-        about, found = inspect_features(tuple(paths.values()), found, path)
+    found = np.array([seconds[video] for video in videos])
+    about, found = inspect_features(tuple(paths.values()), found, path)
     seconds = dict(zip(videos, found.tolist(), strict=True))
     if problems := list(find_outside(rows, seconds, outside)):
         raise errors.problems("the data has problems:", problems)

@@ -165,3 +165,13 @@ def test_parts_of_a_video():
     assert found["feature"].ravel().tolist() == [2, 5, 7, 9]
     np.testing.assert_allclose(found["position"][1], [20 / 81, 40 / 81])
     assert len(PoolParts(4)({"feature": feature[:1]}, None)["feature"]) == 4
+
+
+def test_widths_are_compared(tmp_path):
+    (tmp_path / "f").mkdir()
+    for name, channels in (("a", 4), ("b", 3)):
+        np.save(tmp_path / f"f/{name}.npy", np.zeros((9, channels), np.float32))
+    with pytest.raises(UserError, match=r"b\.npy: 3 channels, but .*a\.npy has 4"):
+        source(tmp_path, TEXT)
+    np.save(tmp_path / "f/b.npy", np.zeros((9, 4), np.float32))
+    assert source(tmp_path, TEXT).channels == 4
