@@ -66,7 +66,7 @@ class KeyFrames(Source):
       files: the file or folder of frames of each video.
       video: int (n,), number of the video of each key frame.
       time: float (n,), time of each key frame in the units of the annotations.
-      start: time at which the video files begin.
+      start: time at which the video files begin, of all or of each (v,).
       true_boxes: the annotated boxes.
       box_label: uint8 (k, c), 0 or 1 for each annotated box and class.
       proposals: the boxes of a detector.
@@ -87,7 +87,7 @@ class KeyFrames(Source):
     files: tuple[str, ...]
     video: np.ndarray
     time: np.ndarray
-    start: float
+    start: float | np.ndarray
     true_boxes: Boxes
     box_label: np.ndarray
     proposals: Boxes
@@ -105,17 +105,21 @@ class KeyFrames(Source):
 
     def __post_init__(self):
         starts = np.concatenate([[0], self.true_boxes.ends])[: len(self.video)]
-        labels = np.maximum.reduceat(self.box_label, starts) if len(starts) else self.box_label
+        labels = np.zeros((len(self.video), self.box_label.shape[1]), self.box_label.dtype)
+        some = self.true_boxes.ends > starts  # key frames can be without a box
+        if some.any():
+            labels[some] = np.maximum.reduceat(self.box_label, starts[some].astype(int))
         object.__setattr__(self, "labels", labels)
         about = {"bank": dict(self.bank.made)} if self.bank else {}
         object.__setattr__(self, "about", about)
 
     def __getitem__(self, index: int) -> Sample:
-        own = self.true_boxes.of(index)
+        own, video = self.true_boxes.of(index), self.video[index]
+        start = np.broadcast_to(self.start, len(self.videos))[video]
         sample: Sample = {
-            "path": self.files[self.video[index]],
-            "clip": np.int32(self.video[index]),
-            "time": np.float32(self.time[index] - self.start),
+            "path": self.files[video],
+            "clip": np.int32(video),
+            "time": np.float32(self.time[index] - start),
             "boxes": self.true_boxes.all[own],
             "box_label": self.box_label[own],
             "proposals": self.proposals.all[self.proposals.of(index)],
