@@ -1,4 +1,4 @@
-"""AVA-Kinetics (Li et al., 2020): AVA's csv of boxes, in which clips of Kinetics have lines as well.
+"""A csv of boxes as AVA has it, with clips of Kinetics as well (AVA-Kinetics, Li et al., 2020).
 
 A clip of Kinetics is called ID_START_END: the video on YouTube, and the seconds at which the clip
 begins and ends in it. Its key frame, near the middle, has the second of the original video as TIME.
