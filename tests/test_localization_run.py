@@ -256,6 +256,7 @@ def test_the_localize_command(workdir, data, tmp_path, capsys):
     for changed, message in (
         ([*command, stored], r"v\.npz: extracted in another way than in training: weights"),
         ([*command, "--features=v.npy"], r"stored in a file \.npz"),
+        ([*command, "--query=a jump"], "finds all actions and takes no query"),
         ([*command, "--window=-1"], "a window is 0 seconds or more"),
         ([*command, f"--out={tmp_path}/x.txt"], "name a picture"),
         ([str(tmp_path / "f.npy"), command[1]], "how many seconds does it cover"),

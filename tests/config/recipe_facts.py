@@ -35,7 +35,7 @@ SPLITS = ("train", "val", "test")
 # Names of data sets in names of published configs, and in our folders and lists.
 DATASETS = re.compile(
     r"kinetics\d+|sthv[12]|ucf101|hmdb51|ava2[12]|multisports|ntu\d+|activitynet|msrvtt|jester|gym(?=-|_2d)"
-    r"|(?<![a-z])mit(?=v1|[/ ])"
+    r"|(?<![a-z])mit(?=v1|[/ ])|(?<=[Cc])harades_sta"
 )
 AVA = re.compile(r"ava_train_v2\.(\d)")
 NORM = "backbone/layer2_0/conv2/bn/scale"  # if it is frozen, so are its running statistics
@@ -286,7 +286,7 @@ def configured(config) -> Facts:
     if spread := getattr(getattr(net, "head", None), "init_std", None):
         facts["init_std"] = spread
     if name := config.init.weights:
-        facts["weights"] = zoo.get(name).file
+        facts["weights"] = name if "/" in name else zoo.get(name).file
     facts |= _configured_training(config)
     return {key: plain(value) for key, value in facts.items()}
 

@@ -27,6 +27,7 @@ TRAINING = ("train", "optim_wrapper", "param_scheduler", "train_cfg")
 NOTES = {
     "identical apart from data paths": (),
     "absent: auto_scale_lr": ("auto_scale_lr",),
+    "absent: param_scheduler": ("param_scheduler",),
     "TEST-ONLY (no training sections)": ("val", *TRAINING),
     "MODEL-ONLY (no data/train sections)": ("val", "test", *TRAINING),
 }
