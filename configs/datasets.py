@@ -253,6 +253,16 @@ def ava(version: str, frames: int, stride: int) -> dict:
     return data
 
 
+def ava_kinetics(frames: int, stride: int) -> dict:
+    """Return AVA-Kinetics in MMAction2's layout: the boxes of both, and folders of frames."""
+    data = ava("2.2", frames, stride)
+    data["root"] = "data/ava_kinetics"
+    for split in ("train", "val"):
+        data[split]["name"] = "avakinetics"
+    data["recipe"]["late"] = -1  # the center is counted from 0 there, and files from 1
+    return data
+
+
 def ava_task(**options) -> dict:
     """Return the `config.task` of AVA: classes that are not scored, and groups of classes."""
     return plug.spec("tasks", "detection", unscored=AVA_UNSCORED, groups=AVA_GROUPS, **options)

@@ -153,5 +153,6 @@ def _named(golden: str) -> tuple[Tensors, dict[str, str]]:
     for name, shape in tensors.items():
         stem, _, leaf = (rename(name, rows) or name).rpartition("/")
         kind = {"weight": "scale" if len(shape) == 1 else "kernel"}.get(leaf, leaf)
+        kind = {"q_bias": "qkv/bias", "v_bias": "qkv/bias"}.get(kind, kind)  # joined
         paths[name] = f"{stem}/{kind}"
     return tensors, paths

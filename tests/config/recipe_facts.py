@@ -34,8 +34,8 @@ Facts = dict[str, Any]
 SPLITS = ("train", "val", "test")
 # Names of data sets in names of published configs, and in our folders and lists.
 DATASETS = re.compile(
-    r"kinetics\d+|sthv[12]|ucf101|hmdb51|ava2[12]|multisports|ntu\d+|activitynet|msrvtt|jester|gym(?=-|_2d)"
-    r"|(?<![a-z])mit(?=v1|[/ ])|(?<=[Cc])harades_sta"
+    r"kinetics\d+|ava[-_]kinetics|sthv[12]|ucf101|hmdb51|ava2[12]|multisports|ntu\d+|activitynet|msrvtt|jester"
+    r"|gym(?=-|_2d)|(?<![a-z])mit(?=v1|[/ ])|(?<=[Cc])harades_sta"
 )
 AVA = re.compile(r"ava_train_v2\.(\d)")
 NORM = "backbone/layer2_0/conv2/bn/scale"  # if it is frozen, so are its running statistics
@@ -69,7 +69,8 @@ def published(name: str, record: Record) -> Facts:
     weights = _weights(record)
     facts |= {"weights": weights} if weights else {}
     spelled = re.sub(r"kinetics-(?=\d)|(?<=_)k(?=\d+-)", "kinetics", name)
-    facts["dataset"] = (DATASETS.findall(spelled) or DATASETS.findall(str(record["train"])))[-1]
+    found = DATASETS.findall(spelled) or DATASETS.findall(str(record["train"]))
+    facts["dataset"] = found[-1].replace("-", "_")
     if "train" in record:
         facts["flow"] = record["train"]["dataset"].get("modality") == "Flow"
         facts |= _training(name, record)

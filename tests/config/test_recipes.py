@@ -75,7 +75,6 @@ UNPUBLISHED = {
 }
 # Patterns of published configs of our families that have none here.
 MISSING = {
-    r"(slowonly|vit)[-_].*_ava-kinetics-rgb": "nothing reads AVA-Kinetics yet",
     r"actionclip_.*_k400-rgb": "configs of ActionCLIP are for own data so far",
     r"ircsn_ig65m-pretrained-r152-bnfrozen_.*": "upstream's other name of csn_k400:ir152_ig65m",
     r"kd_logits_.*": "nothing distills a model from another yet",
