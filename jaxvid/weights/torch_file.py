@@ -93,8 +93,27 @@ def load(path: str | Path, key: str | None = None) -> dict[str, np.ndarray]:
         value = safetensors_file.read(path)
     else:
         value, spans = _read_legacy(data, path)
+    return _viewed(_unwrap(value, key, path), data, spans, path)
+
+
+def load_single(path: str | Path) -> np.ndarray:
+    """Read a file of torch.save that contains one tensor and nothing else, such as features.
+
+    Raises:
+      UserError: as `load`, or the file has something else.
+    """
+    data = safetensors_file.map_file(path)
+    value, spans = (_read_zip if data[:2] == b"PK" else _read_legacy)(data, path)
+    if not isinstance(value, Tensor):
+        raise UserError(f"{path}: expected a single tensor, not a {type(value).__name__}")
+    return _viewed({"": value}, data, spans, path)[""]
+
+
+def _viewed(
+    tensors: dict[str, Any], data: mmap.mmap, spans: Spans, path: str | Path
+) -> dict[str, np.ndarray]:
     arrays = {}
-    for name, tensor in _unwrap(value, key, path).items():
+    for name, tensor in tensors.items():
         try:
             arrays[name] = tensor.view(data, spans) if isinstance(tensor, Tensor) else tensor
         except (ValueError, TypeError, OverflowError) as error:
