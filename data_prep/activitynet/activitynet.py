@@ -27,7 +27,7 @@ class Activitynet(UntrimmedBuilder):
         "features": ("activitynet_feature_cuhk/csv_mean_100", "csv_mean_100", "features"),
         "videos": ("videos", "v1-3/train_val", "train_val"),
     }
-    companions = ("activitynet_feature_cuhk", "slowonly_k700_feature")
+    companions = ("activitynet_feature_cuhk", "slowonly_k700_feature", "tsp_features")
     stem, before = "anet", "v_"
 
     @property

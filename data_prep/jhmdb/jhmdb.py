@@ -25,7 +25,7 @@ class Jhmdb(TubeBuilder):
     pickle = ("JHMDB-GT.pkl", "annotations/JHMDB-GT.pkl")
     folders = ("ReCompress_Videos", "videos", "Frames", "rawframes")
     suffix = ".avi"
-    companions = ("JHMDB-GT.pkl", "Frames")
+    companions = ("JHMDB-GT.pkl", "Frames", "proposals_train.json", "proposals_val.json")
 
     @property
     def part(self):

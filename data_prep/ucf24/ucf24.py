@@ -20,4 +20,4 @@ class Ucf24(TubeBuilder):
     folders = ("UCF-101", "videos", "rgb-images", "rawframes")
     stem = "ucf24"
     suffix = ".avi"
-    companions = ("UCF101v2-GT.pkl", "rgb-images")
+    companions = ("UCF101v2-GT.pkl", "rgb-images", "proposals_train.json", "proposals_val.json")

@@ -93,6 +93,9 @@ def activitynet(raw: Path) -> dict[str, dict]:
     """Features of v_a for training and of v_b for validation; those of v_c are missing."""
     for folder in ("activitynet_feature_cuhk/csv_mean_100", "slowonly_k700_feature"):
         features(raw / folder, "v_a", "v_b")
+    (raw / "tsp_features").mkdir()
+    for name in ("v_a", "v_b"):
+        np.save(raw / f"tsp_features/{name}.npy", np.zeros((2, 512), np.float32))
     about = {"duration_second": 1, "duration_frame": 30, "feature_frame": 24}
     videos = {v: about | {"annotations": [SEGMENT]} for v in ("v_a", "v_b", "v_c")}
     json_text(raw / "anet_anno_action.json", videos)
@@ -136,6 +139,34 @@ def tubes(path: Path, names: Sequence[str], folder: Path, ending: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps(content))
     videos(folder, [f"c/a{ending}", f"d/b{ending}"])
+
+
+def thumos14(raw: Path) -> None:
+    """Features of a video of each set, with the json of ActionFormer's authors."""
+    database = {}
+    (raw / "i3d_features").mkdir(parents=True)
+    for name, subset in (("video_validation_1", "Validation"), ("video_test_1", "Test")):
+        np.save(raw / f"i3d_features/{name}.npy", np.zeros((9, 2048), np.float32))
+        segments = [{"segment": [1.0, 2.5], "label": "Shotput", "label_id": 15}]
+        database[name] = {"subset": subset, "duration": 9.0, "fps": 30.0, "annotations": segments}
+    json_text(raw / "annotations/thumos14.json", {"version": "x", "database": database})
+
+
+def frames_of_tubes(raw: Path, pickle: str, name: str, folder: str, template: str) -> None:
+    """The pickle of ACT's authors, frames of its videos, and proposals."""
+    tubes(raw / pickle, class_names.of(name), raw / "videos", ".avi")
+    frames(raw / folder, ["c/a", "d/b"], template)
+    for split, video in (("train", "c/a"), ("val", "d/b")):
+        boxes = {f"{video},{frame:04}": [[0.1, 0.2, 0.3, 0.4, 0.9]] for frame in range(1, 6)}
+        json_text(raw / f"proposals_{split}.json", boxes)
+
+
+def ucf24(raw: Path) -> None:
+    frames_of_tubes(raw, "UCF101v2-GT.pkl", "ucf24", "rgb-images", "{:05}.jpg")
+
+
+def jhmdb(raw: Path) -> None:
+    frames_of_tubes(raw, "JHMDB-GT.pkl", "jhmdb", "Frames", "{:05}.png")
 
 
 def multisports(raw: Path) -> None:
