@@ -159,6 +159,18 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
             return net.net.loss_cls(*(x.float() for x in out), *given, net.net.bm_mask)[0]
 
         return Peer(net, (feature,), loss)
+    if family == "bsn":
+        proposals = name.endswith("pem-400")  # whose features are not convolved
+        feature = arrays["feature"] if proposals else np.swapaxes(arrays["feature"], 1, 2).copy()
+        net = Localizer()
+
+        def stage_loss(out):
+            if proposals:
+                return nn.functional.smooth_l1_loss(out.float(), torch.zeros_like(out.float()))
+            target = (torch.arange(out.shape[-1], device=out.device) % 2).repeat(len(out), 1)
+            return sum(net.net.loss_cls(x, target, 0.5) for x in out.float().unbind(1))
+
+        return Peer(net, (torch.tensor(feature),), stage_loss)
     if "roi_head" in model:
         return detector(model, arrays, classes)
     model.cls_head.num_classes = classes

@@ -6,7 +6,6 @@ well each segment matches an action. The proposals do not depend on classes.
 Shapes: b batch, t bins of time, d durations, s starts, c channels; see `ops/boundary.py`.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -14,7 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxvid.config.values import Count, Natural, NonNegative
-from jaxvid.layers.conv import Conv, torch_uniform
+from jaxvid.layers.conv import torch_uniform
+from jaxvid.layers.temporal import GroupConv, bias_init, conv
 from jaxvid.ops import boundary
 from jaxvid.weights.convert import Weights
 
@@ -37,30 +37,6 @@ class Boundaries(NamedTuple):
     confidence: jax.Array
     start: jax.Array
     end: jax.Array
-
-
-class GroupConv(nn.Module):
-    """A grouped convolution over three bins, with ReLU."""
-
-    features: int
-    groups: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x):  # (b, t, c) -> (b, t, features)
-        shape = (3, x.shape[-1] // self.groups, self.features)
-        kernel = self.param("kernel", torch_uniform, shape)
-        bias = self.param("bias", bias_init(shape), (self.features,))
-        x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (0, 0)))
-        x = x.reshape(*x.shape[:2], self.groups, -1)
-        kernel = kernel.astype(self.dtype).reshape(3, shape[1], self.groups, -1)
-        # XLA may gather a batch that is sharded over devices for a grouped convolution.
-        t = x.shape[1] - 2
-        before, at, after = (
-            jnp.einsum("btgi,igo->btgo", x[:, k : k + t], kernel[k]) for k in range(3)
-        )
-        x = before + at + after
-        return nn.relu(x.reshape(*x.shape[:2], -1) + bias.astype(self.dtype))
 
 
 class Base(nn.Module):
@@ -89,8 +65,8 @@ class Base(nn.Module):
                 f"features are (b, {self.frames}, {self.channels or 'any'}), not {feature.shape}"
             )
         conv = nn.remat(GroupConv) if self.remat else GroupConv
-        x = conv(self.width, self.groups, self.dtype, name="conv1")(feature)
-        return conv(self.width, self.groups, self.dtype, name="conv2")(x)
+        x = conv(self.width, self.groups, dtype=self.dtype, name="conv1")(feature)
+        return conv(self.width, self.groups, dtype=self.dtype, name="conv2")(x)
 
 
 class Boundary(nn.Module):
@@ -102,7 +78,7 @@ class Boundary(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        x = GroupConv(self.width, self.groups, self.dtype, name="conv1")(x)
+        x = GroupConv(self.width, self.groups, dtype=self.dtype, name="conv1")(x)
         x = conv(1, (1,), x, self.dtype, "conv2")
         return nn.sigmoid(x[..., 0].astype(jnp.float32))
 
@@ -168,23 +144,6 @@ class BMN(nn.Module):
         evaluate = nn.remat(Evaluate) if base.remat else Evaluate
         settings = self.samples, self.per_sample, self.ratio, base.dtype
         return Boundaries(evaluate(*settings, name="segments")(x), start, end)
-
-
-def conv(features, kernel, x, dtype, name):
-    """Return a convolution of x with bias, initialized as in PyTorch."""
-    bias = bias_init((*kernel, x.shape[-1], features))
-    init: dict[str, Any] = dict(kernel_init=torch_uniform, bias_init=bias)
-    return Conv(features, kernel, use_bias=True, **init, dtype=dtype, name=name)(x)
-
-
-def bias_init(kernel):
-    """Return the initializer of a bias: uniform within 1 / sqrt(fan in) of the kernel's shape."""
-
-    def init(key, shape, dtype=jnp.float32):
-        bound = (kernel[-1] / math.prod(kernel)) ** 0.5
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return init
 
 
 def example(variant):

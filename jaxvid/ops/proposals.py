@@ -1,6 +1,7 @@
 """Proposals, segments that may hold an action, from boundary scores (Lin et al., 2018, BSN).
 
-All on the host, in NumPy, but `peaks`.
+On the host, in NumPy. `peaks` and `boundary_features` also take arrays of JAX, and `best_pairs`
+needs them.
 
 Shapes: t bins of time, n proposals.
 """
@@ -80,6 +81,26 @@ def pair_boundaries(start: np.ndarray, end: np.ndarray, threshold: float = 0.5) 
     return rows[np.argsort(-rows[:, 4], kind="stable")]
 
 
+def best_pairs(start, end, count: int, threshold: float = 0.5):
+    """Return the best pairs of `pair_boundaries` of a batch, in JAX, with static shapes.
+
+    Args:
+      start, end: (b, t) scores of the bins.
+      count: number of pairs n, at most t^2.
+
+    Returns:
+      Segments (b, n, 2) within 0..1 and their scores (b, n), best first. Pairs that are missing
+      have the score 0.
+    """
+    t = start.shape[1]
+    first, last = (peaks(x, threshold).at[:, jnp.array([0, -1])].set(True) for x in (start, end))
+    later = jnp.triu(jnp.ones((t, t), bool), 1)
+    pairs = first[:, :, None] & last[:, None] & later
+    scores = jnp.where(pairs, start[:, :, None] * end[:, None], 0).reshape(len(start), -1)
+    scores, places = jax.lax.top_k(scores, min(count, t * t))
+    return (jnp.stack(jnp.divmod(places, t), -1) + 0.5) / t, scores
+
+
 def best_matches(segments: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """(n, 2): the largest IoU of each segment (n, 2) with `truth` (k, 2), and share it covers."""
     pairs = segments[:, None], truth
@@ -107,19 +128,21 @@ def boundary_features(
     Returns:
       (n, samples_inside + 2 samples): the segment, its start, its end.
     """
+    xp = jnp if isinstance(action, jax.Array) else np
     bins = len(action)
-    around = bins // 4 + 10
-    middles = (np.arange(-around, bins + around) + 0.5) / bins
-    known = np.pad(action, around)
-    start, end = segments.T
+    known = xp.pad(action, (1, 2))
+    start, end = segments[:, 0], segments[:, 1]
     reach = (end - start) * ratio
 
     def sample(first, last, count):
         step = (last - first) / (count - 1)
         at = np.arange(count * places + 1) / places - 0.5
-        values = np.interp(first[:, None] + step[:, None] * at, middles, known)
-        windows = np.lib.stride_tricks.sliding_window_view(values, places + 1, axis=1)
-        return windows[:, ::places].mean(-1)
+        where = xp.clip((first[:, None] + step[:, None] * at) * bins - 0.5, -1, bins)
+        low = xp.floor(where).astype(np.int32)
+        share = where - low
+        values = known[low + 1] * (1 - share) + known[low + 2] * share
+        windows = np.arange(count)[:, None] * places + np.arange(places + 1)
+        return values[:, windows].mean(-1)
 
     boundaries = (sample(at - reach, at + reach, samples) for at in (start, end))
-    return np.concatenate([sample(start, end, samples_inside), *boundaries], 1)
+    return xp.concatenate([sample(start, end, samples_inside), *boundaries], 1)

@@ -57,3 +57,27 @@ def boundary_targets(segments, present, frames: int):
         for at in (segments[..., 0], segments[..., 1])
     )
     return overlap, start, end
+
+
+def bin_targets(segments, present, frames: int, ratio: float):
+    """Targets of BSN (Lin et al., 2018): shares of each bin that actions and boundaries cover.
+
+    Args:
+      segments: (b, k, 2), within 0..1.
+      present: (b, k), 0 for padding.
+      ratio: width of the region around a boundary, as a share of the length of its segment. It is
+        at least one bin.
+
+    Returns:
+      action, start and end, each (b, t).
+    """
+    edges = jnp.arange(frames + 1.0) / frames
+    bins = jnp.stack([edges[:-1], edges[1:]], -1)
+    half = jnp.maximum(1 / frames, ratio * length(segments))[..., None] * jnp.array([-0.5, 0.5])
+
+    def best(regions):
+        """(b, k, 2) -> (b, t)"""
+        shares = coverage(bins, regions[:, :, None])
+        return jnp.where(present[..., None] > 0, shares, 0).max(1)
+
+    return best(segments), *(best(segments[..., i, None] + half) for i in (0, 1))
