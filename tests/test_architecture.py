@@ -86,6 +86,7 @@ IMPORTS = {
     "inference.tracking": ".results numpy",
     "samples": ".errors .skeletons .data .draw numpy",
     "tasks": ".errors .config.values .ops .metrics .results .tasks.base jax optax numpy",
+    "tasks.boundaries": ".errors .config.values .ops .tasks jax numpy optax",
     "tasks.omnisource": ".config.values .ops .tasks jax",
     "tasks.rgbpose": ".config.values .errors .metrics .tasks jax numpy",
     "tasks.multi_label": ".errors .config.values .metrics .ops .tasks jax numpy optax",
