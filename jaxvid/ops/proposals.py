@@ -108,14 +108,14 @@ def best_matches(segments: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def boundary_features(
-    segments: np.ndarray,
-    action: np.ndarray,
+    segments: Any,
+    action: Any,
     *,
     ratio: float = 0.2,
     samples: int = 8,
     samples_inside: int = 16,
     places: int = 3,
-) -> np.ndarray:
+) -> Any:
     """Sample the action scores over each segment and its boundaries ("BSP feature").
 
     Args:

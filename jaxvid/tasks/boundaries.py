@@ -84,7 +84,7 @@ class BoundaryProposals(ProposalTask):
 
     def proposals(self, preds: Mapping[str, np.ndarray]) -> np.ndarray:
         there = preds["score"] > 0
-        return self.best(preds["proposal"][there], preds["score"][there], preds["duration"])
+        return self.best(preds["proposal"][there], preds["score"][there], float(preds["duration"]))
 
 
 def _check_stages(out):

@@ -224,7 +224,7 @@ class Localization(ProposalTask):
         score = preds["score"]
         d, s = np.nonzero(score)
         segments = np.stack([s, s + d + 1 + self.late], 1) / len(score)
-        return self.best(segments, score[d, s], preds["duration"])
+        return self.best(segments, score[d, s], float(preds["duration"]))
 
 
 build = Localization
