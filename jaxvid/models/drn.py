@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvid.config.values import Count, Natural
+from jaxvid.errors import UserError
 from jaxvid.layers.conv import Conv, ConvNorm, torch_uniform
 from jaxvid.layers.norm import BatchNorm
 from jaxvid.weights.convert import Weights
@@ -276,7 +277,12 @@ def example(variant):
 
 def backbone(variant, *, num_classes=0, **overrides):
     options = {**VARIANTS[variant], **overrides}
-    return Pyramid(**{**options, "vocabulary": options.get("vocabulary") or num_classes})
+    vocabulary = options.get("vocabulary") or num_classes
+    if vocabulary < num_classes:
+        raise UserError(
+            f"config.model.vocabulary={vocabulary}, but the data have {num_classes:,} words"
+        )
+    return Pyramid(**{**options, "vocabulary": vocabulary})
 
 
 def build(variant, *, num_classes=0, only_overlap: bool = False, dtype=jnp.float32, **overrides):
