@@ -48,7 +48,7 @@ def write(
     if rawframes:
         made.content = Frames(template)
         listed = {
-            split: [_frames(clip, rawframes.replace("{split}", split)) for clip in clips]
+            split: [made.frames_of(clip, rawframes.replace("{split}", split)) for clip in clips]
             for split, clips in listed.items()
         }
     kind = "rawframes" if isinstance(made.content, Frames) else "videos"
@@ -90,11 +90,6 @@ def _link(link: Path, folder: Path) -> None:
         link.unlink(missing_ok=True)  # an old link whose folder no longer exists
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(folder.absolute())
-
-
-def _frames(clip: Clip, rawframes: str) -> Clip:
-    """Return the folder of the frames of a video as a clip."""
-    return replace(clip, folder=rawframes, path=os.path.splitext(clip.path)[0])
 
 
 def _together(clips: list[Clip]) -> tuple[str, list[Clip]]:

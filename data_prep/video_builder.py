@@ -14,6 +14,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,10 @@ class VideoBuilder(FileReaderBuilder):
         """
         del name
         return ""
+
+    def frames_of(self, clip: Clip, folder: str) -> Clip:
+        """Return the folder of the frames of a video as a clip, in the folder of all frames."""
+        return replace(clip, folder=folder, path=os.path.splitext(clip.path)[0])
 
     def list_text(self, name: str, clips: list[Clip], counts: list[int]) -> str:
         """Return the text of a list.

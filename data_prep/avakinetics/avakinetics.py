@@ -1,6 +1,7 @@
 """AVA-Kinetics: AVA's boxes and actions in clips of Kinetics-700 as well (Li et al., 2020)."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep import layout
@@ -30,6 +31,10 @@ class Avakinetics(Ava):
     def clips(self, source: Path) -> dict[str, list[Clip]]:
         movies = {split: self.movies(source, split, self.edition) for split in ("train", "val")}
         return {"train": self._kinetics(source) + movies["train"], "val": movies["val"]}
+
+    def frames_of(self, clip: Clip, folder: str) -> Clip:
+        """Return the folder of the frames of a clip, whose name has no folder of its class."""
+        return replace(clip, folder=folder, path=Path(clip.path).stem)
 
     def _kinetics(self, source: Path) -> list[Clip]:
         """Return the clips of Kinetics whose time, in the name ID_START_END, has a key frame."""

@@ -141,6 +141,15 @@ def tubes(path: Path, names: Sequence[str], folder: Path, ending: str) -> None:
     videos(folder, [f"c/a{ending}", f"d/b{ending}"])
 
 
+def avakinetics(raw: Path) -> None:
+    """A clip of Kinetics beside AVA's movies."""
+    ava(raw)
+    stem = "aaaaa_aaaaa_000010_000020"
+    text(raw / "annotations/kinetics_train_v1.0.csv", f"{stem[:11]},12.5,0.1,0.2,0.3,0.4,80")
+    videos(raw / "kinetics/some class", [f"{stem}.mp4"])
+    frames(raw / "rawframes", [stem], "img_{:05}.jpg")
+
+
 def thumos14(raw: Path) -> None:
     """Features of a video of each set, with the json of ActionFormer's authors."""
     database = {}

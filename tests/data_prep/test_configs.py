@@ -133,6 +133,7 @@ ANNOTATED: dict[str, tuple[str, Callable, tuple, tuple[int, int]]] = {
     "ava21": ("ava/v21", fakes.ava, FRAMES, (1, 1)),
     "ava22": ("ava/v22", fakes.ava, FRAMES, (1, 1)),
     "multisports": ("multisports", fakes.multisports, (), (2, 2)),
+    "avakinetics": ("avakinetics", fakes.avakinetics, FRAMES, (2, 1)),
     "charades": ("charades", fakes.charades, (), (1, 1)),
     "msrvtt": ("msrvtt/9k", fakes.msrvtt, (), (2, 1)),
 }
