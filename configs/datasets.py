@@ -284,6 +284,37 @@ def multisports(frames: int, stride: int) -> dict:
     return data
 
 
+def ucf24(name: str, frames: int, stride: int, part: int = 1) -> dict:
+    """Return UCF101-24 or JHMDB with the pickle of ACT. A person detector makes its proposals.
+
+    Args:
+      name: "ucf24" or "jhmdb".
+      frames, stride: the clip around a key frame.
+      part: number of the official split, from 1. UCF101-24 has one, JHMDB three.
+    """
+    classes, file = {"ucf24": (24, "UCF101v2-GT.pkl"), "jhmdb": (21, "JHMDB-GT.pkl")}[name]
+    folder, template = {"ucf24": ("rgb-images", ".jpg"), "jhmdb": ("Frames", ".png")}[name]
+    data = dict(root=f"data/{name}", num_classes=classes, names=name, checks=CHECKS)
+    for split in ("train", "val"):
+        data[split] = dict(
+            name=name,
+            file=file,
+            part=part,
+            proposals="" if split == "train" else "proposals_val.json",
+            prefix=folder,
+            template="{:05}" + template,
+            least=0.5,
+        )
+    clip = dict(frames=frames, stride=stride, canvas=CANVAS)
+    data["recipe"] = plug.spec("data.recipes", "detection", **clip)
+    return data
+
+
+def ucf24_task(**options) -> dict:
+    """Return the `config.task` of UCF101-24 and JHMDB: one class a box, and frame and video mAP."""
+    return plug.spec("tasks", "detection", multi_label=False, metric="ucf24", **options)
+
+
 def multisports_task() -> dict:
     """Return the `config.task` of MultiSports: one class a box, and its own metric."""
     scored = dict(metric="multisports", unscored=MULTISPORTS_UNSCORED)

@@ -17,6 +17,7 @@ import optax
 
 from jaxvid.config.values import Count, Natural, NonNegative, Positive, Probability
 from jaxvid.errors import UserError
+from jaxvid.metrics.action_tubes import ActionTubeMAP
 from jaxvid.metrics.detection import AvaMAP, Group
 from jaxvid.metrics.tubes import MultiSportsMAP
 from jaxvid.ops import augment, boxes, losses
@@ -44,7 +45,7 @@ class Detection:
       match: Minimum overlap (IoU) with an annotated box at which a proposal gets the labels of that
         box in training.
       focal: (alpha, gamma) of the focal loss; (1, 0) turns it off.
-      metric: Data set that defines the mean average precision.
+      metric: Data set that defines the mean average precision. JHMDB has that of UCF101-24.
       unscored: Numbers of the classes that are left out of the metric.
       groups: Groups of classes, as (name, first class, last class). With "ava", the mean of each
         group is also reported.
@@ -67,14 +68,14 @@ class Detection:
     rois: Count = 32
     match: Probability = 0.9
     focal: tuple[NonNegative, NonNegative] = (1.0, 0.0)
-    metric: Literal["ava", "multisports"] = "ava"
+    metric: Literal["ava", "multisports", "ucf24"] = "ava"
     unscored: tuple[Natural, ...] = ()
     groups: tuple[Group, ...] = ()
     both: bool = False
 
     def __post_init__(self):
-        if self.metric not in ("ava", "multisports"):
-            raise UserError(f'config.task.metric is ava or multisports, not "{self.metric}"')
+        if self.metric not in ("ava", "multisports", "ucf24"):
+            raise UserError(f'config.task.metric is ava, multisports or ucf24, not "{self.metric}"')
         if wrong := [c for c in self.unscored if not 0 <= c < self.num_classes]:
             raise UserError(
                 f"config.task.unscored has class {wrong[0]}, but there are {self.num_classes}"
@@ -150,6 +151,8 @@ class Detection:
     def metrics(self):
         if self.metric == "ava":
             return [AvaMAP(self.num_classes, self.unscored, self.groups, self.both)]
+        if self.metric == "ucf24":
+            return [ActionTubeMAP(self.num_classes, self.unscored)]
         return [MultiSportsMAP(self.num_classes, self.unscored, self.both)]
 
     def describe(self, preds, names, topk=None):

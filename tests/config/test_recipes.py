@@ -63,6 +63,7 @@ UNPUBLISHED = {
     r"(stgcnpp|agcn2s|ctrgcn|msg3d)_ntu120:.*": "published for NTU RGB+D 60 alone",
     r"(ctrgcn|msg3d)_ntu60:.*_(b|jm|bm)": "published for the stream of joints alone",
     r"posec3d_ntu60:(c3d|x3d)_.*|posec3d_ntu120:.*": "published by PYSKL alone",
+    r"slowonly_(ucf24|jhmdb:.*)": "ours; the published detectors of tubes are other families",
     r"lfb_ava21:avg": "an operator of the paper, which upstream has without a config",
     r"hiera_(k400|pretrain):.*": "the authors published no training code",
     r"vjepa2_\w+(:.*)?": "published by the authors alone",

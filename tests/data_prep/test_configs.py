@@ -135,6 +135,8 @@ ANNOTATED: dict[str, tuple[str, Callable, tuple, tuple[int, int]]] = {
     "multisports": ("multisports", fakes.multisports, (), (2, 2)),
     "avakinetics": ("avakinetics", fakes.avakinetics, FRAMES, (2, 1)),
     "charades": ("charades", fakes.charades, (), (1, 1)),
+    "ucf24": ("ucf24", fakes.ucf24, (), (2, 5)),
+    "jhmdb": ("jhmdb/split1", fakes.jhmdb, (), (2, 5)),
     "msrvtt": ("msrvtt/9k", fakes.msrvtt, (), (2, 1)),
 }
 

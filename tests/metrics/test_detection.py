@@ -27,7 +27,9 @@ def batch(score, found, truth, labels, clip=0, time=0.0, **more):
         "proposals": np.pad(np.reshape(found, (n, 4)), ((0, 2), (0, 0)))[None],
         "proposal_mask": (np.arange(n + 2) < n)[None].astype(np.float32),
         "boxes": np.pad(np.reshape(truth, (k, 4)), ((0, 1), (0, 0)))[None],
-        "box_label": np.pad(np.reshape(labels, (k, -1)), ((0, 1), (0, 0)), constant_values=1)[None],
+        "box_label": np.pad(
+            np.reshape(labels, (k, score.shape[-1])), ((0, 1), (0, 0)), constant_values=1
+        )[None],
         "box_mask": (np.arange(k + 1) < k)[None].astype(np.float32),
         "clip": np.array([clip]),
         "time": np.array([time]),

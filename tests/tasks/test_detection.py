@@ -10,6 +10,7 @@ import pytest
 from jaxvid import plug
 from jaxvid.distributed import mesh as meshes
 from jaxvid.errors import UserError
+from jaxvid.metrics.action_tubes import ActionTubeMAP
 from jaxvid.metrics.detection import AvaMAP
 from jaxvid.metrics.tubes import MultiSportsMAP
 from tests.conftest import ROWS, crossings
@@ -288,7 +289,10 @@ def test_metrics_are_those_of_the_benchmark():
     (sports,) = make(metric="multisports", unscored=(2,)).metrics()
     assert isinstance(sports, MultiSportsMAP)
     assert (sports.num_classes, sports.unscored, sports.published) == (CLASSES, (2,), False)
-    with pytest.raises(UserError, match='is ava or multisports, not "coco"'):
+    (tubes,) = make(metric="ucf24", unscored=(2,)).metrics()
+    assert isinstance(tubes, ActionTubeMAP)
+    assert (tubes.num_classes, tubes.unscored) == (CLASSES, (2,))
+    with pytest.raises(UserError, match='is ava, multisports or ucf24, not "coco"'):
         make(metric="coco")
     with pytest.raises(UserError, match=r"unscored has class 4, but there are 4 classes; .*'\(\)'"):
         make(unscored=(2, 4))

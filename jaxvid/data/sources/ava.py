@@ -44,6 +44,7 @@ def build(
     meaning: str = "",
     least: Probability = 0.9,
     bank: str = "",
+    tubes: bool = False,
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> KeyFrames:
@@ -76,30 +77,36 @@ def build(
         highest score is used.
       bank: Folder of a feature bank, for models that need one (`jaxvid.tools.make_bank`).
         "{split}" in its name stands for the name of the split.
+      tubes: All boxes of a person of a video are one tube, for metrics of tubes. Then every line
+        needs the column `person`.
       names: class names by label.
 
     Raises:
       UserError: a file does not exist, or a line is invalid; the message has file, line and reason.
     """
     path = lists.file_of(root, file, split, "list")
-    table, classes, lines = read_csv(path, start)
+    table, classes, people, lines = read_csv(path, start)
     source = Path(root, meaning) if meaning else None
     labels, names = number_classes(classes, names, num_classes, first_class, source, path, lines)
     left_out = set()
     if exclude:
         left_out = read_keys(lists.file_of(root, exclude, split, "list", "exclude"))
-    frames: dict[Key, dict[tuple, set[int]]] = {}
+    frames: dict[Key, dict[tuple[tuple, int], set[int]]] = {}  # labels by box and tube
     first_line: dict[Key, int] = {}
+    numbers: dict[tuple[str, str], int] = {}  # of tubes, by video and person
     again = []
     count = len(names) or num_classes or 0
     excluded = np.zeros(count, np.int32)
-    for (key, box), label, line in zip(table, labels, lines, strict=True):
+    for (key, box), label, person, line in zip(table, labels, people, lines, strict=True):
         if label < 0:
             continue
         if key in left_out:
             excluded[label] += 1
             continue
-        found = frames.setdefault(key, {}).setdefault(box, set())
+        if tubes and not person:
+            raise UserError(f"{path}:{line}: a tube needs the number of its person, column 8")
+        tube = numbers.setdefault((key.video, person), len(numbers)) if tubes else -1
+        found = frames.setdefault(key, {}).setdefault((box, tube), set())
         if label in found:
             again.append(f"{path}:{line}: {key} has this box with this class twice")
         found.add(label)
@@ -110,8 +117,9 @@ def build(
         lines_like = "1 line" if len(again) == 1 else f"{len(again):,} lines like it"
         warn_once(logger, f"{again[0]}; {lines_like} counted once; remove the repeats")
     keys = list(frames)
-    true_boxes = flat([np.array(list(boxes)) for boxes in frames.values()])
+    true_boxes = flat([np.array([box for box, _ in boxes]) for boxes in frames.values()])
     box_label = np.zeros((len(true_boxes.all), count), np.uint8)
+    tube = np.array([tube for boxes in frames.values() for _, tube in boxes], np.int32)
     for row, found in enumerate(found for boxes in frames.values() for found in boxes.values()):
         box_label[row, list(found)] = 1
     videos = {key.video: None for key in keys}
@@ -137,6 +145,7 @@ def build(
         fps=fps,
         template=template,
         excluded=excluded,
+        tube=tube if tubes else None,
         bank=known,
         made_from=made_from,
     )
@@ -159,8 +168,10 @@ def proposed(
     return flat([np.zeros((0, 4))] * len(keys))
 
 
-def read_csv(path: Path, start: float) -> tuple[list[tuple[Key, tuple]], list[str], list[int]]:
-    """Return (key frame, box), class as text, and line number of every line with a box."""
+def read_csv(
+    path: Path, start: float
+) -> tuple[list[tuple[Key, tuple]], list[str], list[str], list[int]]:
+    """Return (key frame, box), class and person as text, and number of every line with a box."""
     lines = csv_lines(path, COLUMNS, slice(1, 6))
     lines = [line for line in lines if len(line[1]) < 2 or any(line[1][2:])]  # others have no box
     if not lines:
@@ -182,7 +193,8 @@ def read_csv(path: Path, start: float) -> tuple[list[tuple[Key, tuple]], list[st
         (Key(cells[0], time), box)
         for (_, cells), time, box in zip(lines, times, boxes, strict=True)
     ]
-    return table, [cells[6] for _, cells in lines], [number for number, _ in lines]
+    people = [cells[7] if len(cells) > 7 else "" for _, cells in lines]
+    return table, [cells[6] for _, cells in lines], people, [number for number, _ in lines]
 
 
 def read_keys(path: Path) -> set[Key]:

@@ -60,12 +60,34 @@ def build(
         number of classes.
     """
     path = lists.file_of(root, file, split)
+    return read(path, split, root, proposals, prefix, suffix, least, names)
+
+
+def read(
+    path: Path,
+    split: str,
+    root: str,
+    proposals: str,
+    prefix: str,
+    suffix: str,
+    least: float,
+    names: tuple[str, ...] = (),
+    *,
+    part: int = 0,
+    template: str = "",
+    whole: bool = False,
+) -> KeyFrames:
+    """Return the key frames of a pickle of tubes. For the other arguments, see `build`.
+
+    Args:
+      part: number of the official split, which is the number of the list of videos, from 0.
+      template: pattern of the file names of frames, if videos are folders.
+      whole: all frames of the videos are key frames, also those without a tube.
+    """
     about = entry(pickles.load(path.read_bytes(), str(path)), str(path))
-    for key in ("labels", LISTS[split], "gttubes", "resolution"):
+    for key in ("labels", LISTS[split], "gttubes", "resolution", *(["nframes"] if whole else [])):
         if key not in about.values:
-            raise UserError(
-                f'{path}: no "{key}" in it; this is not MultiSports\' multisports_GT.pkl'
-            )
+            raise UserError(f'{path}: no "{key}" in it; this is no pickle of annotated tubes')
     known = tuple(about.items("labels", "a list of class names"))
     if not all(isinstance(name, str) for name in known):
         raise about.wrong("labels", "a list of class names")
@@ -73,21 +95,33 @@ def build(
         raise UserError(f"{path}: it has {len(known)} classes, but config.data.names {len(names)}")
     frames: dict[Key, list[tuple[np.ndarray, int, int]]] = {}
     tubes = 0
-    for video in listed(about, LISTS[split]):
+    for video in listed(about, LISTS[split], part):
+        name = video + suffix
+        if whole:
+            count = about.entry("nframes").whole(video, "a number of frames", low=1)
+            frames |= {Key(name, float(frame)): [] for frame in range(1, count + 1)}
         for label, times, boxes in read_tubes(about, video, len(known)):
             for time, box in zip(times.tolist(), boxes, strict=True):
-                frames.setdefault(Key(video + suffix, time), []).append((box, label, tubes))
+                if whole and Key(name, time) not in frames:
+                    raise UserError(
+                        f'{path}: "gttubes", "{video}": a tube has frame {time:g}, but "nframes"'
+                        f" is {count}"
+                    )
+                frames.setdefault(Key(name, time), []).append((box, label, tubes))
             tubes += 1
-    if not frames:
+    if not tubes:
         raise UserError(f"{path}: no tube of {split} in it")
     keys = sorted(frames)
-    true_boxes = flat([np.stack([box for box, _, _ in frames[key]]) for key in keys])
+    boxes = [np.array([box for box, _, _ in frames[key]]).reshape(-1, 4) for key in keys]
+    true_boxes = flat(boxes)
     label = [label for key in keys for _, label, _ in frames[key]]
     videos = tuple(dict.fromkeys(key.video for key in keys))
     index = {video: i for i, video in enumerate(videos)}
+    folder = Path(root, prefix)
+    found = tuple(str(folder / v) for v in videos) if template else find_files(folder, videos)
     return KeyFrames(
         videos=videos,
-        files=find_files(Path(root, prefix), videos),
+        files=found,
         video=np.array([index[key.video] for key in keys], np.int32),
         time=np.array([key.time for key in keys]),
         start=1.0,
@@ -97,17 +131,20 @@ def build(
         names=names or known,
         origin=str(path),
         fps=1.0,
+        template=template,
         tube=np.array([tube for key in keys for _, _, tube in frames[key]], np.int32),
     )
 
 
-def listed(about: Entry, key: str) -> list[str]:
-    """Return the videos of a split, which are the first of several lists. Check for repeats."""
+def listed(about: Entry, key: str, part: int = 0) -> list[str]:
+    """Return the videos of a split, which are list number `part` of several. Check for repeats."""
     expected = "a list that holds a list of video names"
     lists = about.items(key, expected)
     if not lists or not isinstance(lists[0], list | tuple):
         raise about.wrong(key, expected)
-    videos = list(lists[0])
+    if not 0 <= part < len(lists):
+        raise UserError(f'{about.where}: "{key}" has {len(lists)} lists, no {part + 1}')
+    videos = list(lists[part])
     if not all(isinstance(video, str) for video in videos):
         raise about.wrong(key, expected)
     for video, count in Counter(videos).items():
