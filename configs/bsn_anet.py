@@ -16,7 +16,7 @@ TEM, PEM = ("backbone/.*", "conv3/.*"), ("fc1/.*", "fc2/.*")
 # stage: learning rate, weight decay, milestones, parameters that stay as they are
 STAGES = {
     "": (1e-3, 1e-4, (7.0, 14.0), ()),
-    "tem": (1e-3, 1e-4, (7.0, 14.0), PEM),
+    "tem": (1e-3, 1e-4, (7.0, 14.0), ()),
     "pem": (1e-2, 1e-5, (10.0,), TEM),
 }
 VARIANTS = {

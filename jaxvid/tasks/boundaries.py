@@ -23,8 +23,8 @@ class BoundaryProposals(ProposalTask):
     """Pairs of likely boundaries, by their predicted overlap with an action.
 
     Attributes:
-      stage: What is trained: "tem", the probabilities of boundaries; "pem", the overlaps of
-        proposals; "all", both.
+      stage: What is trained: "tem", the probabilities of boundaries, which are then the scores of
+        proposals; "pem", the overlaps of proposals; "all", both.
       action_weight: Weight of the loss of bins inside actions.
       boundary: Width of the region around a boundary whose bins are positive, as a share of the
         length of the segment. It is at least one bin.
@@ -78,7 +78,8 @@ class BoundaryProposals(ProposalTask):
     def predict(self, out, batch):
         """Return `proposal` (b, n, 2) within 0..1 and `score` (b, n), 0 for missing proposals."""
         _check_stages(out)
-        score = out.score if out.overlap is None else out.score * out.overlap
+        trained = out.overlap is not None and self.stage != "tem"
+        score = out.score * out.overlap if trained else out.score
         found = {"proposal": out.segments, "score": score}
         return found | {k: batch[k] for k in ("segments", "segment_label", "duration")}
 

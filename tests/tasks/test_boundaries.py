@@ -99,6 +99,8 @@ def test_proposals_are_those_that_are_there_with_the_product_of_their_scores():
     np.testing.assert_allclose(found[:, :2], out.segments[0, order] * given["duration"][0])
     alone = task().predict(out._replace(overlap=None), given)  # of the first stage
     np.testing.assert_array_equal(alone["score"], out.score)
+    untrained = task(stage="tem").predict(out, given)
+    np.testing.assert_array_equal(untrained["score"], out.score)
 
 
 def test_the_last_stage_alone_cannot_propose():
