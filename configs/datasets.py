@@ -200,6 +200,56 @@ def msrvtt() -> dict:
     return data
 
 
+def video_language(name: str, **recipe) -> dict:
+    """Return captions of videos as VindLU has them: MSR-VTT, MSVD or DiDeMo.
+
+    Args:
+      name: "msrvtt", "msvd" or "didemo".
+      **recipe: options of the recipe.
+    """
+    files = {
+        "msrvtt": dict(train="msrvtt_ret_train9k.json", val="msrvtt_ret_test1k.json"),
+        "msvd": dict(train="msvd_ret_train.json", val="msvd_ret_val.json"),
+        "didemo": dict(train="didemo_ret_train.json", val="didemo_ret_val.json"),
+    }
+    paragraph = {"paragraph": True} if name == "didemo" else {}
+    return _annotated(name, "video_text", files[name], recipe, paragraph)
+
+
+def questions(name: str, **recipe) -> dict:
+    """Return questions about videos as VindLU has them: MSR-VTT-QA or MSVD-QA.
+
+    Args:
+      name: "msrvtt" or "msvd".
+      **recipe: options of the recipe.
+    """
+    files = {split: f"{name}_qa_{split}.json" for split in ("train", "val", "test")}
+    listed = dict(answers=f"annotations/{name}_qa_answer_list.json")
+    checks = ("labels", "missing")  # a video has several questions
+    return _annotated(name, "video_questions", files, recipe, listed) | dict(checks=checks)
+
+
+def choices(**recipe) -> dict:
+    """Return MSR-VTT-MC: the caption of a video among five, which has no training set.
+
+    Args:
+      **recipe: options of the recipe.
+    """
+    files = dict.fromkeys(("train", "val"), "msrvtt_mc_test.json")
+    data = _annotated("msrvtt", "video_choices", files, recipe, {})
+    return data | dict(checks=("labels", "missing"))
+
+
+def _annotated(name: str, source: str, files: dict, recipe: dict, options: dict) -> dict:
+    """Return a data set whose annotations and videos are in two folders, as VindLU has them."""
+    data = dict(root=f"data/{name}", num_classes=None, names="", checks=CHECKS)
+    for split, file in files.items():
+        file = f"annotations/{file}"
+        data[split] = dict(name=source, file=file, prefix="videos_2fps_224", **options)
+    data["recipe"] = plug.spec("data.recipes", "video_language", **recipe)
+    return data
+
+
 def activitynet(features: str, channels: int) -> dict:
     """Return ActivityNet v1.3 as csv files of `channels` features in the folder `features`."""
     data = dict(root="data/ActivityNet", num_classes=200, names="activitynet", checks=CHECKS)

@@ -313,7 +313,7 @@ def remat(block: Callable[..., nn.Module], policy: Remat) -> Callable[..., nn.Mo
     return nn.remat(block, static_argnums=(2,), policy=stored)
 
 
-def norm(name: str, dtype: Any, epsilon: float = 1e-5) -> nn.Module:
+def norm(name: str | None, dtype: Any, epsilon: float = 1e-5) -> nn.Module:
     """Make a layer normalization."""
     return nn.LayerNorm(epsilon=epsilon, dtype=dtype, name=name)
 

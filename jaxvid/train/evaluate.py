@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 
+from jaxvid.metrics.matching import Matches
 from jaxvid.tasks.base import Metric
+
+
+LARGE = ("tokens",)  # predictions that only metrics use
 
 
 @dataclass
@@ -17,7 +21,7 @@ class Predictions:
 
     def update(self, preds):
         keep = preds["mask"] > 0
-        self.rows.append({k: v[keep] for k, v in preds.items()})
+        self.rows.append({k: v[keep] for k, v in preds.items() if k not in LARGE})
 
     @property
     def larger_is_better(self) -> tuple[str, ...]:
@@ -71,6 +75,11 @@ def evaluate(
         done += count
         if tick(done):
             return {}
+    for metric in metrics:
+        if isinstance(metric, Matches):
+            for _ in metric.second_pass(lambda batch: eval_step(variables, batch)):
+                if tick(done):
+                    return {}
     found = {} if loss is None else {"loss": loss / max(done, 1)}
     found |= {k: v for metric in metrics for k, v in metric.compute().items()}
     return found | {"n": done}

@@ -92,7 +92,9 @@ class Golden:
     @property
     def input(self):
         drawn = draw(self.about["input"], self.about.get("input_seed", 0))
-        more = {name: self.arrays[name] for name in self.about.get("aux") or ()}
+        more = {
+            name: self.arrays[name] for name in (*(self.about.get("aux") or ()), *self.case.arrays)
+        }
         if "text_tokens" in self.arrays:
             more["text"] = self.arrays["text_tokens"]
         return {"video": drawn, **more} if more else drawn

@@ -1,7 +1,9 @@
 """Videos with captions: MSR-VTT, MSVD and lists of captions.
 
 The file extension and the content determine the format:
-  json   {"video7.mp4": ["a man sings", ...]}, as MMAction2 prepares MSR-VTT and MSVD, or
+  json   {"video7.mp4": ["a man sings", ...]}, as MMAction2 prepares MSR-VTT and MSVD; or
+         [{"video": "video7.mp4", "caption": "a man sings"}, ...], also with a list of captions, as
+         VindLU has MSR-VTT, MSVD and DiDeMo; or
          {"videos": [{"video_id", "split"}], "sentences": [{"video_id", "caption"}]}, the format of
          MSR-VTT itself
   csv,   one caption per row, with a header that contains `video_id` (or video, path) and
@@ -79,6 +81,7 @@ def build(
     suffix: str = ".mp4",
     subset: str = "",
     keep: Natural = 0,
+    paragraph: bool = False,
     names: tuple[str, ...] = (),
     num_classes: int | None = None,
 ) -> Captioned:
@@ -95,6 +98,7 @@ def build(
       suffix: File extension that is added to names without the extension of a video.
       subset: Split in MSR-VTT's own file: "train", "validate" or "test".
       keep: Number of captions of a video that are used, from the first on. 0 uses all.
+      paragraph: Join the captions of a video to one text, as usual for DiDeMo.
       names, num_classes: not used.
 
     Raises:
@@ -116,6 +120,9 @@ def build(
         raise UserError(f"{path}: there are no captions" + (f" of {subset}" if subset else ""))
     if keep:
         found = {video: captions[:keep] for video, captions in found.items()}
+    if paragraph:
+        joined = {v: " ".join(text for text, _ in captions) for v, captions in found.items()}
+        found = {video: [(joined[video], captions[0][1])] for video, captions in found.items()}
     return _rows(found, Path(root, prefix), suffix, split == "train", str(path))
 
 
@@ -145,6 +152,9 @@ def _json(path: Path, text: str, subset: str) -> Found:
     if isinstance(content, dict) and {"videos", "sentences"} <= content.keys():
         yield from _msrvtt(Entry(content, str(path)), path, subset)
         return
+    if isinstance(content, list):
+        yield from _pairs(content, path)
+        return
     if not isinstance(content, dict):
         raise UserError(
             f'{path}: expected {{"VIDEO": ["CAPTION", ...]}}, or the "videos" and "sentences" of'
@@ -159,6 +169,18 @@ def _json(path: Path, text: str, subset: str) -> Found:
             if not isinstance(caption, str):
                 raise here.wrong(video, "captions that are text")
             yield video, caption, video
+
+
+def _pairs(content: list, path: Path) -> Found:
+    """Yield the captions of a list of videos, each with a caption or several."""
+    for number, values in enumerate(content):
+        row = entry(values, f"{path}: [{number}]")
+        captions = row.get("caption")
+        for caption in captions if isinstance(captions, list) else [captions]:
+            if not isinstance(caption, str):
+                raise row.wrong("caption", "captions that are text")
+            name = row.name("video")
+            yield name, caption, caption if caption.strip() else name
 
 
 def _odd(captions: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxvid.data.sample import Sample
-from jaxvid.data.text import sentencepiece, tokenizer
+from jaxvid.data.text import sentencepiece, tokenizer, wordpiece
 from jaxvid.data.text.tokenizer import LENGTH
 from jaxvid.errors import UserError
 
@@ -39,6 +39,26 @@ def check_texts(name: str, given: Any) -> tuple[str, ...]:
     return texts
 
 
+def vocabulary_file(name: str) -> Path:
+    """Return the path of a vocabulary, which may be in the folder JAXVID_WEIGHTS_DIR.
+
+    Raises:
+      UserError: there is no such file.
+    """
+    path = Path(name).expanduser()
+    folders = ("", os.environ.get("JAXVID_WEIGHTS_DIR") or "")
+    for folder in map(Path, folders):
+        if (folder / path).is_file():
+            return folder / path
+    source = "get it from the repository of the weights"
+    if path.suffix == wordpiece.SUFFIX:
+        source = f"save {wordpiece.URL} there"
+    raise UserError(
+        f"{path}: no such file, neither here nor in JAXVID_WEIGHTS_DIR; {source}, or set"
+        " config.data.recipe.vocabulary to its path"
+    )
+
+
 @dataclass(frozen=True)
 class Tokenize:
     """Convert `captions`, or `labels` in templates, to `text` int32 (n, length), padded with zeros.
@@ -49,8 +69,8 @@ class Tokenize:
       length: number of tokens of a text.
       templates: texts in which {} is replaced by a label. The texts of a label are consecutive.
       use: which templates to use for each label: "all", the "first", or one at "random".
-      vocabulary: file of a vocabulary of SentencePiece, which may be in the folder of the variable
-        JAXVID_WEIGHTS_DIR; "" is the vocabulary of CLIP.
+      vocabulary: file of a vocabulary of SentencePiece, or of BERT if it ends in .txt, which may be
+        in the folder of the variable JAXVID_WEIGHTS_DIR; "" is the vocabulary of CLIP.
       sentence: with such a file, end a text with a period instead of an end token.
 
     Raises:
@@ -83,15 +103,10 @@ class Tokenize:
         """Return the tokens of a text, int32 (length,)."""
         if not self.vocabulary:
             return tokenizer.tokenize(text, self.length)
-        path = Path(self.vocabulary).expanduser()
-        folders = ("", os.environ.get("JAXVID_WEIGHTS_DIR") or "")
-        found = [folder / path for folder in map(Path, folders) if (folder / path).is_file()]
-        if not found:
-            raise UserError(
-                f"{path}: no such file, neither here nor in JAXVID_WEIGHTS_DIR; get it from the"
-                " repository of the weights, or set config.data.recipe.vocabulary to its path"
-            )
-        return sentencepiece.read(found[0]).tokenize(text, self.length, self.sentence)
+        path = vocabulary_file(self.vocabulary)
+        if path.suffix == wordpiece.SUFFIX:
+            return wordpiece.read(path).tokenize(wordpiece.plain(text), self.length)
+        return sentencepiece.read(path).tokenize(text, self.length, self.sentence)
 
     def _chosen(self, rng: np.random.Generator) -> tuple[str, ...]:
         """Return the templates for one label."""

@@ -39,6 +39,7 @@ class Case:
       table: rename table, if it is none of the family.
       adapted: variables whose published tensors have another shape.
       unused: pattern of published tensors that have no part in the outputs and no place in ours.
+      arrays: names of arrays of the golden that are inputs, too.
       absolute: bound of max|a - b| for outputs whose spread is too small for a relative one.
     """
 
@@ -58,6 +59,7 @@ class Case:
     table: Weights | None = None
     adapted: tuple[str, ...] = ()
     unused: str = ""
+    arrays: tuple[str, ...] = ()
     absolute: float | None = None
     classes: int = 0
 
