@@ -2,7 +2,7 @@
 
     python -m jaxvid.main --config vindlu_msrvtt --config.init.weights=FILE
     python -m jaxvid.main --config vindlu_msrvtt:qa --config.init.weights=FILE
-    python -m jaxvid.main --config vindlu_msrvtt:mc --mode eval --checkpoint vindlu_beit-base_msrvtt-mc
+    python -m jaxvid.main --config vindlu_msrvtt:mc --mode eval --checkpoint vindlu_beit-base_msrvtt
 
 FILE is vindlu_c5m_pretrain.pth, the published pre-training on five million videos and images. Texts
 need bert-base-uncased-vocab.txt in the folder JAXVID_WEIGHTS_DIR. `mc` has no training set.

@@ -46,7 +46,7 @@ class Layer(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train, shown, others=None, others_shown=None):
+    def __call__(self, x, train, shown, others: Any = None, others_shown=None):
         """Apply the layer.
 
         Args:

@@ -6,7 +6,6 @@ Shapes: b batch, n right answers of a question, a possible answers, l tokens of 
 from dataclasses import dataclass
 from typing import ClassVar
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxvid.config.values import Positive

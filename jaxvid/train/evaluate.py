@@ -9,7 +9,6 @@ import numpy as np
 from jaxvid.metrics.matching import Matches
 from jaxvid.tasks.base import Metric
 
-
 LARGE = ("tokens",)  # predictions that only metrics use
 
 

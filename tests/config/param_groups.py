@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from jaxvid import plug
 from jaxvid.config import flat
 from jaxvid.weights import resolve
@@ -150,9 +152,22 @@ def _named(golden: str) -> tuple[Tensors, dict[str, str]]:
     shapes = {name: tuple(shape) for name, shape, _ in manifest["tensors"]}
     tensors = {name: shape for name, shape in shapes.items() if not skip.fullmatch(name)}
     rows, paths = weights.rows(net), {}
+    present = _present(weights.fixes(net)[0], tensors)
+    tensors = {name: shape for name, shape in tensors.items() if name in present}
     for name, shape in tensors.items():
-        stem, _, leaf = (rename(name, rows) or name).rpartition("/")
+        stem, _, leaf = (rename(present[name], rows) or name).rpartition("/")
         kind = {"weight": "scale" if len(shape) == 1 else "kernel"}.get(leaf, leaf)
         kind = {"q_bias": "qkv/bias", "v_bias": "qkv/bias"}.get(kind, kind)  # joined
         paths[name] = f"{stem}/{kind}"
     return tensors, paths
+
+
+def _present(fix: Any, tensors: Tensors) -> dict[str, str]:
+    """Return the names of tensors after a change that joins some, and drops copies of others."""
+    numbers = {name: np.array([i]) for i, name in enumerate(tensors)}
+    names = list(tensors)
+    try:
+        joined = fix(numbers)
+    except (IndexError, ValueError):  # it needs the values
+        return dict(zip(names, names, strict=True))
+    return {names[i]: name for name, x in joined.items() for i in np.ravel(x)}

@@ -76,6 +76,7 @@ UNPUBLISHED = {
     r"videomae_(k400:(small|huge)|ssv2:.*)": "published by the official repository alone",
     r"videomae_pretrain:.*": "published by the official repository, or for own data",
     r"clip4clip_msrvtt:vitb16": "published for ViT-B/32 alone",
+    r"vindlu_(msvd|didemo)(:.*)?": "published by the authors alone",
     r"swin_k400:large,official": "the official repository has no Swin-L",
     r"swin_k400:base_in22k,official": "another name of swin_k400:base_in22k",
 }
@@ -124,6 +125,9 @@ DIFFERENCES = {
         "upstream takes whatever torchvision or timm has"
     ),
     ("tsn_k400:swin_base_.*", "drop_path"): "the default of timm, which the sheet does not have",
+    ("vindlu_msrvtt:(retrieval|qa)", "weights"): "the pre-training is a file that the user names",
+    ("vindlu_msrvtt:(retrieval|qa)", "dropout"): "a default of BERT, which the sheet has not",
+    ("vindlu_msrvtt:.*", "drop_path"): "a default of BEiT, which the sheet does not have",
     ("timesformer_k400:.*", "drop_path"): "inside of upstream's network, so the sheet has it not",
     **{
         (r"(videomae|videomaev2|umt)_k\d+:.*", fact): "upstream tests what others have trained"

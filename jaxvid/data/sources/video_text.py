@@ -152,7 +152,7 @@ def _json(path: Path, text: str, subset: str) -> Found:
     if isinstance(content, dict) and {"videos", "sentences"} <= content.keys():
         yield from _msrvtt(Entry(content, str(path)), path, subset)
         return
-    if isinstance(content, list):
+    if isinstance(content, list) and content and isinstance(content[0], dict):
         yield from _pairs(content, path)
         return
     if not isinstance(content, dict):

@@ -16,10 +16,11 @@ SKIP = (".*relative_position_index", ".*position_ids", *UNUSED)
 ORDER = (
     "temp vision_layernorm vision_encoder text_encoder text_decoder vision_proj text_proj itm_head"
     " bert cls predictions embeddings cls_token temporal_position_embeddings patch_embeddings"
-    " word_embeddings position_embeddings token_type_embeddings encoder layer lambda_1 lambda_2"
+    " position_ids word_embeddings position_embeddings token_type_embeddings encoder layer"
+    " lambda_1 lambda_2"
     " attention crossattention self query key value relative_position_bias intermediate output"
     " layernorm_before layernorm_after temp_model scale temporal_attn in_proj_weight in_proj_bias"
-    " out_proj norm pooler transform dense LayerNorm weight bias"
+    " out_proj norm pooler predictions.bias transform dense LayerNorm decoder weight bias"
 )
 
 

@@ -200,3 +200,15 @@ def test_a_video_alone_needs_no_text():
     for step in recipe.build("test", frames=3, size=32, short_side=32):
         sample = step(sample, RNG)
     assert sample.keys() == {"video"}
+
+
+def test_a_list_of_videos_and_a_paragraph(tmp_path):
+    rows = [{"video": "a.mp4", "caption": "one"}, {"video": "b.mp4", "caption": ["x.", "y."]}]
+    (tmp_path / "c.json").write_text(json.dumps(rows))
+    source = video_text.build("val", root=str(tmp_path), file="c.json")
+    assert source.captions == (("one", ""), ("x.", "y."))
+    joined = video_text.build("val", root=str(tmp_path), file="c.json", paragraph=True)
+    assert joined.captions == (("one",), ("x. y.",))
+    (tmp_path / "c.json").write_text(json.dumps([{"video": "a.mp4", "caption": 3}]))
+    with pytest.raises(UserError, match=r"\[0\].*caption"):
+        video_text.build("val", root=str(tmp_path), file="c.json")
