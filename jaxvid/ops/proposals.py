@@ -97,7 +97,10 @@ def best_pairs(start, end, count: int, threshold: float = 0.5):
     later = jnp.triu(jnp.ones((t, t), bool), 1)
     pairs = first[:, :, None] & last[:, None] & later
     scores = jnp.where(pairs, start[:, :, None] * end[:, None], 0).reshape(len(start), -1)
-    scores, places = jax.lax.top_k(scores, min(count, t * t))
+    places = jax.lax.broadcasted_iota(jnp.int32, scores.shape, 1)
+    # XLA gathers a batch that is sharded over devices for `top_k`, but not for a sort.
+    scores, places = jax.lax.sort((-scores, places), dimension=1, num_keys=1)
+    scores, places = -scores[:, :count], places[:, :count]
     return (jnp.stack(jnp.divmod(places, t), -1) + 0.5) / t, scores
 
 
