@@ -52,12 +52,14 @@ class Detected:
       scores: scores of these classes, 0..1.
       boxes: x1, y1, x2, y2 of each box, in pixels of the video.
       time: time of the moment, in seconds.
+      numbers: number of the action tube of each box, from 1; empty if boxes are not linked.
     """
 
     labels: tuple[tuple[str, ...], ...]
     scores: tuple[tuple[float, ...], ...]
     boxes: tuple[tuple[float, float, float, float], ...]
     time: float
+    numbers: tuple[int, ...] = ()
 
     def lines(self) -> Iterator[str]:
         for box, labels, scores in zip(self.boxes, self.labels, self.scores, strict=True):
@@ -72,10 +74,33 @@ class Detected:
 
 
 @dataclass(frozen=True)
+class ActionTube:
+    """The boxes of one person over time, and the actions of this person.
+
+    Attributes:
+      number: number of the tube in the video, from 1.
+      labels: class names, best first.
+      scores: mean scores of these classes over the moments of the tube, 0..1.
+      times: times of the moments, in seconds.
+      boxes: x1, y1, x2, y2 at each of them, in pixels of the video.
+    """
+
+    number: int
+    labels: tuple[str, ...]
+    scores: tuple[float, ...]
+    times: tuple[float, ...]
+    boxes: tuple[tuple[float, float, float, float], ...]
+
+
+@dataclass(frozen=True)
 class Moments:
-    """Actions of people at several moments. Each moment stands for the frames nearest to it."""
+    """Actions of people at several moments. Each moment stands for the frames nearest to it.
+
+    The boxes of a person at these moments are one of the `tubes`.
+    """
 
     moments: tuple[Detected, ...]
+    tubes: tuple[ActionTube, ...] = ()
 
     def lines(self) -> Iterator[str]:
         for moment in self.moments:

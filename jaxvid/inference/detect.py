@@ -20,11 +20,13 @@ from jaxvid.data.annotations import boxes as files
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.timeline import Reader
 from jaxvid.errors import UserError, did_you_mean
+from jaxvid.inference import action_tubes, poses
 from jaxvid.inference.feature_bank import needs_bank, with_banks
 from jaxvid.inference.model import Model, load
 from jaxvid.results import Moments
 
 Detector = Callable[[np.ndarray], Any]
+PERSONS = "rtmdet_m_coco"  # the usual detector
 
 
 def detect(
@@ -67,7 +69,21 @@ def detect(
     ]
     if needs_bank(model):
         samples = with_banks(bank_maker(model), samples)
-    return Moments(tuple(model.predict(samples, topk)))
+    return action_tubes.link(model.predict(samples, topk))
+
+
+def person_detector(spec: str | Path = PERSONS, least: float = 0.5) -> Detector:
+    """Return a function from a frame to the boxes of people, by a published RTMDet.
+
+    Args:
+      spec: Name of the zoo, or a file of it.
+      least: Smallest score of a box.
+
+    Raises:
+      UserError: The weights cannot be downloaded. The message names the file and where to put it.
+    """
+    finder = poses.Detector(spec, batch=1, least=least)
+    return lambda frame: finder(frame[None])[0]
 
 
 def bank_maker(model: Model) -> Model:

@@ -155,10 +155,13 @@ def _detected(
     limits = [*frame.shape[1::-1]] * 2
     boxes = np.reshape(result.boxes, (-1, 4)) * scale
     corners = np.clip(np.rint(boxes).astype(int), 0, limits).tolist()
-    shades = [SHADES[i % len(SHADES)] for i in range(len(corners))]
+    order = [number - 1 for number in result.numbers] or range(len(corners))
+    shades = [SHADES[i % len(SHADES)] for i in order]
     rows = [
         list(zip(*pair, strict=True)) for pair in zip(result.labels, result.scores, strict=True)
     ]
+    for number, part in zip(result.numbers, rows, strict=False):
+        part[:1] = [(f"#{number} {label}", score) for label, score in part[:1]]
     for (x1, y1, x2, y2), shade in zip(corners, shades, strict=True):
         cv2.rectangle(frame, (x1, y1), (x2 - 1, y2 - 1), shade, thick)
     if scale > 1:

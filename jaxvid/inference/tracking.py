@@ -151,7 +151,7 @@ def _link(poses: Sequence[np.ndarray], gap: int) -> list[_Track]:
     for frame, found in enumerate(poses):
         active = [t for t in tracks if frame - t.frames[-1] <= gap + 1]
         near = [[similarity(t.expected(frame), pose) for pose in found] for t in active]
-        taken = _pairs(np.array(near).reshape(len(active), len(found)))
+        taken = pairs(np.array(near).reshape(len(active), len(found)))
         for i, pose in enumerate(found):
             if i not in taken:
                 tracks.append(_Track())
@@ -159,16 +159,16 @@ def _link(poses: Sequence[np.ndarray], gap: int) -> list[_Track]:
     return tracks
 
 
-def _pairs(near: np.ndarray) -> dict[int, int]:
+def pairs(near: np.ndarray, least: float = SIMILAR) -> dict[int, int]:
     """Return {column: row}: pairs in the order of their similarity (rows, columns)."""
-    pairs: dict[int, int] = {}
+    found: dict[int, int] = {}
     for place in np.argsort(-near, axis=None, kind="stable").tolist():
         row, column = divmod(place, near.shape[1])
-        if near[row, column] < SIMILAR:
+        if near[row, column] < least:
             break
-        if column not in pairs and row not in pairs.values():
-            pairs[column] = row
-    return pairs
+        if column not in found and row not in found.values():
+            found[column] = row
+    return found
 
 
 def similarity(one: np.ndarray, two: np.ndarray) -> float:

@@ -20,6 +20,7 @@ from jaxvid.data.sources import ava
 from jaxvid.data.video.decode import VideoReader
 from jaxvid.data.video.encode import write_video
 from jaxvid.errors import UserError
+from jaxvid.inference import poses
 from jaxvid.inference.detect import detect
 from jaxvid.inference.feature_bank import BoxFeatures
 from jaxvid.tools import detect as tool
@@ -203,6 +204,14 @@ def test_the_command_draws_boxes_on_a_video(root, run, tmp_path, capsys):
     assert tool.main([*arguments, "--json", "--out", str(out)]) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [moment["time"] for moment in found] == [1, 2]
+    written = json.loads(out.with_suffix(".json").read_text())
+    assert [{"video": str(video), **m} for m in written["moments"]] == found
+    assert [tube["times"][0] for tube in written["tubes"]] == sorted(
+        tube["times"][0] for tube in written["tubes"]
+    )
+    assert {tube["number"] for tube in written["tubes"]} == {
+        number for moment in found for number in moment["numbers"]
+    }
     with VideoReader(video) as before, VideoReader(out) as after:
         assert before.frames == after.frames
         larger = after.width // before.width  # small pictures, so that labels can be read
@@ -225,6 +234,11 @@ def test_the_command_takes_a_function(root, run, tmp_path, capsys, monkeypatch):
     video = str(root / "videos" / "val_001.mp4")
     arguments = [video, "--checkpoint", str(run[0]), "--detector"]
     assert tool.main([*arguments, "finder:people"]) == 0
+    assert capsys.readouterr().out.count("[0 0 96 64]") == 3
+    monkeypatch.setattr(
+        poses, "Detector", lambda *spec, **_: lambda frames: [[[0, 0, 96, 64, 0.6]]] * len(frames)
+    )
+    assert tool.main(arguments[:-1]) == 0  # people by RTMDet
     assert capsys.readouterr().out.count("[0 0 96 64]") == 3
     assert tool.main([*arguments, "finder:peopel"]) == 1
     assert "it is MODULE:FUNCTION" in capsys.readouterr().err
