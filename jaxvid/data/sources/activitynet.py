@@ -135,7 +135,8 @@ def build(
             segments[row, place] = annotation["segment"]
             segment_labels[row, place] = number[annotation["label"]]
             labels[row, number[annotation["label"]]] = 1
-    paths = tuple(str(Path(root, features, f"{prefix}{name}{suffix}")) for name in videos)
+    stems = (name if name.startswith(prefix) else prefix + name for name in videos)
+    paths = tuple(str(Path(root, features, stem + suffix)) for stem in stems)
     durations = np.array([covered(video) for video in videos.values()])
     about, durations = inspect_features(paths, durations, path)
     return Untrimmed(

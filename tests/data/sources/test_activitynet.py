@@ -396,3 +396,9 @@ def test_features_of_a_video_that_has_changed_are_counted(tmp_path):
     with logs() as lines:
         build(tmp_path, suffix=".npz")
     assert lines == []
+
+
+def test_a_prefix_is_for_names_that_lack_it(tmp_path):
+    videos = {"v_a": VIDEOS["v_a"], "b": VIDEOS["v_b"]}
+    paths = build(tmp_path, videos, prefix="v_").paths
+    assert [Path(path).name for path in paths] == ["v_a.csv", "v_b.csv"]
