@@ -77,6 +77,26 @@ def layer_decay(
     return ((first, rate ** (depth + 1)), *blocks)
 
 
+def temporal_detection(epochs: float, lr: float, batch: int) -> ConfigDict:
+    """Return the run of ActionFormer and the detectors after it, without model, task and data.
+
+    Args:
+      epochs: Number of epochs, with the five of the warm-up.
+      lr: Learning rate for this batch.
+      batch: Videos of a step.
+    """
+    c = config()
+    c.dtype = "float32"
+    c.epochs = epochs
+    c.batch = batch
+    c.ema = 0.999
+    c.optim = dict(name="adamw", lr=lr, base_batch=batch, weight_decay=0.05, clip=1.0)
+    c.optim["decay_scale"] = NO_DECAY_OF_VECTORS
+    c.schedule = cosine_after_warmup(5.0) | dict(warmup_factor=0.0)
+    c.best = "val/map"
+    return c
+
+
 # Variants of skeleton configs: joints and stream.
 STREAMS = {f"{d}_{s}": (d, s) for d in ("2d", "3d") for s in ("j", "b", "jm", "bm")}
 

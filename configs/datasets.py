@@ -280,6 +280,38 @@ def charades() -> dict:
     return data
 
 
+def thumos14(suffix: str = ".npy", **recipe) -> dict:
+    """Return THUMOS14 as files of features, with lists of data_prep.
+
+    Args:
+      suffix: Of the feature files.
+      recipe: Options of the data recipe.
+    """
+    data = dict(root="data/thumos14", num_classes=20, names="thumos14", checks=CHECKS)
+    for split in ("train", "val"):
+        source = dict(name="activitynet", file=f"thumos14_anno_{split}.json", suffix=suffix)
+        data[split] = source | dict(features="i3d_features", outside="kept")
+    data["recipe"] = plug.spec("data.recipes", "timeline", **recipe)
+    return data
+
+
+def epic_kitchens(kind: str, **recipe) -> dict:
+    """Return the verbs or nouns of EPIC-Kitchens-100 as SlowFast features, as ActionFormer does.
+
+    Args:
+      kind: "verb" or "noun".
+      recipe: Options of the data recipe.
+    """
+    classes = {"verb": 97, "noun": 300}[kind]
+    data = dict(root="data/epic_kitchens", num_classes=classes, names="", checks=CHECKS)
+    file = f"annotations/epic_kitchens_100_{kind}.json"
+    for split in ("train", "val"):
+        source = dict(name="activitynet", file=file, features="features", suffix=".npz")
+        data[split] = source | dict(outside="kept")
+    data["recipe"] = plug.spec("data.recipes", "timeline", **recipe)
+    return data
+
+
 def ava(version: str, frames: int, stride: int) -> dict:
     """Return AVA in MMAction2's layout: folders of frames at 30 a second, from second 900 on."""
     data = dict(root="data/ava", num_classes=80, names="ava", checks=("labels", "missing"))

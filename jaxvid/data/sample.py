@@ -33,6 +33,9 @@ batching.
 | text     | int32 (n l)       | n sentences of l tokens, zeros for padding                        |
 | feature  | float32 (t c)     | features of a trained backbone, one vector for each time step     |
 | duration | float32 ()        | seconds that the features cover                                   |
+| rows     | int32 ()          | number of time steps of `feature` without padding                 |
+| row_time | float32 ()        | time of the first row of `feature`, in seconds                    |
+| row_step | float32 ()        | seconds from one row of `feature` to the next                     |
 | segments | float32 (k 2)     | start and end of each action in an untrimmed video, in seconds    |
 | segment_label | int32 (k,)   | class of each segment, -1 for padding                             |
 | clip     | int32 ()          | number of the video that the key frame belongs to                 |

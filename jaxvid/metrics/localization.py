@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # thresholds of IoU
 SUSPICIOUS = 0.05  # if the AUC is lower, its cause is searched
-AT = {"50": 0, "75": 5, "95": 9}  # thresholds that are also reported separately
+SEPARATE = (50, 75, 95)  # percentages of IoU that are also reported separately
 
 
 class Video(NamedTuple):
-    """Proposals (n, 3) of one video, and its true segments (k, 2) with labels (k,)."""
+    """Proposals (n, 3 or 4) of one video, and its true segments (k, 2) with labels (k,)."""
 
     proposals: np.ndarray
     true_segments: np.ndarray
@@ -62,11 +62,13 @@ class ProposalMetrics:
         seconds.
       num_classes: number of classes of the data.
       limit: maximum number of proposals per video.
+      thresholds: thresholds of IoU for mAP. AR and AUC are always those of `THRESHOLDS`.
     """
 
     detect: Callable[[Mapping[str, np.ndarray]], np.ndarray]
     num_classes: int
     limit: int = 100
+    thresholds: np.ndarray = field(default_factory=lambda: THRESHOLDS)
     videos: list[Video] = field(default_factory=list, init=False)
 
     def update(self, preds: Mapping[str, Any]) -> None:
@@ -84,10 +86,19 @@ class ProposalMetrics:
 
     @property
     def larger_is_better(self) -> tuple[str, ...]:
-        return ("ar1", "ar5", "ar10", "ar100", "auc", "map", *(f"map{name}" for name in AT))
+        return ("ar1", "ar5", "ar10", "ar100", "auc", "map", *(f"map{at}" for at in self.separate))
+
+    @property
+    def separate(self) -> dict[int, int]:
+        """Return {percentage of IoU: number of its threshold} of those reported separately."""
+        percent = np.round(self.thresholds * 100).astype(int).tolist()
+        separate = SEPARATE if len(percent) > 5 else percent
+        return {at: percent.index(at) for at in separate if at in percent}
 
     def compute(self) -> dict[str, float]:
         """Return {"ar1", "ar5", "ar10", "ar100", "auc", "map", "map50", "map75", "map95"}.
+
+        The last ones depend on `thresholds`.
 
         Warns of possible causes of low values.
         """
@@ -103,11 +114,16 @@ class ProposalMetrics:
             warn_once(logger, f"AUC is {recall.auc:.2%}:\n  {explained}")
         mean = np.nanmean(self.average_precision(), 0)
         values |= {"map": float(mean.mean())}
-        return values | {f"map{name}": float(mean[i]) for name, i in AT.items()}
+        return values | {f"map{at}": float(mean[i]) for at, i in self.separate.items()}
 
     def average_precision(self) -> np.ndarray:
         """Return the AP (classes, i); NaN for a class without a true segment."""
-        return np.array([self._of_class(average_precision, c) for c in range(self.num_classes)])
+        return np.array([self._of_class(self._precision, c) for c in range(self.num_classes)])
+
+    def _precision(
+        self, true_segments: Sequence[np.ndarray], detections: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        return average_precision(true_segments, detections, self.thresholds)
 
     def per_class(self, names: Sequence[str]) -> list[ClassRow]:
         """Return a row for each class, in class order."""
@@ -122,9 +138,14 @@ class ProposalMetrics:
         rows = []
         for label, (name, ap) in enumerate(zip(names, self.average_precision(), strict=True)):
             count = sum(int((video.labels == label).sum()) for video in self.videos)
-            at = [*(float(ap[i]) for i in AT.values()), float(ap.mean())]
+            at = [*self._at(ap, SEPARATE), float(ap.mean())]
             rows.append(ClassRow._make([name, count, self._of_class(recall, label), *at]))
         return rows
+
+    def _at(self, ap: np.ndarray, percentages: Sequence[int]) -> list[float]:
+        """Return the AP at percentages of IoU; NaN for those that are no threshold."""
+        known = self.separate
+        return [float(ap[known[at]]) if at in known else np.nan for at in percentages]
 
     def _of_class(self, function: Callable, label: int):
         """Apply `function` to the true segments of a class and the proposals of its videos."""
@@ -132,6 +153,24 @@ class ProposalMetrics:
         return function(
             [video.true_segments[video.labels == label] for video in self.videos],
             [video.proposals if video.label == label else nothing for video in self.videos],
+        )
+
+
+@dataclass
+class ActionMetrics(ProposalMetrics):
+    """AR, AUC and mAP of segments with classes.
+
+    AR and AUC ignore the classes. The AP of a class is that of the segments with this class.
+
+    Attributes:
+      detect: function from the predictions of a sample, without batch axis, to segments (n, 4):
+        start and end in seconds, score, and number of the class.
+    """
+
+    def _of_class(self, function: Callable, label: int):
+        return function(
+            [video.true_segments[video.labels == label] for video in self.videos],
+            [video.proposals[video.proposals[:, 3] == label, :3] for video in self.videos],
         )
 
 

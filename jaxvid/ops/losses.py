@@ -48,6 +48,18 @@ def focal(loss, alpha, gamma):
     return alpha * (1 - jnp.exp(-loss)) ** gamma * loss if gamma else alpha * loss
 
 
+def sigmoid_focal(logits, target, alpha=0.25, gamma=2.0):
+    """Return the focal loss of independent classes, for logits and targets of the same shape.
+
+    Lin et al., 2017, https://arxiv.org/abs/1708.02002. Targets are 0..1. `alpha` is the weight of
+    the target 1, and 1 - `alpha` that of 0.
+    """
+    p = jax.nn.sigmoid(logits)
+    right = p * target + (1 - p) * (1 - target)
+    each = optax.sigmoid_binary_cross_entropy(logits, target)
+    return (alpha * target + (1 - alpha) * (1 - target)) * (1 - right) ** gamma * each
+
+
 # Proposals: few bins and cells are positive, so what a rule balances is weighed over the batch.
 
 RATIO = (1.05, 21.0)  # of all to the positives; beyond, BSN's authors let the balance be

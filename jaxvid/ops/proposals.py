@@ -51,17 +51,54 @@ def soft_nms(
     Returns:
       Segments and scores, in the order in which they were taken.
     """
+    taken, values = suppress(segments, scores, alpha=alpha, low=low, high=high, keep=keep + 1)
+    return np.asarray(segments)[taken], values
+
+
+def suppress(
+    segments: np.ndarray,
+    scores: np.ndarray,
+    *,
+    alpha: float,
+    low: float,
+    high: float,
+    keep: int,
+    least: float = -np.inf,
+) -> tuple[list[int], np.ndarray]:
+    """Return the numbers of the segments that soft non-maximum suppression takes, and their scores.
+
+    Args:
+      segments, scores, alpha, low, high: as in `soft_nms`.
+      keep: largest number of segments.
+      least: suppression ends when all scores are below it.
+    """
     segments, scores = np.asarray(segments), np.array(scores, np.float64)
     taken, values = [], []
-    for _ in range(min(keep + 1, len(scores))):
-        best = scores.argmax()
+    for _ in range(min(keep, len(scores))):
+        best = int(scores.argmax())
+        if scores[best] < least:
+            break
         taken.append(best)
         values.append(scores[best])
         overlap = iou(segments[best], segments)
         close = overlap > low + (high - low) * length(segments[best])
         scores = np.where(close, scores * np.exp(-np.square(overlap) / alpha), scores)
         scores[taken] = -np.inf
-    return segments[taken], np.array(values)
+    return taken, np.array(values)
+
+
+def vote(
+    taken: np.ndarray, segments: np.ndarray, scores: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Return, for each segment (n, 2), the mean of all that overlap it, weighted by their scores.
+
+    Args:
+      taken: (n, 2), segments that suppression took from `segments`.
+      segments: (k, 2), with scores (k,) from before suppression.
+      threshold: IoU from which segments overlap.
+    """
+    weights = np.where(iou(taken[:, None], segments) >= threshold, scores, 0)
+    return weights @ segments / weights.sum(1, keepdims=True)
 
 
 def pair_boundaries(start: np.ndarray, end: np.ndarray, threshold: float = 0.5) -> np.ndarray:

@@ -174,7 +174,8 @@ def step(golden: Golden, double: bool) -> tuple[dict, dict]:
             out, changed = net.apply(everything, **inputs, train=True, mutable=["batch_stats"])
             if case.loss:
                 value = case.loss(out)
-                return value, ({"loss": value}, changed)
+                terms = value if isinstance(value, Mapping) else {"loss": value}
+                return sum(terms.values()), (dict(terms), changed)
             target = jax.nn.one_hot(labels, golden.num_classes, dtype=dtype)
             value = cross_entropy(out, optax.smooth_labels(target, case.smoothing)).mean()
             return value, ({"loss_cls": value}, changed)

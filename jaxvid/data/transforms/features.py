@@ -80,13 +80,104 @@ class Resample:
 
 
 @dataclass(frozen=True)
+class Times:
+    """Add the times of rows in seconds: `row_time` of the first one, and `row_step` between them.
+
+    Attributes:
+      span: number of steps that the clip of a row covers. The time of a row is the middle of its
+        clip. Clips of 16 frames every 4 frames cover 4 steps; 1 means clips that do not overlap.
+    """
+
+    span: float = 1.0
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        step = sample["duration"] / (len(sample["feature"]) - 1 + self.span)
+        return {**sample, "row_time": self.span / 2 * step, "row_step": step}
+
+
+@dataclass(frozen=True)
+class RandomWindow:
+    """Cut a random part with an action out of the features, for training (Zhang et al., 2022).
+
+    The part has `frames` rows, or, of a video with fewer rows, a random share of them. An action is
+    kept if enough of it is in the part, and is shortened to the part.
+
+    Attributes:
+      frames: maximum number of rows of the part.
+      shares: smallest and largest share of the rows of a video with at most `frames` rows.
+      least: share of an action that must be in the part.
+      trials: number of parts that are tried until one has an action.
+    """
+
+    frames: int
+    shares: tuple[float, float] = (0.9, 1.0)
+    least: float = 0.5
+    trials: int = 200
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        feature, first, step = sample["feature"], sample["row_time"], sample["row_step"]
+        rows, size = len(feature), self.frames
+        if rows <= self.frames:
+            low, high = (min(max(round(share * rows), 1), rows) for share in self.shares)
+            size = int(rng.integers(low, high + 1))
+        if size == rows or "segments" not in sample:
+            return sample
+        at = (np.asarray(sample["segments"]) - first) / step
+        length = np.maximum(at[:, 1] - at[:, 0], 1e-6)
+        real = np.asarray(sample["segment_label"]) >= 0
+
+        def part() -> tuple[int, np.ndarray, np.ndarray]:
+            start = int(rng.integers(0, rows - size + 1))
+            cut = np.clip(at, start, start + size)
+            return start, cut, real & ((cut[:, 1] - cut[:, 0]) / length >= self.least)
+
+        start, cut, kept = part()
+        for _ in range(self.trials):
+            if kept.any():
+                break
+            start, cut, kept = part()
+        return {
+            **sample,
+            "feature": feature[start : start + size],
+            "duration": sample["duration"] - (rows - size) * step,
+            "segments": np.where(kept[:, None], (cut - start) * step + first, 0),
+            "segment_label": np.where(kept, sample["segment_label"], -1),
+        }
+
+
+@dataclass(frozen=True)
+class Pad:
+    """Add rows of zeros at the end up to `frames` rows, and `rows`, the number before.
+
+    Attributes:
+      key: option of the recipe that sets `frames`, for the error.
+
+    Raises:
+      UserError: the features have more rows.
+    """
+
+    frames: int
+    key: str = "frames"
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        rows = len(sample["feature"])
+        if rows > self.frames:
+            raise UserError(
+                f"{sample.get('path', 'the features')}: {rows} rows, but at most {self.frames} are"
+                f" expected; increase config.data.recipe.{self.key}, or take windows of the video"
+            )
+        feature = np.pad(sample["feature"], ((0, self.frames - rows), (0, 0)))
+        return {**sample, "feature": feature, "rows": rows}
+
+
+@dataclass(frozen=True)
 class Pack:
     """Keep the keys to batch: `feature`, `duration`, `segments` (k, 2), `segment_label` (k,).
 
     A video without annotations gets one segment of padding.
 
     Attributes:
-      others: names of further arrays to keep.
+      others: names of further keys to keep: their arrays, and numbers as float32 or int32.
     """
 
     others: tuple[str, ...] = ()
@@ -97,7 +188,7 @@ class Pack:
             "duration": np.float32(sample["duration"]),
             "segments": np.asarray(sample.get("segments", np.zeros((1, 2))), np.float32),
             "segment_label": np.asarray(sample.get("segment_label", [-1]), np.int32),
-            **{name: sample[name] for name in self.others},
+            **{name: _array(sample[name]) for name in self.others},
         }
 
 
@@ -129,3 +220,10 @@ class PoolParts:
         pooled = [feature[start : end + 1].max(0) for start, end in pairwise(at)]
         position = np.stack([shares[:-1], shares[1:]], 1).astype(np.float32)
         return {**sample, "feature": np.stack(pooled), "position": position}
+
+
+def _array(value: np.ndarray | float) -> np.ndarray | np.number:
+    """Return an array as it is, and a number with 32 bits."""
+    if isinstance(value, np.ndarray):
+        return value
+    return np.int32(value) if isinstance(value, int) else np.float32(value)

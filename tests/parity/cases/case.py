@@ -26,7 +26,8 @@ class Case:
       upstream: the rename table.
       train: overrides that take chance out of training.
       smoothing: label smoothing of the published training loss.
-      loss: what our model gives -> the published training loss; None is the cross-entropy.
+      loss: what our model gives -> the published training loss, or its terms by name; None is the
+        cross-entropy.
       outputs: what our model gives -> what upstream's does, under the golden's names.
       tokens: name of a module inside our backbone, or a path such as "head/fc_norm"; what it gives
         is what upstream's backbone does.
