@@ -27,6 +27,6 @@ def get_config(variant="tsp"):
     )
     c.data = datasets.activitynet("tsp_features", channels=512)
     for split in ("train", "val"):
-        c.data[split] |= dict(suffix=".npy", prefix="v_")
+        c.data[split].update(dict(suffix=".npy", prefix="v_"))
     c.data.recipe = plug.spec("data.recipes", "timeline", frames=768, channels=512, resample=False)
     return c

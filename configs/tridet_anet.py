@@ -10,8 +10,8 @@ from configs import actionformer_anet, base
 def get_config(variant="tsp"):
     base.pick({"tsp": None}, variant)
     c = actionformer_anet.get_config()
-    c.schedule |= dict(begin=10.0, warmup=10.0, final=0.05)
-    c.optim |= dict(weight_decay=0.04, clip=0.4)
+    c.schedule.update(dict(begin=10.0, warmup=10.0, final=0.05))
+    c.optim.update(dict(weight_decay=0.04, clip=0.4))
     c.model = dict(name="tridet", variant="anet", bins=12, agnostic=True, remat=False)
-    c.task |= dict(iou_power=1.0, sigma=0.7, vote=0.95, keep=200)
+    c.task.update(dict(iou_power=1.0, sigma=0.7, vote=0.95, keep=200))
     return c

@@ -13,7 +13,7 @@ def get_config(variant="verb"):
     epochs, window, k, final, smoothing = base.pick(SETTINGS, variant)
     c = actionformer_epic.get_config(variant)
     c.epochs = epochs
-    c.schedule |= dict(final=final)
+    c.schedule.update(dict(final=final))
     c.model = dict(name="tridet", variant="epic", window=(window,) * 6, k=k, bins=16, remat=False)
-    c.task |= dict(iou_power=0.25, smoothing=smoothing)
+    c.task.update(dict(iou_power=0.25, smoothing=smoothing))
     return c

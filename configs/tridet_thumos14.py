@@ -7,7 +7,7 @@ def get_config(variant="i3d"):
     base.pick({"i3d": None}, variant)
     c = actionformer_thumos14.get_config()
     c.epochs = 40.0
-    c.schedule |= dict(begin=20.0, warmup=20.0)
+    c.schedule.update(dict(begin=20.0, warmup=20.0))
     c.optim.weight_decay = 0.025
     c.model = dict(name="tridet", variant="thumos", bins=16, remat=False)
     c.task.iou_power = 0.2
