@@ -91,6 +91,8 @@ IMPORTS = {
     "tasks.rgbpose": ".config.values .errors .metrics .tasks jax numpy",
     "tasks.multi_label": ".errors .config.values .metrics .ops .tasks jax numpy optax",
     "tasks.prompted": ".metrics .ops .tasks jax numpy",
+    "tasks.matching": ".config.values .metrics .ops .tasks jax",
+    "tasks.multiple_choice": ".config.values .metrics .ops .results .tasks jax numpy",
     "tasks.text_classes": ".errors .config.values .metrics .ops .tasks jax numpy optax",
     "data": ".errors .log .class_names .config.values .compare .signals .files .provenance .plug"
     " .pickles .skeletons .data numpy grain av cv2 absl",
@@ -425,6 +427,8 @@ def test_every_config_trains_what_it_says(file, variant):
     if "boxes" in batch:
         batch["proposals"] = batch.pop("boxes")[:, 0]
         batch["proposal_mask"] = batch.pop("valid", np.ones((2, 1, 5), bool))[:, 0]
+    if config.task.name == "question_answering":
+        batch["question"] = batch["answer"] = batch.pop("text")
     if "bank" in batch:
         batch["bank"] = batch["bank"][:, 0]
     key = repr((hashable(plain(config.model)), hashable(plain(config.task))))

@@ -101,11 +101,12 @@ class VindLU(nn.Module):
             frames = nn.Dense(self.features, **init, name="vision_proj")(frames)
             seen = unit(frames.astype(jnp.float32)).mean(1)
         read: Any = None
+        alone = text is not None and text.ndim == 2  # one text of each video
+        text = text[:, None] if alone else text
         if text is not None:
-            states = self.text.encode(text if text.ndim == 3 else text[:, None], train)
+            states = self.text.encode(text, train)
             read = nn.Dense(self.features, **init, name="text_proj")(states[..., 0, :])
             read = unit(read.astype(jnp.float32))
-            read = read if text.ndim == 3 else read[:, 0]
         temperature = Temperature(name="similarity")()
         if tokens is not None and text is not None:
             head = nn.Dense(2, **init, name="match_head")
@@ -123,6 +124,7 @@ class VindLU(nn.Module):
                 pairs = fuse(texts, ids, tokens), fuse(states, text, take(tokens, wrong_video))
                 match = jnp.concatenate(pairs, 1)
         tokens = None if tokens is None else tokens.astype(jnp.float32)
+        read = read[:, 0] if alone else read
         return Compared(seen, read, temperature, match, tokens)
 
 
@@ -248,7 +250,7 @@ def example(variant):
     size, length = VARIANTS[variant].get("size", 224), min(TEXT[variant].get("length", 32), 32)
     return {
         "video": jax.ShapeDtypeStruct((2, 4, size, size, 3), jnp.float32),
-        "text": jax.ShapeDtypeStruct((2, 1, length), jnp.int32),
+        "text": jax.ShapeDtypeStruct((2, length), jnp.int32),
     }
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 
-from jaxvid.metrics.matching import Matches
 from jaxvid.tasks.base import Metric
 
 LARGE = ("tokens",)  # predictions that only metrics use
@@ -75,8 +74,9 @@ def evaluate(
         if tick(done):
             return {}
     for metric in metrics:
-        if isinstance(metric, Matches):
-            for _ in metric.second_pass(lambda batch: eval_step(variables, batch)):
+        second_pass = getattr(metric, "second_pass", None)  # a network ranks the best candidates
+        if second_pass:
+            for _ in second_pass(lambda batch: eval_step(variables, batch)):
                 if tick(done):
                     return {}
     found = {} if loss is None else {"loss": loss / max(done, 1)}
