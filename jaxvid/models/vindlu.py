@@ -101,9 +101,10 @@ class VindLU(nn.Module):
             frames = nn.Dense(self.features, **init, name="vision_proj")(frames)
             seen = unit(frames.astype(jnp.float32)).mean(1)
         read: Any = None
-        alone = text is not None and text.ndim == 2  # one text of each video
-        text = text[:, None] if alone else text
+        alone = False
         if text is not None:
+            alone = text.ndim == 2  # one text of each video
+            text = text[:, None] if alone else text
             states = self.text.encode(text, train)
             read = nn.Dense(self.features, **init, name="text_proj")(states[..., 0, :])
             read = unit(read.astype(jnp.float32))
