@@ -73,7 +73,8 @@ IMPORTS = {
     "draw.overlays": ".draw .skeletons numpy cv2",
     "results": "numpy",
     "inference": "",
-    "inference.detect": ".errors .data .inference.feature_bank .inference.model .results numpy",
+    "inference.action_tubes": ".inference.tracking .metrics.detection .results numpy",
+    "inference.detect": ".errors .data .inference .results numpy",
     "inference.draw": ".errors .data .draw .results .skeletons cv2 numpy",
     "inference.feature_bank": ".errors .data .inference.model jax numpy",
     "inference.features": ".errors .data .distributed.mesh .inference.model jax numpy",
@@ -410,6 +411,9 @@ def test_every_config_trains_what_it_says(file, variant):
         config.task.update(patch=patch, ratio=0.5)
     if isinstance(spec.get("layers"), tuple):  # numbers of the blocks of the published depth
         spec.layers = ()
+    if isinstance(spec.get("window"), tuple):  # one for each level
+        test = plug.module("models", spec.name).VARIANTS["test"]
+        spec.window = test.get("window", spec.window)
     if "layout" in spec:  # joints of the example
         spec.layout = plug.module("models", spec.name).VARIANTS["test"]["layout"]
     if "span" in config.model:  # divides the frames of the published clips

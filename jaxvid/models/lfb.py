@@ -29,7 +29,7 @@ Operator = Literal["non_local", "avg", "max"]
 
 
 class Attend(nn.Module):
-    """What boxes (b, n, d) find in a bank (b, m, d): (b, n, d), to be added to the boxes.
+    """Attends with boxes (b, n, d) to a bank (b, m, d): (b, n, d), to be added to the boxes.
 
     Attributes:
       dropout: Dropout rate of the result.

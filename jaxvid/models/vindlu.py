@@ -135,10 +135,14 @@ def unit(x):
 
 
 def take(x, rows):
-    """Return rows (g, s) of x (g s, ...), each from its own group of s rows."""
+    """Return rows (g, s) of x (g s, ...), each from its own group of s rows.
+
+    It is a product, because a gather by index would collect the batch from all devices.
+    """
     grouped = x.reshape(*rows.shape, *x.shape[1:])
-    rows = rows.reshape(*rows.shape, *[1] * (x.ndim - 1))
-    return jnp.take_along_axis(grouped, rows, 1).reshape(x.shape)
+    chosen = jax.nn.one_hot(rows, rows.shape[1], dtype=x.dtype)
+    found = jnp.einsum("gsr,gr...->gs...", chosen, grouped, precision="highest")
+    return found.reshape(x.shape)
 
 
 def pair_up(x, rows):

@@ -72,6 +72,7 @@ UNPUBLISHED = {
     r"uniformer_k400:small_32x4": "published by the official repository alone",
     r"slowfast_k400:r50_8x8_multigrid": "published by PySlowFast and version 0.x alone",
     r"vivit_k400": "published by Scenic alone",
+    r"(actionformer|tridet)_(thumos14|anet|epic)(:.*)?": "published by their authors alone",
     r"omnisource_k400:mixed": "the sources of version 0.x, without a published config",
     r"videomae_(k400:(small|huge)|ssv2:.*)": "published by the official repository alone",
     r"videomae_pretrain:.*": "published by the official repository, or for own data",

@@ -18,7 +18,11 @@ pytestmark = pytest.mark.long
 ROUGH = ("msg3d", "rtmdet")
 LEFT_OUT = {"rtmpose"}  # does not pass yet, for a reason that is not known
 # Options of test variants whose kernels have no dimension that eight divides.
-OPTIONS = {"msg3d": dict(widths=(6, 6, 24)), "stgcnpp": dict(widths=(24, 24, 48))}
+OPTIONS = {
+    "msg3d": dict(widths=(6, 6, 24)),
+    "stgcnpp": dict(widths=(24, 24, 48)),
+    "vindlu": dict(group=11),
+}
 
 
 def example(family):

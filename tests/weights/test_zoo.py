@@ -208,7 +208,8 @@ def test_metrics_are_the_published_ones():
         for row in row_of(entry):
             for ours, theirs in (("top1", "top1"), ("top5", "top5"), ("map", "mAP")):
                 if theirs in entry["metrics"] and row.name not in WRONG_METRICS:
-                    assert row.metrics[ours] * 100 == pytest.approx(entry["metrics"][theirs])
+                    found = row.metrics.get(ours, row.metrics.get("accuracy"))  # of answers
+                    assert found and found * 100 == pytest.approx(entry["metrics"][theirs])
 
 
 # The rows that this version loads

@@ -51,6 +51,7 @@ def build(
     bank="",
     **options,
 ) -> KeyFrames:
+    """Read a csv as `ava.build` does, whose arguments these are."""
     frames = ava.build(split, root=root, proposals="true", **options)
     windows = [window(video, start) for video in frames.videos]
     for i, (video, time) in enumerate(zip(frames.video, frames.time.tolist(), strict=True)):
