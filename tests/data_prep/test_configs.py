@@ -134,6 +134,7 @@ ANNOTATED: dict[str, tuple[str, Callable, tuple, tuple[int, int]]] = {
     "ava22": ("ava/v22", fakes.ava, FRAMES, (1, 1)),
     "multisports": ("multisports", fakes.multisports, (), (2, 2)),
     "avakinetics": ("avakinetics", fakes.avakinetics, FRAMES, (2, 1)),
+    "thumos14": ("thumos14/features", fakes.thumos14, (), (1, 1)),
     "charades": ("charades", fakes.charades, (), (1, 1)),
     "ucf24": ("ucf24", fakes.ucf24, (), (2, 5)),
     "jhmdb": ("jhmdb/split1", fakes.jhmdb, (), (2, 5)),
