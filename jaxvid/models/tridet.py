@@ -48,7 +48,8 @@ VARIANTS: dict[str, dict] = {
         noise=0.5,
         spread=0.2,
     ),
-    "epic": dict(channels=2304, window=(5,) * 6, k=2.0, hidden=1024),
+    "epic-verb": dict(channels=2304, window=(5,) * 6, k=2.0, hidden=1024),
+    "epic-noun": dict(channels=2304, k=4.0, hidden=1024),
 }
 
 
@@ -319,8 +320,8 @@ NORMS = without_ones(r".*\.(embd_norm\.\d|fpn_norms\.\d|norm\.\d|ln)\.(weight|bi
 LINEAR = without_ones(r".*\.mlp\.\d\.weight", 2)
 ORDER = (
     "backbone embd embd_norm conv stem branch ln gn psi fc convw convkw global_fc mlp drop_path_out"
-    " drop_path_mlp neck cls_head start_head end_head reg_head head norm offset_head scale"
-    " weight bias"
+    " drop_path_mlp neck cls_head start_head end_head reg_head head norm cls_head.cls_head"
+    " start_head.cls_head end_head.cls_head scale offset_head weight bias"
 )
 WEIGHTS = {
     "authors": Weights(

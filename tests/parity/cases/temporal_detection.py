@@ -17,9 +17,9 @@ LABELS = np.array([[3, 5, 1], [0, 4, -1]], np.int32)
 def inputs(given, steps=STEPS):
     """Features (n c t) with zeros after the last step, and the number of steps."""
     x, lengths = (given["video"], given["lengths"]) if isinstance(given, dict) else (given, None)
-    rows = np.full(len(x), x.shape[2]) if lengths is None else np.asarray(lengths)
-    x = np.pad(x.transpose(0, 2, 1), ((0, 0), (0, steps - x.shape[2]), (0, 0)))
-    return {"feature": x, "rows": rows.astype(np.int32)}
+    rows = np.full(len(x), x.shape[2]) if lengths is None else lengths
+    x = jnp.pad(x.transpose(0, 2, 1), ((0, 0), (0, steps - x.shape[2]), (0, 0)))
+    return {"feature": x, "rows": jnp.asarray(rows, jnp.int32)}
 
 
 def outputs(out, steps=180):
