@@ -33,7 +33,7 @@ from jaxvid.weights.convert import Weights
 from jaxvid.weights.names.fixes import chain, without_ones
 
 VARIANTS: dict[str, dict] = {
-    "test": dict(width=16, window=(1, 1, 3), channels=12, stem=1, levels=3, hidden=24),
+    "test": dict(width=16, window=(1, 1, 3), k=2.0, channels=12, stem=1, levels=3, hidden=24),
     "mini": dict(width=96, window=(1,) * 5, levels=5, hidden=144),
     "base": dict(),
     "thumos": dict(channels=2048, noise=0.0005),
