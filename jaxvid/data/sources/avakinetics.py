@@ -51,7 +51,11 @@ def build(
     bank="",
     **options,
 ) -> KeyFrames:
-    """Read a csv as `ava.build` does, whose arguments these are."""
+    """Read a csv like `ava.build`, with the start of each clip of Kinetics from its name.
+
+    Raises:
+      UserError: as there, or a key frame is outside of its clip; the message has file and line.
+    """
     frames = ava.build(split, root=root, proposals="true", **options)
     windows = [window(video, start) for video in frames.videos]
     for i, (video, time) in enumerate(zip(frames.video, frames.time.tolist(), strict=True)):
