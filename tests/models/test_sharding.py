@@ -15,7 +15,8 @@ from tests.models.test_contract import FAMILIES, inputs, make, trace, variables_
 pytestmark = pytest.mark.long
 
 # Families whose gradients differ by more than the bounds below; their losses and statistics do not.
-ROUGH = ("msg3d", "rtmdet")
+# The padding of TriDet has equal values, and rounding decides which of them a maximum is.
+ROUGH = ("msg3d", "rtmdet", "tridet")
 LEFT_OUT = {"rtmpose"}  # does not pass yet, for a reason that is not known
 # Options of test variants whose kernels have no dimension that eight divides.
 OPTIONS = {
