@@ -85,6 +85,7 @@ IMPORTS = {
     "inference.poses": ".errors .plug .models .weights jax numpy cv2",
     "inference.skeleton": ".errors .skeletons .data .inference .results numpy",
     "inference.tracking": ".results numpy",
+    "inference.video_index": ".errors .files .provenance numpy",
     "samples": ".errors .skeletons .data .draw numpy",
     "tasks": ".errors .config.values .ops .metrics .results .tasks.base jax optax numpy",
     "tasks.boundaries": ".errors .config.values .ops .tasks jax numpy optax",

@@ -184,7 +184,7 @@ def search(query, folder, run, capsys, *more, code=0):
 
 
 def test_a_folder_is_searched_and_its_index_is_kept(run, data, tmp_path, capsys, monkeypatch):
-    folder, file = tmp_path / "videos", tmp_path / "index.npz"
+    folder, file = tmp_path / "videos", tmp_path / "index"
     folder.mkdir()
     for name in ("red", "blue", "green"):
         (folder / f"{name}.mp4").write_bytes((data / "videos" / f"val_{name}0.mp4").read_bytes())
@@ -215,13 +215,12 @@ def test_a_folder_is_searched_and_its_index_is_kept(run, data, tmp_path, capsys,
 
 
 def test_an_index_of_other_weights_is_refused(run, data, tmp_path, capsys):
-    index = tmp_path / "index.npz"
+    index = tmp_path / "index"
     search("red", data / "videos", run, capsys, f"--index={index}")
-    with np.load(index) as stored:
-        content = dict(stored)
-    np.savez(index, **content | {"model": "123456789abc"})
+    about = json.loads((index / "index.json").read_text())
+    (index / "index.json").write_text(json.dumps(about | {"weights": "123456789abc"}))
     _, err = search("red", data / "videos", run, capsys, f"--index={index}", code=1)
-    assert f"index.npz: an index of other weights (123456789abc of {run[0]}" in err
+    assert f"index: an index of other weights (123456789abc of {run[0]}" in err
     assert retrieve.default_index(data, "one") != retrieve.default_index(data, "two")
 
 
@@ -229,6 +228,6 @@ def test_what_is_no_index_is_said(run, data, tmp_path, capsys):
     (tmp_path / "x.npz").write_bytes(b"nothing")
     index = f"--index={tmp_path}/x.npz"
     _, err = search("red", data / "videos", run, capsys, index, code=1)
-    assert "x.npz: this is not an index of videos" in err
+    assert "x.npz: an index of videos is a folder" in err
     _, err = search(" ", data / "videos", run, capsys, code=1)
     assert "the query is empty" in err

@@ -3,16 +3,18 @@
     python -m jaxvid.tools.retrieve "a dog catches a ball" DIR --checkpoint MODEL [--topk 5]
 
 The command prints the videos of DIR with their cosine similarity, the most similar first. The
-features of the videos are stored in the cache of jaxvid, or in the file --index. Only new or
-changed videos are read again. X-CLIP, whose texts see the videos, reads all of them each time.
-Videos that cannot be read are reported, and the exit code is 1.
+features of the videos are stored in the cache of jaxvid, or in the folder --index, which several
+folders of videos can share. Each video is stored as soon as it has been read, so an interrupted
+command continues where it was. Only new or changed videos are read again. X-CLIP, whose texts see
+the videos, reads all of them each time. Videos that cannot be read are reported, and the exit code
+is 1.
 """
 
 import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -22,9 +24,9 @@ from rich.progress import track
 
 from jaxvid import cli, files, provenance
 from jaxvid.data.video.decode import VideoError
-from jaxvid.data.video.video_files import numpy_reason
 from jaxvid.errors import UserError
 from jaxvid.inference.model import Model, load
+from jaxvid.inference.video_index import Video, VideoIndex
 from jaxvid.tools import jobs
 
 
@@ -35,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     add("videos", type=Path, help="a folder, or one video")
     add("--checkpoint", required=True, help="workdir, file or name of the zoo")
     add("--topk", type=int, default=5, help="number of videos to print (%(default)s)")
-    add("--index", type=Path, help="file of the features of the videos (in the cache)")
+    add("--index", type=Path, help="folder of the features of the videos (in the cache)")
     args = parser.parse_args(argv)
     return cli.guard(lambda: retrieve(args))
 
@@ -54,10 +56,12 @@ def retrieve(args: argparse.Namespace):
     if model.texts_see_videos:
         score, found = compared(model, query, videos, bad)
     else:
-        file = args.index or default_index(args.videos, model.identity)
-        files.probe(file.parent)
-        feature, found = index(model, videos, file, bad)
-        score = feature @ query if found else np.zeros(0)
+        folder = args.index or default_index(args.videos, model.identity)
+        index = VideoIndex(folder, model.identity, str(model.source))
+        if new := index.missing(videos):
+            index.extend(features(model, new, bad))
+        unread = set(index.missing(new))  # also videos that could be read before they changed
+        found, score = index.search(query, [path for path in videos if path not in unread])
     for i in np.argsort(-score, kind="stable")[: args.topk]:
         print(f"{score[i]:.3f}  {found[i]}")
     if bad:
@@ -86,75 +90,27 @@ def compared(
     return np.array(score), found
 
 
-def index(
-    model: Model, videos: Sequence[Path], file: Path, bad: list[str]
-) -> tuple[np.ndarray, list[str]]:
-    """Return the features (n, f) of the readable videos, and their paths. Store them in `file`.
+def features(model: Model, videos: Sequence[Path], bad: list[str]) -> Iterator[Video]:
+    """Yield the features of the readable videos.
 
     Args:
       bad: list to which the errors of the other videos are added.
     """
-    stamps = {str(path): _stamp(path) for path in videos}
-    known = _read(file, model)
-    kept = {key: known[key] for key, stamp in stamps.items() if known.get(key, ("",))[0] == stamp}
-    new = [path for path in stamps if path not in kept]
-    for path in track(new, "videos", transient=True, console=Console(stderr=True)):
+    for path in track(videos, "videos", transient=True, console=Console(stderr=True)):
+        about = provenance.describe(path)
         try:
             batch = model.batch(path)
         except VideoError as error:
             bad.append(str(error))
             continue
         preds = model.step(model.variables, batch)
-        kept[path] = stamps[path], np.asarray(preds["video"][0])
-    paths = [path for path in stamps if path in kept]
-    if not paths:
-        return np.zeros((0, 0), np.float32), []
-    feature = np.stack([kept[path][1] for path in paths])
-    if new or kept.keys() != known.keys():
-        stamped = [kept[path][0] for path in paths]
-        with files.explained(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with files.replacing(file) as part, part.open("wb") as out:
-                np.savez(
-                    out,
-                    paths=paths,
-                    stamps=stamped,
-                    feature=feature,
-                    model=model.identity,
-                    source=str(model.source),
-                )
-    return feature, paths
+        yield Video(path, about, np.asarray(preds["video"][0]))
 
 
 def default_index(videos: Path, model: str) -> Path:
-    """Return the file in the cache for a folder and a model, which is given by its identity."""
+    """Return the folder in the cache for a folder of videos and the identity of a model."""
     name = hashlib.sha256(json.dumps([str(videos.resolve()), model]).encode()).hexdigest()
-    return files.cache_root() / "retrieve" / f"{name[:16]}.npz"
-
-
-def _stamp(path: Path) -> str:
-    about = provenance.describe(path)
-    return f"{about['size']} {about['modified']}"
-
-
-def _read(file: Path, model: Model) -> dict[str, tuple[str, np.ndarray]]:
-    """Return {path: (stamp, features)} from an index, which must be of the same weights."""
-    if not file.exists():
-        return {}
-    try:
-        with np.load(file) as stored:
-            if str(stored["model"]) != model.identity:
-                old = stored.get("source", "an older jaxvid")
-                raise UserError(
-                    f"{file}: an index of other weights ({stored['model']} of {old}), not of"
-                    f" {model.identity} of {model.source}; delete it, or name another --index"
-                )
-            rows = zip(stored["stamps"].tolist(), stored["feature"], strict=True)
-            return dict(zip(stored["paths"].tolist(), rows, strict=True))
-    except (ValueError, KeyError, OSError) as error:
-        raise UserError(
-            f"{file}: this is not an index of videos ({numpy_reason(error)}); delete it"
-        ) from None
+    return files.cache_root() / "retrieve" / name[:16]
 
 
 if __name__ == "__main__":
