@@ -107,6 +107,13 @@ def select(keys: Sequence[Key], found: Mapping[Key, np.ndarray], least: float, p
             f"{path}: a list without a box for {len(empty):,} of {len(keys):,} key frames, such as"
             f' "{empty[0]}"; nobody can be recognized there',
         )
+    strange = {key.video for key in found} - {key.video for key in keys}
+    if strange:
+        warn_once(
+            logger,
+            f"{path}: proposals for {len(strange):,} videos that are not annotated, such as"
+            f' "{min(strange)}"; they are not used',
+        )
     return flat([certain(found[key], least) if key in found else WHOLE for key in keys])
 
 

@@ -6,6 +6,7 @@ person detector. All coordinates are shares of the width and height of the frame
 Shape letters: n key frames, v videos, k boxes of all key frames, c classes.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from jaxvid.data.annotations.feature_bank import Bank
 from jaxvid.data.sample import Sample, Source
 from jaxvid.data.video import video_files
 from jaxvid.errors import UserError
+from jaxvid.log import warn_once
+
+logger = logging.getLogger(__name__)
 
 TOLERANCE = 0.01  # share of the frame by which rounded boxes may reach beyond it
 
@@ -169,6 +173,8 @@ def check_boxes(
 ) -> None:
     """Check that boxes (k, 4) are inside the frame and their corners are in order.
 
+    A warning counts boxes without an area, which contain nothing to recognize.
+
     Args:
       boxes: x1, y1, x2, y2 as shares of the frame.
       where: function that returns the origin of box i, for the message.
@@ -189,3 +195,10 @@ def check_boxes(
         say(i, f"is outside 0..1: corners are shares of the frame{hint}")
     for i in np.flatnonzero((boxes[:, 2:] < boxes[:, :2]).any(1)).tolist():
         say(i, "has swapped corners: it is x1 y1 x2 y2, from the upper left to the lower right")
+    lines = np.flatnonzero((boxes[:, 2:] == boxes[:, :2]).any(1)).tolist()
+    if lines:
+        warn_once(
+            logger,
+            f"{where(lines[0])}: this box has no area, as {len(lines):,} of {len(boxes):,} boxes"
+            " there; correct or remove them",
+        )

@@ -337,6 +337,17 @@ def test_bad_files_of_proposals_are_named(tmp_path):
         boxes.read(tmp_path / "none.pkl")
 
 
+def test_boxes_without_area_and_of_unknown_videos_are_counted(files, tmp_path):
+    (tmp_path / "a.csv").write_text("v,1,0,0,1,1,0.9\nv,2,0.5,0,0.5,1,0.9\nv,2,0,1,1,1,0.9\n")
+    with logs(r"a\.csv:2: this box has no area, as 2 of 3 boxes there"):
+        boxes.read(tmp_path / "a.csv")
+    root, box = files(), np.array([[0, 0, 0.5, 1]])
+    found = {"clip_b,0903": box, "clip_x,0903": box, "clip_x,0904": box, "clip_y,0903": box}
+    (root / "found.pkl").write_bytes(pickle.dumps(found))
+    with logs(r'proposals for 2 videos that are not annotated, such as "clip_x"; they are not'):
+        read(root)
+
+
 def test_key_frames_without_proposals_are_counted(files):
     root = files()
     (root / "found.pkl").write_bytes(pickle.dumps({"clip_b,0903": np.array([[0, 0, 0.5, 1]])}))
