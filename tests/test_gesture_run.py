@@ -11,7 +11,7 @@ from jaxvid.data.video.decode import VideoReader
 from jaxvid.tools import extract_poses, skeleton
 from tests.data import hands
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 FOUND = ("--detector", "tests.data.hands:find", "--estimator", "tests.data.hands:estimate")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxvid.config.values import Count, Natural, Rate
 from jaxvid.layers.timeline import (
@@ -227,6 +228,7 @@ AUTHORS = (
     ("reg_head.offset_head.conv", "head/offsets/out"),
     ("reg_head.scale.{i}.scale", "head/scale{i}/gamma"),
 )
+NORMALIZER = 100  # what OpenTAD divides the first loss by
 # Convolutions over one step are linear layers here.
 STEPS = without_ones(r".*\.(attn\.(query|key|value|proj)|mlp\.\d)\.weight", 2)
 SCALES = without_ones(r".*\.drop_path_\w+\.scale", 0, 2)
@@ -236,12 +238,16 @@ NORMS = without_ones(
 ORDER = (
     "projection backbone embed embd embd_norm conv norm stem branch ln1 ln2 attn query_conv"
     " query_norm key_conv key_norm value_conv value_norm key query value proj mlp drop_path_attn"
-    " drop_path_mlp neck rpn_head cls_convs reg_convs cls_head reg_head head offset_head scale"
-    " weight bias"
+    " drop_path_mlp neck rpn_head loss_normalizer cls_convs reg_convs cls_head reg_head head"
+    " offset_head scale weight bias"
 )
 WEIGHTS = {
     "opentad": Weights(
-        OPENTAD, skip=("rpn_head.loss_normalizer",), order=ORDER, fix=chain(STEPS, SCALES)
+        OPENTAD,
+        skip=("rpn_head.loss_normalizer",),
+        order=ORDER,
+        buffers=lambda net, names: {"rpn_head.loss_normalizer": np.array(NORMALIZER)},
+        fix=chain(STEPS, SCALES),
     ),
     "authors": Weights(
         AUTHORS, skip=("point_generator.*",), order=ORDER, fix=chain(STEPS, SCALES, NORMS)

@@ -192,4 +192,5 @@ def mmaction(net):
     return {"all": ALL, "tem": TEM, "pem": PEM}[net.backbone.stage]
 
 
-WEIGHTS = {"mmaction": Weights(rename=mmaction)}
+ORDER = "conv1 conv2 conv3 fc1 fc2 weight bias"
+WEIGHTS = {"mmaction": Weights(rename=mmaction, order=ORDER)}

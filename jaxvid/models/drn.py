@@ -19,6 +19,7 @@ from jaxvid.errors import UserError
 from jaxvid.layers.conv import Conv, ConvNorm, torch_uniform
 from jaxvid.layers.norm import BatchNorm
 from jaxvid.weights.convert import Weights
+from jaxvid.weights.names.resnet import BUFFERS
 
 STRIDES = (1, 2, 4)  # of the levels, in rows of features
 PRIOR = 0.01  # initial score of a point
@@ -335,6 +336,7 @@ WEIGHTS = {
             ("fcos.head.iou_scores.3", "head/overlap"),
             ("fcos.head.scales.{i}.scale", "head/factor{i}"),
         ),
+        skip=BUFFERS,
         order="query_encoder embedding biLSTM weight_ih_l0 weight_hh_l0 bias_ih_l0 bias_hh_l0"
         " weight_ih_l0_reverse weight_hh_l0_reverse bias_ih_l0_reverse bias_hh_l0_reverse W3 W2 W1"
         " backbone_net fpn inner_blocks layer_blocks fcos cls_tower bbox_tower cls_logits bbox_pred"

@@ -88,7 +88,15 @@ class Weights:
         if head and head.fix:
             (there, back), (of_head, from_head) = fix, head.fixes(net)
             fix = (lambda x: of_head(there(x))), (lambda x: back(from_head(x)))
-        order = f"{self.order} {head.order if head else ''}"
+        # Words of the head: its order may rank those of another backbone differently.
+        parts = {part for name, _ in named for part in re.sub(r"{\w+}", r"\\w+", name).split(".")}
+        known = self.order.split()
+        more = [
+            word
+            for word in (head.order.split() if head else ())
+            if word not in known and any(re.fullmatch(part, word) for part in parts)
+        ]
+        order = " ".join([*known, *more])
         return replace(self, rename=kept + named, skip=(*self.skip, *gone), order=order, fix=fix)
 
 
