@@ -135,9 +135,8 @@ FILES = {name: f"recognition/{file}" for name, file in RECOGNITION.items()} | {
         for d in ("2d", "3d")
     },
     "posec3d:keypoint": "skeleton/posec3d/slowonly_r50_8xb16-u48-240e_ntu60-xsub-keypoint",
-    "bsn:tem-400": "localization/bsn/bsn_tem_1xb16-400x100-20e_activitynet-feature",
-    "bsn:tem-2048": "localization/bsn/bsn_tem_1xb16-2048x100-20e_activitynet-k700-feature",
-    "bsn:pem-400": "localization/bsn/bsn_pem_1xb16-400x100-20e_activitynet-feature",
+    "bsn:400_tem": "localization/bsn/bsn_tem_1xb16-400x100-20e_activitynet-feature",
+    "bsn:2048_tem": "localization/bsn/bsn_tem_1xb16-2048x100-20e_activitynet-k700-feature",
     "bmn:400": "localization/bmn/bmn_2xb8-400x100-9e_activitynet-feature",
     "bmn:2048": "localization/bmn/bmn_2xb8-2048x100-9e_activitynet-slowonly-k700-feature",
     "fast_rcnn:r50_4x16": "detection/slowonly/"

@@ -160,13 +160,10 @@ def mmaction(name: str, arrays: dict[str, np.ndarray], classes: int) -> Peer:
 
         return Peer(net, (feature,), loss)
     if family == "bsn":
-        proposals = name.endswith("pem-400")  # whose features are not convolved
-        feature = arrays["feature"] if proposals else np.swapaxes(arrays["feature"], 1, 2).copy()
+        feature = np.swapaxes(arrays["feature"], 1, 2).copy()
         net = Localizer()
 
         def stage_loss(out):
-            if proposals:
-                return nn.functional.smooth_l1_loss(out.float(), torch.zeros_like(out.float()))
             target = (torch.arange(out.shape[-1], device=out.device) % 2).repeat(len(out), 1)
             return sum(net.net.loss_cls(x, target, 0.5) for x in out.float().unbind(1))
 

@@ -105,7 +105,7 @@ CASES: dict[str, tuple[str, str, dict, dict]] = {
     "posec3d": ("posec3d_ntu60", "keypoint", {}, dict(frames=8, drawn=True)),
     "tsn_audio": ("tsn_k400_audio", "", {}, {}),
     "audioonly": ("audioonly_k400", "", {}, {}),
-    "bsn": ("bsn_anet", "400", dict(variant="tem-400"), {}),
+    "bsn": ("bsn_anet", "400_tem", dict(stage="tem"), {}),
     "bmn": ("bmn_anet", "400", {}, {}),
     "acrn": ("acrn_ava21", "", {}, dict(size=64)),
     "lfb": ("lfb_ava21", "non_local", {}, dict(size=96)),

@@ -106,6 +106,7 @@ def test_videos_without_sound_are_replaced_and_counted(clips, tmp_path):
         main.train(config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_it_learns_generated_sounds(tmp_path):
     """Chance is 12.5 %; docs/own_data.md has the accuracy of a longer run."""
     synthetic.generate(tmp_path / "sounds", train=320, val=80)

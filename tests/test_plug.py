@@ -26,7 +26,7 @@ def test_load_leaves_the_spec_as_it_was():
     [
         ("models", {"variant": "tiny"}, {}, 'the spec of a model needs a "name"'),
         ("models", dict(SWIN, name="swim"), {}, 'no model named "swim". Did you mean "swin"?'),
-        ("tasks", {"name": "zzz"}, {}, 'there is no task named "zzz". Known: detection,'),
+        ("tasks", {"name": "zzz"}, {}, 'there is no task named "zzz". Known: boundaries,'),
         ("data.recipes", {"name": "clips"}, {}, 'there is no recipe named "clips". Did you mean'),
         ("data.sources", {"name": "lists"}, {}, 'there is no source of data named "lists".'),
         ("writers", {"name": "tensorbord"}, {}, 'there is no writer named "tensorbord". Did you'),

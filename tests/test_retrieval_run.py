@@ -70,6 +70,7 @@ def test_it_learns_to_tell_videos_by_text_and_texts_by_video(run):
     assert metrics["val/t2v_median_rank"] <= 2
 
 
+@pytest.mark.slow
 def test_siglip_learns_from_single_pairs_and_from_frames_of_any_shape(data, tmp_path):
     """SigLIP 2 NaFlex, with a vocabulary of its own; then it names videos."""
     words = [f"\u2581{word}" for word in ("a", "video", "everything", "is", *COLORS)]

@@ -11,6 +11,7 @@ from tests.multihost import runs
 from tests.multihost.__main__ import LAYOUTS, differences, not_noise, train_and_test
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_two_processes_are_one_run(cache, tmp_path):
     """Two of four devices and this one of eight, which also reads what the two have written."""

@@ -74,6 +74,7 @@ def config(cache, tmp_path) -> Any:
     return c
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_a_run_learns_from_both_and_resumes_exactly(config, tmp_path, monkeypatch):
     whole = main.train(config, tmp_path / "whole")

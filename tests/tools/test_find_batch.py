@@ -28,6 +28,7 @@ def test_nothing_fits():
         find_batch.largest(lambda batch: False, 8)
 
 
+@pytest.mark.slow
 def test_a_step_of_twice_the_batch_needs_more():
     """On no data at all, also where their number of classes is not known."""
     config = finetune.get_config("tiny")
@@ -60,6 +61,7 @@ def test_what_is_clearly_too_large_is_not_compiled(monkeypatch):
     assert find_batch.needing(config, 1000)(8) > 1000
 
 
+@pytest.mark.slow
 def test_where_no_batch_fits_other_settings_are_named():
     config = finetune.get_config("mini")
     config.accumulate, config.data.recipe.frames = 1, 16

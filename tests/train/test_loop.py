@@ -83,6 +83,7 @@ def test_a_stop_in_the_last_evaluation_is_made_up_for(config, tmp_path, monkeypa
     assert "nothing to do" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("call", [6, 8], ids=["before", "during"])
 def test_statistics_of_many_batches_survive_a_stop(config, tmp_path, monkeypatch, call):

@@ -109,6 +109,7 @@ def test_batches_have_the_shape_of_their_step_from_any_start(config):
     assert np.bincount(index[: 96 * (len(index) // 96)]).tolist() == [len(index) // 96] * 96
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_a_run_stopped_inside_a_cycle_resumes_exactly(config, tmp_path, monkeypatch):
     """It compiles one training step for each shape, as announced."""
