@@ -28,7 +28,7 @@ def test_a_killed_run_ends_as_if_it_never_was(whole, tmp_path):
     assert kill_resume.compare(whole, killed) == []
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc and /dev/shm")
 def test_signals_to_all_processes_lose_nothing(whole, tmp_path):
     plan = [

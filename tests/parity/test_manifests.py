@@ -18,9 +18,21 @@ def test_every_row_has_a_manifest():
     assert MANIFESTS.keys() == CASES.keys()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.long) for n in MANIFESTS]
-)
+def kind(name):
+    """Return the families of a row and of its backbone, and the upstream of its names."""
+    case = CASES[name]
+    inner = case.model.get("backbone") or {}
+    return case.model["name"], inner.get("name"), case.upstream
+
+
+FIRST = {kind(name): name for name in reversed(MANIFESTS)}.values()  # of each kind
+
+
+def marks(name):
+    return [] if name in QUICK else pytest.mark.long if name in FIRST else pytest.mark.slow
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=marks(n)) for n in MANIFESTS])
 def test_every_tensor_has_a_place_and_is_exported_as_published(name):
     case, manifest = CASES[name], MANIFESTS[name]
     net = check.build(case, manifest["num_classes"])
