@@ -19,7 +19,7 @@ def whole(tmp_path_factory):
     return workdir
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_killed_run_ends_as_if_it_never_was(whole, tmp_path):
     killed = tmp_path / "killed"
     kills = kill_resume.run_with_kills(killed, kills=3, in_saves=1, seed=7)
