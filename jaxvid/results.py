@@ -3,7 +3,7 @@
 `inference/draw.py` draws them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,6 +37,12 @@ class Localized:
     scores: tuple[float, ...]
     segments: tuple[tuple[float, float], ...]
     duration: float
+
+    @classmethod
+    def of(cls, rows: np.ndarray, labels: Iterable[str], duration: float) -> "Localized":
+        """Return the segments of rows (n, 3 or more): start and end in seconds, and score."""
+        segments = tuple((start, end) for start, end in rows[:, :2].tolist())
+        return cls(tuple(labels), tuple(rows[:, 2].tolist()), segments, float(duration))
 
     def lines(self) -> Iterator[str]:
         for label, score, (start, end) in zip(self.labels, self.scores, self.segments, strict=True):

@@ -13,6 +13,15 @@ import jax.numpy as jnp
 from jaxvid.layers.conv import Conv, torch_uniform
 
 
+def check(net, shape) -> None:
+    """Raise a ValueError if features of a shape (b, t, c) do not fit `net.frames` and `channels`.
+
+    `net.channels` of 0 fits any number.
+    """
+    if shape[1] != net.frames or net.channels not in (0, shape[2]):
+        raise ValueError(f"features are (b, {net.frames}, {net.channels or 'any'}), not {shape}")
+
+
 class GroupConv(nn.Module):
     """A grouped convolution over time, with ReLU.
 

@@ -176,6 +176,15 @@ def check(net, shape):
         )
 
 
+def inputs_of(net) -> dict[str, jax.ShapeDtypeStruct]:
+    """Return shapes and dtypes of a batch of two small inputs of a pyramid, by name."""
+    shape = 2, 2 ** (net.levels + 1), net.channels or 20
+    return {
+        "feature": jax.ShapeDtypeStruct(shape, "float32"),
+        "rows": jax.ShapeDtypeStruct((2,), "int32"),
+    }
+
+
 def local_attention(q, k, v, mask, reach: int, size: int = 32):
     """Attend to the steps that are at most `reach` away: q, k, v (b, t, g, d) -> the same.
 

@@ -10,7 +10,7 @@ i thresholds.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -288,6 +288,23 @@ def random_proposals(rng: np.random.Generator, count: int, duration: float) -> n
     """Return random proposals (count, 3) with uniform times and scores, as a baseline."""
     ends = np.sort(rng.uniform(0, duration, (count, 2)), 1)
     return np.concatenate([ends, rng.random((count, 1))], 1)
+
+
+def beside_chance(metric: Any, preds: Mapping[str, np.ndarray], keep: int) -> list[str]:
+    """Update a metric and return a line for each value, with that of random proposals in brackets.
+
+    Args:
+      metric: a metric with a field `detect`.
+      preds: predictions of all samples, with `duration` (n,).
+      keep: number of random proposals of a sample.
+    """
+    rng = np.random.default_rng(0)
+    chance = replace(metric, detect=lambda p: random_proposals(rng, keep, p["duration"]))
+    for each in (metric, chance):
+        each.update({**preds, "mask": np.ones(len(preds["duration"]))})
+    values, others = metric.compute(), chance.compute()
+    width = max(map(len, values))
+    return [f"  {key:<{width}} {values[key]:7.2%}  ({others[key]:.2%})" for key in values]
 
 
 def diagnose(videos: Sequence[Video]) -> list[str]:

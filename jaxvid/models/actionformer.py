@@ -10,7 +10,6 @@ Shapes: b batch, t steps of time, c channels; t' = t / 2^i at level i.
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -25,6 +24,7 @@ from jaxvid.layers.timeline import (
     check,
     class_bias,
     hide,
+    inputs_of,
     step_mask,
 )
 from jaxvid.layers.transformer import norm
@@ -154,11 +154,7 @@ class PointHead(nn.Module):
 
 def example(variant):
     """Return shapes and dtypes of a batch of two small inputs, by name."""
-    net = backbone(variant)
-    return {
-        "feature": jax.ShapeDtypeStruct((2, 2 ** (net.levels + 1), net.channels or 20), "float32"),
-        "rows": jax.ShapeDtypeStruct((2,), "int32"),
-    }
+    return inputs_of(backbone(variant))
 
 
 def backbone(variant, **overrides):

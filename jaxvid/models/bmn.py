@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jaxvid.config.values import Count, Natural, NonNegative
 from jaxvid.layers.conv import torch_uniform
-from jaxvid.layers.temporal import GroupConv, bias_init, conv
+from jaxvid.layers.temporal import GroupConv, bias_init, check, conv
 from jaxvid.ops import boundary
 from jaxvid.weights.convert import Weights
 
@@ -60,10 +60,7 @@ class Base(nn.Module):
 
     @nn.compact
     def __call__(self, feature, *, train=False):
-        if feature.shape[1] != self.frames or self.channels not in (0, feature.shape[2]):
-            raise ValueError(
-                f"features are (b, {self.frames}, {self.channels or 'any'}), not {feature.shape}"
-            )
+        check(self, feature.shape)
         conv = nn.remat(GroupConv) if self.remat else GroupConv
         x = conv(self.width, self.groups, dtype=self.dtype, name="conv1")(feature)
         return conv(self.width, self.groups, dtype=self.dtype, name="conv2")(x)

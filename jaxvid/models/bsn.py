@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvid.config.values import Count, Natural, NonNegative, Probability
-from jaxvid.layers.temporal import conv, dense
+from jaxvid.layers.temporal import check, conv, dense
 from jaxvid.ops.proposals import best_pairs, boundary_features
 from jaxvid.weights.convert import Weights
 
@@ -77,10 +77,7 @@ class Base(nn.Module):
 
     @nn.compact
     def __call__(self, feature, *, train=False):
-        if feature.shape[1] != self.frames or self.channels not in (0, feature.shape[2]):
-            raise ValueError(
-                f"features are (b, {self.frames}, {self.channels or 'any'}), not {feature.shape}"
-            )
+        check(self, feature.shape)
         layers = nn.remat(Hidden) if self.remat else Hidden
         return layers(self.width, self.stage == "pem", self.dtype, name="hidden")(feature)
 

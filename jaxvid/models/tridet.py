@@ -25,6 +25,7 @@ from jaxvid.layers.timeline import (
     check,
     class_bias,
     hide,
+    inputs_of,
     pool,
     step_mask,
 )
@@ -251,11 +252,7 @@ def expected(start, end, bins):
 
 def example(variant):
     """Return shapes and dtypes of a batch of two small inputs, by name."""
-    net = backbone(variant)
-    return {
-        "feature": jax.ShapeDtypeStruct((2, 2 ** (net.levels + 1), net.channels or 20), "float32"),
-        "rows": jax.ShapeDtypeStruct((2,), "int32"),
-    }
+    return inputs_of(backbone(variant))
 
 
 def backbone(variant, **overrides):

@@ -4,7 +4,7 @@ Shapes: b batch, t rows of features, c channels, l words, n points of all levels
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import jax
@@ -14,7 +14,7 @@ import optax
 
 from jaxvid.config.values import Count, NonNegative, Positive, Probability
 from jaxvid.metrics.grounding import GroundingMetrics
-from jaxvid.metrics.localization import random_proposals
+from jaxvid.metrics.localization import beside_chance
 from jaxvid.ops import losses
 from jaxvid.ops.proposals import soft_nms
 from jaxvid.results import Localized
@@ -161,30 +161,19 @@ class Grounding:
         """Return the `topk` (5) best segments. Their label is the words that the model knows."""
         found = self.proposals(preds, topk)
         words = [names[number - 1] for number in preds["query"] if 0 < number <= len(names)]
-        return Localized(
-            labels=(" ".join(words) or "query",) * len(found),
-            scores=tuple(found[:, 2].tolist()),
-            segments=tuple((start, end) for start, end in found[:, :2].tolist()),
-            duration=float(preds["duration"]),
-        )
+        label = " ".join(words) or "query"
+        return Localized.of(found, [label] * len(found), preds["duration"])
 
     def report(self, preds, ids, names):
         """Return a report with the segments of all sentences, and a comparison with chance."""
-        rows = preds | {"mask": np.ones(len(ids))}
-        (ours,), rng = self.metrics(), np.random.default_rng(0)
-        chance = replace(ours, detect=lambda p: random_proposals(rng, self.keep, p["duration"]))
-        for metric in (ours, chance):
-            metric.update(rows)
+        (ours,) = self.metrics()
+        lines = beside_chance(ours, preds, self.keep)
         found = {
             name: [{"score": score, "segment": [start, end]} for start, end, score in rows.tolist()]
             for name, (rows, _) in zip(ids, ours.found, strict=True)
         }
-        both = zip(ours.compute().items(), chance.compute().values(), strict=True)
-        return Report(
-            {"predictions.json": {"results": found}},
-            ["with random segments in brackets"]
-            + [f"  {name:<8} {value:7.2%}  ({other:.2%})" for (name, value), other in both],
-        )
+        lines = ["with random segments in brackets", *lines]
+        return Report({"predictions.json": {"results": found}}, lines)
 
 
 def points(rows: int) -> np.ndarray:

@@ -7,8 +7,9 @@ Shapes: b batch, k segments of a video, t bins of time, d durations, s starts, c
 proposals.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import jax
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvid.config.values import Count, NonNegative, Positive, Probability
-from jaxvid.metrics.localization import ProposalMetrics, random_proposals
+from jaxvid.metrics.localization import ProposalMetrics, beside_chance
 from jaxvid.ops import losses
 from jaxvid.ops.boundary import valid_cells
 from jaxvid.ops.proposals import peaks, soft_nms
@@ -26,7 +27,7 @@ from jaxvid.tasks.base import Report, SampleLabels
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProposalTask:
+class ProposalTask(ABC):
     """Proposals of segments: soft non-maximum suppression, metrics and reports.
 
     The batch has `feature` (b, t, c), `duration` (b,) in seconds, and the true segments:
@@ -67,20 +68,20 @@ class ProposalTask:
         numbers = batch.get("index", jnp.arange(len(batch["mask"])))
         return batch | jax.vmap(alone)(numbers, batch)
 
+    @abstractmethod
     def _targets(self, rng, batch) -> dict[str, jax.Array]:
         """Return what the loss needs, with weights that are balanced over the batch.
 
         So the loss of a video is a sum, and the mean over videos is the loss of the batch, also
         when it goes through in micro-batches.
         """
-        raise NotImplementedError
 
     def inputs(self, batch):
         return {"feature": batch["feature"]}
 
+    @abstractmethod
     def proposals(self, preds: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the proposals of a sample, best first: (n, 3), start and end in seconds, score."""
-        raise NotImplementedError
 
     def best(self, segments: np.ndarray, scores: np.ndarray, duration: float) -> np.ndarray:
         """Return the proposals that soft non-maximum suppression leaves, as `proposals` does.
@@ -102,20 +103,12 @@ class ProposalTask:
         """Return the `topk` (10) best proposals, named "action" if there are several classes."""
         found = self.proposals(preds)[: topk or 10]
         label = names[0] if len(names) == 1 else "action"
-        return Localized(
-            labels=(label,) * len(found),
-            scores=tuple(found[:, 2].tolist()),
-            segments=tuple((start, end) for start, end in found[:, :2].tolist()),
-            duration=float(preds["duration"]),
-        )
+        return Localized.of(found, [label] * len(found), preds["duration"])
 
     def report(self, preds, ids, names):
         """Return a report with all proposals, a row per class, and a comparison with chance."""
-        rows = preds | {"mask": np.ones(len(ids))}
-        (ours,), rng = self.metrics(), np.random.default_rng(0)
-        chance = replace(ours, detect=lambda p: random_proposals(rng, self.keep, p["duration"]))
-        for metric in (ours, chance):
-            metric.update(rows)
+        (ours,) = self.metrics()
+        lines = beside_chance(ours, preds, self.keep)
         found = {
             name: [
                 {"label": "action", "score": score, "segment": [start, end]}
@@ -124,14 +117,12 @@ class ProposalTask:
             for name, video in zip(ids, ours.videos, strict=True)
         }
         table = ours.per_class(names)
-        both = zip(ours.compute().items(), chance.compute().values(), strict=True)
         return Report(
             {
                 "predictions.json": {"version": "VERSION 1.3", "results": found},
                 "report.csv": [type(table[0])._fields, *table],
             },
-            ["with random proposals in brackets; mAP with the true label of each video"]
-            + [f"  {name:<6} {value:7.2%}  ({other:.2%})" for (name, value), other in both],
+            ["with random proposals in brackets; mAP with the true label of each video", *lines],
         )
 
 

@@ -193,12 +193,7 @@ class TemporalDetection:
     def describe(self, preds, names, topk):
         found = self.proposals(preds)[: topk or 10]
         labels = ["action"] * len(found) if self.agnostic else [names[int(r[3])] for r in found]
-        return Localized(
-            labels=tuple(labels),
-            scores=tuple(found[:, 2].tolist()),
-            segments=tuple((start, end) for start, end in found[:, :2].tolist()),
-            duration=float(preds["duration"]),
-        )
+        return Localized.of(found, labels, preds["duration"])
 
     def report(self, preds, ids, names):
         """Return the segments in ActivityNet's format, a row for each class, and the metrics."""

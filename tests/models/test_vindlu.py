@@ -71,7 +71,7 @@ def test_the_loss_is_contrastive_and_of_the_pairs():
 
 
 def test_candidates_are_ranked_again():
-    """By features, both texts find video 0; the second step corrects one of them."""
+    """Both texts find video 0 by features, and the second step corrects one of them."""
     metric = Matches(topk=2)
     video, text = np.eye(3)[[0, 1, 2]], unit(np.array([[1, 0.1, 0], [1, 0.2, 0], [0, 0, 1.0]]))
     ids = np.arange(3)[:, None, None]

@@ -125,7 +125,7 @@ def read(path: str | Path) -> tuple[np.ndarray, Made | None]:
 
 
 class Header(NamedTuple):
-    """What a file of features has besides the features.
+    """Facts that a file of features contains besides the features.
 
     Attributes:
       made: settings of the extraction; None if unknown.

@@ -13,7 +13,7 @@ def test_published_cases(args, given, want, seed):
 
 
 def test_marks_and_contractions():
-    """What the published code gives."""
+    """Compare with results of the published code."""
     given = ["couldnt've", "x_y", "top-of the/range", "somebody'd", "3.5 dogs.", "a_ b"]
     want = ["couldn't've", "x y", "top of range", "somebodyd", "3.5 dogs", "b"]
     assert [normalized(x) for x in given] == want

@@ -21,7 +21,7 @@ def questions(x):
 
 
 def compared(out, states, frames):
-    """What the published code calls the outputs."""
+    """Return the outputs under their published names."""
     return {
         "image_feat": frames / jnp.linalg.norm(frames, axis=-1, keepdims=True),
         "text_feat": out.text[:, 0],
